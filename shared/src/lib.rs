@@ -1,55 +1,45 @@
-//! Durable LLM generations: the product, free of Lambda and HTTP servers.
+//! Longhand: durable LLM generations. This crate is the product, free of Lambda and of HTTP servers.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | organization | the tenant; from the caller's credential only |
+//! | generation | one request to a model, from prompt to result |
+//! | record | the generation's lasting row: status, metadata, where the result is |
+//! | event | one numbered entry of a generation's log |
+//! | chunk | one stored item holding consecutive events, written in one flush |
+//! | log | all chunks of a generation, in order; its last event is terminal |
+//! | meta | the log's companion item: attempt, lease, who is watching |
+//! | buffer | log and meta: the short-lived part |
+//! | blob | the compacted result in S3, and beside it the event log |
+//! | attempt | one run of the writer; a crash or an interruption begins the next |
+//!
+//! Read on in this order: the nouns ([`generation`], [`event`], [`log`], [`request`]), the rules ([`flush`], [`composer`],
+//! [`assembly`]), the world outside ([`provider`], [`aws`]), and the verbs of [`App`].
 
-/// The verbs that handlers call.
-#[derive(Clone)]
-pub struct App {}
+pub mod app;
+pub mod assembly;
+pub mod aws;
+pub mod clock;
+pub mod composer;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod flush;
+pub mod generation;
+pub mod ids;
+pub mod jobs;
+pub mod json_text;
+pub mod limits;
+pub mod log;
+pub mod provider;
+pub mod request;
+pub mod schema;
+mod verbs;
 
-impl App {
-    /// Builds the clients for `config`.
-    ///
-    /// # Errors
-    /// None yet.
-    pub async fn new(config: config::Config, clock: clock::Clock) -> Result<Self, Error> {
-        let _ = (config, clock);
-        Ok(Self {})
-    }
-}
-
-/// What can go wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A setting is missing or wrong.
-    #[error("{0}")]
-    Configuration(String),
-}
-
-/// Settings.
-pub mod config {
-    /// Settings of one function.
-    #[derive(Clone, Debug)]
-    pub struct Config {}
-    impl Config {
-        /// Reads the settings through `var`.
-        ///
-        /// # Errors
-        /// A setting is missing or wrong.
-        pub fn from_vars(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, super::Error> {
-            let _ = var;
-            Ok(Self {})
-        }
-    }
-}
-
-/// Time.
-pub mod clock {
-    /// Tells the time.
-    #[derive(Clone, Debug)]
-    pub struct Clock {}
-    impl Clock {
-        /// The machine's own.
-        #[must_use]
-        pub fn system() -> Self {
-            Self {}
-        }
-    }
-}
+pub use app::App;
+pub use clock::Clock;
+pub use config::Config;
+pub use error::{Error, ErrorCode, FieldError};
+pub use ids::{GenerationId, GenerationKey, Organization};
+pub use jobs::StreamJob;
+pub use verbs::{Compaction, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, Started, Streamed, Swept};

@@ -1,0 +1,81 @@
+//! [`App`]: the configuration, the clock and the rooms, with the verbs that handlers call. Each verb is a file in `verbs/`.
+
+use std::sync::Arc;
+
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Error;
+use crate::provider::{ChatCompletions, Provider};
+use crate::request::Request;
+
+/// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    pub(crate) buffer: Buffer,
+    pub(crate) records: Records,
+    pub(crate) blobs: Blobs,
+    pub(crate) invoker: Invoker,
+    secrets: Secrets,
+    http: reqwest::Client,
+    meter: Meter,
+}
+
+impl App {
+    /// Builds the clients. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`]: the HTTP client for providers cannot be built (no TLS roots).
+    pub async fn new(config: Config, clock: Clock) -> Result<Self, Error> {
+        let clients = Clients::new(&config.aws).await;
+        let meter = Meter::default();
+        // A redirect would carry the key and the prompt to an address that nobody configured.
+        let http = reqwest::Client::builder()
+            .connect_timeout(config.timeouts.connect)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Error::Configuration(format!("the HTTP client for providers cannot be built: {error}")))?;
+        Ok(Self {
+            buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),
+            records: Records::new(clients.dynamodb, config.records_table.clone(), meter.clone()),
+            blobs: Blobs::new(clients.s3, config.bucket.clone()),
+            invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
+            secrets: Secrets::new(clients.secrets_manager),
+            config: Arc::new(config),
+            clock,
+            http,
+            meter,
+        })
+    }
+
+    /// What DynamoDB has charged this app so far.
+    #[must_use]
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The provider that a request names, with its key.
+    pub(crate) async fn provider(&self, request: &Request) -> Result<Arc<dyn Provider>, Error> {
+        let unknown = || Error::Configuration(format!("this function knows no provider {:?}", request.provider));
+        let settings = self.config.providers.get(&request.provider).ok_or_else(unknown)?;
+        let key = match (&settings.key_secret, &settings.key_env) {
+            (Some(secret), _) => Some(self.secrets.get(secret).await?),
+            (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
+            (None, None) => None,
+        };
+        Ok(Arc::new(ChatCompletions {
+            client: self.http.clone(),
+            base_url: settings.base_url.clone(),
+            key,
+            max_tokens_name: settings.max_tokens_name.clone(),
+        }))
+    }
+}

@@ -1,0 +1,68 @@
+//! Puts the result together from the events: the text, and beside it a refusal and tool calls.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, Item, TextKind};
+
+/// A tool call, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The provider's id of the call.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// JSON text, as the model wrote it.
+    pub arguments: String,
+    #[serde(skip)]
+    output_index: u32,
+}
+
+/// The part of the result that is not the text, and the rule for which text belongs to it.
+#[derive(Debug, Clone, Default)]
+pub struct Assembly {
+    output_from: u32,
+    refusal: String,
+    tool_calls: Vec<ToolCall>,
+}
+
+impl Assembly {
+    /// `output_from`: items before it belong to attempts that were given up ([`crate::log::Chunk::output_from`]).
+    #[must_use]
+    pub fn new(output_from: u32) -> Self {
+        Self { output_from, ..Self::default() }
+    }
+
+    /// Takes in an event, and gives back the text that it adds to the result.
+    pub fn event<'a>(&mut self, event: &'a Event) -> Option<&'a str> {
+        if let Event::OutputItemAdded { output_index, item: Item::FunctionCall { call_id, name } } = event
+            && *output_index >= self.output_from
+        {
+            let (call_id, name) = (call_id.clone(), name.clone());
+            self.tool_calls.push(ToolCall { call_id, name, arguments: String::new(), output_index: *output_index });
+        }
+        let (kind, stretch) = event.stretch().filter(|(_, stretch)| stretch.output_index >= self.output_from)?;
+        match kind {
+            TextKind::OutputText => return Some(&stretch.delta),
+            TextKind::Refusal => self.refusal.push_str(&stretch.delta),
+            TextKind::FunctionCallArguments => {
+                if let Some(call) = self.tool_calls.iter_mut().find(|call| call.output_index == stretch.output_index) {
+                    call.arguments.push_str(&stretch.delta);
+                }
+            }
+            TextKind::Reasoning => {}
+        }
+        None
+    }
+
+    /// Whether there is anything beside the text.
+    #[must_use]
+    pub const fn has_other_output(&self) -> bool {
+        !self.refusal.is_empty() || !self.tool_calls.is_empty()
+    }
+
+    /// The refusal, if there was one, and the tool calls.
+    #[must_use]
+    pub fn into_other_output(self) -> (Option<String>, Vec<ToolCall>) {
+        (Some(self.refusal).filter(|refusal| !refusal.is_empty()), self.tool_calls)
+    }
+}

@@ -1,0 +1,236 @@
+//! The bucket: results, event logs, and requests too large for a row.
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+
+use super::clients::{aws_error, unexpected};
+use crate::error::Error;
+use crate::ids::GenerationKey;
+use crate::limits::PART_BYTES;
+
+/// The bucket of results.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    pub(super) s3: Client,
+    pub(super) bucket: String,
+}
+
+impl Blobs {
+    /// Over `bucket`.
+    #[must_use]
+    pub const fn new(s3: Client, bucket: String) -> Self {
+        Self { s3, bucket }
+    }
+
+    /// The key of the result: the text.
+    #[must_use]
+    pub fn output_key(key: &GenerationKey) -> String {
+        format!("{key}/output.txt")
+    }
+
+    /// The key of the event log: JSON lines, gzip.
+    #[must_use]
+    pub fn events_key(key: &GenerationKey) -> String {
+        format!("{key}/events.jsonl.gz")
+    }
+
+    /// The key of a large request.
+    #[must_use]
+    pub fn request_key(key: &GenerationKey) -> String {
+        format!("{key}/request.json")
+    }
+
+    /// How records name an object: `s3://bucket/key`.
+    #[must_use]
+    pub fn url(&self, object: &str) -> String {
+        format!("s3://{}/{object}", self.bucket)
+    }
+
+    /// Puts a whole object.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put(&self, object: &str, content_type: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let put = self.s3.put_object().bucket(&self.bucket).key(object).content_type(content_type);
+        put.checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(aws_error("s3 PutObject"))?;
+        Ok(())
+    }
+
+    /// Begins an object whose length is not known yet.
+    #[must_use]
+    pub fn writer(&self, object: String, content_type: &'static str) -> BlobWriter {
+        let upload = Upload { blobs: self.clone(), object, content_type, upload_id: None, parts: Vec::new() };
+        BlobWriter { upload, waiting: Vec::new(), bytes: 0 }
+    }
+
+    /// A whole object, which must be small. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn get(&self, object: &str) -> Result<Option<Vec<u8>>, Error> {
+        let Some(body) = self.read(object).await? else { return Ok(None) };
+        let bytes = body.collect().await.map_err(|error| unexpected("s3 GetObject", error))?;
+        Ok(Some(bytes.to_vec()))
+    }
+
+    /// An object's bytes as they come. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn read(&self, object: &str) -> Result<Option<ByteStream>, Error> {
+        match self.s3.get_object().bucket(&self.bucket).key(object).send().await {
+            Ok(object) => Ok(Some(object.body)),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
+            Err(error) => Err(aws_error("s3 GetObject")(error)),
+        }
+    }
+
+    /// A URL under which anyone may read the object for `ttl`.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn presigned_url(&self, object: &str, ttl: Duration) -> Result<String, Error> {
+        let config = PresigningConfig::expires_in(ttl).map_err(|error| unexpected("s3 GetObject", error))?;
+        let get = self.s3.get_object().bucket(&self.bucket).key(object);
+        Ok(get.presigned(config).await.map_err(aws_error("s3 GetObject"))?.uri().to_owned())
+    }
+
+    /// Deletes a generation's objects. Those that are not there are no error.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn delete(&self, key: &GenerationKey) -> Result<(), Error> {
+        for object in [Self::output_key(key), Self::events_key(key), Self::request_key(key)] {
+            self.s3.delete_object().bucket(&self.bucket).key(object).send().await.map_err(aws_error("s3 DeleteObject"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes an object in constant memory: one request while it is small, else a multipart upload.
+#[derive(Debug)]
+pub struct BlobWriter {
+    upload: Upload,
+    waiting: Vec<u8>,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Upload {
+    blobs: Blobs,
+    object: String,
+    content_type: &'static str,
+    upload_id: Option<String>,
+    parts: Vec<CompletedPart>,
+}
+
+impl BlobWriter {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; the upload is then of no use, and [`Self::abort`] should tidy it away.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        self.bytes += bytes.len() as u64;
+        while self.waiting.len() + bytes.len() >= PART_BYTES {
+            let (head, rest) = bytes.split_at(PART_BYTES - self.waiting.len());
+            self.waiting.reserve_exact(head.len());
+            self.waiting.extend_from_slice(head);
+            let part = std::mem::take(&mut self.waiting);
+            self.upload.part(part).await?;
+            bytes = rest;
+        }
+        self.waiting.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Ends the object, checks its length in the bucket, and answers with its URL.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; nothing is visible under the key then, or what was there before.
+    pub async fn finish(mut self) -> Result<String, Error> {
+        let result = self.complete().await;
+        if result.is_err() {
+            self.abort().await;
+        }
+        result
+    }
+
+    async fn complete(&mut self) -> Result<String, Error> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if self.upload.upload_id.is_some() {
+            if !waiting.is_empty() {
+                self.upload.part(waiting).await?;
+            }
+            self.upload.complete().await?;
+        } else {
+            self.upload.blobs.put(&self.upload.object, self.upload.content_type, waiting).await?;
+        }
+        let Upload { blobs, object, .. } = &self.upload;
+        let head = blobs.s3.head_object().bucket(&blobs.bucket).key(object).send().await.map_err(aws_error("s3 HeadObject"))?;
+        let stored = head.content_length().unwrap_or_default();
+        if u64::try_from(stored) == Ok(self.bytes) {
+            return Ok(blobs.url(object));
+        }
+        Err(unexpected("s3 HeadObject", format!("{object} has {stored} bytes in the bucket, and {} were put", self.bytes)))
+    }
+
+    /// Gives the upload up. Best effort: the bucket's lifecycle rule tidies away what this misses.
+    pub async fn abort(&mut self) {
+        let Upload { blobs, object, upload_id, .. } = &mut self.upload;
+        let Some(upload_id) = upload_id.take() else { return };
+        let abort = blobs.s3.abort_multipart_upload().bucket(&blobs.bucket).key(object.as_str()).upload_id(upload_id);
+        if let Err(error) = abort.send().await.map_err(aws_error("s3 AbortMultipartUpload")) {
+            tracing::warn!(object = object.as_str(), %error, "A multipart upload could not be aborted.");
+        }
+    }
+}
+
+impl Upload {
+    async fn part(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        let upload_id = match &self.upload_id {
+            Some(upload_id) => upload_id.clone(),
+            None => self.begin().await?,
+        };
+        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
+        let part = self.blobs.s3.upload_part().bucket(&self.blobs.bucket).key(&self.object).upload_id(upload_id);
+        let part = part.part_number(number).checksum_algorithm(ChecksumAlgorithm::Sha256).body(ByteStream::from(bytes));
+        let done = part.send().await.map_err(aws_error("s3 UploadPart"))?;
+        let done = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(done.e_tag().map(str::to_owned))
+            .set_checksum_sha256(done.checksum_sha256().map(str::to_owned))
+            .build();
+        self.parts.push(done);
+        Ok(())
+    }
+
+    async fn begin(&mut self) -> Result<String, Error> {
+        let create = self.blobs.s3.create_multipart_upload().bucket(&self.blobs.bucket).key(&self.object);
+        let create = create.content_type(self.content_type).checksum_algorithm(ChecksumAlgorithm::Sha256);
+        let created = create.send().await.map_err(aws_error("s3 CreateMultipartUpload"))?;
+        let upload_id = created.upload_id().ok_or_else(|| unexpected("s3 CreateMultipartUpload", "no upload id"))?.to_owned();
+        self.upload_id = Some(upload_id.clone());
+        Ok(upload_id)
+    }
+
+    async fn complete(&mut self) -> Result<(), Error> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
+        let complete = self.blobs.s3.complete_multipart_upload().bucket(&self.blobs.bucket).key(&self.object);
+        complete
+            .set_upload_id(self.upload_id.clone())
+            .multipart_upload(parts)
+            .send()
+            .await
+            .map_err(aws_error("s3 CompleteMultipartUpload"))?;
+        self.upload_id = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! The buffer table: chunks, appended by compare-and-set, and meta.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, DeleteRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
+};
+
+use super::clients::{aws_error, unexpected};
+use super::meter::Meter;
+use super::rows::{self, ChunkRow, MetaRow};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::ids::GenerationKey;
+use crate::log::Chunk;
+
+/// Items in one `BatchWriteItem` (DynamoDB's limit).
+const BATCH_WRITE_MAX: usize = 25;
+
+/// The table of chunks and meta. Expired items are taken for absent, whether `DynamoDB` has deleted them yet or not.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    pub(super) dynamodb: Client,
+    pub(super) table: String,
+    pub(super) clock: Clock,
+    pub(super) meter: Meter,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// The chunk lies in its slot: put there now, or by an earlier try whose answer was lost.
+    Stored,
+    /// Another writer holds the slot.
+    Lost,
+}
+
+/// Some chunks of a log, in order.
+#[derive(Debug, Clone, Default)]
+pub struct ChunkPage {
+    /// They.
+    pub chunks: Vec<Chunk>,
+    /// Where the next page begins; `None` at the end.
+    pub next_slot: Option<u64>,
+}
+
+/// The log's companion item.
+pub type Meta = MetaRow;
+
+impl Buffer {
+    /// Over `table`, with the machine's view of time given by `clock`.
+    #[must_use]
+    pub const fn new(dynamodb: Client, table: String, clock: Clock, meter: Meter) -> Self {
+        Self { dynamodb, table, clock, meter }
+    }
+
+    /// Puts a chunk into its slot, if that is free.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: it is not known whether the chunk was stored. The same append may be tried again.
+    pub async fn append(&self, key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Appended, Error> {
+        let item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at))
+            .map_err(|error| unexpected("dynamodb PutItem", error))?;
+        let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(item));
+        let answer = put
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match answer {
+            Ok(put) => {
+                self.meter.wrote(put.consumed_capacity());
+                Ok(Appended::Stored)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    self.meter.wrote(None);
+                    Ok(whose(failed.item().cloned(), chunk))
+                }
+                _ => Err(aws_error("dynamodb PutItem")(error)),
+            },
+        }
+    }
+
+    /// The chunks from `slot` on (it must be the first `seq` of a chunk), as many as one query page has: 1 MB.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn chunks(&self, key: &GenerationKey, slot: u64) -> Result<ChunkPage, Error> {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            .expression_attribute_values(":from", AttributeValue::S(rows::slot(slot)))
+            .expression_attribute_values(":to", AttributeValue::S(rows::AFTER_SLOTS.into()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        let more = page.last_evaluated_key.is_some();
+        let chunks = self.live_chunks(page.items.unwrap_or_default())?;
+        let next_slot = chunks.last().filter(|_| more).map(|last| last.last_seq() + 1);
+        Ok(ChunkPage { chunks, next_slot })
+    }
+
+    /// The newest chunk: progress, for one read.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn newest(&self, key: &GenerationKey) -> Result<Option<Chunk>, Error> {
+        self.last_before(key, rows::AFTER_SLOTS.into()).await
+    }
+
+    /// The chunk that holds event `seq`, or the newest before it.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn holding(&self, key: &GenerationKey, seq: u64) -> Result<Option<Chunk>, Error> {
+        self.last_before(key, rows::slot(seq)).await
+    }
+
+    async fn last_before(&self, key: &GenerationKey, sort_key: String) -> Result<Option<Chunk>, Error> {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            .expression_attribute_values(":from", AttributeValue::S(rows::slot(0)))
+            .expression_attribute_values(":to", AttributeValue::S(sort_key))
+            .scan_index_forward(false)
+            .limit(1)
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
+    }
+
+    fn live_chunks(&self, items: Vec<std::collections::HashMap<String, AttributeValue>>) -> Result<Vec<Chunk>, Error> {
+        let rows: Vec<ChunkRow> = serde_dynamo::from_items(items).map_err(|error| unexpected("dynamodb Query", error))?;
+        let now = self.now_seconds();
+        Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())
+    }
+
+    /// Meta, if there is any.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn meta(&self, key: &GenerationKey) -> Result<Option<Meta>, Error> {
+        let get = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.partition()))
+            .key("sk", AttributeValue::S(rows::META.into()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let got = get.send().await.map_err(aws_error("dynamodb GetItem"))?;
+        self.meter.read(got.consumed_capacity());
+        let Some(item) = got.item else { return Ok(None) };
+        let meta: Meta = serde_dynamo::from_item(item).map_err(|error| unexpected("dynamodb GetItem", error))?;
+        Ok(Some(meta).filter(|meta| meta.expires_at > self.now_seconds()))
+    }
+
+    /// Begins an attempt: writes `next` where meta still is as it was `seen`. `false`: somebody else was first.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
+        let update = self
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.partition()))
+            .key("sk", AttributeValue::S(rows::META.into()))
+            .update_expression("SET attempt = :attempt, writer = :writer, lease_until = :lease, expires_at = :expires")
+            .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))
+            .expression_attribute_values(":writer", AttributeValue::S(next.writer.clone()))
+            .expression_attribute_values(":lease", AttributeValue::N(next.lease_until.to_string()))
+            .expression_attribute_values(":expires", AttributeValue::N(next.expires_at.to_string()))
+            .return_values(ReturnValue::None)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let update = match seen {
+            // One's own claim, whose answer was lost, is one's own.
+            Some(seen) => update
+                .condition_expression("attempt = :seen OR writer = :writer")
+                .expression_attribute_values(":seen", AttributeValue::N(seen.attempt.to_string())),
+            None => update
+                .condition_expression("attribute_not_exists(attempt) OR writer = :writer OR expires_at <= :now")
+                .expression_attribute_values(":now", AttributeValue::N(self.now_seconds().to_string())),
+        };
+        match update.send().await {
+            Ok(updated) => {
+                self.meter.wrote(updated.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
+                self.meter.wrote(None);
+                Ok(false)
+            }
+            Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
+        }
+    }
+
+    /// Deletes everything of a log: chunks and meta.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; what was deleted stays deleted, and the same call goes on.
+    pub async fn delete(&self, key: &GenerationKey) -> Result<u64, Error> {
+        let mut deleted = 0;
+        loop {
+            let query = self
+                .dynamodb
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+                .projection_expression("pk, sk")
+                .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+            self.meter.read(page.consumed_capacity());
+            let items = page.items.unwrap_or_default();
+            if items.is_empty() {
+                return Ok(deleted);
+            }
+            deleted += items.len() as u64;
+            self.delete_batch(items).await?;
+        }
+    }
+
+    async fn delete_batch(&self, keys: Vec<std::collections::HashMap<String, AttributeValue>>) -> Result<(), Error> {
+        let request = |item| {
+            let delete = DeleteRequest::builder().set_key(Some(item)).build();
+            delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+        };
+        let requests = keys.into_iter().map(request).collect::<Result<Vec<_>, _>>();
+        let requests = requests.map_err(|error| unexpected("dynamodb BatchWriteItem", error))?;
+        let batch = self.dynamodb.batch_write_item().request_items(&self.table, requests);
+        // What was not processed is found again by the next query.
+        let answer = batch
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| unexpected("dynamodb BatchWriteItem", error.message().unwrap_or("no message")))?;
+        self.meter.wrote(answer.consumed_capacity().first());
+        Ok(())
+    }
+
+    fn now_seconds(&self) -> i64 {
+        self.clock.now_ms() / 1_000
+    }
+}
+
+/// Whether what lies in the slot is this very chunk: the same writer never writes two into one slot.
+fn whose(item: Option<std::collections::HashMap<String, AttributeValue>>, chunk: &Chunk) -> Appended {
+    let writer = item.as_ref().and_then(|item| item.get("writer")).and_then(|writer| writer.as_s().ok());
+    if writer == Some(&chunk.writer) { Appended::Stored } else { Appended::Lost }
+}

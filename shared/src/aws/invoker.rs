@@ -1,0 +1,40 @@
+//! Async invokes of the functions.
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+
+use super::clients::{aws_error, unexpected};
+use crate::error::Error;
+use crate::jobs::StreamJob;
+
+/// Invokes `stream`.
+#[derive(Debug, Clone)]
+pub struct Invoker {
+    lambda: Client,
+    stream_function: Option<String>,
+}
+
+impl Invoker {
+    /// `stream_function`: its name or ARN.
+    #[must_use]
+    pub const fn new(lambda: Client, stream_function: Option<String>) -> Self {
+        Self { lambda, stream_function }
+    }
+
+    /// Hands the job to Lambda, which takes it into its queue and answers at once. It may run more than once.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] where this function was not told which one streams; [`Error::Aws`].
+    pub async fn stream(&self, job: &StreamJob) -> Result<(), Error> {
+        let missing = || Error::Configuration("the environment variable LONGHAND_STREAM_FUNCTION is required".into());
+        let name = self.stream_function.as_deref().ok_or_else(missing)?;
+        let payload = serde_json::to_vec(job).map_err(|error| unexpected("lambda Invoke", error))?;
+        let invoke = self.lambda.invoke().function_name(name).invocation_type(InvocationType::Event).payload(Blob::new(payload));
+        let answer = invoke.send().await.map_err(aws_error("lambda Invoke"))?;
+        match answer.status_code() {
+            202 => Ok(()),
+            status => Err(unexpected("lambda Invoke", format!("answered {status} instead of 202"))),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Counts what DynamoDB charges, from its own answers (`ReturnConsumedCapacity`), which cost nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::types::ConsumedCapacity;
+use serde::Serialize;
+
+/// Shared by the clones of one [`crate::App`]. Read units are counted in halves, so everything is a whole number.
+#[derive(Debug, Clone, Default)]
+pub struct Meter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    writes: AtomicU64,
+    write_units: AtomicU64,
+    reads: AtomicU64,
+    read_half_units: AtomicU64,
+}
+
+/// What has been counted so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct MeterReading {
+    /// Requests that write.
+    pub writes: u64,
+    /// Write units, of tables and their indexes.
+    pub write_units: u64,
+    /// Requests that read.
+    pub reads: u64,
+    /// Read units.
+    pub read_units: f64,
+}
+
+impl Meter {
+    pub(super) fn wrote(&self, capacity: Option<&ConsumedCapacity>) {
+        self.0.writes.fetch_add(1, Ordering::Relaxed);
+        self.0.write_units.fetch_add(in_steps_of(1.0, capacity), Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self, capacity: Option<&ConsumedCapacity>) {
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        self.0.read_half_units.fetch_add(in_steps_of(0.5, capacity), Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    pub fn reading(&self) -> MeterReading {
+        MeterReading {
+            writes: self.0.writes.load(Ordering::Relaxed),
+            write_units: self.0.write_units.load(Ordering::Relaxed),
+            reads: self.0.reads.load(Ordering::Relaxed),
+            read_units: self.0.read_half_units.load(Ordering::Relaxed) as f64 / 2.0,
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "units are small and not negative")]
+fn in_steps_of(step: f64, capacity: Option<&ConsumedCapacity>) -> u64 {
+    let units = capacity.and_then(|capacity| capacity.capacity_units).unwrap_or(0.0);
+    (units / step).round() as u64
+}

@@ -1,0 +1,19 @@
+//! The only room with the AWS SDK in it: one file per service or kind of row.
+
+mod blobs;
+mod buffer;
+mod clients;
+mod invoker;
+mod meter;
+mod records;
+mod rows;
+mod secrets;
+
+pub use blobs::{BlobWriter, Blobs};
+pub use buffer::{Appended, Buffer, ChunkPage, Meta};
+pub use clients::Clients;
+pub use invoker::Invoker;
+pub use meter::{Meter, MeterReading};
+pub use records::{IdempotencyClaim, ListPage, Records};
+pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow};
+pub use secrets::Secrets;

@@ -1,0 +1,351 @@
+//! The records table: what lasts.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::clients::{aws_error, unexpected};
+use super::meter::Meter;
+use super::rows::{self, IdempotencyRow, IssueError, Outcome, RecordRow, RequestRow, ValidationIssueRow};
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::generation::Status;
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::limits;
+use crate::request::Request;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The table of records, requests, validation issues and idempotency keys.
+#[derive(Debug, Clone)]
+pub struct Records {
+    pub(super) dynamodb: Client,
+    pub(super) table: String,
+    pub(super) meter: Meter,
+}
+
+/// What became of an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdempotencyClaim {
+    /// It is new, and now this generation's.
+    New,
+    /// It was used for this generation, with this fingerprint of its request.
+    Used(GenerationId, String),
+}
+
+/// A page of generations, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ListPage {
+    /// Their records.
+    pub records: Vec<RecordRow>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+}
+
+impl Records {
+    /// Over `table`.
+    #[must_use]
+    pub const fn new(dynamodb: Client, table: String, meter: Meter) -> Self {
+        Self { dynamodb, table, meter }
+    }
+
+    /// Stores a new record. Stored already: nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn create(&self, key: &GenerationKey, request: &Request, created_ms: i64) -> Result<RecordRow, Error> {
+        let record = RecordRow {
+            pk: key.partition(),
+            sk: rows::RECORD.into(),
+            organization: key.organization.clone(),
+            generation: key.generation.clone(),
+            open: Some(shard(&key.generation)),
+            created_at: rfc3339(created_ms),
+            status: Status::Pending,
+            provider: request.provider.clone(),
+            model: request.model.clone(),
+            outcome: None,
+        };
+        self.put_new(&record, "attribute_not_exists(pk)", None).await?;
+        Ok(record)
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Aws`].
+    pub async fn get(&self, key: &GenerationKey) -> Result<RecordRow, Error> {
+        self.find(key).await?.ok_or_else(|| Error::NotFound(key.generation.to_string()))
+    }
+
+    /// The record, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn find(&self, key: &GenerationKey) -> Result<Option<RecordRow>, Error> {
+        self.get_row(&key.partition(), rows::RECORD).await
+    }
+
+    /// Stores the request's JSON text; `None` says that it lies in the bucket.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_request(&self, key: &GenerationKey, request: Option<String>) -> Result<(), Error> {
+        self.put(&RequestRow { pk: key.partition(), sk: rows::REQUEST.into(), request }).await
+    }
+
+    /// The request's JSON text; `Some(None)`: it lies in the bucket; `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn request(&self, key: &GenerationKey) -> Result<Option<Option<String>>, Error> {
+        let row: Option<RequestRow> = self.get_row(&key.partition(), rows::REQUEST).await?;
+        Ok(row.map(|row| row.request))
+    }
+
+    /// Writes the outcome, once. `false`: there is one already, or the record is gone.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn finish(&self, key: &GenerationKey, status: Status, outcome: &Outcome) -> Result<bool, Error> {
+        let mut values: Item = serde_dynamo::to_item(outcome).map_err(|error| unexpected("dynamodb UpdateItem", error))?;
+        values.insert("status".into(), AttributeValue::S(status.as_str().into()));
+        let mut update = self
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.partition()))
+            .key("sk", AttributeValue::S(rows::RECORD.into()))
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(compacted_at)")
+            .expression_attribute_names("#open", "open")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut sets = Vec::with_capacity(values.len());
+        for (number, (name, value)) in values.into_iter().enumerate() {
+            sets.push(format!("#n{number} = :v{number}"));
+            update = update
+                .expression_attribute_names(format!("#n{number}"), name)
+                .expression_attribute_values(format!(":v{number}"), value);
+        }
+        match update.update_expression(format!("SET {} REMOVE #open", sets.join(", "))).send().await {
+            Ok(updated) => {
+                self.meter.wrote(updated.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
+                self.meter.wrote(None);
+                Ok(false)
+            }
+            Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
+        }
+    }
+
+    /// Stores a validation issue. The same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_issue(&self, key: &GenerationKey, id: &str, created_at: String, errors: &[IssueError]) -> Result<(), Error> {
+        let kept = errors.iter().take(limits::VALIDATION_ERRORS_MAX).cloned().collect();
+        let sk = format!("issue#{id}");
+        let error_count = errors.len() as u64;
+        self.put(&ValidationIssueRow { pk: key.partition(), sk, id: id.to_owned(), created_at, errors: kept, error_count }).await
+    }
+
+    /// A validation issue.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn issue(&self, key: &GenerationKey, id: &str) -> Result<Option<ValidationIssueRow>, Error> {
+        self.get_row(&key.partition(), &format!("issue#{id}")).await
+    }
+
+    /// Claims an `Idempotency-Key` for `generation`.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn claim_idempotency(
+        &self,
+        organization: &Organization,
+        key_sha256: &str,
+        generation: &GenerationId,
+        fingerprint: &str,
+        now_ms: i64,
+    ) -> Result<IdempotencyClaim, Error> {
+        let now = now_ms / 1_000;
+        let row = IdempotencyRow {
+            pk: format!("{organization}#idempotency#{key_sha256}"),
+            sk: rows::IDEMPOTENCY.into(),
+            generation: generation.clone(),
+            fingerprint: fingerprint.to_owned(),
+            expires_at: now + limits::IDEMPOTENCY_TTL.as_secs().cast_signed(),
+        };
+        let held = self.put_new(&row, "attribute_not_exists(pk) OR expires_at <= :now", Some((":now", now))).await?;
+        let Some(held) = held else { return Ok(IdempotencyClaim::New) };
+        let held: IdempotencyRow = serde_dynamo::from_item(held).map_err(|error| unexpected("dynamodb PutItem", error))?;
+        Ok(IdempotencyClaim::Used(held.generation, held.fingerprint))
+    }
+
+    /// An organization's generations, newest first, from behind `after` on.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn list(&self, organization: &Organization, after: Option<&GenerationId>, limit: usize) -> Result<ListPage, Error> {
+        let mut query = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .index_name("by_organization")
+            .expression_attribute_values(":organization", AttributeValue::S(organization.to_string()))
+            .scan_index_forward(false)
+            .limit(i32::try_from(limit + 1).unwrap_or(i32::MAX))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        query = match after {
+            Some(after) => query
+                .key_condition_expression("organization = :organization AND generation < :after")
+                .expression_attribute_values(":after", AttributeValue::S(after.to_string())),
+            None => query.key_condition_expression("organization = :organization"),
+        };
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        let mut keys: Vec<String> = partitions(page.items());
+        let has_more = keys.len() > limit;
+        keys.truncate(limit);
+        Ok(ListPage { records: self.get_all(&keys).await?, has_more })
+    }
+
+    /// The generations of one shard that have not ended, oldest first, as many as one query page has.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn open(&self, shard: u8) -> Result<Vec<GenerationKey>, Error> {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .index_name("by_open")
+            .key_condition_expression("#open = :shard")
+            .expression_attribute_names("#open", "open")
+            .expression_attribute_values(":shard", AttributeValue::S(shard.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        Ok(partitions(page.items()).iter().filter_map(|pk| GenerationKey::from_partition(pk).ok()).collect())
+    }
+
+    /// Deletes every row of a generation.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; the same call goes on where this one stopped.
+    pub async fn delete(&self, key: &GenerationKey) -> Result<(), Error> {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            .projection_expression("pk, sk")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        // The record goes last: while it is there, the generation can be purged again.
+        let mut items = page.items.unwrap_or_default();
+        items.sort_by_key(|item| item.get("sk").and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk == rows::RECORD));
+        for item in items {
+            let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(item));
+            let deleted = delete
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(aws_error("dynamodb DeleteItem"))?;
+            self.meter.wrote(deleted.consumed_capacity());
+        }
+        Ok(())
+    }
+
+    async fn get_all(&self, partitions: &[String]) -> Result<Vec<RecordRow>, Error> {
+        let mut found: HashMap<String, RecordRow> = HashMap::with_capacity(partitions.len());
+        let mut wanted: Vec<Item> = partitions.iter().map(|pk| row_key(pk, rows::RECORD)).collect();
+        while !wanted.is_empty() {
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let keys = keys.map_err(|error| unexpected("dynamodb BatchGetItem", error))?;
+            let batch = self.dynamodb.batch_get_item().request_items(&self.table, keys);
+            let answer = batch
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(aws_error("dynamodb BatchGetItem"))?;
+            self.meter.read(answer.consumed_capacity().first());
+            for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                let record: RecordRow =
+                    serde_dynamo::from_item(item).map_err(|error| unexpected("dynamodb BatchGetItem", error))?;
+                found.insert(record.pk.clone(), record);
+            }
+            wanted = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
+        }
+        Ok(partitions.iter().filter_map(|pk| found.remove(pk)).collect())
+    }
+
+    async fn get_row<R: DeserializeOwned>(&self, pk: &str, sk: &str) -> Result<Option<R>, Error> {
+        let get = self.dynamodb.get_item().table_name(&self.table).set_key(Some(row_key(pk, sk))).consistent_read(true);
+        let got =
+            get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(aws_error("dynamodb GetItem"))?;
+        self.meter.read(got.consumed_capacity());
+        got.item.map(serde_dynamo::from_item).transpose().map_err(|error| unexpected("dynamodb GetItem", error))
+    }
+
+    async fn put<R: Serialize>(&self, row: &R) -> Result<(), Error> {
+        let item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb PutItem", error))?;
+        let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(item));
+        let answer =
+            put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(aws_error("dynamodb PutItem"))?;
+        self.meter.wrote(answer.consumed_capacity());
+        Ok(())
+    }
+
+    /// Puts a row where `condition` holds. `Some`: it did not, and this is what lies there.
+    async fn put_new<R: Serialize>(&self, row: &R, condition: &str, value: Option<(&str, i64)>) -> Result<Option<Item>, Error> {
+        let item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb PutItem", error))?;
+        let mut put = self
+            .dynamodb
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        if let Some((name, number)) = value {
+            put = put.expression_attribute_values(name, AttributeValue::N(number.to_string()));
+        }
+        match put.send().await {
+            Ok(answer) => {
+                self.meter.wrote(answer.consumed_capacity());
+                Ok(None)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    self.meter.wrote(None);
+                    Ok(Some(failed.item().cloned().unwrap_or_default()))
+                }
+                _ => Err(aws_error("dynamodb PutItem")(error)),
+            },
+        }
+    }
+}
+
+/// Spreads open generations over the shards by the last character of their id, which is random.
+fn shard(generation: &GenerationId) -> String {
+    let last = generation.as_str().bytes().last().unwrap_or_default();
+    (last % limits::OPEN_SHARDS).to_string()
+}
+
+fn row_key(pk: &str, sk: &str) -> Item {
+    [("pk".to_owned(), AttributeValue::S(pk.to_owned())), ("sk".to_owned(), AttributeValue::S(sk.to_owned()))].into()
+}
+
+fn partitions(items: &[Item]) -> Vec<String> {
+    items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect()
+}

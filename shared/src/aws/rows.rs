@@ -1,0 +1,226 @@
+//! The rows of both tables, and the keys they lie under.
+//!
+//! | table | partition key | sort key | row |
+//! |---|---|---|---|
+//! | buffer | `{organization}#{generation}` | 12 digits: the slot | [`ChunkRow`] |
+//! | buffer | `{organization}#{generation}` | `meta` | [`MetaRow`] |
+//! | records | `{organization}#{generation}` | `record` | [`RecordRow`] |
+//! | records | `{organization}#{generation}` | `request` | [`RequestRow`] |
+//! | records | `{organization}#{generation}` | `issue#{id}` | [`ValidationIssueRow`] |
+//! | records | `{organization}#idempotency#{sha256 of the key}` | `key` | [`IdempotencyRow`] |
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::FieldError;
+use crate::event::{Event, Usage};
+use crate::generation::{Failure, Status};
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::log::{Chunk, Counters};
+
+/// Sort key of meta. Chunks' keys are digits, which sort before it.
+pub(super) const META: &str = "meta";
+/// Sort key of the record.
+pub(super) const RECORD: &str = "record";
+/// Sort key of the request.
+pub(super) const REQUEST: &str = "request";
+/// Sort key of an idempotency row.
+pub(super) const IDEMPOTENCY: &str = "key";
+/// The first sort key after every slot.
+pub(super) const AFTER_SLOTS: &str = ":";
+
+/// The sort key of a slot: a trillion events, in the order of their numbers.
+pub(super) fn slot(seq: u64) -> String {
+    format!("{seq:012}")
+}
+
+/// A chunk as it is stored. The terminal one carries `end`, which the stream filter of `compact` selects on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ChunkRow {
+    pub pk: String,
+    pub sk: String,
+    pub writer: String,
+    pub at: i64,
+    pub received_chunks: u64,
+    pub received_bytes: u64,
+    pub chunk_count: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_from: Option<u32>,
+    pub events: Vec<Event>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    pub expires_at: i64,
+}
+
+impl ChunkRow {
+    pub fn new(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Self {
+        Self {
+            pk: key.partition(),
+            sk: slot(chunk.first_seq),
+            writer: chunk.writer.clone(),
+            at: chunk.at_ms,
+            received_chunks: chunk.counters.received_chunks,
+            received_bytes: chunk.counters.received_bytes,
+            chunk_count: chunk.counters.chunk_count,
+            output_from: (chunk.output_from > 0).then_some(chunk.output_from),
+            events: chunk.events.clone(),
+            end: chunk.end().map(|(status, _)| status.as_str().to_owned()),
+            expires_at,
+        }
+    }
+
+    /// `None`: the sort key is no slot.
+    pub fn into_chunk(self) -> Option<Chunk> {
+        Some(Chunk {
+            first_seq: self.sk.parse().ok()?,
+            writer: self.writer,
+            at_ms: self.at,
+            counters: Counters {
+                received_chunks: self.received_chunks,
+                received_bytes: self.received_bytes,
+                chunk_count: self.chunk_count,
+            },
+            output_from: self.output_from.unwrap_or(0),
+            events: self.events,
+        })
+    }
+}
+
+/// The log's companion: whose turn it is, until when, and who is watching.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaRow {
+    /// Attempts begun so far.
+    pub attempt: u32,
+    /// The newest attempt's writer.
+    pub writer: String,
+    /// Until when that writer is taken to be alive, in milliseconds; a newer chunk of its prolongs it.
+    pub lease_until: i64,
+    /// Until when somebody is watching, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_until: Option<i64>,
+    /// Epoch seconds.
+    pub expires_at: i64,
+}
+
+/// A generation's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordRow {
+    pub(super) pk: String,
+    pub(super) sk: String,
+    /// Partition key of the index `by_organization`.
+    pub organization: Organization,
+    /// Its sort key.
+    pub generation: GenerationId,
+    /// Partition key of the sparse index `by_open`: there until the generation has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) open: Option<String>,
+    /// RFC 3339; sort key of `by_open`.
+    pub created_at: String,
+    /// `pending`, until `compact` or a failure to start writes a terminal status. Between the two the log tells more.
+    pub status: Status,
+    /// The provider asked.
+    pub provider: String,
+    /// The model asked for.
+    pub model: String,
+    /// Everything that its end brought.
+    #[serde(flatten)]
+    pub outcome: Option<Outcome>,
+}
+
+/// What the end of a generation adds to its record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// When the log ended, RFC 3339.
+    pub completed_at: String,
+    /// Why, where the status does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// `s3://bucket/key` of the text.
+    pub compacted: String,
+    /// RFC 3339.
+    pub compacted_at: String,
+    /// Who did it.
+    pub compacted_by: String,
+    /// Chunks of the log.
+    pub chunk_count: u64,
+    /// Deltas with text in them.
+    pub received_chunks: u64,
+    /// Bytes of text in the log.
+    pub received_bytes: u64,
+    /// The log's last event.
+    pub last_seq: u64,
+    /// The text's SHA-256 in hex.
+    pub sha256: String,
+    /// The text's length.
+    pub bytes: u64,
+    /// Whether tool calls or a refusal lie in the event log beside the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_other_output: bool,
+    /// Tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// A JSON object as text: `DynamoDB` nests 32 levels at most, JSON does not care.
+    pub metadata: String,
+    /// The result's own JSON text, for the same reason and because numbers stay as they were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm_response: Option<String>,
+    /// The newest validation issue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_validation_issue_id: Option<String>,
+}
+
+/// The request, or where it lies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RequestRow {
+    pub pk: String,
+    pub sk: String,
+    /// The request's JSON text; absent where it is too large and lies in the bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+/// One result that did not pass validation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationIssueRow {
+    pub(super) pk: String,
+    pub(super) sk: String,
+    /// Its id; the same however often the same log is compacted.
+    pub id: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// What was wrong, and where. At most [`crate::limits::VALIDATION_ERRORS_MAX`].
+    pub errors: Vec<IssueError>,
+    /// How many there were.
+    pub error_count: u64,
+}
+
+/// One error of an issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueError {
+    /// `metadata` or `output`, and a JSON Pointer into it.
+    pub path: String,
+    /// What was expected.
+    pub message: String,
+}
+
+impl From<FieldError> for IssueError {
+    fn from(error: FieldError) -> Self {
+        Self { path: error.pointer, message: error.detail }
+    }
+}
+
+/// An `Idempotency-Key` that has been used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct IdempotencyRow {
+    pub pk: String,
+    pub sk: String,
+    pub generation: GenerationId,
+    pub fingerprint: String,
+    pub expires_at: i64,
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

@@ -1,0 +1,44 @@
+//! The time, as everything here sees it. A test moves it instead of waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The machine's time, and whatever it was moved by. Clones share the shift.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    shift_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The machine's own time.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        Timestamp::now().as_millisecond().saturating_add(self.shift_ms.load(Ordering::Relaxed))
+    }
+
+    /// Moves the time on, for every clone.
+    pub fn advance(&self, by: Duration) {
+        self.shift_ms.fetch_add(millis(by), Ordering::Relaxed);
+    }
+}
+
+/// A duration in whole milliseconds.
+#[must_use]
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A moment in milliseconds, as RFC 3339 in UTC: `2026-11-21T09:30:00.123Z`.
+#[must_use]
+pub fn rfc3339(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms} ms"), |at| format!("{at:.3}"))
+}

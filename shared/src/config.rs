@@ -1,0 +1,192 @@
+//! The settings of one function. The only file that reads the environment.
+//!
+//! `template.yaml` sets them on AWS, the local stack takes them from there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::flush::Windows;
+use crate::provider::{ProviderSettings, Timeouts, parse_providers};
+use crate::request::Validation;
+
+/// What a function is told about where it runs and what it may do.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `LONGHAND_BUFFER_TABLE`: the table of chunks and meta. Required.
+    pub buffer_table: String,
+    /// `LONGHAND_RECORDS_TABLE`: the table of what lasts. Required.
+    pub records_table: String,
+    /// `LONGHAND_BUCKET`: the bucket of results. Required.
+    pub bucket: String,
+    /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for those who invoke it.
+    pub stream_function: Option<String>,
+    /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600: how long the buffer lives, from the generation's
+    /// creation. The same moment for all its items, so that a log vanishes whole.
+    pub chunk_ttl: Duration,
+    /// `LONGHAND_WATCHED_WINDOW_MS`, default 50, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 2000.
+    pub windows: Windows,
+    /// `LONGHAND_LEASE_SECONDS`, default 30: a writer that has stored nothing for this long is taken for dead.
+    pub lease: Duration,
+    /// `LONGHAND_MAX_ATTEMPTS`, default 3, unless the request says otherwise.
+    pub max_attempts: u32,
+    /// `LONGHAND_MAX_OUTPUT_BYTES`, default 32 MiB: the most that a generation may say.
+    pub max_output_bytes: u64,
+    /// `LONGHAND_CONNECT_TIMEOUT_MS` 10000, `LONGHAND_FIRST_BYTE_TIMEOUT_MS` 120000, `LONGHAND_IDLE_TIMEOUT_MS` 60000 and
+    /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
+    pub timeouts: Timeouts,
+    /// `METADATA_VALIDATION_STRICT`, `1` or `true`: strict unless the request says otherwise.
+    pub validation: Validation,
+    /// `LONGHAND_PROVIDERS`, JSON, over the presets.
+    pub providers: BTreeMap<String, ProviderSettings>,
+    /// The keys found in the environment under the names that `providers` gives. Never printed.
+    pub provider_keys: ProviderKeys,
+    /// Where AWS is.
+    pub aws: AwsConfig,
+}
+
+/// The AWS SDK's own variables, so that two stacks in one process can have their own.
+#[derive(Clone, Default)]
+pub struct AwsConfig {
+    /// `AWS_REGION`.
+    pub region: Option<String>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_S3`.
+    pub s3_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_LAMBDA`.
+    pub lambda_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+    pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. `None`: the SDK's default chain.
+    pub credentials: Option<(String, String, Option<String>)>,
+}
+
+impl std::fmt::Debug for AwsConfig {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("AwsConfig")
+            .field("region", &self.region)
+            .field("dynamodb_endpoint", &self.dynamodb_endpoint)
+            .field("s3_endpoint", &self.s3_endpoint)
+            .field("lambda_endpoint", &self.lambda_endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys by environment variable.
+#[derive(Clone, Default)]
+pub struct ProviderKeys(BTreeMap<String, String>);
+
+impl ProviderKeys {
+    /// The key in that variable.
+    #[must_use]
+    pub fn get(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(String::as_str)
+    }
+}
+
+impl std::fmt::Debug for ProviderKeys {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The name of the function under which it runs: `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets.
+#[must_use]
+pub fn lambda_function_name() -> Option<String> {
+    std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()
+}
+
+/// The log filter: `LONGHAND_LOG`, in `tracing_subscriber`'s syntax, default `info`.
+#[must_use]
+pub fn log_filter() -> String {
+    std::env::var("LONGHAND_LOG").unwrap_or_else(|_| "info".to_owned())
+}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] names the variable and what was expected.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_vars(&|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings through `var`. A variable that is empty counts as unset.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] names the variable and what was expected.
+    pub fn from_vars(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let vars = Vars(var);
+        let providers = parse_providers(vars.text("LONGHAND_PROVIDERS").as_deref()).map_err(Error::Configuration)?;
+        let keys = providers.values().filter_map(|provider| provider.key_env.clone());
+        let provider_keys = ProviderKeys(keys.filter_map(|name| vars.text(&name).map(|key| (name, key))).collect());
+        Ok(Self {
+            buffer_table: vars.required("LONGHAND_BUFFER_TABLE")?,
+            records_table: vars.required("LONGHAND_RECORDS_TABLE")?,
+            bucket: vars.required("LONGHAND_BUCKET")?,
+            stream_function: vars.text("LONGHAND_STREAM_FUNCTION"),
+            chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, 3_600)?),
+            windows: Windows {
+                watched: vars.millis("LONGHAND_WATCHED_WINDOW_MS", 50, 0)?,
+                unwatched: vars.millis("LONGHAND_UNWATCHED_WINDOW_MS", 2_000, 1)?,
+            },
+            lease: Duration::from_secs(vars.number("LONGHAND_LEASE_SECONDS", 30, 1)?),
+            max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),
+            max_output_bytes: vars.number("LONGHAND_MAX_OUTPUT_BYTES", 32 * 1024 * 1024, 1)?,
+            timeouts: Timeouts {
+                connect: vars.millis("LONGHAND_CONNECT_TIMEOUT_MS", 10_000, 1)?,
+                first_byte: vars.millis("LONGHAND_FIRST_BYTE_TIMEOUT_MS", 120_000, 1)?,
+                idle: vars.millis("LONGHAND_IDLE_TIMEOUT_MS", 60_000, 1)?,
+                generation: vars.millis("LONGHAND_GENERATION_TIMEOUT_MS", 1_800_000, 1)?,
+            },
+            validation: vars.validation("METADATA_VALIDATION_STRICT")?,
+            providers,
+            provider_keys,
+            aws: aws(&vars),
+        })
+    }
+}
+
+fn aws(vars: &Vars<'_>) -> AwsConfig {
+    let credentials = vars.text("AWS_ACCESS_KEY_ID").zip(vars.text("AWS_SECRET_ACCESS_KEY"));
+    AwsConfig {
+        region: vars.text("AWS_REGION"),
+        dynamodb_endpoint: vars.text("AWS_ENDPOINT_URL_DYNAMODB"),
+        s3_endpoint: vars.text("AWS_ENDPOINT_URL_S3"),
+        lambda_endpoint: vars.text("AWS_ENDPOINT_URL_LAMBDA"),
+        secrets_manager_endpoint: vars.text("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+        credentials: credentials.map(|(id, secret)| (id, secret, vars.text("AWS_SESSION_TOKEN"))),
+    }
+}
+
+struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Vars<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    fn required(&self, name: &str) -> Result<String, Error> {
+        self.text(name).ok_or_else(|| Error::Configuration(format!("the environment variable {name} is required")))
+    }
+
+    fn number(&self, name: &str, default: u64, least: u64) -> Result<u64, Error> {
+        let Some(text) = self.text(name) else { return Ok(default) };
+        let number = text.trim().parse().ok().filter(|number| *number >= least);
+        number.ok_or_else(|| Error::Configuration(format!("{name} must be a whole number of at least {least}, not {text:?}")))
+    }
+
+    fn millis(&self, name: &str, default: u64, least: u64) -> Result<Duration, Error> {
+        self.number(name, default, least).map(Duration::from_millis)
+    }
+
+    fn validation(&self, name: &str) -> Result<Validation, Error> {
+        match self.text(name).as_deref() {
+            None | Some("0" | "false") => Ok(Validation::Soft),
+            Some("1" | "true") => Ok(Validation::Strict),
+            Some(other) => Err(Error::Configuration(format!("{name} must be 1, true, 0 or false, not {other:?}"))),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What can go wrong, and what each case means to a caller.
+//!
+//! One flat type for the crate; [`ErrorCode`] answers, without a wildcard, every question that a caller may ask of an error.
+//! A provider's faults are not errors of ours: they end a generation, and are told in its record
+//! ([`crate::provider::ProviderError`]).
+
+use serde::Serialize;
+
+use crate::limits;
+
+/// One thing that is wrong with a request: where, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// A JSON Pointer (RFC 6901) into the body; for a header or a query parameter, its name.
+    pub pointer: String,
+    /// What was expected there, in one sentence.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// Names the field and what was expected of it.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// A verb that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong; all that is wrong with it, at once.
+    #[error("{}", describe(.0))]
+    InvalidRequest(Vec<FieldError>),
+    /// The body is too large, in bytes.
+    #[error("the request body has {0} bytes; at most {max} are taken", max = limits::REQUEST_BYTES_MAX)]
+    RequestTooLarge(usize),
+    /// The caller's credential carries no organization.
+    #[error("the credential names no organization: {0}")]
+    Unauthorized(String),
+    /// There is no such generation, or it is another organization's: the answer is the same.
+    #[error("there is no generation {0:?}")]
+    NotFound(String),
+    /// The same `Idempotency-Key` came with another body.
+    #[error("the Idempotency-Key was already used with another body, for {0}; use a new key for a new request")]
+    IdempotencyConflict(String),
+    /// The generation must have ended first.
+    #[error("generation {0} has not ended; {1}")]
+    NotEnded(String, &'static str),
+    /// The log is gone (its TTL is over, or it was purged) and nothing was compacted from it.
+    #[error("the log of generation {0} has expired or was deleted")]
+    LogGone(String),
+    /// The log contradicts itself. This must never happen; nothing is compacted from such a log.
+    #[error("the log of generation {0} is damaged: {1}")]
+    LogDamaged(String, String),
+    /// A setting is missing or wrong.
+    #[error("{0}")]
+    Configuration(String),
+    /// AWS did not do what was asked, after the SDK's own retries.
+    #[error("{operation} failed: {message}")]
+    Aws {
+        /// Service and operation, such as `dynamodb PutItem`.
+        operation: &'static str,
+        /// The cause, for the log only.
+        message: String,
+    },
+}
+
+/// The kind of an [`Error`]: stable, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// [`Error::InvalidRequest`].
+    InvalidRequest,
+    /// [`Error::RequestTooLarge`].
+    RequestTooLarge,
+    /// [`Error::Unauthorized`].
+    Unauthorized,
+    /// [`Error::NotFound`].
+    NotFound,
+    /// [`Error::IdempotencyConflict`].
+    IdempotencyConflict,
+    /// [`Error::NotEnded`].
+    NotEnded,
+    /// [`Error::LogGone`].
+    LogGone,
+    /// [`Error::LogDamaged`] and [`Error::Configuration`].
+    Internal,
+    /// [`Error::Aws`].
+    Unavailable,
+}
+
+impl ErrorCode {
+    /// The HTTP status that tells it.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidRequest => 400,
+            Self::Unauthorized => 401,
+            Self::NotFound => 404,
+            Self::IdempotencyConflict | Self::NotEnded => 409,
+            Self::LogGone => 410,
+            Self::RequestTooLarge => 413,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::NotEnded | Self::Unavailable => true,
+            Self::InvalidRequest
+            | Self::Unauthorized
+            | Self::NotFound
+            | Self::IdempotencyConflict
+            | Self::LogGone
+            | Self::RequestTooLarge
+            | Self::Internal => false,
+        }
+    }
+}
+
+impl Error {
+    /// One wrong field.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::InvalidRequest(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// The kind of this error.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
+            Self::Unauthorized(_) => ErrorCode::Unauthorized,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
+            Self::NotEnded(..) => ErrorCode::NotEnded,
+            Self::LogGone(_) => ErrorCode::LogGone,
+            Self::LogDamaged(..) | Self::Configuration(_) => ErrorCode::Internal,
+            Self::Aws { .. } => ErrorCode::Unavailable,
+        }
+    }
+
+    /// What a caller is told. A cause inside AWS or inside this deployment stays in its log.
+    #[must_use]
+    pub fn public_detail(&self) -> String {
+        match self.code() {
+            ErrorCode::Internal => {
+                "the request could not be done because of a fault in this deployment; its log has the cause".into()
+            }
+            ErrorCode::Unavailable => "a service that this depends on did not answer; try again".into(),
+            ErrorCode::InvalidRequest
+            | ErrorCode::RequestTooLarge
+            | ErrorCode::Unauthorized
+            | ErrorCode::NotFound
+            | ErrorCode::IdempotencyConflict
+            | ErrorCode::NotEnded
+            | ErrorCode::LogGone => self.to_string(),
+        }
+    }
+}
+
+fn describe(errors: &[FieldError]) -> String {
+    let told: Vec<String> = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
+    format!("the request is not valid: {}", told.join("; "))
+}

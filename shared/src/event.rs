@@ -1,0 +1,291 @@
+//! Events: what the log is made of.
+//!
+//! They correspond one to one, in order, to the stream events of the OpenAI Responses API and carry its names, without the
+//! leading `response.`; an event's `seq` is that API's `sequence_number`. What can be derived is not stored: item ids follow
+//! from the generation and `output_index`, and the `…done` events do not repeat the text.
+
+use serde::{Deserialize, Serialize};
+
+use crate::generation::Status;
+
+/// One event of a generation's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Event {
+    /// The generation exists. Always event 0.
+    #[serde(rename = "created")]
+    Created,
+    /// An attempt began; `attempt` counts from 1. A second one tells readers that the first was interrupted.
+    #[serde(rename = "in_progress")]
+    InProgress {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// An output item begins.
+    #[serde(rename = "output_item.added")]
+    OutputItemAdded {
+        /// Its place in the output; never used twice.
+        output_index: u32,
+        /// What it is.
+        item: Item,
+    },
+    /// A part of the open message or reasoning item begins.
+    #[serde(rename = "content_part.added")]
+    ContentPartAdded(Place),
+    /// Output text.
+    #[serde(rename = "output_text.delta")]
+    OutputTextDelta(Stretch),
+    /// The text of that part has ended.
+    #[serde(rename = "output_text.done")]
+    OutputTextDone(Place),
+    /// Reasoning text.
+    #[serde(rename = "reasoning_text.delta")]
+    ReasoningTextDelta(Stretch),
+    /// The reasoning has ended.
+    #[serde(rename = "reasoning_text.done")]
+    ReasoningTextDone(Place),
+    /// A refusal's text.
+    #[serde(rename = "refusal.delta")]
+    RefusalDelta(Stretch),
+    /// The refusal has ended.
+    #[serde(rename = "refusal.done")]
+    RefusalDone(Place),
+    /// A piece of a tool call's arguments.
+    #[serde(rename = "function_call_arguments.delta")]
+    FunctionCallArgumentsDelta(Stretch),
+    /// The arguments have ended.
+    #[serde(rename = "function_call_arguments.done")]
+    FunctionCallArgumentsDone(Place),
+    /// The part has ended.
+    #[serde(rename = "content_part.done")]
+    ContentPartDone(Place),
+    /// The item has ended.
+    #[serde(rename = "output_item.done")]
+    OutputItemDone {
+        /// Which item.
+        output_index: u32,
+        /// `false`: it was cut off, by a limit or by an interruption.
+        complete: bool,
+    },
+    /// Terminal: the provider finished of its own accord.
+    #[serde(rename = "completed")]
+    Completed(End),
+    /// Terminal: the provider stopped at a limit or a filter; `reason` says which.
+    #[serde(rename = "incomplete")]
+    Incomplete(End),
+    /// Terminal: it could not be finished; `reason` says why. What was received is kept.
+    #[serde(rename = "failed")]
+    Failed(End),
+    /// Terminal: the caller cancelled it. What was received is kept.
+    #[serde(rename = "cancelled")]
+    Cancelled(End),
+}
+
+/// What an output item is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Item {
+    /// The assistant's message: text, or a refusal.
+    Message,
+    /// What the model thought before it answered.
+    Reasoning,
+    /// A call of one of the request's tools.
+    FunctionCall {
+        /// The provider's id of the call.
+        call_id: String,
+        /// The tool.
+        name: String,
+    },
+}
+
+/// The four kinds of text that a provider streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextKind {
+    /// The answer.
+    OutputText,
+    /// Thoughts before it.
+    Reasoning,
+    /// A refusal to answer.
+    Refusal,
+    /// A tool call's arguments: pieces of JSON text.
+    FunctionCallArguments,
+}
+
+/// Which part of which item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The item.
+    pub output_index: u32,
+    /// The part of the item; 0 for a tool call, which has no parts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub content_index: u32,
+    /// The kind of text in it.
+    #[serde(rename = "part")]
+    pub kind: TextKind,
+}
+
+/// A stretch of text: consecutive deltas of one kind, joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The item.
+    pub output_index: u32,
+    /// The part of the item.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub content_index: u32,
+    /// The text, byte for byte as it was received.
+    pub delta: String,
+}
+
+/// How a generation ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Why, where the status alone does not say it: `max_output_tokens`, `interrupted`, `output_limit` ….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// One sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The provider's own word for why it stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// The tokens it counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The model that answered, as the provider named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// Tokens, in the words of the Responses API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Those of them that the provider had cached.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub cached_tokens: u64,
+    /// Tokens of the output, reasoning included.
+    pub output_tokens: u64,
+    /// Those of them that were reasoning.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub reasoning_tokens: u64,
+    /// All.
+    pub total_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero_u64(number: &u64) -> bool {
+    *number == 0
+}
+
+impl TextKind {
+    /// The delta event of this kind.
+    #[must_use]
+    pub const fn delta(self, stretch: Stretch) -> Event {
+        match self {
+            Self::OutputText => Event::OutputTextDelta(stretch),
+            Self::Reasoning => Event::ReasoningTextDelta(stretch),
+            Self::Refusal => Event::RefusalDelta(stretch),
+            Self::FunctionCallArguments => Event::FunctionCallArgumentsDelta(stretch),
+        }
+    }
+
+    /// The event that ends text of this kind.
+    #[must_use]
+    pub const fn done(self, place: Place) -> Event {
+        match self {
+            Self::OutputText => Event::OutputTextDone(place),
+            Self::Reasoning => Event::ReasoningTextDone(place),
+            Self::Refusal => Event::RefusalDone(place),
+            Self::FunctionCallArguments => Event::FunctionCallArgumentsDone(place),
+        }
+    }
+
+    /// Whether text of this kind lies in a content part (a tool call's arguments do not).
+    #[must_use]
+    pub const fn has_part(self) -> bool {
+        !matches!(self, Self::FunctionCallArguments)
+    }
+}
+
+impl Event {
+    /// The text that the event carries, if it is a delta.
+    #[must_use]
+    pub const fn stretch(&self) -> Option<(TextKind, &Stretch)> {
+        match self {
+            Self::OutputTextDelta(stretch) => Some((TextKind::OutputText, stretch)),
+            Self::ReasoningTextDelta(stretch) => Some((TextKind::Reasoning, stretch)),
+            Self::RefusalDelta(stretch) => Some((TextKind::Refusal, stretch)),
+            Self::FunctionCallArgumentsDelta(stretch) => Some((TextKind::FunctionCallArguments, stretch)),
+            _ => None,
+        }
+    }
+
+    /// The same, to be added to.
+    pub const fn stretch_mut(&mut self) -> Option<(TextKind, &mut Stretch)> {
+        match self {
+            Self::OutputTextDelta(stretch) => Some((TextKind::OutputText, stretch)),
+            Self::ReasoningTextDelta(stretch) => Some((TextKind::Reasoning, stretch)),
+            Self::RefusalDelta(stretch) => Some((TextKind::Refusal, stretch)),
+            Self::FunctionCallArgumentsDelta(stretch) => Some((TextKind::FunctionCallArguments, stretch)),
+            _ => None,
+        }
+    }
+
+    /// How the generation ended, if this event ends it.
+    #[must_use]
+    pub const fn end(&self) -> Option<(Status, &End)> {
+        match self {
+            Self::Completed(end) => Some((Status::Completed, end)),
+            Self::Incomplete(end) => Some((Status::Incomplete, end)),
+            Self::Failed(end) => Some((Status::Failed, end)),
+            Self::Cancelled(end) => Some((Status::Cancelled, end)),
+            _ => None,
+        }
+    }
+
+    /// Bytes of text in it; 0 for an event that is not a delta.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.stretch().map_or(0, |(_, stretch)| stretch.delta.len())
+    }
+}
+
+/// An event and its number, as readers get it: one JSON object, `seq` first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberedEvent {
+    /// Its place in the log: 0, 1, 2 … without gaps.
+    pub seq: u64,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_from_its_json_line() {
+        let events = [
+            Event::Created,
+            Event::InProgress { attempt: 2 },
+            Event::OutputItemAdded { output_index: 0, item: Item::FunctionCall { call_id: "c".into(), name: "f".into() } },
+            TextKind::OutputText.delta(Stretch { output_index: 1, content_index: 0, delta: "0".into() }),
+            TextKind::Refusal.done(Place { output_index: 1, content_index: 1, kind: TextKind::Refusal }),
+            Event::Incomplete(End { reason: Some("max_output_tokens".into()), ..End::default() }),
+        ];
+        for (seq, event) in (0..).zip(events) {
+            let numbered = NumberedEvent { seq, event };
+            let line = serde_json::to_string(&numbered).unwrap();
+            assert!(line.starts_with(&format!("{{\"seq\":{seq},\"type\":")), "{line}");
+            assert_eq!(serde_json::from_str::<NumberedEvent>(&line).unwrap(), numbered);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Names that cannot be wrong once they are parsed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+const ORGANIZATION_CHARS_MAX: usize = 64;
+const GENERATION_PREFIX: &str = "gen_";
+const ULID_CHARS: usize = 26;
+
+/// A name that is not of its form. The text says what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidId(String);
+
+/// The tenant: 1 to 64 letters, digits, `_` or `-`. It comes from the caller's credential only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Organization(String);
+
+impl Organization {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Organization {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let fits = (1..=ORGANIZATION_CHARS_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidId(format!("an organization is 1 to {ORGANIZATION_CHARS_MAX} letters, digits, `_` or `-`, not {text:?}")))
+    }
+}
+
+/// A generation's id: `gen_` and a ULID in lower case, so that ids sort by the time they were made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GenerationId(String);
+
+impl GenerationId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        let random = Ulid::generate().random();
+        let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
+        Self(format!("{GENERATION_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GenerationId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let ulid = text.strip_prefix(GENERATION_PREFIX).filter(|ulid| ulid.len() == ULID_CHARS);
+        let canonical = ulid.and_then(|ulid| Ulid::from_string(ulid).ok()).map(|ulid| ulid.to_string().to_ascii_lowercase());
+        if canonical.is_some() && canonical.as_deref() == ulid {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidId(format!("a generation's id is `{GENERATION_PREFIX}` and {ULID_CHARS} characters, not {text:?}")))
+    }
+}
+
+macro_rules! text_conversions {
+    ($name:ty) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_conversions!(Organization);
+text_conversions!(GenerationId);
+
+/// Names one generation of one organization: the partition of its log and of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GenerationKey {
+    /// Whose it is.
+    pub organization: Organization,
+    /// Which one.
+    pub generation: GenerationId,
+}
+
+impl GenerationKey {
+    /// Joins the two.
+    #[must_use]
+    pub const fn new(organization: Organization, generation: GenerationId) -> Self {
+        Self { organization, generation }
+    }
+
+    /// The partition key in both tables: `{organization}#{generation}`.
+    #[must_use]
+    pub fn partition(&self) -> String {
+        format!("{}#{}", self.organization, self.generation)
+    }
+
+    /// Reads [`Self::partition`] back.
+    ///
+    /// # Errors
+    /// The text is not of that form.
+    pub fn from_partition(text: &str) -> Result<Self, InvalidId> {
+        let (organization, generation) =
+            text.split_once('#').ok_or_else(|| InvalidId(format!("a partition is `organization#generation`, not {text:?}")))?;
+        Ok(Self::new(organization.parse()?, generation.parse()?))
+    }
+}
+
+impl fmt::Display for GenerationKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.organization, self.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_partition_reads_back_as_the_key_it_was_made_from(organization in "[A-Za-z0-9_-]{1,64}", now in 0_i64..253_402_300_799_000) {
+            let key = GenerationKey::new(organization.parse().unwrap(), GenerationId::new(now));
+            prop_assert_eq!(GenerationKey::from_partition(&key.partition()).unwrap(), key);
+        }
+
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in ".{0,80}") {
+            let _ = text.parse::<Organization>();
+            let _ = text.parse::<GenerationId>();
+            let _ = GenerationKey::from_partition(&text);
+        }
+    }
+
+    #[test]
+    fn ids_sort_by_the_time_they_were_made() {
+        assert!(GenerationId::new(1_000) < GenerationId::new(2_000));
+    }
+
+    #[test]
+    fn an_id_in_upper_case_is_another_spelling_and_refused() {
+        let id = GenerationId::new(1_000).to_string();
+        assert!(id.to_ascii_uppercase().parse::<GenerationId>().is_err());
+        assert!(id.replace("gen_", "gen_!").parse::<GenerationId>().is_err());
+    }
+}

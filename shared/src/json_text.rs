@@ -1,0 +1,77 @@
+//! Finds the JSON in a result: the whole text, or the inside of the only Markdown fence in it. Never by guessing.
+
+use serde_json::value::RawValue;
+
+/// The JSON text in `text`, exactly as it was written. `None`: there is none that is certain.
+#[must_use]
+pub fn find(text: &str) -> Option<&RawValue> {
+    parse(text).or_else(|| fenced(text).and_then(parse))
+}
+
+fn parse(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text.trim()).ok()
+}
+
+/// The inside of a fence: a line that begins with three backticks, to the next line of three backticks alone. With prose
+/// around it or without; but where there are two fences, which one is meant is a guess.
+fn fenced(text: &str) -> Option<&str> {
+    let mut fences = lines_with_offsets(text).filter(|(_, line)| line.trim_start().starts_with("```"));
+    let (opening, info) = fences.next()?;
+    let (closing, end) = fences.next()?;
+    let info = info.trim().trim_start_matches('`').trim();
+    let is_json = info.is_empty() || info.eq_ignore_ascii_case("json");
+    if !is_json || end.trim() != "```" || fences.next().is_some() {
+        return None;
+    }
+    let inside = opening + text.get(opening..)?.find('\n')? + 1;
+    text.get(inside..closing)
+}
+
+fn lines_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split_inclusive('\n').scan(0, |offset, line| {
+        let start = *offset;
+        *offset += line.len();
+        Some((start, line))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(text: &str) -> Option<&str> {
+        find(text).map(RawValue::get)
+    }
+
+    #[test]
+    fn json_is_found_bare_and_in_one_fence() {
+        assert_eq!(found(" {\"a\": 0.78}\n"), Some("{\"a\": 0.78}"));
+        assert_eq!(found("```json\n{\"a\": 1e400}\n```"), Some("{\"a\": 1e400}"), "numbers stay as they were written");
+        assert_eq!(found("Here it is:\n\n```\n[1]\n```\nDone."), Some("[1]"));
+        assert_eq!(found("```JSON\r\n[1]\r\n```\r\n"), Some("[1]"));
+        assert_eq!(found("\"a text with ``` inside\""), Some("\"a text with ``` inside\""));
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        for text in ["", "{", ".78", "[1] [2]", "```json\n[1]", "```\n[1]\n```\n```\n[2]\n```", "```rust\n[1]\n```", "so: [1]"] {
+            assert_eq!(found(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_found_within_a_fence_with_any_prose(value in "[a-z`\\\\\" \n]{0,20}", before in "[a-z \n]{0,10}") {
+            let json = serde_json::to_string(&value).unwrap();
+            let fence = format!("{before}\n```json\n{json}\n```\n");
+            prop_assert_eq!(found(&fence), Some(json.as_str()));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[`a{}\\[\\]\"\n\r é]{0,60}") {
+            let _ = find(&text);
+        }
+    }
+}

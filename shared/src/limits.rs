@@ -1,0 +1,67 @@
+//! Every bound of the product, by name, units last. Those a deployment may set are defaults here and read in [`crate::config`].
+
+use std::time::Duration;
+
+/// A request body, as JSON text. Below API Gateway's 10 MB and Lambda's 6 MB synchronous payload.
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A request up to this size lies in its row; a larger one in the bucket, where it costs less than its write units would.
+pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
+/// The caller's `metadata` object, as JSON text.
+pub const METADATA_BYTES_MAX: usize = 4 * 1024;
+/// An `Idempotency-Key` header, in characters.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// How long an `Idempotency-Key` is remembered.
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// One write unit of DynamoDB: an item of up to this many bytes costs one.
+pub const WRITE_UNIT_BYTES: usize = 1024;
+/// One chunk's text. DynamoDB refuses items over 400 KB; the rest is room for keys, counters and event names.
+pub const CHUNK_TEXT_BYTES_MAX: usize = 350 * 1024;
+/// Text that waits for its flush while the store is slow. Above it the provider is read no further.
+pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A parsed JSON result up to this size is kept on the record; above it, only in the bucket.
+pub const LLM_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// Output up to this size is checked as JSON. A parsed document takes several times its text in memory.
+pub const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Output up to this size is answered inline; above it by a presigned URL (Lambda answers 6 MB at most).
+pub const OUTPUT_INLINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How long a presigned URL works.
+pub const OUTPUT_URL_TTL: Duration = Duration::from_secs(900);
+/// Validation errors kept for one generation; the rest are counted.
+pub const VALIDATION_ERRORS_MAX: usize = 50;
+/// One part of a multipart upload. S3 takes 5 MiB to 5 GiB and 10,000 parts.
+pub const PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// One server-sent event of a provider.
+pub const SSE_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much of a provider's error body is read.
+pub const PROVIDER_ERROR_BYTES_MAX: usize = 64 * 1024;
+/// A provider's error message, in characters, as it is kept and shown.
+pub const PROVIDER_MESSAGE_CHARS_MAX: usize = 500;
+/// Requests to the provider within one attempt, while nothing has been received.
+pub const PROVIDER_TRIES_MAX: u32 = 4;
+/// The wait before the second of those; it doubles.
+pub const PROVIDER_BACKOFF: Duration = Duration::from_millis(500);
+/// The longest such wait that is ours to choose. A provider's `Retry-After` may ask for more.
+pub const PROVIDER_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// How long usage is waited for once the finish reason has been seen.
+pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
+
+/// How often the writer looks who is watching.
+pub const META_READ_EVERY: Duration = Duration::from_secs(2);
+/// The writer renews its lease on meta when it has stored nothing else for this long.
+pub const META_WRITE_AFTER: Duration = Duration::from_secs(10);
+/// A pending generation that has not begun after this long is invoked again.
+pub const PENDING_MAX: Duration = Duration::from_secs(60);
+/// Shards of the index of open generations: its partitions, so that no single one takes every write.
+pub const OPEN_SHARDS: u8 = 8;
+
+/// Generations in one page of a list.
+pub const LIST_LIMIT_MAX: usize = 100;
+/// Generations in one page of a list, unless told.
+pub const LIST_LIMIT_DEFAULT: usize = 20;
+/// Events in one page.
+pub const EVENTS_LIMIT_MAX: usize = 10_000;
+/// Events in one page, unless told.
+pub const EVENTS_LIMIT_DEFAULT: usize = 1_000;

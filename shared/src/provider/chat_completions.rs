@@ -1,0 +1,259 @@
+//! `POST {base}/chat/completions`, streamed: the dialect of `OpenAI`, `RouteLLM`, vLLM, llama.cpp, Ollama, `LiteLLM` and others.
+//!
+//! Read loosely: unknown fields, missing ones, `"choices":null` and unknown finish reasons all occur. But nothing is skipped
+//! that might have held text: an event that cannot be read is an error.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::http_status;
+use super::sse::{self, SseEvent};
+use super::{Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};
+use crate::event::Usage;
+use crate::request::Request;
+
+/// Events that one read brought are handed on together, up to this many.
+const BATCH_EVENTS_MAX: usize = 512;
+
+/// A provider of this dialect.
+#[derive(Debug, Clone)]
+pub struct ChatCompletions {
+    /// The HTTP client; its connect timeout is the first of the four.
+    pub client: reqwest::Client,
+    /// Up to and including the version.
+    pub base_url: String,
+    /// Sent as a bearer token.
+    pub key: Option<String>,
+    /// What this provider calls the limit on output tokens.
+    pub max_tokens_name: String,
+}
+
+impl Provider for ChatCompletions {
+    fn open<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        Box::pin(self.post(request))
+    }
+}
+
+impl ChatCompletions {
+    async fn post(&self, request: &Request) -> Result<DeltaStream, ProviderError> {
+        let url = format!("{}/chat/completions", self.base_url.trim_end_matches('/'));
+        let mut post = self.client.post(url).header("accept", "text/event-stream").json(&self.body(request));
+        if let Some(key) = &self.key {
+            post = post.bearer_auth(key);
+        }
+        let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
+        let response = http_status::expect_event_stream(response).await?;
+        let mut decoder = Decoder::default();
+        let batches = sse::events(response.bytes_stream()).ready_chunks(BATCH_EVENTS_MAX);
+        let deltas = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
+        // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
+        let until_done = deltas.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
+        Ok(until_done
+            .filter_map(|step| {
+                futures::future::ready(match step {
+                    Step::Deltas(deltas) => Some(Ok(deltas)),
+                    Step::Failed(error) => Some(Err(error)),
+                    Step::Done => None,
+                })
+            })
+            .boxed())
+    }
+
+    /// The request in this dialect. The caller's `provider_options` go in last but cannot turn streaming off.
+    fn body(&self, request: &Request) -> Value {
+        let mut body = json!({ "model": request.model, "messages": request.chat_messages() });
+        let optional = [
+            ("temperature", request.temperature.map(Value::from)),
+            ("top_p", request.top_p.map(Value::from)),
+            (self.max_tokens_name.as_str(), request.max_output_tokens.map(Value::from)),
+            ("stop", request.stop.clone()),
+            ("seed", request.seed.map(Value::from)),
+            ("response_format", request.response_format.clone()),
+            ("tools", request.tools.clone()),
+            ("tool_choice", request.tool_choice.clone()),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                body[name] = value;
+            }
+        }
+        for (name, value) in &request.provider_options {
+            body[name] = value.clone();
+        }
+        body["stream"] = true.into();
+        body["stream_options"] = json!({ "include_usage": true });
+        body
+    }
+}
+
+enum Step {
+    Deltas(Vec<Delta>),
+    Failed(ProviderError),
+    Done,
+}
+
+#[derive(Default)]
+struct Decoder {
+    text: HalfPairs,
+    reasoning: HalfPairs,
+    refusal: HalfPairs,
+    calls: BTreeMap<u32, HalfPairs>,
+    model_told: bool,
+}
+
+#[derive(Deserialize)]
+struct ChunkWire {
+    choices: Option<Vec<ChoiceWire>>,
+    usage: Option<Value>,
+    error: Option<Value>,
+    model: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChoiceWire {
+    #[serde(default)]
+    index: u32,
+    delta: Option<DeltaWire>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DeltaWire {
+    content: Option<WireText>,
+    reasoning: Option<WireText>,
+    reasoning_content: Option<WireText>,
+    refusal: Option<WireText>,
+    tool_calls: Option<Vec<ToolCallWire>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCallWire {
+    index: Option<u32>,
+    id: Option<String>,
+    function: Option<FunctionWire>,
+}
+
+#[derive(Deserialize)]
+struct FunctionWire {
+    name: Option<String>,
+    arguments: Option<WireText>,
+}
+
+impl Decoder {
+    fn decode_batch(&mut self, events: Vec<Result<SseEvent, ProviderError>>) -> Vec<Step> {
+        let mut deltas = Vec::with_capacity(events.len());
+        let mut ending = None;
+        for event in events {
+            match event.and_then(|event| self.decode(&event, &mut deltas)) {
+                Ok(false) => {}
+                Ok(true) => ending = Some(Step::Done),
+                Err(error) => ending = Some(Step::Failed(error)),
+            }
+            if ending.is_some() {
+                break;
+            }
+        }
+        let mut steps = vec![Step::Deltas(deltas)];
+        // After an error nothing more is read: what follows it is not known to be whole.
+        let failed = matches!(ending, Some(Step::Failed(_)));
+        steps.extend(ending);
+        steps.extend(failed.then_some(Step::Done));
+        steps
+    }
+
+    /// Reads one event into `deltas`; `true` is the end of the stream.
+    fn decode(&mut self, event: &SseEvent, deltas: &mut Vec<Delta>) -> Result<bool, ProviderError> {
+        let data = event.data.trim();
+        if data == "[DONE]" {
+            return Ok(true);
+        }
+        if data.is_empty() {
+            return Ok(false);
+        }
+        let chunk: ChunkWire = serde_json::from_str(data).map_err(|error| {
+            ProviderError::new(
+                Fault::Unreadable,
+                format!("the provider sent an event that is not a chat completion chunk: {error}"),
+            )
+        })?;
+        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
+            return Err(http_status::reported_error(&error));
+        }
+        if event.event.as_deref() == Some("error") {
+            return Err(ProviderError::new(Fault::ReportedError, "the provider reported an error without saying which"));
+        }
+        if let Some(model) = chunk.model.filter(|model| !self.model_told && !model.is_empty()) {
+            self.model_told = true;
+            deltas.push(Delta::Model(model));
+        }
+        // Only the first choice: one generation asks for one answer.
+        for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index == 0) {
+            self.choice(choice, deltas)?;
+        }
+        if let Some(usage) = chunk.usage.as_ref().and_then(usage) {
+            deltas.push(Delta::Usage(usage));
+        }
+        Ok(false)
+    }
+
+    fn choice(&mut self, choice: ChoiceWire, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
+        if let Some(delta) = choice.delta {
+            for reasoning in [delta.reasoning_content, delta.reasoning].into_iter().flatten() {
+                deltas.push(Delta::Reasoning(self.reasoning.push(reasoning)));
+            }
+            if let Some(content) = delta.content {
+                deltas.push(Delta::Text(self.text.push(content)));
+            }
+            if let Some(refusal) = delta.refusal {
+                deltas.push(Delta::Refusal(self.refusal.push(refusal)));
+            }
+            for (position, call) in (0..).zip(delta.tool_calls.into_iter().flatten()) {
+                deltas.push(Delta::ToolCall(self.tool_call(position, call)));
+            }
+        }
+        match choice.finish_reason.as_deref() {
+            None | Some("") => Ok(()),
+            Some("error") => Err(ProviderError::new(Fault::ReportedError, "the provider finished with the reason `error`")),
+            Some(reason) => {
+                self.finish(deltas);
+                deltas.push(Delta::Finish(reason.to_owned()));
+                Ok(())
+            }
+        }
+    }
+
+    fn tool_call(&mut self, position: u32, call: ToolCallWire) -> ToolCallDelta {
+        let index = call.index.unwrap_or(position);
+        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let arguments = arguments.map(|arguments| self.calls.entry(index).or_default().push(arguments)).unwrap_or_default();
+        ToolCallDelta { index, id: call.id, name, arguments }
+    }
+
+    /// Lets go of halves that stood alone to the end.
+    fn finish(&mut self, deltas: &mut Vec<Delta>) {
+        deltas.push(Delta::Reasoning(self.reasoning.finish()));
+        deltas.push(Delta::Text(self.text.finish()));
+        deltas.push(Delta::Refusal(self.refusal.finish()));
+        for (index, pairs) in &mut self.calls {
+            deltas.push(Delta::ToolCall(ToolCallDelta { index: *index, arguments: pairs.finish(), ..ToolCallDelta::default() }));
+        }
+    }
+}
+
+/// `None` for a usage object without counts.
+fn usage(usage: &Value) -> Option<Usage> {
+    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
+    let input_tokens = count("/prompt_tokens")?;
+    let output_tokens = count("/completion_tokens").unwrap_or(0);
+    Some(Usage {
+        input_tokens,
+        output_tokens,
+        total_tokens: count("/total_tokens").unwrap_or(input_tokens + output_tokens),
+        cached_tokens: count("/prompt_tokens_details/cached_tokens").unwrap_or(0),
+        reasoning_tokens: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
+    })
+}

@@ -1,0 +1,118 @@
+//! What an HTTP answer says before its stream begins, and what an error object says within it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+
+use super::{Fault, ProviderError};
+use crate::limits::PROVIDER_ERROR_BYTES_MAX;
+
+/// The request did not reach the provider, or its answer did not begin.
+pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let what = if error.is_timeout() { "could not be reached in time" } else { "could not be reached" };
+    ProviderError::new(Fault::Unreachable, format!("the provider {what}: {cause}"))
+}
+
+/// Lets an event stream through. 200 is not success: a gateway may answer JSON or HTML to a request for a stream.
+pub(super) async fn expect_event_stream(response: Response) -> Result<Response, ProviderError> {
+    let status = response.status();
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+    if status.is_success() && content_type.to_ascii_lowercase().starts_with("text/event-stream") {
+        return Ok(response);
+    }
+    let retry_after = retry_after(response.headers(), Timestamp::now());
+    let body = body_start(response).await;
+    let told = error_message(&body);
+    if status.is_success() {
+        let detail = told.unwrap_or_else(|| "no event stream".into());
+        let kind = if content_type.is_empty() { "no content type" } else { &content_type };
+        let message = format!("the provider answered {status} with {kind} instead of text/event-stream: {detail}");
+        return Err(ProviderError::new(Fault::NotAStream, message));
+    }
+    let message = match told {
+        Some(told) => format!("the provider answered {status}: {told}"),
+        None => format!("the provider answered {status}"),
+    };
+    Err(ProviderError::new(fault(status), message).with_retry_after(retry_after))
+}
+
+/// An `error` object that came as data, after a 200.
+pub(super) fn reported_error(error: &Value) -> ProviderError {
+    let told = error.get("message").and_then(Value::as_str).or_else(|| error.as_str()).unwrap_or("no message");
+    let code = error.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+    let status = code.and_then(|code| u16::try_from(code).ok()).and_then(|code| StatusCode::from_u16(code).ok());
+    let rejected = status.is_some_and(|status| fault(status) == Fault::Rejected);
+    let fault = if rejected { Fault::Rejected } else { Fault::ReportedError };
+    ProviderError::new(fault, format!("the provider reported an error in its stream: {told}"))
+}
+
+const fn fault(status: StatusCode) -> Fault {
+    match status.as_u16() {
+        429 => Fault::RateLimited,
+        408 | 409 | 425 | 500..=599 => Fault::Unavailable,
+        _ => Fault::Rejected,
+    }
+}
+
+async fn body_start(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < PROVIDER_ERROR_BYTES_MAX {
+        match response.chunk().await {
+            Ok(Some(bytes)) => body.extend_from_slice(&bytes),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    body
+}
+
+/// `error.message` of a JSON body; nothing of a body in another form, which is a page for people.
+fn error_message(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let error = body.get("error").or_else(|| body.get("detail")).or_else(|| body.get("message"))?;
+    let message = error.get("message").and_then(Value::as_str).or_else(|| error.as_str())?;
+    Some(message.to_owned())
+}
+
+/// The wait asked for: `retry-after-ms`, then `retry-after` in seconds or as a date (RFC 9110), then the header under which
+/// `LiteLLM` passes its upstream's on.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(ms / 1_000.0).ok();
+    }
+    let value = text("retry-after").or_else(|| text("llm_provider-retry-after"))?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(name: &'static str, value: &'static str) -> Option<Duration> {
+        let headers = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+        retry_after(&headers, "2026-11-21T09:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn the_wait_is_read_in_every_form_it_comes_in() {
+        assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(wait("llm_provider-retry-after", "3"), Some(Duration::from_secs(3)));
+        assert_eq!(wait("retry-after", "Sat, 21 Nov 2026 09:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wait("retry-after", "Sat, 21 Nov 2026 08:00:00 GMT"), Some(Duration::ZERO), "a moment that is past");
+        for nonsense in ["", "soon", "-1", "inf", "NaN", "1e400"] {
+            assert_eq!(wait("retry-after", nonsense), None, "{nonsense:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One attempt at a provider: the request, its timeouts, and new tries for as long as nothing has been received.
+//!
+//! A second request is a new generation at the provider, billed apart; so once a delta has come there is none from here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Delta, Fault, Provider, ProviderError, Timeouts};
+use crate::limits;
+use crate::request::Request;
+
+/// Batches of deltas that wait between the reader and the writer. Beyond them the provider is read no further.
+const BATCHES_WAITING_MAX: usize = 16;
+
+/// A provider's deltas, read by a task of their own. Dropping it closes the connection upstream.
+pub struct Session {
+    deltas: mpsc::Receiver<Result<Vec<Delta>, ProviderError>>,
+    _reader: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    /// The next deltas. `None` comes only after a finish reason; an error is the last thing that comes.
+    pub async fn next(&mut self) -> Option<Result<Vec<Delta>, ProviderError>> {
+        self.deltas.recv().await
+    }
+}
+
+/// Asks `provider`, and gives up at `give_up_at` at the latest.
+#[must_use]
+pub fn open_session(provider: Arc<dyn Provider>, request: Arc<Request>, timeouts: Timeouts, give_up_at: Instant) -> Session {
+    let (sender, deltas) = mpsc::channel(BATCHES_WAITING_MAX);
+    let reader = tokio::spawn(async move {
+        if let Err(error) = ask_until_received(provider.as_ref(), &request, timeouts, give_up_at, &sender).await {
+            // The writer may be gone: then nobody wants to know.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    Session { deltas, _reader: AbortOnDropHandle::new(reader) }
+}
+
+type Sender = mpsc::Sender<Result<Vec<Delta>, ProviderError>>;
+
+async fn ask_until_received(
+    provider: &dyn Provider,
+    request: &Request,
+    timeouts: Timeouts,
+    give_up_at: Instant,
+    sender: &Sender,
+) -> Result<(), ProviderError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut received = false;
+        let Err(error) = ask(provider, request, timeouts, sender, &mut received).await else { return Ok(()) };
+        let wait = error.retry_after.unwrap_or_else(|| backoff(tries));
+        let in_time = Instant::now().checked_add(wait).is_some_and(|at| at < give_up_at);
+        if received || !error.is_retryable() || tries == limits::PROVIDER_TRIES_MAX || !in_time {
+            return Err(error);
+        }
+        tracing::info!(
+            fault = error.fault.code(),
+            tries,
+            wait_ms = wait.as_millis(),
+            "The provider is asked again: nothing was received."
+        );
+        sleep(wait).await;
+    }
+}
+
+/// Doubling, bounded, with up to a quarter of jitter taken off.
+fn backoff(tries: u32) -> Duration {
+    let doubled = limits::PROVIDER_BACKOFF.saturating_mul(1 << (tries - 1).min(10));
+    doubled.min(limits::PROVIDER_BACKOFF_MAX).mul_f64(1.0 - fastrand::f64() / 4.0)
+}
+
+async fn ask(
+    provider: &dyn Provider,
+    request: &Request,
+    timeouts: Timeouts,
+    sender: &Sender,
+    received: &mut bool,
+) -> Result<(), ProviderError> {
+    let mut limit = Instant::now() + timeouts.first_byte;
+    let mut stream = timeout_at(limit, provider.open(request)).await.map_err(|_| first_byte_timeout(timeouts))??;
+    let (mut begun, mut finished) = (false, false);
+    loop {
+        let deltas = match timeout_at(limit, futures::StreamExt::next(&mut stream)).await {
+            // What comes after the finish reason is usage; without it the output is whole all the same.
+            Err(_) | Ok(None | Some(Err(_))) if finished => return Ok(()),
+            Err(_) if begun => return Err(idle_timeout(timeouts)),
+            Err(_) => return Err(first_byte_timeout(timeouts)),
+            Ok(None) => {
+                let message = "the provider's stream ended without a finish reason";
+                return Err(ProviderError::new(Fault::Interrupted, message));
+            }
+            Ok(Some(Err(error))) => return Err(error),
+            Ok(Some(Ok(deltas))) => deltas,
+        };
+        begun = true;
+        *received |= deltas.iter().any(has_text);
+        if !finished {
+            finished = deltas.iter().any(|delta| matches!(delta, Delta::Finish(_)));
+            limit = Instant::now() + if finished { limits::AFTER_FINISH_WAIT } else { timeouts.idle };
+        }
+        if sender.send(Ok(deltas)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+const fn has_text(delta: &Delta) -> bool {
+    match delta {
+        Delta::Text(text) | Delta::Reasoning(text) | Delta::Refusal(text) => !text.is_empty(),
+        Delta::ToolCall(_) => true,
+        Delta::Usage(_) | Delta::Model(_) | Delta::Finish(_) => false,
+    }
+}
+
+fn first_byte_timeout(timeouts: Timeouts) -> ProviderError {
+    let message = format!("the provider sent nothing within {} ms", timeouts.first_byte.as_millis());
+    ProviderError::new(Fault::FirstByteTimeout, message)
+}
+
+fn idle_timeout(timeouts: Timeouts) -> ProviderError {
+    let message = format!("the provider fell silent for {} ms before a finish reason", timeouts.idle.as_millis());
+    ProviderError::new(Fault::IdleTimeout, message)
+}

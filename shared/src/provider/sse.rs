@@ -1,0 +1,71 @@
+//! Server-sent events of a response, as data payloads, with a bound on the size of one.
+//!
+//! The reader is `sse-stream`: of the crates tried it alone was right for a BOM, CR and CRLF ends, and cuts inside a character.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use sse_stream::{Error as SseError, SseByteStream};
+
+use super::{Fault, ProviderError};
+use crate::limits::SSE_EVENT_BYTES_MAX;
+
+#[derive(Debug, thiserror::Error)]
+enum BodyError {
+    #[error("an event is larger than {SSE_EVENT_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// One event's name and data.
+pub(super) struct SseEvent {
+    pub event: Option<String>,
+    pub data: String,
+}
+
+/// The events of a body. Comments and events without data are left out. Ends at the end of the body or after an error.
+pub(super) fn events<S>(body: S) -> BoxStream<'static, Result<SseEvent, ProviderError>>
+where
+    S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+{
+    // Bytes since the last event. Several events may come in one read, so the bound is on what a read leaves unfinished.
+    let unread = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&unread);
+    let bounded = body.map(move |read| {
+        let bytes = read.map_err(|error| BodyError::Broken(describe(&error)))?;
+        let held = counted.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
+        if held > SSE_EVENT_BYTES_MAX + bytes.len() { Err(BodyError::TooLarge) } else { Ok(bytes) }
+    });
+    let events = SseByteStream::new(Box::pin(bounded)).filter_map(move |parsed| {
+        unread.store(0, Ordering::Relaxed);
+        let event = match parsed {
+            Ok(sse) => sse.data.map(|data| Ok(SseEvent { event: sse.event, data })),
+            Err(error) => Some(Err(provider_error(&error))),
+        };
+        futures::future::ready(event)
+    });
+    events.boxed()
+}
+
+fn provider_error(error: &SseError) -> ProviderError {
+    if let SseError::Body(cause) = error {
+        return match cause.downcast_ref::<BodyError>() {
+            Some(BodyError::TooLarge) => ProviderError::new(Fault::Unreadable, BodyError::TooLarge.to_string()),
+            _ => ProviderError::new(Fault::Interrupted, format!("the provider's stream broke off: {cause}")),
+        };
+    }
+    ProviderError::new(Fault::Unreadable, format!("the provider sent an event that cannot be read: {error}"))
+}
+
+/// The innermost cause, without the URL: it says more than "error decoding response body".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,198 @@
+//! What a caller asks for: parsed once, with everything that is wrong reported at once.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::error::{Error, FieldError};
+use crate::limits;
+use crate::provider::ProviderSettings;
+use crate::schema::{GENERATION_REQUEST, Schema};
+
+/// A request for a generation, as `infra/schemas/generation-request.schema.json` describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// A provider that the deployment knows.
+    #[serde(default = "default_provider")]
+    pub provider: String,
+    /// The provider's name of the model.
+    pub model: String,
+    /// One user message; or `messages`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The conversation so far, in the shape of chat completions; or `prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<Value>>,
+    /// Put before the conversation as a system message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// 0 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// The provider's limit on output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
+    /// Where to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Value>,
+    /// For providers that sample repeatably.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// As in chat completions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<Value>,
+    /// Passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Value>,
+    /// Passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<Value>,
+    /// The caller's own entries in the record's metadata.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// What happens to a result that does not pass validation; `None`: as the deployment has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
+    /// Delete the buffer after compaction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete_after: bool,
+    /// A lower limit than the deployment's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_bytes: Option<u64>,
+    /// A lower or higher limit than the deployment's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Merged into the provider's request body.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub provider_options: Map<String, Value>,
+}
+
+/// What happens to a result that does not pass validation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Validation {
+    /// It is kept, and the errors are told in its metadata.
+    #[default]
+    Soft,
+    /// The generation fails with the reason `validation_error`; the blob is kept for inspection.
+    Strict,
+}
+
+/// The form a caller asked the result to have.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// Any.
+    Text,
+    /// JSON, of any shape.
+    Json,
+    /// JSON after this schema.
+    Schema(Value),
+}
+
+fn default_provider() -> String {
+    "openai".to_owned()
+}
+
+impl Request {
+    /// Reads and checks a body.
+    ///
+    /// # Errors
+    /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with everything that is wrong.
+    pub fn parse(body: &[u8], config: &Config) -> Result<Self, Error> {
+        if body.len() > limits::REQUEST_BYTES_MAX {
+            return Err(Error::RequestTooLarge(body.len()));
+        }
+        let value: Value = serde_json::from_slice(body)
+            .map_err(|error| Error::invalid("", format!("the body must be a JSON object: {error}")))?;
+        let mut errors = GENERATION_REQUEST.errors(&value);
+        if let Some(object) = value.as_object() {
+            check_across_fields(object, &config.providers, config.max_output_bytes, &mut errors);
+        }
+        if !errors.is_empty() {
+            return Err(Error::InvalidRequest(errors));
+        }
+        serde_json::from_value(value).map_err(|error| Error::invalid("", format!("the body cannot be read: {error}")))
+    }
+
+    /// The conversation as chat completions want it.
+    #[must_use]
+    pub fn chat_messages(&self) -> Vec<Value> {
+        let system = self.instructions.iter().map(|text| json!({ "role": "system", "content": text }));
+        let prompt = self.prompt.iter().map(|text| json!({ "role": "user", "content": text }));
+        system.chain(self.messages.iter().flatten().cloned()).chain(prompt).collect()
+    }
+
+    /// The form the result is to have.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        let format = self.response_format.as_ref();
+        match format.and_then(|format| format["type"].as_str()) {
+            Some("json_object") => Expected::Json,
+            Some("json_schema") => format
+                .and_then(|format| format.pointer("/json_schema/schema"))
+                .map_or(Expected::Json, |schema| Expected::Schema(schema.clone())),
+            _ => Expected::Text,
+        }
+    }
+
+    /// The same for the same request, however its JSON was laid out: SHA-256 in hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let sorted: BTreeMap<String, Value> = match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields.into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
+        let text = serde_json::to_vec(&sorted).unwrap_or_default();
+        format!("{:x}", Sha256::digest(text))
+    }
+}
+
+/// What no schema of one field can say.
+fn check_across_fields(
+    body: &Map<String, Value>,
+    providers: &BTreeMap<String, ProviderSettings>,
+    max_output_bytes: u64,
+    errors: &mut Vec<FieldError>,
+) {
+    match (body.contains_key("prompt"), body.contains_key("messages")) {
+        (true, true) => errors.push(FieldError::new("/messages", "cannot be given together with `prompt`; give one of the two")),
+        (false, false) => errors.push(FieldError::new("/prompt", "is required, unless `messages` is given")),
+        _ => {}
+    }
+    if let Some(provider) = body.get("provider").and_then(Value::as_str)
+        && !providers.contains_key(provider)
+    {
+        let known: Vec<&str> = providers.keys().map(String::as_str).collect();
+        errors.push(FieldError::new("/provider", format!("must be one that this deployment knows: {}", known.join(", "))));
+    }
+    if let Some(bytes) = body.get("max_output_bytes").and_then(Value::as_u64)
+        && bytes > max_output_bytes
+    {
+        errors.push(FieldError::new("/max_output_bytes", format!("must be at most {max_output_bytes}, the deployment's limit")));
+    }
+    if let Some(metadata) = body.get("metadata") {
+        let bytes = metadata.to_string().len();
+        if bytes > limits::METADATA_BYTES_MAX {
+            let expected = format!("must have at most {} bytes as JSON; it has {bytes}", limits::METADATA_BYTES_MAX);
+            errors.push(FieldError::new("/metadata", expected));
+        }
+    }
+    check_response_format(body, errors);
+}
+
+fn check_response_format(body: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let Some(format) = body.get("response_format") else { return };
+    let schema = format.pointer("/json_schema/schema");
+    if format["type"] == "json_schema" && format.get("json_schema").is_none() {
+        errors.push(FieldError::new("/response_format/json_schema", "is required with the type `json_schema`"));
+    }
+    if let Some(Err(problem)) = schema.filter(|schema| schema.is_object()).map(Schema::compile) {
+        errors.push(FieldError::new("/response_format/json_schema/schema", problem));
+    }
+}

@@ -1,0 +1,128 @@
+//! JSON Schema, by the crate `jsonschema`: it knows every draft, and reports all errors with their places.
+//!
+//! What it reports is told in our own sentences, which never repeat the value: it may be a prompt or an output.
+
+use std::sync::LazyLock;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde_json::Value;
+
+use crate::error::FieldError;
+
+/// A schema that compiles.
+#[derive(Debug)]
+pub struct Schema(Validator);
+
+/// The published contract of a generation's metadata (draft-07).
+pub static GENERATION_METADATA: LazyLock<Schema> =
+    LazyLock::new(|| published(include_str!("../../infra/schemas/generation-metadata.schema.json")));
+
+/// The body of `POST /v1/generations` (draft-07).
+pub static GENERATION_REQUEST: LazyLock<Schema> =
+    LazyLock::new(|| published(include_str!("../../infra/schemas/generation-request.schema.json")));
+
+#[expect(clippy::expect_used, reason = "the text is compiled in, and a test compiles it")]
+fn published(text: &str) -> Schema {
+    let schema: Value = serde_json::from_str(text).expect("a published schema is JSON");
+    Schema::compile(&schema).expect("a published schema compiles")
+}
+
+impl Schema {
+    /// Compiles a schema of any draft; without `$schema`, of the newest. Nothing is fetched: a `$ref` must be inside it.
+    /// Patterns are matched in linear time, so those with look-around or back-references are refused.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong.
+    pub fn compile(schema: &Value) -> Result<Self, String> {
+        let compiled = jsonschema::options()
+            .with_pattern_options(PatternOptions::regex())
+            .should_validate_formats(true)
+            .offline()
+            .build(schema)
+            .map_err(|error| format!("is not a schema that can be used: {error}"))?;
+        Ok(Self(compiled))
+    }
+
+    /// Everything that is wrong with `value`, in the order of the document; empty where it is valid.
+    pub fn errors(&self, value: &Value) -> Vec<FieldError> {
+        self.0.iter_errors(value).flat_map(|error| told(&error)).collect()
+    }
+}
+
+fn told(error: &ValidationError<'_>) -> Vec<FieldError> {
+    let at = error.instance_path().as_str();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.iter().map(|name| FieldError::new(child(at, name), "is not a known field")).collect()
+        }
+        ValidationErrorKind::Required { property } => {
+            vec![FieldError::new(child(at, property.as_str().unwrap_or_default()), "is required")]
+        }
+        _ => vec![FieldError::new(at, expectation(error))],
+    }
+}
+
+/// RFC 6901: `~` and `/` are escaped.
+fn child(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+fn expectation(error: &ValidationError<'_>) -> String {
+    use ValidationErrorKind as Kind;
+    match error.kind() {
+        Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => format!("must be {}", article(kind.as_str())),
+        Kind::Type { kind: jsonschema::error::TypeKind::Multiple(kinds) } => {
+            let kinds: Vec<String> = kinds.iter().map(|kind| article(kind.as_str())).collect();
+            format!("must be {}", kinds.join(" or "))
+        }
+        Kind::Minimum { limit } => format!("must be at least {limit}"),
+        Kind::Maximum { limit } => format!("must be at most {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::MinLength { limit: 1 } => "must not be empty".into(),
+        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinItems { limit } => format!("must have at least {limit} items"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        Kind::Enum { options } => format!("must be one of {options}"),
+        Kind::Constant { expected_value } => format!("must be {expected_value}"),
+        Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
+        Kind::Format { format } => format!("must be a {format} string"),
+        Kind::OneOfMultipleValid { .. } => "must match exactly one of the schemas in `oneOf`, and matches several".into(),
+        Kind::OneOfNotValid { .. } => "must match one of the schemas in `oneOf`".into(),
+        Kind::AnyOf { .. } => "must match one of the schemas in `anyOf`".into(),
+        _ => format!("does not satisfy the keyword `{}`", error.kind().keyword()),
+    }
+}
+
+fn article(kind: &str) -> String {
+    match kind {
+        "null" => "null".into(),
+        "array" | "integer" | "object" => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_published_schemas_compile_and_refuse_what_they_should() {
+        let metadata = json!({ "provider": "abacus", "progress": { "received_chunks": "3" }, "compacted_at": "yesterday" });
+        let wrong: Vec<String> = GENERATION_METADATA.errors(&metadata).into_iter().map(|error| error.pointer).collect();
+        for pointer in ["/model", "/progress/received_chunks", "/progress/received_bytes", "/compacted_at"] {
+            assert!(wrong.contains(&pointer.to_owned()), "{pointer} in {wrong:?}");
+        }
+        assert!(GENERATION_REQUEST.errors(&json!({ "model": "m", "prompt": "p" })).is_empty());
+    }
+
+    #[test]
+    fn a_schema_that_reaches_out_or_runs_for_ever_is_refused() {
+        assert!(Schema::compile(&json!({ "$ref": "https://example.com/x.json" })).is_err());
+        assert!(Schema::compile(&json!({ "pattern": "(a+)\\1" })).is_err());
+    }
+}

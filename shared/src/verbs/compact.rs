@@ -1,0 +1,223 @@
+//! `compact`: checks a log that has ended, puts its text and its events into the bucket, and writes the outcome on the record.
+//!
+//! In constant memory: a page of chunks, and a part of each of the two objects. May run twice, late, or beside itself: the
+//! objects are the same bytes under the same keys each time, and the outcome is written once.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::assembly::Assembly;
+use crate::aws::{BlobWriter, Blobs, Outcome, RecordRow};
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::event::{End, NumberedEvent};
+use crate::generation::Status;
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::limits;
+use crate::log::{Chunk, LogState};
+
+/// What a compaction came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compaction {
+    /// Which generation.
+    pub id: GenerationId,
+    /// Its status now.
+    pub status: Status,
+    /// `s3://bucket/key` of the text.
+    pub compacted: String,
+    /// Chunks of the log.
+    pub chunk_count: u64,
+    /// The text's length.
+    pub bytes: u64,
+    /// The text's SHA-256 in hex.
+    pub sha256: String,
+    /// The validation issue that was found.
+    pub last_validation_issue_id: Option<String>,
+    /// Whether it had been done before.
+    pub was_compacted: bool,
+}
+
+/// A log, read, checked and put into the bucket.
+pub(super) struct Compacted {
+    pub log: LogState,
+    pub status: Status,
+    pub end: End,
+    pub ended_at_ms: i64,
+    pub compacted: String,
+    pub bytes: u64,
+    pub sha256: String,
+    /// The text, unless it is larger than [`limits::JSON_BYTES_MAX`].
+    pub text: Option<String>,
+    pub has_other_output: bool,
+}
+
+impl App {
+    /// Compacts a generation's log. `by` is noted on the record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::LogGone`]; [`Error::LogDamaged`]; [`Error::Aws`], after which it may
+    /// be done again.
+    pub async fn compact(&self, organization: &Organization, id: &GenerationId, by: &str) -> Result<Compaction, Error> {
+        let key = GenerationKey::new(organization.clone(), id.clone());
+        let record = self.records.get(&key).await?;
+        if let Some(outcome) = &record.outcome {
+            return Ok(Compaction::new(&key, record.status, outcome, true));
+        }
+        let newest = self.buffer.newest(&key).await?.ok_or_else(|| Error::LogGone(id.to_string()))?;
+        let Some((status, end)) = newest.end().map(|(status, end)| (status, end.clone())) else {
+            return Err(Error::NotEnded(id.to_string(), "it is compacted by itself when it has"));
+        };
+        let compacted = self.put_log(&key, &newest, status, end).await?;
+        let request = self.request(&key).await?.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let (status, outcome) = self.judge(&key, &record, &request, compacted, by).await?;
+        let written = self.records.finish(&key, status, &outcome).await?;
+        if !written {
+            return self.compacted_by_another(&key).await;
+        }
+        log_outcome(&key, &record, status, &outcome);
+        if request.delete_after {
+            self.buffer.delete(&key).await?;
+        }
+        Ok(Compaction::new(&key, status, &outcome, false))
+    }
+
+    async fn compacted_by_another(&self, key: &GenerationKey) -> Result<Compaction, Error> {
+        let record = self.records.get(key).await?;
+        let outcome = record.outcome.ok_or_else(|| Error::NotFound(key.generation.to_string()))?;
+        Ok(Compaction::new(key, record.status, &outcome, true))
+    }
+
+    /// Puts the text and the events into the bucket. An upload that fails is given up: nothing half-done is visible.
+    async fn put_log(&self, key: &GenerationKey, newest: &Chunk, status: Status, end: End) -> Result<Compacted, Error> {
+        let mut copy = Copy::new(&self.blobs, key, newest.output_from);
+        if let Err(error) = self.copy_pages(key, &mut copy).await {
+            copy.text.abort().await;
+            copy.events.abort().await;
+            return Err(error);
+        }
+        let log = copy.log;
+        if log.next_seq != newest.last_seq() + 1 || log.counters != newest.counters {
+            let damage = format!("it ends at {} where its last event is {}", log.next_seq, newest.last_seq());
+            return Err(Error::LogDamaged(key.generation.to_string(), damage));
+        }
+        let compacted = copy.text.finish().await?;
+        let rest = copy.lines.finish().map_err(|error| Error::LogDamaged(key.generation.to_string(), error.to_string()))?;
+        copy.events.write(&rest).await?;
+        copy.events.finish().await?;
+        let has_other_output = copy.assembly.has_other_output();
+        let sha256 = format!("{:x}", copy.sha256.finalize());
+        Ok(Compacted {
+            log,
+            status,
+            end,
+            ended_at_ms: newest.at_ms,
+            compacted,
+            bytes: copy.bytes,
+            sha256,
+            text: copy.kept,
+            has_other_output,
+        })
+    }
+
+    async fn copy_pages(&self, key: &GenerationKey, copy: &mut Copy) -> Result<(), Error> {
+        let mut slot = Some(0);
+        while let Some(from) = slot {
+            let page = self.buffer.chunks(key, from).await?;
+            slot = page.next_slot;
+            for chunk in page.chunks {
+                copy.chunk(key, &chunk).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The two objects in the making.
+struct Copy {
+    log: LogState,
+    assembly: Assembly,
+    sha256: Sha256,
+    bytes: u64,
+    kept: Option<String>,
+    text: BlobWriter,
+    lines: GzEncoder<Vec<u8>>,
+    events: BlobWriter,
+}
+
+impl Copy {
+    fn new(blobs: &Blobs, key: &GenerationKey, output_from: u32) -> Self {
+        Self {
+            log: LogState::default(),
+            assembly: Assembly::new(output_from),
+            sha256: Sha256::new(),
+            bytes: 0,
+            kept: Some(String::new()),
+            text: blobs.writer(Blobs::output_key(key), "text/plain; charset=utf-8"),
+            // Its header holds no time, so the same log gives the same bytes.
+            lines: GzEncoder::new(Vec::new(), Compression::fast()),
+            events: blobs.writer(Blobs::events_key(key), "application/gzip"),
+        }
+    }
+
+    async fn chunk(&mut self, key: &GenerationKey, chunk: &Chunk) -> Result<(), Error> {
+        let damaged = |damage: String| Error::LogDamaged(key.generation.to_string(), damage);
+        self.log.apply(chunk).map_err(damaged)?;
+        for (seq, event) in (chunk.first_seq..).zip(&chunk.events) {
+            if let Some(text) = self.assembly.event(event) {
+                self.sha256.update(text);
+                self.bytes += text.len() as u64;
+                keep(&mut self.kept, text);
+                self.text.write(text.as_bytes()).await?;
+            }
+            let line =
+                serde_json::to_vec(&NumberedEvent { seq, event: event.clone() }).map_err(|error| damaged(error.to_string()))?;
+            self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(error.to_string()))?;
+        }
+        let packed = std::mem::take(self.lines.get_mut());
+        self.events.write(&packed).await
+    }
+}
+
+/// Keeps the text for as long as it is small enough to be parsed.
+fn keep(kept: &mut Option<String>, text: &str) {
+    match kept {
+        Some(held) if held.len() + text.len() <= limits::JSON_BYTES_MAX => held.push_str(text),
+        _ => *kept = None,
+    }
+}
+
+fn log_outcome(key: &GenerationKey, record: &RecordRow, status: Status, outcome: &Outcome) {
+    tracing::info!(
+        generation = %key.generation, organization = %key.organization, provider = record.provider, model = record.model,
+        status = status.as_str(), reason = outcome.reason, bytes = outcome.bytes, chunk_count = outcome.chunk_count,
+        received_chunks = outcome.received_chunks, compacted_by = outcome.compacted_by, compacted_at = outcome.compacted_at,
+        "A generation has ended."
+    );
+}
+
+impl Compaction {
+    fn new(key: &GenerationKey, status: Status, outcome: &Outcome, was_compacted: bool) -> Self {
+        Self {
+            id: key.generation.clone(),
+            status,
+            compacted: outcome.compacted.clone(),
+            chunk_count: outcome.chunk_count,
+            bytes: outcome.bytes,
+            sha256: outcome.sha256.clone(),
+            last_validation_issue_id: outcome.last_validation_issue_id.clone(),
+            was_compacted,
+        }
+    }
+}
+
+impl Compacted {
+    /// When the log ended, RFC 3339.
+    pub(super) fn ended_at(&self) -> String {
+        rfc3339(self.ended_at_ms)
+    }
+}

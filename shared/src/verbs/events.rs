@@ -1,0 +1,110 @@
+//! `events`: a page of the log, from the buffer while it is there and from the bucket afterwards, with the same numbers.
+
+use std::io::{BufRead, BufReader};
+
+use flate2::bufread::GzDecoder;
+use serde::Serialize;
+
+use super::get;
+use crate::app::App;
+use crate::aws::{Blobs, RecordRow};
+use crate::error::Error;
+use crate::event::NumberedEvent;
+use crate::generation::Status;
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::limits::{EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX};
+
+/// A page of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventPage {
+    /// Always `list`.
+    pub object: &'static str,
+    /// They, in order.
+    pub data: Vec<NumberedEvent>,
+    /// The generation's status.
+    pub status: Status,
+    /// Whether more are stored already.
+    pub has_more: bool,
+    /// To be passed as `after` for the next page: the last event's number here, or `after` again.
+    pub last_seq: Option<u64>,
+}
+
+impl App {
+    /// A page of at most `limit` events (1 to 10,000, default 1,000) from behind event `after` on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::NotFound`]; [`Error::LogGone`] for a log that expired
+    /// before it was compacted; [`Error::Aws`].
+    pub async fn events(
+        &self,
+        organization: &Organization,
+        id: &GenerationId,
+        after: Option<u64>,
+        limit: Option<usize>,
+    ) -> Result<EventPage, Error> {
+        let limit = limit.unwrap_or(EVENTS_LIMIT_DEFAULT);
+        if !(1..=EVENTS_LIMIT_MAX).contains(&limit) {
+            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {EVENTS_LIMIT_MAX}")));
+        }
+        let key = GenerationKey::new(organization.clone(), id.clone());
+        let record = self.records.get(&key).await?;
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let mut data = self.read_events(&key, &record, from, limit + 1).await?;
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        let newest = if record.outcome.is_some() { None } else { self.buffer.newest(&key).await? };
+        let status = get::status(&record, newest.as_ref());
+        let last_seq = data.last().map_or(after, |event| Some(event.seq));
+        Ok(EventPage { object: "list", data, status, has_more, last_seq })
+    }
+
+    /// Up to `limit` events from `from` on.
+    pub(super) async fn read_events(
+        &self,
+        key: &GenerationKey,
+        record: &RecordRow,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<NumberedEvent>, Error> {
+        if let Some(first) = self.buffer.holding(key, from).await? {
+            return self.buffered_events(key, first.first_seq, from, limit).await;
+        }
+        let Some(outcome) = &record.outcome else {
+            return Ok(Vec::new());
+        };
+        if from > outcome.last_seq {
+            return Ok(Vec::new());
+        }
+        let packed = self.blobs.get(&Blobs::events_key(key)).await?;
+        let packed = packed.ok_or_else(|| Error::LogGone(key.generation.to_string()))?;
+        unpack(&packed, from, limit).map_err(|error| Error::LogDamaged(key.generation.to_string(), error.to_string()))
+    }
+
+    async fn buffered_events(
+        &self,
+        key: &GenerationKey,
+        first_slot: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<NumberedEvent>, Error> {
+        let mut events = Vec::new();
+        let mut slot = Some(first_slot);
+        while let Some(at) = slot.filter(|_| events.len() < limit) {
+            let page = self.buffer.chunks(key, at).await?;
+            slot = page.next_slot;
+            for chunk in page.chunks {
+                let numbered = (chunk.first_seq..).zip(chunk.events).map(|(seq, event)| NumberedEvent { seq, event });
+                events.extend(numbered.filter(|event| event.seq >= from));
+            }
+        }
+        events.truncate(limit);
+        Ok(events)
+    }
+}
+
+/// Reads the event log of the bucket: JSON lines, gzip.
+fn unpack(packed: &[u8], from: u64, limit: usize) -> Result<Vec<NumberedEvent>, std::io::Error> {
+    let lines = BufReader::new(GzDecoder::new(packed)).lines();
+    let skip = usize::try_from(from).unwrap_or(usize::MAX);
+    lines.skip(skip).take(limit).map(|line| serde_json::from_str(&line?).map_err(std::io::Error::from)).collect()
+}

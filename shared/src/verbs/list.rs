@@ -1,0 +1,44 @@
+//! `list`: an organization's generations, newest first.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::ids::{GenerationId, Organization};
+use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
+
+/// A page of generations.
+#[derive(Debug, Clone, Serialize)]
+pub struct GenerationPage {
+    /// Always `list`.
+    pub object: &'static str,
+    /// They, newest first.
+    pub data: Vec<Generation>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+    /// To be passed as `after` for the next page.
+    pub last_id: Option<GenerationId>,
+}
+
+impl App {
+    /// A page of at most `limit` generations (1 to 100, default 20) from behind `after` on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::Aws`].
+    pub async fn list(
+        &self,
+        organization: &Organization,
+        after: Option<&GenerationId>,
+        limit: Option<usize>,
+    ) -> Result<GenerationPage, Error> {
+        let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
+        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
+            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
+        }
+        let page = self.records.list(organization, after, limit).await?;
+        let data = futures::future::try_join_all(page.records.into_iter().map(|record| self.with_log(record))).await?;
+        let last_id = data.last().map(|generation| generation.id.clone());
+        Ok(GenerationPage { object: "list", data, has_more: page.has_more, last_id })
+    }
+}

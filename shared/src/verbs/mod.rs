@@ -1,0 +1,25 @@
+//! The verbs of [`crate::App`], one file each.
+
+mod compact;
+mod events;
+mod get;
+mod inspect;
+mod list;
+mod output;
+mod progress;
+mod purge;
+mod start;
+mod stream;
+mod sweep;
+mod validate;
+
+pub use compact::Compaction;
+pub use events::EventPage;
+pub use inspect::Inspection;
+pub use list::GenerationPage;
+pub use output::Output;
+pub use progress::ProgressView;
+pub use purge::Purged;
+pub use start::Started;
+pub use stream::Streamed;
+pub use sweep::Swept;

@@ -1,0 +1,36 @@
+//! `purge`: deletes everything of a generation that has ended.
+
+use serde::Serialize;
+
+use super::get;
+use crate::app::App;
+use crate::error::Error;
+use crate::ids::{GenerationId, GenerationKey, Organization};
+
+/// A generation that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Purged {
+    /// Which.
+    pub id: GenerationId,
+    /// Items of the buffer that were still there.
+    pub buffer_items: u64,
+}
+
+impl App {
+    /// Deletes the buffer, the objects in the bucket, and last the record. Interrupted, it can be called again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::Aws`].
+    pub async fn purge(&self, organization: &Organization, id: &GenerationId) -> Result<Purged, Error> {
+        let key = GenerationKey::new(organization.clone(), id.clone());
+        let record = self.records.get(&key).await?;
+        if !get::status(&record, self.buffer.newest(&key).await?.as_ref()).is_terminal() {
+            return Err(Error::NotEnded(id.to_string(), "only what has ended can be purged"));
+        }
+        let buffer_items = self.buffer.delete(&key).await?;
+        self.blobs.delete(&key).await?;
+        self.records.delete(&key).await?;
+        tracing::info!(generation = %id, organization = %organization, buffer_items, "A generation was purged.");
+        Ok(Purged { id: id.clone(), buffer_items })
+    }
+}

@@ -1,0 +1,123 @@
+//! `start`: checks a request, stores it, and has it streamed. It waits for nothing but the stores.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::aws::{Blobs, IdempotencyClaim, RecordRow};
+use crate::error::Error;
+use crate::generation::Status;
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::jobs::StreamJob;
+use crate::limits;
+use crate::request::Request;
+
+/// A generation that has been accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Started {
+    /// Its id.
+    pub id: GenerationId,
+    /// Always `generation`.
+    pub object: &'static str,
+    /// Where it stands: `pending`, or what an earlier request with the same `Idempotency-Key` has come to.
+    pub status: Status,
+    /// The provider that is asked.
+    pub provider: String,
+    /// The model that is asked for.
+    pub model: String,
+    /// When it was accepted, RFC 3339.
+    pub created_at: String,
+}
+
+impl App {
+    /// Accepts a request. Once this has answered, the generation will be streamed, whatever happens to this function.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] with everything that is wrong; [`Error::RequestTooLarge`]; [`Error::IdempotencyConflict`];
+    /// [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
+    pub async fn start(&self, organization: &Organization, body: &[u8], idempotency_key: Option<&str>) -> Result<Started, Error> {
+        let request = Request::parse(body, &self.config)?;
+        let now_ms = self.clock.now_ms();
+        let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
+        let key = match idempotency_key {
+            Some(idempotency_key) => self.claim_idempotency(new, idempotency_key, &request, now_ms).await?,
+            None => new,
+        };
+        if idempotency_key.is_some()
+            && let Some(record) = self.records.find(&key).await?
+        {
+            return Ok(Started::from(record));
+        }
+        self.store_request(&key, &request).await?;
+        let record = self.records.create(&key, &request, now_ms).await?;
+        if let Err(error) = self.invoker.stream(&StreamJob::new(&key)).await {
+            // It is accepted and will not be lost: `sweep` invokes what stays pending.
+            tracing::warn!(generation = %key.generation, organization = %organization, %error, "The invoke of stream failed; sweep will repeat it.");
+        }
+        tracing::info!(
+            generation = %key.generation, organization = %organization, provider = record.provider, model = record.model,
+            "A generation was accepted."
+        );
+        Ok(Started::from(record))
+    }
+
+    async fn claim_idempotency(
+        &self,
+        new: GenerationKey,
+        idempotency_key: &str,
+        request: &Request,
+        now_ms: i64,
+    ) -> Result<GenerationKey, Error> {
+        let chars = idempotency_key.chars().count();
+        if !(1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&chars) {
+            let expected = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS_MAX);
+            return Err(Error::invalid("Idempotency-Key", expected));
+        }
+        let fingerprint = request.fingerprint();
+        let hashed = format!("{:x}", Sha256::digest(idempotency_key));
+        let claim = self.records.claim_idempotency(&new.organization, &hashed, &new.generation, &fingerprint, now_ms).await?;
+        match claim {
+            IdempotencyClaim::New => Ok(new),
+            IdempotencyClaim::Used(generation, held) if held == fingerprint => {
+                Ok(GenerationKey::new(new.organization, generation))
+            }
+            IdempotencyClaim::Used(generation, _) => Err(Error::IdempotencyConflict(generation.to_string())),
+        }
+    }
+
+    async fn store_request(&self, key: &GenerationKey, request: &Request) -> Result<(), Error> {
+        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", error.to_string()))?;
+        if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
+            return self.records.put_request(key, Some(text)).await;
+        }
+        self.blobs.put(&Blobs::request_key(key), "application/json", text.into_bytes()).await?;
+        self.records.put_request(key, None).await
+    }
+
+    /// The request of a generation. `None`: it was purged.
+    pub(super) async fn request(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
+        let text = match self.records.request(key).await? {
+            None => return Ok(None),
+            Some(Some(text)) => text.into_bytes(),
+            Some(None) => match self.blobs.get(&Blobs::request_key(key)).await? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
+        };
+        let damaged = |error| Error::LogDamaged(key.generation.to_string(), format!("its request cannot be read: {error}"));
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+}
+
+impl From<RecordRow> for Started {
+    fn from(record: RecordRow) -> Self {
+        Self {
+            id: record.generation,
+            object: "generation",
+            status: record.status,
+            provider: record.provider,
+            model: record.model,
+            created_at: record.created_at,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The writer's lease on meta: a task that looks who is watching, and renews the lease while nothing is stored.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::watch;
+use tokio::time::interval;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::app::App;
+use crate::aws::Meta;
+use crate::clock::millis;
+use crate::ids::GenerationKey;
+use crate::limits;
+
+/// What the writer is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeaseView {
+    /// Until when somebody is watching, in milliseconds.
+    pub watched_until: i64,
+    /// Another writer has begun: this one need not try its slot.
+    pub taken_over: bool,
+}
+
+/// Held by the writer; dropping it lets the lease run out.
+pub struct Lease {
+    view: watch::Receiver<LeaseView>,
+    last_stored_ms: Arc<AtomicI64>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+impl Lease {
+    /// Keeps the lease that `meta` has claimed.
+    pub fn keep(app: &App, key: &GenerationKey, meta: &Meta) -> Self {
+        let first = LeaseView { watched_until: meta.watched_until.unwrap_or(0), taken_over: false };
+        let (sender, view) = watch::channel(first);
+        let last_stored_ms = Arc::new(AtomicI64::new(app.clock.now_ms()));
+        let keeper =
+            Keeper { app: app.clone(), key: key.clone(), meta: meta.clone(), last_stored_ms: Arc::clone(&last_stored_ms) };
+        Self { view, last_stored_ms, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run(sender))) }
+    }
+
+    /// The newest view.
+    pub fn view(&self) -> LeaseView {
+        *self.view.borrow()
+    }
+
+    /// Waits for another view.
+    pub async fn changed(&mut self) {
+        if self.view.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A chunk is a sign of life too.
+    pub fn stored(&self, at_ms: i64) {
+        self.last_stored_ms.store(at_ms, Ordering::Relaxed);
+    }
+}
+
+struct Keeper {
+    app: App,
+    key: GenerationKey,
+    meta: Meta,
+    last_stored_ms: Arc<AtomicI64>,
+}
+
+impl Keeper {
+    async fn run(mut self, view: watch::Sender<LeaseView>) {
+        let mut ticks = interval(limits::META_READ_EVERY.min(self.app.config.lease / 3));
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            // A look that failed changes nothing: the slot decides who writes, not the lease.
+            if let Ok(Some(held)) = self.app.buffer.meta(&self.key).await {
+                let seen =
+                    LeaseView { watched_until: held.watched_until.unwrap_or(0), taken_over: held.attempt > self.meta.attempt };
+                view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
+            }
+            let now = self.app.clock.now_ms();
+            if now - self.last_stored_ms.load(Ordering::Relaxed) >= self.renew_after_ms() {
+                self.renew(now, &view).await;
+            }
+        }
+    }
+
+    fn renew_after_ms(&self) -> i64 {
+        millis(limits::META_WRITE_AFTER.min(self.app.config.lease / 3))
+    }
+
+    async fn renew(&mut self, now: i64, view: &watch::Sender<LeaseView>) {
+        let renewed = Meta { lease_until: now + millis(self.app.config.lease), ..self.meta.clone() };
+        match self.app.buffer.claim(&self.key, Some(&self.meta), &renewed).await {
+            Ok(true) => {
+                self.meta = renewed;
+                self.last_stored_ms.store(now, Ordering::Relaxed);
+            }
+            Ok(false) => view.send_modify(|view| view.taken_over = true),
+            Err(error) => tracing::warn!(generation = %self.key.generation, %error, "The lease could not be renewed."),
+        }
+    }
+}

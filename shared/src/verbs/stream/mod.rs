@@ -1,0 +1,160 @@
+//! `stream`: one attempt of the writer after another, from the provider to the log.
+
+mod lease;
+mod writer;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::aws::{Appended, Meta};
+use crate::clock::millis;
+use crate::error::Error;
+use crate::event::{End, Event};
+use crate::generation::Status;
+use crate::ids::GenerationKey;
+use crate::jobs::StreamJob;
+use crate::log::{Chunk, Counters, LogState};
+use crate::request::Request;
+use writer::Writer;
+
+/// What one invocation of `stream` came to. None of these is worth a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Streamed {
+    /// The log has been brought to its end.
+    Ended(Status),
+    /// It had ended before.
+    HadEnded,
+    /// Another writer is alive.
+    Busy,
+    /// Another writer took a slot: this one stopped, and wrote nothing after that.
+    Fenced,
+    /// There is no such generation (any more).
+    Gone,
+}
+
+impl App {
+    /// Takes a generation from where its log stands to its end, or finds that there is nothing to do. `stop_at` is when the
+    /// caller must be done: a little before Lambda's deadline.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: the store could not be reached. The same job may be tried again.
+    pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
+        let key = job.key();
+        let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
+        if record.outcome.is_some() {
+            return Ok(Streamed::HadEnded);
+        }
+        let Some(request) = self.request(&key).await? else { return Ok(Streamed::Gone) };
+        let seen = self.buffer.meta(&key).await?;
+        let log = self.read_log(&key).await?;
+        if log.end.is_some() {
+            return Ok(Streamed::HadEnded);
+        }
+        if self.is_writer_alive(seen.as_ref(), log.newest.as_ref()) {
+            return Ok(Streamed::Busy);
+        }
+        let left = self.time_left(&record.created_at);
+        if left.is_zero() {
+            let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
+            return self.append_end(&key, &log, seen.as_ref(), failed("timeout", message)).await;
+        }
+        let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
+        let begun = seen.as_ref().map_or(0, |meta| meta.attempt);
+        if begun >= attempts_max {
+            let message = format!("{begun} attempts were begun, and none came to an end");
+            return self.append_end(&key, &log, seen.as_ref(), failed("attempts_exhausted", message)).await;
+        }
+        match Writer::claim(self, key, request, log, seen).await? {
+            Some(writer) => writer.run(attempts_max, Instant::now() + left, stop_at).await,
+            None => Ok(Streamed::Busy),
+        }
+    }
+
+    /// What is left of the time that a generation may take in all.
+    fn time_left(&self, created_at: &str) -> Duration {
+        let age_ms = created_at.parse::<jiff::Timestamp>().map_or(0, |at| self.clock.now_ms() - at.as_millisecond());
+        self.config.timeouts.generation.saturating_sub(Duration::from_millis(age_ms.max(0).cast_unsigned()))
+    }
+
+    /// Reads a log to its end.
+    pub(crate) async fn read_log(&self, key: &GenerationKey) -> Result<LogState, Error> {
+        let mut log = LogState::default();
+        let mut slot = Some(0);
+        while let Some(from) = slot {
+            let page = self.buffer.chunks(key, from).await?;
+            for chunk in &page.chunks {
+                log.apply(chunk).map_err(|damage| Error::LogDamaged(key.generation.to_string(), damage))?;
+            }
+            slot = page.next_slot;
+        }
+        Ok(log)
+    }
+
+    /// Whether a writer has shown itself within its lease: on meta, or by a chunk.
+    pub(crate) fn is_writer_alive(&self, meta: Option<&Meta>, newest: Option<&(String, i64)>) -> bool {
+        let Some(meta) = meta else { return false };
+        let stored = newest.filter(|(writer, _)| *writer == meta.writer).map(|(_, at)| at + millis(self.config.lease));
+        self.clock.now_ms() < meta.lease_until.max(stored.unwrap_or(0))
+    }
+
+    /// Ends a log without a writer: one compare-and-set. Losing it means that somebody else is writing.
+    pub(crate) async fn append_end(
+        &self,
+        key: &GenerationKey,
+        log: &LogState,
+        meta: Option<&Meta>,
+        end: Event,
+    ) -> Result<Streamed, Error> {
+        let mut events = vec![end];
+        if log.is_empty() {
+            events.insert(0, Event::Created);
+        }
+        let chunk = Chunk {
+            first_seq: log.next_seq,
+            writer: ulid::Ulid::generate().to_string(),
+            at_ms: self.clock.now_ms(),
+            counters: Counters { chunk_count: log.counters.chunk_count + 1, ..log.counters },
+            output_from: log.output_from,
+            events,
+        };
+        let status = chunk.end().map_or(Status::Failed, |(status, _)| status);
+        match self.buffer.append(key, &chunk, self.buffer_expiry(meta)).await? {
+            Appended::Stored => Ok(Streamed::Ended(status)),
+            Appended::Lost => Ok(Streamed::Fenced),
+        }
+    }
+
+    /// When the buffer of a generation expires, epoch seconds: one moment for all its items, set by the first.
+    pub(crate) fn buffer_expiry(&self, meta: Option<&Meta>) -> i64 {
+        meta.map_or_else(|| self.clock.now_ms() / 1_000 + self.config.chunk_ttl.as_secs().cast_signed(), |meta| meta.expires_at)
+    }
+}
+
+/// The event of a failure.
+pub(crate) fn failed(reason: &str, message: String) -> Event {
+    Event::Failed(End { reason: Some(reason.to_owned()), message: Some(message), ..End::default() })
+}
+
+impl Writer {
+    /// Begins the next attempt, if nobody else does.
+    async fn claim(
+        app: &App,
+        key: GenerationKey,
+        request: Request,
+        log: LogState,
+        seen: Option<Meta>,
+    ) -> Result<Option<Self>, Error> {
+        let meta = Meta {
+            attempt: seen.as_ref().map_or(1, |meta| meta.attempt + 1),
+            writer: ulid::Ulid::generate().to_string(),
+            lease_until: app.clock.now_ms() + millis(app.config.lease),
+            watched_until: seen.as_ref().and_then(|meta| meta.watched_until),
+            expires_at: app.buffer_expiry(seen.as_ref()),
+        };
+        let claimed = app.buffer.claim(&key, seen.as_ref(), &meta).await?;
+        Ok(claimed.then(|| Self::new(app.clone(), key, request, log, meta)))
+    }
+}
