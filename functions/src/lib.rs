@@ -1,11 +1,17 @@
 //! Every Lambda function of the product, as a library: the binaries in `bin/` host these on AWS, the local stack in process.
 
+pub mod events;
+mod host;
+pub mod http;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::App;
 use serde_json::Value;
+
+pub use host::host;
 
 /// What a function answers to: HTTP requests, or events.
 #[derive(Clone)]
@@ -22,6 +28,20 @@ pub type EventHandler = Arc<dyn Fn(LambdaEvent<Value>) -> BoxFuture<'static, Res
 /// The function whose binary is called `name`; `None` where there is no such function.
 #[must_use]
 pub fn function(name: &str, app: App) -> Option<Function> {
-    let _ = (name, app);
-    None
+    Some(match name {
+        "start" => Function::Http(http::start(app)),
+        "api" => Function::Http(http::api(app)),
+        "stream" => event(app, events::stream::handle),
+        "compact" => event(app, events::compact::handle),
+        "sweep" => event(app, events::sweep::handle),
+        _ => return None,
+    })
+}
+
+fn event<F, O>(app: App, handle: F) -> Function
+where
+    F: Fn(App, LambdaEvent<Value>) -> O + Send + Sync + 'static,
+    O: Future<Output = Result<Value, Error>> + Send + 'static,
+{
+    Function::Event(Arc::new(move |event| Box::pin(handle(app.clone(), event))))
 }

@@ -1,6 +1,6 @@
 //! `sweep`: finds what stands still, in the sparse index of open generations, and sets it going again.
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use serde::Serialize;
 
 use crate::app::App;
@@ -36,11 +36,11 @@ impl App {
     /// # Errors
     /// [`Error::Aws`]: the index cannot be read.
     pub async fn sweep(&self) -> Result<Swept, Error> {
-        let shards = futures::stream::iter(0..OPEN_SHARDS).then(|shard| self.records.open(shard));
-        let open: Vec<GenerationKey> = shards.try_concat().await?;
+        let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
+        let open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         let mut swept = Swept { open: open.len() as u64, ..Swept::default() };
-        let mut found = futures::stream::iter(open).map(|key| self.sweep_one(key)).buffer_unordered(CONCURRENCY);
-        while let Some(found) = found.next().await {
+        let mut all = futures::stream::iter(open).map(|key| sweep_one(self.clone(), key)).buffer_unordered(CONCURRENCY);
+        while let Some(found) = all.next().await {
             match found {
                 Found::Well => {}
                 Found::Streamed => swept.streamed += 1,
@@ -49,16 +49,6 @@ impl App {
         }
         tracing::info!(open = swept.open, streamed = swept.streamed, compacted = swept.compacted, "A sweep is done.");
         Ok(swept)
-    }
-
-    async fn sweep_one(&self, key: GenerationKey) -> Found {
-        match self.take_up(&key).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(generation = %key.generation, organization = %key.organization, %error, "A generation could not be swept.");
-                Found::Well
-            }
-        }
     }
 
     async fn take_up(&self, key: &GenerationKey) -> Result<Found, Error> {
@@ -82,5 +72,15 @@ impl App {
         }
         self.invoker.stream(&StreamJob::new(key)).await?;
         Ok(Found::Streamed)
+    }
+}
+
+async fn sweep_one(app: App, key: GenerationKey) -> Found {
+    match app.take_up(&key).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(generation = %key.generation, organization = %key.organization, %error, "A generation could not be swept.");
+            Found::Well
+        }
     }
 }

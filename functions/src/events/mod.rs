@@ -1,0 +1,5 @@
+//! One file per trigger.
+
+pub mod compact;
+pub mod stream;
+pub mod sweep;

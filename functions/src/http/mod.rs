@@ -1,0 +1,34 @@
+//! Who may call what: every route of the product on one screen.
+
+mod caller;
+mod generations;
+mod problem;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use longhand::App;
+
+/// The routes of `start`.
+pub fn start(app: App) -> Router {
+    finish(Router::new().route("/v1/generations", post(generations::start)), app)
+}
+
+/// The routes of `api`: everything that only reads.
+pub fn api(app: App) -> Router {
+    let routes = Router::new()
+        .route("/v1/generations", get(generations::list))
+        .route("/v1/generations/{id}", get(generations::get))
+        .route("/v1/generations/{id}/progress", get(generations::progress))
+        .route("/v1/generations/{id}/events", get(generations::events))
+        .route("/v1/generations/{id}/output", get(generations::output));
+    finish(routes, app)
+}
+
+fn finish(routes: Router<App>, app: App) -> Router {
+    routes
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(from_fn(problem::render))
+        .with_state(app)
+}
