@@ -80,9 +80,15 @@ impl Folder {
         write(&self.path.join("stack.json"), &serde_json::to_vec_pretty(announcement)?)
     }
 
-    /// Takes `stack.json` away.
+    /// Takes `stack.json` away, as dropping does.
     pub fn withdraw(&self) {
         let _ = fs::remove_file(self.path.join("stack.json"));
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 

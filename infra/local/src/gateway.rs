@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
@@ -20,6 +19,7 @@ use crate::{
 };
 
 struct Gateway {
+    lambda: Lambda,
     routes: Vec<Route>,
     organization: String,
 }
@@ -35,15 +35,16 @@ struct Route {
 pub fn router(lambda: &Lambda, organization: &str) -> Router {
     let mut routes = Vec::new();
     for hosted in lambda.functions() {
-        let Function::Http(router) = &hosted.function else { continue };
+        let Function::Http(answers) = &hosted.function else { continue };
         for route in &hosted.definition.routes {
             let (method, path) = (route.method.clone(), route.path.clone());
-            routes.push(Route { method, path, hosted: hosted.clone(), router: router.clone() });
+            routes.push(Route { method, path, hosted: hosted.clone(), router: answers.clone() });
         }
     }
     // Fixed segments come before parameters, as in API Gateway.
     routes.sort_by_key(|route| route.path.split('/').map(|segment| segment.starts_with('{')).collect::<Vec<_>>());
-    Router::new().fallback(handle).with_state(Arc::new(Gateway { routes, organization: organization.to_owned() }))
+    let gateway = Gateway { lambda: lambda.clone(), routes, organization: organization.to_owned() };
+    Router::new().fallback(handle).with_state(Arc::new(gateway))
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -54,20 +55,18 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         let detail = format!("There is nothing at {}.", request.uri().path());
         return problem(StatusCode::NOT_FOUND, "not_found", &detail, &id);
     }
-    match here.iter().find(|route| route.method == "ANY" || route.method == request.method().as_str()) {
-        Some(route) => forward(route, request, &gateway.organization, id).await,
-        None => {
-            let mut allowed: Vec<_> = here.iter().map(|route| route.method.as_str()).collect();
-            allowed.sort_unstable();
-            allowed.dedup();
-            let detail = format!("{} takes {}, not {}.", request.uri().path(), allowed.join(" or "), request.method());
-            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail, &id);
-            if let Ok(allowed) = allowed.join(", ").parse() {
-                response.headers_mut().insert(header::ALLOW, allowed);
-            }
-            response
-        }
+    if let Some(route) = here.iter().find(|route| route.method == "ANY" || route.method == request.method().as_str()) {
+        return forward(&gateway, route, request, id).await;
     }
+    let mut allowed: Vec<_> = here.iter().map(|route| route.method.as_str()).collect();
+    allowed.sort_unstable();
+    allowed.dedup();
+    let detail = format!("{} takes {}, not {}.", request.uri().path(), allowed.join(" or "), request.method());
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail, &id);
+    if let Ok(allowed) = allowed.join(", ").parse() {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
 }
 
 fn matches(pattern: &str, path: &[&str]) -> bool {
@@ -80,18 +79,20 @@ fn matches(pattern: &str, path: &[&str]) -> bool {
     long_enough && pattern[..fixed].iter().zip(path).all(same)
 }
 
-async fn forward(route: &Route, request: Request, organization: &str, id: String) -> Response {
-    let context = request_context(route, &request, organization, &id);
+async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String) -> Response {
+    let context = request_context(route, &request, &gateway.organization, &id);
     let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
+    let timeout = Duration::from_secs(route.hosted.definition.timeout_seconds);
     // In a task of its own: a function goes on when its caller has left, and its panic is its own.
-    let answer = tokio::spawn(route.router.clone().oneshot(request.map(Body::new)));
-    match tokio::time::timeout(Duration::from_secs(route.hosted.definition.timeout_seconds), answer).await {
-        Ok(Ok(Ok(response))) => response,
-        Ok(Err(panic)) => {
+    let answer = gateway.lambda.spawn(tokio::time::timeout(timeout, route.router.clone().oneshot(request)));
+    match answer.await {
+        Ok(Some(Ok(Ok(response)))) => response,
+        Ok(Some(Err(_))) => problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "The function took too long.", &id),
+        Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The local stack is stopping.", &id),
+        Err(panic) => {
             tracing::error!(function = route.hosted.definition.id, request_id = id, error = %panic, "an HTTP handler panicked");
             problem(StatusCode::BAD_GATEWAY, "internal_server_error", "The function failed.", &id)
         }
-        Err(_) => problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "The function took too long.", &id),
     }
 }
 

@@ -13,7 +13,11 @@ use std::{
 use anyhow::{Context, Result};
 use longhand_functions::Function;
 use serde_json::Value;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::task::JoinHandle;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 pub use failures::{Failures, timestamp};
 pub use run::{Invocation, invocation_context};
@@ -67,10 +71,8 @@ impl Lambda {
     pub fn find(&self, name: &str) -> Option<&Arc<Hosted>> {
         let name = name.rsplit_once("function:").map_or(name, |(_, name)| name);
         let name = name.split(':').next().unwrap_or(name);
-        let is_called = |hosted: &&Arc<Hosted>| {
-            [&hosted.definition.id, &hosted.definition.name, &hosted.definition.binary].contains(&&name.to_owned())
-        };
-        self.0.functions.iter().find(is_called)
+        let named = |hosted: &HostedFunction| [&hosted.id, &hosted.name, &hosted.binary].into_iter().any(|own| own == name);
+        self.0.functions.iter().find(|hosted| named(&hosted.definition))
     }
 
     /// Runs a function once and waits for its answer.
@@ -124,13 +126,24 @@ impl Lambda {
         self.0.tasks.wait().await;
     }
 
+    /// Runs `work` until it ends or the functions are stopped, whichever comes first (then it is `None`).
+    pub fn spawn<F>(&self, work: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.0.tasks.spawn(self.0.stop.clone().run_until_cancelled_owned(work))
+    }
+
+    /// Stops all functions when dropped.
+    pub fn stop_on_drop(&self) -> DropGuard {
+        self.0.stop.clone().drop_guard()
+    }
+
     fn deliver(&self, hosted: Arc<Hosted>, event: Event) {
         let lambda = self.clone();
-        self.0.tasks.spawn(async move {
-            let stop = lambda.0.stop.clone();
-            if stop.run_until_cancelled(lambda.attempt_all(&hosted, &event)).await.is_some() {
-                lambda.0.queue.remove(&event);
-            }
+        self.spawn(async move {
+            lambda.attempt_all(&hosted, &event).await;
+            lambda.0.queue.remove(&event);
         });
     }
 
@@ -149,14 +162,8 @@ impl Lambda {
                 tokio::time::sleep(pause).await;
                 continue;
             };
-            return self.0.failures.add(&failures::of_event(hosted, event, condition, attempts, error));
+            return self.0.failures.add(&failures::of_event(hosted, event, condition, attempts, &error));
         }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stop.cancel();
     }
 }
 

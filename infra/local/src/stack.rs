@@ -6,7 +6,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use longhand::{App, config::Config};
 use longhand_functions::Function;
 use serde_json::{Value, json};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
     dynamodb::DynamoDb,
@@ -36,6 +39,7 @@ pub struct Stack {
     folder: Folder,
     edge: Layer,
     services: Layer,
+    _functions: DropGuard,
 }
 
 /// Tasks that stop together.
@@ -109,7 +113,8 @@ impl Stack {
             "lambda": endpoints.lambda,
             "pid": std::process::id(),
         }))?;
-        Ok(Self { url, endpoints, options, lambda, dynamodb, folder, edge, services })
+        let guard = lambda.stop_on_drop();
+        Ok(Self { url, endpoints, options, lambda, dynamodb, folder, edge, services, _functions: guard })
     }
 
     /// The API's address, `http://127.0.0.1:PORT`.

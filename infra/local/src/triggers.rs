@@ -22,10 +22,13 @@ use checkpoint::Checkpoint;
 use delivery::Delivery;
 use reader::Reader;
 
-/// How long an idle stream is left alone; a busy one is read again at once.
+/// How long a stream is left alone that gave less than it may: reads and writes share the one thread of the embedded
+/// DynamoDB, and a read per write would halve the rate of writing.
 const IDLE_PAUSE_MIN: Duration = Duration::from_millis(5);
 const IDLE_PAUSE_MAX: Duration = Duration::from_millis(20);
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// A delivery that runs when the stack stops gets this long; the next stack repeats it otherwise.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One record, with what delivery asks of it.
 #[derive(Clone, Debug)]
@@ -47,10 +50,24 @@ pub async fn start(lambda: &Lambda, client: &Client, folder: &Path, stop: &Cance
         for trigger in &hosted.definition.triggers {
             let mut running = Trigger::open(lambda, client, folder, hosted, trigger).await?;
             let stop = stop.clone();
-            tasks.spawn(async move { stop.run_until_cancelled(running.run()).await });
+            tasks.spawn(async move {
+                let impatient = async {
+                    stop.cancelled().await;
+                    sleep(STOP_PATIENCE).await;
+                };
+                tokio::select! { () = running.run(&stop) => {}, () = impatient => {} }
+            });
         }
     }
     Ok(())
+}
+
+/// What a step found.
+enum Progress {
+    /// As much as one read may give: there is likely more.
+    Behind,
+    Some,
+    None,
 }
 
 struct Trigger {
@@ -75,21 +92,23 @@ impl Trigger {
         let mut checkpoint = Checkpoint::open(folder, &name)?;
         let mut reader = Reader::open(client, &trigger.table).await?;
         if checkpoint.position().is_none() && trigger.from_latest {
-            if let Some(last) = reader.last().await? {
-                checkpoint.advance(&last)?;
-            }
+            checkpoint.advance(&reader.last().await?)?;
         }
         reader.seek(checkpoint.position());
         let delivery = Delivery::new(lambda.clone(), hosted.clone(), trigger.clone(), reader.stream());
         Ok(Self { reader, checkpoint, delivery, rules: trigger.clone(), waiting: Vec::new(), waiting_since: None })
     }
 
-    async fn run(&mut self) {
+    async fn run(&mut self, stop: &CancellationToken) {
         let mut pause = IDLE_PAUSE_MIN;
-        loop {
+        while !stop.is_cancelled() {
             match self.step().await {
-                Ok(true) => pause = IDLE_PAUSE_MIN,
-                Ok(false) => {
+                Ok(Progress::Behind) => pause = IDLE_PAUSE_MIN,
+                Ok(Progress::Some) => {
+                    pause = IDLE_PAUSE_MIN;
+                    sleep(pause).await;
+                }
+                Ok(Progress::None) => {
                     sleep(pause).await;
                     pause = (pause * 2).min(IDLE_PAUSE_MAX);
                 }
@@ -108,10 +127,16 @@ impl Trigger {
         }
     }
 
-    /// Reads and delivers what there is. Says whether there was anything.
-    async fn step(&mut self) -> Result<bool> {
+    /// Reads and delivers what there is.
+    async fn step(&mut self) -> Result<Progress> {
         let read = self.reader.read().await?;
-        let busy = !read.is_empty();
+        let progress = if self.reader.is_behind() {
+            Progress::Behind
+        } else if read.is_empty() {
+            Progress::None
+        } else {
+            Progress::Some
+        };
         let last = read.last().map(|record| record.sequence_number.clone());
         let filters = &self.rules.filters;
         self.waiting
@@ -120,7 +145,7 @@ impl Trigger {
             if let Some(last) = last {
                 self.checkpoint.advance(&last)?;
             }
-            return Ok(busy);
+            return Ok(progress);
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let window_is_over = since.elapsed() >= self.rules.window;
@@ -135,7 +160,7 @@ impl Trigger {
             }
             self.waiting_since = None;
         }
-        Ok(busy)
+        Ok(progress)
     }
 }
 

@@ -5,8 +5,9 @@ use aws_sdk_dynamodb::{
     Client,
     error::DisplayErrorContext,
     types::{
-        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, StreamSpecification,
-        TableDescription, TimeToLiveSpecification,
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, GlobalSecondaryIndexDescription, KeySchemaElement, KeyType,
+        Projection, StreamSpecification, StreamViewType, TableDescription, TimeToLiveSpecification,
+        builders::StreamSpecificationBuilder,
     },
 };
 
@@ -20,12 +21,8 @@ pub async fn create(client: &Client, tables: &[HostedTable]) -> Result<()> {
     let existing =
         client.list_tables().send().await.context("the embedded DynamoDB does not answer")?.table_names.unwrap_or_default();
     for table in tables {
-        if existing.contains(&table.name) {
-            let answer = client.describe_table().table_name(&table.name).send().await?;
-            compare(table, &answer.table.context("a table without a description")?)?;
-        } else {
-            create_one(client, table).await.with_context(|| format!("table {} of template.yaml", table.name))?;
-        }
+        let made = if existing.contains(&table.name) { check(client, table).await } else { create_one(client, table).await };
+        made.with_context(|| format!("table {} of template.yaml", table.name))?;
     }
     Ok(())
 }
@@ -46,14 +43,25 @@ async fn create_one(client: &Client, table: &HostedTable) -> Result<()> {
         .stream_view
         .as_deref()
         .map(|view| StreamSpecification::builder().stream_enabled(true).stream_view_type(view.into()));
-    create = create.set_stream_specification(stream.map(|stream| stream.build()).transpose()?);
+    create = create.set_stream_specification(stream.map(StreamSpecificationBuilder::build).transpose()?);
     let created = create.set_key_schema(Some(keys(&table.keys)?)).send().await;
     created.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
+    expire(client, table).await
+}
+
+async fn expire(client: &Client, table: &HostedTable) -> Result<()> {
     if let Some(attribute) = &table.ttl_attribute {
         let ttl = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build()?;
         client.update_time_to_live().table_name(&table.name).time_to_live_specification(ttl).send().await?;
     }
     Ok(())
+}
+
+async fn check(client: &Client, table: &HostedTable) -> Result<()> {
+    let answer = client.describe_table().table_name(&table.name).send().await?;
+    compare(table, &answer.table.context("a table without a description")?)?;
+    let ttl = client.describe_time_to_live().table_name(&table.name).send().await?.time_to_live_description;
+    if ttl.as_ref().and_then(|ttl| ttl.attribute_name()).is_none() { expire(client, table).await } else { Ok(()) }
 }
 
 fn keys(keys: &[Key]) -> Result<Vec<KeySchemaElement>> {
@@ -64,16 +72,19 @@ fn keys(keys: &[Key]) -> Result<Vec<KeySchemaElement>> {
 }
 
 fn compare(table: &HostedTable, found: &TableDescription) -> Result<()> {
-    let mut wanted: Vec<_> = table.indexes.iter().map(|index| index.name.as_str()).collect();
-    let mut indexes: Vec<_> = found.global_secondary_indexes().iter().filter_map(|index| index.index_name()).collect();
-    wanted.sort_unstable();
-    indexes.sort_unstable();
-    let view = found.stream_specification().and_then(StreamSpecification::stream_view_type).map(|view| view.as_str());
+    let mut wanted = Vec::new();
+    for index in &table.indexes {
+        wanted.push((index.name.clone(), keys(&index.keys)?));
+    }
+    let index = |index: &GlobalSecondaryIndexDescription| {
+        (index.index_name().unwrap_or_default().to_owned(), index.key_schema().to_vec())
+    };
+    let mut indexes: Vec<_> = found.global_secondary_indexes().iter().map(index).collect();
+    wanted.sort_by(|left, right| left.0.cmp(&right.0));
+    indexes.sort_by(|left, right| left.0.cmp(&right.0));
+    let view = found.stream_specification().and_then(StreamSpecification::stream_view_type).map(StreamViewType::as_str);
     if found.key_schema() != keys(&table.keys)? || wanted != indexes || table.stream_view.as_deref() != view {
-        bail!(
-            "the table {} in the data folder has other keys, indexes or stream than template.yaml: choose another data folder",
-            table.name
-        );
+        bail!("the one in the data folder has other keys, indexes or stream, of another version: choose another data folder");
     }
     Ok(())
 }

@@ -103,3 +103,20 @@ async fn memory_is_each_stacks_own() {
     let client = environment::dynamodb(two.endpoint());
     assert_eq!(client.scan().table_name("Log").send().await.unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn expired_items_go_with_a_round_of_upkeep_and_young_records_stay() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&Data::Folder(temporary.path().to_owned())).unwrap();
+    let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
+    let client = environment::dynamodb(dynamodb.endpoint());
+    for (key, expires_at) in [("old", "1"), ("young", "99999999999")] {
+        let put = client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
+        put.item("expires_at", AttributeValue::N(expires_at.to_owned())).send().await.unwrap();
+    }
+    upkeep::round(&Database::new(folder.database()).unwrap(), folder.database()).unwrap();
+    let left = client.scan().table_name("Log").send().await.unwrap().items.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["pk"], AttributeValue::S("young".to_owned()));
+    assert_eq!(stream_records(&Connection::open(folder.database()).unwrap()), 3);
+}

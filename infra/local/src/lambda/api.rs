@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::Lambda;
+use super::{Invocation, Lambda};
 
 /// As on AWS.
 const SYNC_BYTES_MAX: usize = 6 * 1024 * 1024;
@@ -45,14 +45,22 @@ async fn invoke(State(lambda): State<Lambda>, Path(name): Path<String>, headers:
             Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", &format!("{error:#}")),
         },
         "RequestResponse" => {
-            let invocation = lambda.invoke(hosted, payload).await;
-            let headers = [("x-amzn-requestid", invocation.request_id), ("x-amz-executed-version", "$LATEST".to_owned())];
-            match invocation.error {
-                None => (headers, axum::Json(invocation.answer)).into_response(),
-                Some(error) => (headers, [("x-amz-function-error", "Unhandled")], axum::Json(error)).into_response(),
+            let (running, hosted) = (lambda.clone(), hosted.clone());
+            // A function goes on when its caller has left.
+            match lambda.spawn(async move { running.invoke(&hosted, payload).await }).await {
+                Ok(Some(invocation)) => answer(invocation),
+                _ => refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceException", "The local stack is stopping"),
             }
         }
         other => refusal(StatusCode::BAD_REQUEST, "InvalidParameterValueException", &format!("Unknown invocation type: {other}")),
+    }
+}
+
+fn answer(invocation: Invocation) -> Response {
+    let headers = [("x-amzn-requestid", invocation.request_id), ("x-amz-executed-version", "$LATEST".to_owned())];
+    match invocation.error {
+        None => (headers, axum::Json(invocation.answer)).into_response(),
+        Some(error) => (headers, [("x-amz-function-error", "Unhandled")], axum::Json(error)).into_response(),
     }
 }
 

@@ -45,7 +45,7 @@ pub fn timestamp() -> String {
 }
 
 /// The record of an async invocation that was given up.
-pub fn of_event(hosted: &Hosted, event: &Event, condition: &str, attempts: u32, error: Value) -> Value {
+pub fn of_event(hosted: &Hosted, event: &Event, condition: &str, attempts: u32, error: &Value) -> Value {
     json!({
         "version": "1.0",
         "timestamp": timestamp(),

@@ -41,15 +41,17 @@ impl Queue {
         }
     }
 
-    /// Every event, oldest first.
+    /// Every event, oldest first. A file that is no event (the machine stopped while it was written) is left alone.
     pub fn all(&self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         for entry in fs::read_dir(&self.folder).context("queued invocations cannot be read")? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                let event: Event = serde_json::from_slice(&fs::read(&path)?)
-                    .with_context(|| format!("{} is not a queued invocation", path.display()))?;
-                events.push(event);
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match serde_json::from_slice::<Event>(&fs::read(&path)?) {
+                Ok(event) => events.push(event),
+                Err(error) => tracing::warn!(%error, "{} is not a queued invocation", path.display()),
             }
         }
         events.sort_by_key(|event| event.accepted_at);

@@ -124,7 +124,7 @@ async fn a_multipart_object_over_a_small_one_is_read_back_whole_and_in_ranges() 
 async fn a_presigned_url_needs_no_other_credentials_and_an_unsigned_one_fails() {
     let (_folder, client) = s3().await;
     client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"text")).send().await.unwrap();
-    let minute = PresigningConfig::expires_in(std::time::Duration::from_secs(60)).unwrap();
+    let minute = PresigningConfig::expires_in(std::time::Duration::from_mins(1)).unwrap();
     let presigned = client.get_object().bucket(BUCKET).key("k").presigned(minute).await.unwrap();
     let fetch = async |url: &str| reqwest::get(url).await.unwrap();
     assert_eq!(fetch(presigned.uri()).await.text().await.unwrap(), "text");

@@ -202,9 +202,9 @@ const TRIGGER_HOSTED: [&str; 11] = [
 
 fn trigger(resolver: &Resolver, name: &str, properties: &Value) -> Result<Option<StreamTrigger>> {
     known(properties, &TRIGGER_HOSTED, &["KmsKeyArn", "MetricsConfig", "ParallelizationFactor"])?;
-    let resolved = resolver.resolve(properties)?;
-    destination(&resolved)?;
-    let properties: TriggerProperties = serde_json::from_value(resolved).context("as a stream trigger")?;
+    let properties = resolver.resolve(properties)?;
+    destination(&properties)?;
+    let properties: TriggerProperties = serde_json::from_value(properties).context("as a stream trigger")?;
     if properties.enabled == Some(false) {
         return Ok(None);
     }

@@ -157,10 +157,10 @@ impl Resolver {
             let (name, after) = after.split_once('}').with_context(|| format!("!Sub `{pattern}` has an open `${{`"))?;
             out.push_str(before);
             match (name.strip_prefix('!'), own.get(name)) {
-                (Some(literal), _) => out.push_str(&format!("${{{literal}}}")),
+                (Some(literal), _) => out.extend(["${", literal, "}"]),
                 (None, Some(value)) => out.push_str(&plain(value)?),
                 (None, None) if !name.starts_with("AWS::") && name.contains('.') => {
-                    out.push_str(&plain(&self.attribute(&json!(name))?)?)
+                    out.push_str(&plain(&self.attribute(&json!(name))?)?);
                 }
                 (None, None) => out.push_str(&plain(&self.reference(name)?)?),
             }

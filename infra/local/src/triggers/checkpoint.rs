@@ -18,7 +18,8 @@ impl Checkpoint {
     pub fn open(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
         let position = match fs::read_to_string(&path) {
-            Ok(position) => Some(position),
+            // Empty where the machine stopped while it was written: the trigger then begins anew.
+            Ok(position) => Some(position).filter(|position| !position.is_empty()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         };

@@ -110,6 +110,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the values are written where they are used")]
     fn matches(pattern: Value, event: Value) -> bool {
         Pattern::read(&pattern.to_string()).unwrap().matches(&event)
     }

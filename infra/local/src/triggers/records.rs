@@ -17,7 +17,7 @@ const EMULATED_REGION: &str = ":dynoxide:";
 pub fn read(record: &types::Record, stream: &str) -> Option<Record> {
     let change = record.dynamodb()?;
     let sequence_number = change.sequence_number()?.to_owned();
-    let written_at = change.approximate_creation_date_time().map_or(0, |at| at.secs());
+    let written_at = change.approximate_creation_date_time().map_or(0, aws_sdk_dynamodb::primitives::DateTime::secs);
     let mut dynamodb = Map::new();
     for (name, image) in [("Keys", change.keys()), ("NewImage", change.new_image()), ("OldImage", change.old_image())] {
         if let Some(image) = image {
@@ -27,10 +27,13 @@ pub fn read(record: &types::Record, stream: &str) -> Option<Record> {
     dynamodb.insert("ApproximateCreationDateTime".to_owned(), json!(written_at));
     dynamodb.insert("SequenceNumber".to_owned(), json!(sequence_number));
     dynamodb.insert("SizeBytes".to_owned(), json!(change.size_bytes().unwrap_or_default()));
-    dynamodb.insert("StreamViewType".to_owned(), json!(change.stream_view_type().map(|view| view.as_str())));
+    dynamodb.insert(
+        "StreamViewType".to_owned(),
+        json!(change.stream_view_type().map(aws_sdk_dynamodbstreams::types::StreamViewType::as_str)),
+    );
     let mut event = json!({
         "eventID": record.event_id(),
-        "eventName": record.event_name().map(|name| name.as_str()),
+        "eventName": record.event_name().map(aws_sdk_dynamodbstreams::types::OperationType::as_str),
         "eventVersion": record.event_version().unwrap_or("1.1"),
         "eventSource": "aws:dynamodb",
         "awsRegion": REGION,

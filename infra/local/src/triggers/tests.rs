@@ -167,3 +167,27 @@ async fn a_new_trigger_from_latest_leaves_the_past_alone() {
     until(async || !seen.all().is_empty()).await;
     assert_eq!(batches(&seen), ["new"]);
 }
+
+#[tokio::test]
+async fn a_batch_that_the_end_of_a_stack_interrupted_is_delivered_by_the_next() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = || Data::Folder(temporary.path().to_owned());
+    let seen = Seen::default();
+    let hangs = Functions::default().later("compact", {
+        let seen = seen.clone();
+        move |event| {
+            seen.add(event.payload);
+            std::future::pending()
+        }
+    });
+    let first =
+        stack(&TEMPLATE.replace("Properties:\n      Events", "Properties:\n      Timeout: 900\n      Events"), hangs, data())
+            .await;
+    put(&first, "a", true).await;
+    until(async || !seen.all().is_empty()).await;
+    first.shutdown().await;
+    let second = stack(TEMPLATE, noting(&seen, |_, _| Ok(Value::Null)), data()).await;
+    until(async || seen.all().len() == 2).await;
+    assert_eq!(batches(&seen), ["a", "a"]);
+    assert!(second.failures().await.is_empty());
+}
