@@ -1,0 +1,122 @@
+//! The embedded DynamoDB, driven by the SDK.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use rusqlite::Connection;
+
+use super::*;
+use crate::{options::Data, template::Template};
+
+const TABLES: &str = r"
+Resources:
+  Log:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }]
+      KeySchema: [{ AttributeName: pk, KeyType: HASH }]
+      StreamSpecification: { StreamViewType: NEW_IMAGE }
+      TimeToLiveSpecification: { AttributeName: expires_at, Enabled: true }
+";
+
+async fn put(dynamodb: &DynamoDb, key: &str) {
+    let client = environment::dynamodb(dynamodb.endpoint());
+    client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
+}
+
+fn stream_records(connection: &Connection) -> u32 {
+    connection.query_row("SELECT count(*) FROM _stream_records", (), |row| row.get(0)).unwrap()
+}
+
+async fn each_kind(test: impl AsyncFn(&Folder, &DynamoDb)) {
+    let temporary = tempfile::tempdir().unwrap();
+    for data in [Data::Folder(temporary.path().to_owned()), Data::Memory] {
+        let folder = Folder::open(&data).unwrap();
+        let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
+        test(&folder, &dynamodb).await;
+        dynamodb.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn the_next_sequence_number_is_found_by_an_index() {
+    each_kind(async |folder, dynamodb| {
+        put(dynamodb, "a").await;
+        let connection = Connection::open(folder.database()).unwrap();
+        for query in [
+            "SELECT MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records WHERE table_name = 'Log'",
+            "SELECT id FROM _stream_records WHERE table_name = 'Log' AND shard_id = 's' AND CAST(sequence_number AS INTEGER) > 1
+             ORDER BY CAST(sequence_number AS INTEGER) LIMIT 1",
+        ] {
+            let plan: String = connection.query_row(&format!("EXPLAIN QUERY PLAN {query}"), (), |row| row.get(3)).unwrap();
+            assert!(plan.contains("USING") && plan.contains("INDEX longhand_stream_by"), "{plan}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_stream_records_are_trimmed_and_writing_goes_on() {
+    each_kind(async |folder, dynamodb| {
+        put(dynamodb, "a").await;
+        upkeep::trim(folder.database(), 1).unwrap();
+        let connection = Connection::open(folder.database()).unwrap();
+        assert_eq!(stream_records(&connection), 1);
+        upkeep::trim(folder.database(), u64::from(u32::MAX)).unwrap();
+        assert_eq!(stream_records(&connection), 0);
+        put(dynamodb, "b").await;
+        assert_eq!(stream_records(&connection), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_finds_items_and_settings() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = Data::Folder(temporary.path().to_owned());
+    let tables = Template::read(TABLES).unwrap().tables;
+    let first = DynamoDb::start(&Folder::open(&data).unwrap(), &tables).await.unwrap();
+    put(&first, "kept").await;
+    first.shutdown().await;
+    let second = DynamoDb::start(&Folder::open(&data).unwrap(), &tables).await.unwrap();
+    let client = environment::dynamodb(second.endpoint());
+    let answer = client.get_item().table_name("Log").key("pk", AttributeValue::S("kept".into())).send().await.unwrap();
+    assert!(answer.item.is_some());
+    let ttl = client.describe_time_to_live().table_name("Log").send().await.unwrap().time_to_live_description.unwrap();
+    assert_eq!(ttl.attribute_name(), Some("expires_at"));
+}
+
+#[tokio::test]
+async fn a_table_of_another_shape_is_refused_by_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = Data::Folder(temporary.path().to_owned());
+    let start = async |yaml: &str| DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables).await;
+    start(TABLES).await.unwrap().shutdown().await;
+    let message = format!("{:#}", start(&TABLES.replace("NEW_IMAGE", "KEYS_ONLY")).await.err().unwrap());
+    assert!(message.contains("Log") && message.contains("template.yaml"), "{message}");
+}
+
+#[tokio::test]
+async fn memory_is_each_stacks_own() {
+    let tables = Template::read(TABLES).unwrap().tables;
+    let (one, two) = (Folder::open(&Data::Memory).unwrap(), Folder::open(&Data::Memory).unwrap());
+    let (one, two) = (DynamoDb::start(&one, &tables).await.unwrap(), DynamoDb::start(&two, &tables).await.unwrap());
+    put(&one, "a").await;
+    let client = environment::dynamodb(two.endpoint());
+    assert_eq!(client.scan().table_name("Log").send().await.unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn expired_items_go_with_a_round_of_upkeep_and_young_records_stay() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&Data::Folder(temporary.path().to_owned())).unwrap();
+    let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
+    let client = environment::dynamodb(dynamodb.endpoint());
+    for (key, expires_at) in [("old", "1"), ("young", "99999999999")] {
+        let put = client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
+        put.item("expires_at", AttributeValue::N(expires_at.to_owned())).send().await.unwrap();
+    }
+    upkeep::round(&Database::new(folder.database()).unwrap(), folder.database()).unwrap();
+    let left = client.scan().table_name("Log").send().await.unwrap().items.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["pk"], AttributeValue::S("young".to_owned()));
+    assert_eq!(stream_records(&Connection::open(folder.database()).unwrap()), 3);
+}

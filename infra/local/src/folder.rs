@@ -1,0 +1,130 @@
+//! The data folder: who holds it, and where in it things are.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::options::Data;
+
+/// A data folder that this process alone uses, until dropped.
+pub struct Folder {
+    path: PathBuf,
+    database: String,
+    _lock: File,
+    _temporary: Option<TempDir>,
+}
+
+impl Folder {
+    /// Makes the folder if need be, and takes it.
+    ///
+    /// # Errors
+    /// It cannot be made, or another stack holds it.
+    pub fn open(data: &Data) -> Result<Self> {
+        let (path, temporary) = match data {
+            Data::Folder(path) => (path.clone(), None),
+            Data::Memory => {
+                let temporary =
+                    tempfile::Builder::new().prefix("longhand-").tempdir().context("a temporary folder cannot be made")?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        for name in ["s3", "triggers", "failures", "events"] {
+            fs::create_dir_all(path.join(name)).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+        }
+        let path = path.canonicalize().with_context(|| format!("the data folder {}", path.display()))?;
+        let lock = lock(&path)?;
+        let database = match &temporary {
+            None => path.join("dynamodb.sqlite").to_string_lossy().into_owned(),
+            Some(_) => format!("file:{}?mode=memory&cache=shared", path.join("dynamodb").display()),
+        };
+        Ok(Self { path, database, _lock: lock, _temporary: temporary })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What SQLite opens: a file, or a shared in-memory database of a name of its own.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Where objects are.
+    pub fn s3(&self) -> PathBuf {
+        self.path.join("s3")
+    }
+
+    /// Where stream positions are.
+    pub fn triggers(&self) -> PathBuf {
+        self.path.join("triggers")
+    }
+
+    /// Where async invocations wait until they are finished.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events")
+    }
+
+    /// Where on-failure records are.
+    pub fn failures(&self) -> PathBuf {
+        self.path.join("failures")
+    }
+
+    /// Writes `stack.json`, from which clients learn the addresses of the running stack.
+    pub fn announce(&self, announcement: &impl Serialize) -> Result<()> {
+        write(&self.path.join("stack.json"), &serde_json::to_vec_pretty(announcement)?)
+    }
+
+    /// Takes `stack.json` away, as dropping does.
+    pub fn withdraw(&self) {
+        let _ = fs::remove_file(self.path.join("stack.json"));
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let name = path.join("stack.lock");
+    let file =
+        File::options().create(true).append(true).open(&name).with_context(|| format!("{} cannot be opened", name.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another longhand stack is running on {}: stop it, or choose another data folder", path.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", name.display())),
+    }
+}
+
+/// Replaces a small file whole: a reader sees the old one or the new one.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, bytes)
+        .and_then(|()| fs::rename(&beside, path))
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_stack_at_a_time() {
+        let temporary = tempfile::tempdir().unwrap();
+        let data = Data::Folder(temporary.path().join("data"));
+        let held = Folder::open(&data).unwrap();
+        let message = format!("{:#}", Folder::open(&data).err().unwrap());
+        assert!(message.contains("another longhand stack is running on"), "{message}");
+        drop(held);
+        Folder::open(&data).unwrap();
+    }
+}

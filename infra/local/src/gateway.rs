@@ -1,0 +1,141 @@
+//! API Gateway: leads the template's routes to the functions' own routers, with the request context that they expect.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use lambda_http::{RequestExt, aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext};
+use longhand_functions::Function;
+use serde_json::json;
+use tower::ServiceExt;
+
+use crate::{
+    lambda::{Hosted, Lambda, invocation_context, request_id},
+    template::ACCOUNT,
+};
+
+struct Gateway {
+    lambda: Lambda,
+    routes: Vec<Route>,
+    organization: String,
+}
+
+struct Route {
+    method: String,
+    path: String,
+    hosted: Arc<Hosted>,
+    router: Router,
+}
+
+/// The API: every HTTP function of `lambda` at its routes, all requests being `organization`'s.
+pub fn router(lambda: &Lambda, organization: &str) -> Router {
+    let mut routes = Vec::new();
+    for hosted in lambda.functions() {
+        let Function::Http(answers) = &hosted.function else { continue };
+        for route in &hosted.definition.routes {
+            let (method, path) = (route.method.clone(), route.path.clone());
+            routes.push(Route { method, path, hosted: hosted.clone(), router: answers.clone() });
+        }
+    }
+    // Fixed segments come before parameters, as in API Gateway.
+    routes.sort_by_key(|route| route.path.split('/').map(|segment| segment.starts_with('{')).collect::<Vec<_>>());
+    let gateway = Gateway { lambda: lambda.clone(), routes, organization: organization.to_owned() };
+    Router::new().fallback(handle).with_state(Arc::new(gateway))
+}
+
+async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let path: Vec<_> = request.uri().path().split('/').collect();
+    let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
+    let id = request_id();
+    if here.is_empty() {
+        let detail = format!("There is nothing at {}.", request.uri().path());
+        return problem(StatusCode::NOT_FOUND, "not_found", &detail, &id);
+    }
+    if let Some(route) = here.iter().find(|route| route.method == "ANY" || route.method == request.method().as_str()) {
+        return forward(&gateway, route, request, id).await;
+    }
+    let mut allowed: Vec<_> = here.iter().map(|route| route.method.as_str()).collect();
+    allowed.sort_unstable();
+    allowed.dedup();
+    let detail = format!("{} takes {}, not {}.", request.uri().path(), allowed.join(" or "), request.method());
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail, &id);
+    if let Ok(allowed) = allowed.join(", ").parse() {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+fn matches(pattern: &str, path: &[&str]) -> bool {
+    let pattern: Vec<_> = pattern.split('/').collect();
+    let greedy = pattern.last().is_some_and(|last| last.ends_with("+}"));
+    let fixed = if greedy { pattern.len() - 1 } else { pattern.len() };
+    let long_enough = if greedy { path.len() >= pattern.len() } else { path.len() == pattern.len() };
+    let same =
+        |(pattern, segment): (&&str, &&str)| if pattern.starts_with('{') { !segment.is_empty() } else { pattern == segment };
+    long_enough && pattern[..fixed].iter().zip(path).all(same)
+}
+
+async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String) -> Response {
+    let context = request_context(route, &request, &gateway.organization, &id);
+    let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
+    let timeout = Duration::from_secs(route.hosted.definition.timeout_seconds);
+    // In a task of its own: a function goes on when its caller has left, and its panic is its own.
+    let answer = gateway.lambda.spawn(tokio::time::timeout(timeout, route.router.clone().oneshot(request)));
+    match answer.await {
+        Ok(Some(Ok(Ok(response)))) => response,
+        Ok(Some(Err(_))) => problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "The function took too long.", &id),
+        Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The local stack is stopping.", &id),
+        Err(panic) => {
+            tracing::error!(function = route.hosted.definition.id, request_id = id, error = %panic, "an HTTP handler panicked");
+            problem(StatusCode::BAD_GATEWAY, "internal_server_error", "The function failed.", &id)
+        }
+    }
+}
+
+fn request_context(route: &Route, request: &Request, organization: &str, id: &str) -> RequestContext {
+    let now = jiff::Timestamp::now();
+    let mut context = ApiGatewayProxyRequestContext::default();
+    context.account_id = Some(ACCOUNT.to_owned());
+    context.stage = Some("local".to_owned());
+    context.apiid = Some("local".to_owned());
+    context.request_id = Some(id.to_owned());
+    context.protocol = Some("HTTP/1.1".to_owned());
+    context.resource_path = Some(route.path.clone());
+    context.path = Some(request.uri().path().to_owned());
+    context.http_method = Method::clone(request.method());
+    context.identity.source_ip = Some("127.0.0.1".to_owned());
+    context.authorizer.fields.insert("organization".to_owned(), json!(organization));
+    context.request_time_epoch = now.as_millisecond();
+    context.request_time = Some(now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string());
+    RequestContext::ApiGatewayV1(context)
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str, request_id: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_route_matches_its_own_paths_only() {
+        let matches = |pattern: &str, path: &str| super::matches(pattern, &path.split('/').collect::<Vec<_>>());
+        assert!(matches("/v1/things/{id}", "/v1/things/a"));
+        assert!(!matches("/v1/things/{id}", "/v1/things/"));
+        assert!(!matches("/v1/things/{id}", "/v1/things"));
+        assert!(!matches("/v1/things/{id}", "/v1/things/a/b"));
+        assert!(matches("/files/{path+}", "/files/a/b"));
+        assert!(!matches("/files/{path+}", "/files"));
+    }
+}

@@ -1,0 +1,45 @@
+//! How a stack is started.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use longhand::clock::Clock;
+
+/// Settings of a [`Stack`](crate::Stack).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where tables, objects and positions are kept.
+    pub data: Data,
+    /// The address of the API: a loopback one. Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// The organization that every HTTP request is made for.
+    pub organization: String,
+    /// Set over the template's environment, for every function.
+    pub env: BTreeMap<String, String>,
+    /// What the functions take for the time.
+    pub clock: Clock,
+    /// The pause before the first retry of a failed async invoke or stream batch; it doubles with each further one, up
+    /// to 16 times this. (AWS waits one and two minutes.)
+    pub retry_delay: Duration,
+}
+
+/// Where a stack keeps its data.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// In this folder, which is made if need be. One stack at a time; the next one carries on where it stopped.
+    Folder(PathBuf),
+    /// Nowhere for long: tables in memory, objects in a temporary folder that goes with the stack.
+    Memory,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            data: Data::Memory,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            organization: "local".to_owned(),
+            env: BTreeMap::new(),
+            clock: Clock::system(),
+            retry_delay: Duration::from_secs(1),
+        }
+    }
+}

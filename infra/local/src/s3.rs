@@ -1,0 +1,46 @@
+//! The embedded S3: s3s over a folder, on loopback, behind a wrapper that makes it as strict as S3.
+
+mod digest;
+mod locks;
+mod store;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use tower::ServiceExt;
+
+use crate::environment::{ACCESS_KEY, SECRET_KEY};
+
+/// S3 over `folder`, with these buckets.
+///
+/// # Errors
+/// The folder cannot be used.
+pub fn router(folder: &Path, buckets: &[String]) -> Result<Router> {
+    for bucket in buckets {
+        std::fs::create_dir_all(folder.join(bucket)).with_context(|| format!("the bucket {bucket} cannot be made"))?;
+    }
+    let files = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow!("the folder {}: {error:?}", folder.display()))?;
+    let mut builder = S3ServiceBuilder::new(store::Store::new(files, folder.to_owned()));
+    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    let service = builder.build();
+    Ok(Router::new().fallback(async move |request: Request| -> Response {
+        match service.oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:?}"), "the embedded S3 could not read a request");
+                StatusCode::BAD_REQUEST.into_response()
+            }
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests;

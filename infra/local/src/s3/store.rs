@@ -1,0 +1,176 @@
+//! s3s's file system, made as strict as S3: keys stay in their bucket, buckets must exist, one conditional put wins.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use s3s::{
+    S3, S3Request, S3Response, S3Result,
+    dto::{
+        AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
+        CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
+        DeleteObjectsOutput, DeletedObject, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+        HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+        ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
+    },
+    s3_error,
+};
+use s3s_fs::FileSystem;
+
+use super::{digest::Digest, locks::Locks};
+
+/// The file system's notes on an object are files named after it; no file name is longer than this.
+const FILE_NAME_BYTES_MAX: usize = 255;
+/// What such a name has beside the bucket and the key.
+const FILE_NAME_BYTES_AROUND: usize = ".bucket-.object-.upload-.metadata.json".len() + 36;
+
+/// S3 over a folder.
+pub struct Store {
+    files: FileSystem,
+    folder: PathBuf,
+    locks: Locks,
+}
+
+impl Store {
+    pub fn new(files: FileSystem, folder: PathBuf) -> Self {
+        Self { files, folder, locks: Locks::default() }
+    }
+
+    fn check(&self, bucket: &str, key: &str) -> S3Result<()> {
+        if !self.folder.join(bucket).is_dir() {
+            return Err(s3_error!(NoSuchBucket, "The bucket {bucket} is not in template.yaml."));
+        }
+        if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) || key.contains('\0') {
+            return Err(s3_error!(InvalidArgument, "The local S3 takes no key with an empty, `.` or `..` segment."));
+        }
+        if FILE_NAME_BYTES_AROUND + encoded(bucket).len() + encoded(key).len() > FILE_NAME_BYTES_MAX {
+            return Err(s3_error!(
+                KeyTooLongError,
+                "The local S3 keeps notes in files named after the key, and this key is too long for it."
+            ));
+        }
+        Ok(())
+    }
+
+    /// Forgets the file system's notes on an object, which it would otherwise take for those of the next one.
+    fn forget(&self, bucket: &str, key: &str, notes: &[&str]) {
+        for note in notes {
+            let name = format!(".bucket-{}.object-{}.{note}.json", encoded(bucket), encoded(key));
+            let _ = fs::remove_file(Path::new(&self.folder).join(name));
+        }
+    }
+}
+
+fn encoded(text: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(text)
+}
+
+#[async_trait]
+impl S3 for Store {
+    async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
+        self.check(&bucket, &key)?;
+        let body = request.input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
+        let (digest, body) = Digest::check(&request, body);
+        request.input.body = Some(body);
+        let _writing = self.locks.write(&bucket, &key).await;
+        self.files.put_object(request).await.map_err(|error| digest.explain(error))
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        self.check(&request.input.bucket, &request.input.key)?;
+        // An opened file stays what it was, whoever replaces it while it is sent.
+        let _reading = self.locks.read(&request.input.bucket, &request.input.key).await;
+        self.files.get_object(request).await
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        self.check(&request.input.bucket, &request.input.key)?;
+        let _reading = self.locks.read(&request.input.bucket, &request.input.key).await;
+        self.files.head_object(request).await
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
+        self.check(&bucket, &key)?;
+        let _writing = self.locks.write(&bucket, &key).await;
+        let deleted = self.files.delete_object(request).await?;
+        self.forget(&bucket, &key, &["internal", "metadata"]);
+        Ok(deleted)
+    }
+
+    async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let bucket = request.input.bucket.clone();
+        let mut deleted = Vec::new();
+        for object in request.input.delete.objects.clone() {
+            let input = DeleteObjectInput { bucket: bucket.clone(), key: object.key.clone(), ..Default::default() };
+            self.delete_object(request.clone().map_input(|_| input)).await?;
+            deleted.push(DeletedObject { key: Some(object.key), ..Default::default() });
+        }
+        Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), ..Default::default() }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        self.check(&request.input.bucket, &request.input.key)?;
+        self.files.create_multipart_upload(request).await
+    }
+
+    async fn upload_part(&self, mut request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        self.check(&request.input.bucket, &request.input.key)?;
+        let body = request.input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
+        let (digest, body) = Digest::check(&request, body);
+        request.input.body = Some(body);
+        let mut response = self.files.upload_part(request).await.map_err(|error| digest.explain(error))?;
+        let checksum = digest.checksum();
+        response.output.checksum_crc32 = checksum.checksum_crc32;
+        response.output.checksum_crc32c = checksum.checksum_crc32c;
+        response.output.checksum_crc64nvme = checksum.checksum_crc64nvme;
+        response.output.checksum_sha1 = checksum.checksum_sha1;
+        response.output.checksum_sha256 = checksum.checksum_sha256;
+        Ok(response)
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
+        self.check(&bucket, &key)?;
+        let _writing = self.locks.write(&bucket, &key).await;
+        self.forget(&bucket, &key, &["internal"]);
+        self.files.complete_multipart_upload(request).await
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.files.abort_multipart_upload(request).await
+    }
+
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.files.head_bucket(request).await
+    }
+
+    async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        self.files.list_buckets(request).await
+    }
+
+    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+        self.files.list_objects(request).await
+    }
+
+    async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        self.files.list_objects_v2(request).await
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        self.files.list_parts(request).await
+    }
+}

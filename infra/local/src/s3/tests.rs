@@ -1,0 +1,144 @@
+//! The embedded S3, driven by the SDK.
+
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+    error::{DisplayErrorContext, ProvideErrorMetadata},
+    presigning::PresigningConfig,
+    primitives::ByteStream,
+    types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart},
+};
+use futures::future::join_all;
+use tempfile::TempDir;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::*;
+use crate::server;
+
+const BUCKET: &str = "blobs";
+
+async fn s3() -> (TempDir, Client) {
+    let folder = tempfile::tempdir().unwrap();
+    let buckets = [BUCKET.to_owned(), "other".to_owned()];
+    let listener = server::bind(server::ANY_PORT).await.unwrap();
+    let url = server::url(&listener).unwrap();
+    server::serve(listener, router(folder.path(), &buckets).unwrap(), &CancellationToken::new(), &TaskTracker::new());
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .force_path_style(true)
+        .endpoint_url(url);
+    (folder, Client::from_conf(config.build()))
+}
+
+async fn get(client: &Client, key: &str) -> Vec<u8> {
+    let object = client.get_object().bucket(BUCKET).key(key).checksum_mode(ChecksumMode::Enabled).send().await;
+    let object = object.unwrap_or_else(|error| panic!("{}", DisplayErrorContext(error)));
+    object.body.collect().await.unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn racing_conditional_puts_have_one_winner() {
+    let (_folder, client) = s3().await;
+    let puts = (0..32).map(|n| client.put_object().bucket(BUCKET).key("k").if_none_match("*").body(vec![n; 2000].into()).send());
+    let results = join_all(puts).await;
+    let winner = results.iter().position(Result::is_ok).unwrap();
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(results.iter().filter_map(|result| result.as_ref().err()).all(|error| error.code() == Some("PreconditionFailed")));
+    assert_eq!(get(&client, "k").await, vec![u8::try_from(winner).unwrap(); 2000]);
+}
+
+#[tokio::test]
+async fn readers_during_overwrites_see_one_version_whole() {
+    let (_folder, client) = s3().await;
+    let put = |n: u8| client.put_object().bucket(BUCKET).key("k").body(vec![n; 50_000].into()).send();
+    put(0).await.unwrap();
+    let writing = join_all((1..20).map(put));
+    let reading = join_all((0..40).map(|_| get(&client, "k")));
+    let (written, read) = tokio::join!(writing, reading);
+    assert!(written.into_iter().all(|result| result.is_ok()));
+    assert!(read.iter().all(|bytes| bytes.len() == 50_000 && bytes.iter().all(|byte| *byte == bytes[0])));
+}
+
+#[tokio::test]
+async fn a_key_stays_in_its_bucket() {
+    let (folder, client) = s3().await;
+    for key in ["../other/evil", "a/../../other/evil", "./a", "a//b", "/a", "a/"] {
+        let error = client.put_object().bucket(BUCKET).key(key).body(ByteStream::from_static(b"x")).send().await.unwrap_err();
+        assert!(
+            matches!(error.code(), Some("InvalidArgument" | "SignatureDoesNotMatch")),
+            "{key}: {}",
+            DisplayErrorContext(error)
+        );
+    }
+    assert!(!folder.path().join("other/evil").exists());
+    let error =
+        client.put_object().bucket(BUCKET).key("k".repeat(200)).body(ByteStream::from_static(b"x")).send().await.unwrap_err();
+    assert_eq!(error.code(), Some("KeyTooLongError"));
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_takes_nothing() {
+    let (_folder, client) = s3().await;
+    let error = client.put_object().bucket("nowhere").key("k").body(ByteStream::from_static(b"x")).send().await.unwrap_err();
+    assert_eq!(error.code(), Some("NoSuchBucket"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_its_checksums_is_not_stored() {
+    let (_folder, client) = s3().await;
+    client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"kept")).send().await.unwrap();
+    let wrong = client.put_object().bucket(BUCKET).key("k").checksum_sha256("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    let error = wrong.body(ByteStream::from_static(b"other")).send().await.unwrap_err();
+    assert_eq!(error.code(), Some("BadDigest"), "{}", DisplayErrorContext(&error));
+    assert_eq!(get(&client, "k").await, b"kept");
+}
+
+#[tokio::test]
+async fn a_multipart_object_over_a_small_one_is_read_back_whole_and_in_ranges() {
+    const PART: usize = 5 * 1024 * 1024;
+    let (_folder, client) = s3().await;
+    client.put_object().bucket(BUCKET).key("a/b").body(ByteStream::from_static(b"before")).send().await.unwrap();
+    let upload = client.create_multipart_upload().bucket(BUCKET).key("a/b").checksum_algorithm(ChecksumAlgorithm::Sha256);
+    let upload = upload.send().await.unwrap().upload_id.unwrap();
+    let mut parts = CompletedMultipartUpload::builder();
+    for (number, size) in [(1, PART), (2, 1000)] {
+        let part = client.upload_part().bucket(BUCKET).key("a/b").upload_id(&upload).part_number(number);
+        let part = part.checksum_algorithm(ChecksumAlgorithm::Sha256).body(vec![u8::try_from(number).unwrap(); size].into());
+        let part = part.send().await.unwrap_or_else(|error| panic!("{}", DisplayErrorContext(error)));
+        let done =
+            CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).checksum_sha256(part.checksum_sha256.unwrap());
+        parts = parts.parts(done.build());
+    }
+    let complete = client.complete_multipart_upload().bucket(BUCKET).key("a/b").upload_id(&upload);
+    complete.multipart_upload(parts.build()).send().await.unwrap();
+    assert_eq!(get(&client, "a/b").await.len(), PART + 1000);
+    let range = client.get_object().bucket(BUCKET).key("a/b").range(format!("bytes={}-{}", PART - 1, PART)).send().await.unwrap();
+    assert_eq!(range.body.collect().await.unwrap().to_vec(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_presigned_url_needs_no_other_credentials_and_an_unsigned_one_fails() {
+    let (_folder, client) = s3().await;
+    client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"text")).send().await.unwrap();
+    let minute = PresigningConfig::expires_in(std::time::Duration::from_mins(1)).unwrap();
+    let presigned = client.get_object().bucket(BUCKET).key("k").presigned(minute).await.unwrap();
+    let fetch = async |url: &str| reqwest::get(url).await.unwrap();
+    assert_eq!(fetch(presigned.uri()).await.text().await.unwrap(), "text");
+    assert_eq!(fetch(presigned.uri().split('?').next().unwrap()).await.status(), 403);
+}
+
+#[tokio::test]
+async fn nothing_of_a_deleted_object_returns_with_the_next() {
+    let (_folder, client) = s3().await;
+    let put = client.put_object().bucket(BUCKET).key("k").metadata("m", "1").body(ByteStream::from_static(b"x"));
+    put.send().await.unwrap();
+    client.delete_object().bucket(BUCKET).key("k").send().await.unwrap();
+    let error = client.get_object().bucket(BUCKET).key("k").send().await.unwrap_err();
+    assert_eq!(error.code(), Some("NoSuchKey"));
+    client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"y")).send().await.unwrap();
+    assert_eq!(client.head_object().bucket(BUCKET).key("k").send().await.unwrap().metadata.unwrap_or_default().len(), 0);
+}

@@ -1,0 +1,195 @@
+//! The stack: everything that the template asks for, started in order, stopped in order.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow, bail};
+use longhand::{App, config::Config};
+use longhand_functions::Function;
+use serde_json::{Value, json};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::{
+    dynamodb::DynamoDb,
+    environment::{self, Endpoints},
+    folder::Folder,
+    gateway,
+    lambda::{self, Hosted, Lambda},
+    options::Options,
+    s3, schedule, server,
+    template::{HostedFunction, TEMPLATE, Template},
+    triggers,
+};
+
+/// Invocations that run when the stack stops get this long; what an event still owes is done by the next stack.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Gives the function of a binary's name, over an `App` of its own; `None` if it knows no such binary.
+pub type Registry = Arc<dyn Fn(&str, App) -> Option<Function> + Send + Sync>;
+
+/// A running stack. [`shutdown`](Self::shutdown) stops it in good order; dropping it stops it without waiting.
+pub struct Stack {
+    url: String,
+    endpoints: Endpoints,
+    options: Options,
+    lambda: Lambda,
+    dynamodb: DynamoDb,
+    folder: Folder,
+    edge: Layer,
+    services: Layer,
+    _functions: DropGuard,
+}
+
+/// Tasks that stop together.
+struct Layer {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Layer {
+    fn new() -> Self {
+        Self { stop: CancellationToken::new(), tasks: TaskTracker::new() }
+    }
+
+    async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Layer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Stack {
+    /// Starts the product's template with the product's functions.
+    ///
+    /// # Errors
+    /// The data folder is in use or of another version, the address is taken or not a loopback one, the template asks
+    /// for something that has no local twin, or a function's configuration is wrong.
+    pub async fn start(options: Options) -> Result<Self> {
+        Self::start_with(options, TEMPLATE, Arc::new(longhand_functions::function)).await
+    }
+
+    /// Starts another template with other functions.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_with(options: Options, template: &str, registry: Registry) -> Result<Self> {
+        let template = Template::read(template)?;
+        let api = server::bind(options.listen).await?;
+        let folder = Folder::open(&options.data)?;
+        let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
+        let s3 = server::bind(server::ANY_PORT).await?;
+        let invoke = server::bind(server::ANY_PORT).await?;
+        let endpoints =
+            Endpoints { dynamodb: dynamodb.endpoint().to_owned(), s3: server::url(&s3)?, lambda: server::url(&invoke)? };
+        let (edge, services) = (Layer::new(), Layer::new());
+        server::serve(s3, s3::router(&folder.s3(), &template.buckets)?, &services.stop, &services.tasks);
+
+        let mut functions = Vec::new();
+        for definition in template.functions {
+            let name = definition.id.clone();
+            functions.push(host(definition, &endpoints, &options, &registry).await.with_context(|| format!("function {name}"))?);
+        }
+        let lambda = Lambda::new(functions, &folder, options.retry_delay);
+        server::serve(invoke, lambda::api::router(lambda.clone()), &services.stop, &services.tasks);
+
+        let url = server::url(&api)?;
+        let streams = environment::streams(&endpoints.dynamodb);
+        triggers::start(&lambda, &streams, &folder.triggers(), &edge.stop, &edge.tasks).await?;
+        lambda.resume()?;
+        server::serve(api, gateway::router(&lambda, &options.organization), &edge.stop, &edge.tasks);
+        schedule::start(&lambda, &edge.stop, &edge.tasks);
+        folder.announce(&json!({
+            "url": url,
+            "dynamodb": endpoints.dynamodb,
+            "s3": endpoints.s3,
+            "lambda": endpoints.lambda,
+            "pid": std::process::id(),
+        }))?;
+        let guard = lambda.stop_on_drop();
+        Ok(Self { url, endpoints, options, lambda, dynamodb, folder, edge, services, _functions: guard })
+    }
+
+    /// The API's address, `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Addresses of the embedded services.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The whole environment of the function whose binary is called `binary`, with which the real binary runs outside
+    /// against this stack. Empty if there is none.
+    #[must_use]
+    pub fn environment(&self, binary: &str) -> BTreeMap<String, String> {
+        let hosted = self.lambda.find(binary);
+        hosted.map(|hosted| environment::of(&hosted.definition, &self.endpoints, &self.options.env)).unwrap_or_default()
+    }
+
+    /// An `App` with the environment of `api`.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub async fn app(&self) -> Result<App> {
+        app(&self.environment("api"), &self.options).await
+    }
+
+    /// Invokes a function once and waits for its answer.
+    ///
+    /// # Errors
+    /// There is no such function, or the invocation failed.
+    pub async fn invoke(&self, binary: &str, payload: Value) -> Result<Value> {
+        let hosted =
+            self.lambda.find(binary).with_context(|| format!("template.yaml has no function with the binary {binary}"))?;
+        let invocation = self.lambda.invoke(hosted, payload).await;
+        match invocation.error {
+            None => Ok(invocation.answer),
+            Some(error) => bail!("{binary} failed: {}", error["errorMessage"].as_str().unwrap_or_default()),
+        }
+    }
+
+    /// The on-failure records of async invocations and stream triggers that were given up, oldest first.
+    #[expect(clippy::unused_async, reason = "callers must not depend on where the records are kept")]
+    pub async fn failures(&self) -> Vec<Value> {
+        self.lambda.failures().all()
+    }
+
+    /// Stops everything: no new requests, a few seconds for what runs, then the services.
+    pub async fn shutdown(self) {
+        self.folder.withdraw();
+        self.edge.shutdown().await;
+        self.lambda.shutdown(STOP_PATIENCE).await;
+        self.services.shutdown().await;
+        self.dynamodb.shutdown().await;
+    }
+}
+
+async fn host(definition: HostedFunction, endpoints: &Endpoints, options: &Options, registry: &Registry) -> Result<Hosted> {
+    let app = app(&environment::of(&definition, endpoints, &options.env), options).await?;
+    let binary = &definition.binary;
+    let function = registry(binary, app)
+        .ok_or_else(|| anyhow!("there is no function with the binary name `{binary}` that template.yaml asks for"))?;
+    if matches!(function, Function::Event(_)) && !definition.routes.is_empty() {
+        bail!("template.yaml routes HTTP requests to it, and the binary `{binary}` does not answer HTTP");
+    }
+    Ok(Hosted { definition, function })
+}
+
+async fn app(environment: &BTreeMap<String, String>, options: &Options) -> Result<App> {
+    let config = Config::from_vars(&|name| environment.get(name).cloned())?;
+    Ok(App::new(config, options.clock.clone()).await?)
+}
+
+#[cfg(test)]
+mod tests;

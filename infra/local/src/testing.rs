@@ -1,0 +1,78 @@
+//! Stacks of functions that a test makes up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use lambda_runtime::{Error, LambdaEvent};
+use longhand_functions::Function;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::{Data, Options, Registry, Stack};
+
+/// What a made-up function saw, in order.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<Value>>>);
+
+impl Seen {
+    pub fn add(&self, value: Value) -> usize {
+        let mut seen = self.0.lock().unwrap();
+        seen.push(value);
+        seen.len()
+    }
+
+    pub fn all(&self) -> Vec<Value> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct Functions(BTreeMap<String, Function>);
+
+impl Functions {
+    /// A function that calls `handler` with each event.
+    pub fn event(
+        self,
+        binary: &str,
+        handler: impl Fn(LambdaEvent<Value>) -> Result<Value, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.later(binary, move |event| futures::future::ready(handler(event)))
+    }
+
+    pub fn later<F>(mut self, binary: &str, handler: impl Fn(LambdaEvent<Value>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Value, Error>> + Send + 'static,
+    {
+        self.0.insert(binary.to_owned(), Function::Event(Arc::new(move |event| handler(event).boxed())));
+        self
+    }
+
+    pub fn http(mut self, binary: &str, router: axum::Router) -> Self {
+        self.0.insert(binary.to_owned(), Function::Http(router));
+        self
+    }
+
+    pub fn registry(self) -> Registry {
+        Arc::new(move |binary, _| self.0.get(binary).cloned())
+    }
+}
+
+/// A stack of `functions`, whose retries come after a millisecond.
+pub async fn stack(template: &str, functions: Functions, data: Data) -> Stack {
+    let options = Options { data, retry_delay: Duration::from_millis(1), ..Options::default() };
+    Stack::start_with(options, template, functions.registry()).await.unwrap()
+}
+
+/// Waits until `condition` holds.
+pub async fn until(condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), waiting).await.unwrap();
+}

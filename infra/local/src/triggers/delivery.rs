@@ -1,0 +1,120 @@
+//! Hands batches to a function by Lambda's rules: partial failures, retries, halving, giving up.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Record, reader::Stream, records};
+use crate::{
+    lambda::{Hosted, Invocation, Lambda, timestamp},
+    template::StreamTrigger,
+};
+
+/// Delivers the batches of one trigger.
+pub struct Delivery {
+    lambda: Lambda,
+    hosted: Arc<Hosted>,
+    rules: StreamTrigger,
+    stream: Stream,
+}
+
+/// Records that are delivered together, and how often that failed.
+struct Batch {
+    records: Vec<Record>,
+    failures: u32,
+}
+
+impl Delivery {
+    pub fn new(lambda: Lambda, hosted: Arc<Hosted>, rules: StreamTrigger, stream: Stream) -> Self {
+        Self { lambda, hosted, rules, stream }
+    }
+
+    /// Returns once each record was handled or given up. Later records wait, as in a shard of AWS.
+    pub async fn deliver(&self, records: Vec<Record>) {
+        let mut batches = vec![Batch { records, failures: 0 }];
+        while let Some(batch) = batches.pop() {
+            let Some(batch) = self.give_up_old(batch) else { continue };
+            let payload = json!({ "Records": batch.records.iter().map(|record| &record.event).collect::<Vec<_>>() });
+            let invocation = self.lambda.invoke(&self.hosted, payload).await;
+            let Some(failed_from) = self.failed_from(&batch, &invocation) else { continue };
+            self.fail(batch, failed_from, &invocation, &mut batches).await;
+        }
+    }
+
+    /// The index of the first record that is to be delivered again; `None`: all went well.
+    fn failed_from(&self, batch: &Batch, invocation: &Invocation) -> Option<usize> {
+        if invocation.error.is_some() {
+            return Some(0);
+        }
+        let failures = invocation.answer["batchItemFailures"].as_array().filter(|_| self.rules.reports_failures)?;
+        // Lambda takes an identifier that it does not know for a failure of the whole batch.
+        let index =
+            |failure: &Value| batch.records.iter().position(|it| failure["itemIdentifier"].as_str() == Some(&it.sequence_number));
+        failures.iter().map(|failure| index(failure).unwrap_or(0)).min()
+    }
+
+    async fn fail(&self, mut batch: Batch, from: usize, invocation: &Invocation, batches: &mut Vec<Batch>) {
+        let partial = from > 0;
+        batch.records.drain(..from);
+        // A batch that came on begins its count anew: another record is the first to fail.
+        batch.failures = if partial { 1 } else { batch.failures + 1 };
+        let halves = self.rules.bisect && !partial && batch.records.len() > 1;
+        if halves {
+            // Halving is not counted as a retry.
+            batch.failures -= 1;
+            let second = batch.records.split_off(batch.records.len() / 2);
+            batches.push(Batch { records: second, failures: batch.failures });
+        } else if self.rules.retries.is_some_and(|retries| batch.failures > retries) {
+            return self.give_up(&batch.records, "RetryAttemptsExhausted", batch.failures, Some(invocation));
+        }
+        sleep(self.lambda.pause(batch.failures.max(1))).await;
+        batches.push(batch);
+    }
+
+    fn give_up_old(&self, batch: Batch) -> Option<Batch> {
+        let Some(age_max) = self.rules.age_max else { return Some(batch) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let oldest = i64::try_from(now.saturating_sub(age_max).as_secs()).unwrap_or(i64::MAX);
+        let (old, young): (Vec<_>, Vec<_>) = batch.records.into_iter().partition(|record| record.written_at < oldest);
+        if !old.is_empty() {
+            self.give_up(&old, "RecordAgeExceeded", batch.failures, None);
+        }
+        (!young.is_empty()).then_some(Batch { records: young, failures: batch.failures })
+    }
+
+    fn give_up(&self, records: &[Record], condition: &str, attempts: u32, invocation: Option<&Invocation>) {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
+        let arrival =
+            |record: &Record| jiff::Timestamp::from_second(record.written_at).map(|at| format!("{at:.3}")).unwrap_or_default();
+        let mut record = json!({
+            "version": "1.0",
+            "timestamp": timestamp(),
+            "requestContext": {
+                "requestId": invocation.map(|it| &it.request_id),
+                "functionArn": self.hosted.definition.arn(),
+                "condition": condition,
+                "approximateInvokeCount": attempts,
+            },
+            "DDBStreamBatchInfo": {
+                "shardId": self.stream.shard,
+                "startSequenceNumber": first.sequence_number,
+                "endSequenceNumber": last.sequence_number,
+                "approximateArrivalOfFirstRecord": arrival(first),
+                "approximateArrivalOfLastRecord": arrival(last),
+                "batchSize": records.len(),
+                "streamArn": records::arn(&self.stream.arn),
+            },
+        });
+        if let Some(invocation) = invocation {
+            record["responseContext"] = json!({ "statusCode": 200, "executedVersion": "$LATEST" });
+            if invocation.error.is_some() {
+                record["responseContext"]["functionError"] = json!("Unhandled");
+            }
+        }
+        self.lambda.failures().add(&record);
+    }
+}

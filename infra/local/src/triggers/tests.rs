@@ -1,0 +1,193 @@
+//! Stream triggers, end to end: items put by the SDK, batches seen by a made-up function.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    Data, Stack, environment,
+    testing::{Functions, Seen, stack, until},
+};
+
+const TEMPLATE: &str = r#"
+Resources:
+  Log:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }]
+      KeySchema: [{ AttributeName: pk, KeyType: HASH }]
+      StreamSpecification: { StreamViewType: NEW_IMAGE }
+  Compact:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildProperties: { Binary: compact } }
+    Properties:
+      Events:
+        Ended:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Log.StreamArn
+            StartingPosition: TRIM_HORIZON
+            BatchSize: 10
+            MaximumRetryAttempts: 1
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            FilterCriteria: { Filters: [{ Pattern: '{"eventName":["INSERT"],"dynamodb":{"NewImage":{"end":{"S":[{"exists":true}]}}}}' }] }
+"#;
+
+async fn put(stack: &Stack, key: &str, end: bool) {
+    let client = environment::dynamodb(&stack.endpoints().dynamodb);
+    let put = client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
+    let put = if end { put.item("end", AttributeValue::S("completed".to_owned())) } else { put };
+    put.send().await.unwrap();
+}
+
+fn keys(payload: &Value) -> Vec<String> {
+    let records = payload["Records"].as_array().unwrap();
+    records.iter().map(|record| record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every batch as the keys in it, joined.
+fn batches(seen: &Seen) -> Vec<String> {
+    seen.all().iter().map(|payload| keys(payload).join(" ")).collect()
+}
+
+/// A function that notes its batches and does with each what `handle` says.
+fn noting(seen: &Seen, handle: impl Fn(usize, &Value) -> Result<Value, &'static str> + Send + Sync + 'static) -> Functions {
+    let seen = seen.clone();
+    Functions::default().event("compact", move |event| {
+        let count = seen.add(event.payload.clone());
+        handle(count, &event.payload).map_err(Into::into)
+    })
+}
+
+/// The same with the trigger switched off.
+fn quiet(template: &str) -> String {
+    template.replace("StartingPosition", "Enabled: false\n            StartingPosition")
+}
+
+/// A stack whose log already has these ends when the trigger starts, so that they come in one batch.
+async fn ends(temporary: &TempDir, template: &str, functions: Functions, keys: &[&str]) -> Stack {
+    let data = || Data::Folder(temporary.path().to_owned());
+    let before = stack(&quiet(template), functions.clone(), data()).await;
+    for key in keys {
+        put(&before, key, true).await;
+    }
+    before.shutdown().await;
+    stack(template, functions, data()).await
+}
+
+#[tokio::test]
+async fn only_what_matches_is_delivered_and_just_as_lambda_writes_it() {
+    let seen = Seen::default();
+    let stack = stack(TEMPLATE, noting(&seen, |_, _| Ok(Value::Null)), Data::Memory).await;
+    put(&stack, "chunk", false).await;
+    put(&stack, "end", true).await;
+    until(async || !seen.all().is_empty()).await;
+    let record = &seen.all()[0]["Records"][0];
+    assert_eq!(batches(&seen), ["end"]);
+    assert_eq!(
+        (&record["eventName"], &record["eventSource"], &record["awsRegion"]),
+        (&json!("INSERT"), &json!("aws:dynamodb"), &json!("us-east-1"))
+    );
+    assert_eq!(record["dynamodb"]["NewImage"], json!({ "pk": { "S": "end" }, "end": { "S": "completed" } }));
+    assert_eq!(record["dynamodb"]["StreamViewType"], "NEW_IMAGE");
+    assert!(
+        record["eventSourceARN"].as_str().unwrap().starts_with("arn:aws:dynamodb:us-east-1:000000000000:table/Log/stream/"),
+        "{record}"
+    );
+}
+
+#[tokio::test]
+async fn a_partial_failure_is_delivered_again_from_the_failed_record_on() {
+    let seen = Seen::default();
+    let functions = noting(&seen, |count, payload| match count {
+        1 => Ok(json!({ "batchItemFailures": [{ "itemIdentifier": payload["Records"][1]["dynamodb"]["SequenceNumber"] }] })),
+        _ => Ok(json!({ "batchItemFailures": [] })),
+    });
+    let temporary = tempfile::tempdir().unwrap();
+    let stack = ends(&temporary, TEMPLATE, functions, &["a", "b", "c"]).await;
+    until(async || seen.all().len() == 2).await;
+    assert_eq!(batches(&seen), ["a b c", "b c"]);
+    assert!(stack.failures().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_that_always_fails_is_given_up_and_the_next_one_comes() {
+    let seen = Seen::default();
+    let functions = noting(&seen, |_, payload| if keys(payload).contains(&"a".to_owned()) { Err("no") } else { Ok(Value::Null) });
+    let stack = stack(TEMPLATE, functions, Data::Memory).await;
+    put(&stack, "a", true).await;
+    until(async || !stack.failures().await.is_empty()).await;
+    put(&stack, "b", true).await;
+    until(async || batches(&seen).contains(&"b".to_owned())).await;
+    assert_eq!(batches(&seen), ["a", "a", "b"]);
+    let record = stack.failures().await.remove(0);
+    assert_eq!(record["requestContext"]["condition"], "RetryAttemptsExhausted");
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 2);
+    assert_eq!(record["DDBStreamBatchInfo"]["batchSize"], 1);
+    assert_eq!(record["DDBStreamBatchInfo"]["startSequenceNumber"], seen.all()[0]["Records"][0]["dynamodb"]["SequenceNumber"]);
+}
+
+#[tokio::test]
+async fn halving_isolates_the_record_that_fails() {
+    let seen = Seen::default();
+    let functions = noting(&seen, |_, payload| if keys(payload).contains(&"c".to_owned()) { Err("no") } else { Ok(Value::Null) });
+    let template = TEMPLATE.replace("BatchSize: 10", "BatchSize: 10\n            BisectBatchOnFunctionError: true");
+    let temporary = tempfile::tempdir().unwrap();
+    let stack = ends(&temporary, &template, functions, &["a", "b", "c", "d"]).await;
+    until(async || batches(&seen).contains(&"d".to_owned())).await;
+    assert_eq!(batches(&seen), ["a b c d", "a b", "c d", "c", "c", "d"]);
+    assert_eq!(stack.failures().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_delivers_what_is_owed_and_nothing_that_is_done() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = || Data::Folder(temporary.path().to_owned());
+    let (first_seen, second_seen) = (Seen::default(), Seen::default());
+    let first = stack(TEMPLATE, noting(&first_seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&first, "a", true).await;
+    until(async || !first_seen.all().is_empty()).await;
+    first.shutdown().await;
+    let between = stack(&quiet(TEMPLATE), noting(&first_seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&between, "b", true).await;
+    between.shutdown().await;
+    let second = stack(TEMPLATE, noting(&second_seen, |_, _| Ok(Value::Null)), data()).await;
+    until(async || !second_seen.all().is_empty()).await;
+    assert_eq!((batches(&first_seen), batches(&second_seen)), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    second.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_new_trigger_from_latest_leaves_the_past_alone() {
+    let seen = Seen::default();
+    let template = TEMPLATE.replace("TRIM_HORIZON", "LATEST");
+    let temporary = tempfile::tempdir().unwrap();
+    let stack = ends(&temporary, &template, noting(&seen, |_, _| Ok(Value::Null)), &["past"]).await;
+    put(&stack, "new", true).await;
+    until(async || !seen.all().is_empty()).await;
+    assert_eq!(batches(&seen), ["new"]);
+}
+
+#[tokio::test]
+async fn a_batch_that_the_end_of_a_stack_interrupted_is_delivered_by_the_next() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = || Data::Folder(temporary.path().to_owned());
+    let seen = Seen::default();
+    let hangs = Functions::default().later("compact", {
+        let seen = seen.clone();
+        move |event| {
+            seen.add(event.payload);
+            std::future::pending()
+        }
+    });
+    let first =
+        stack(&TEMPLATE.replace("Properties:\n      Events", "Properties:\n      Timeout: 900\n      Events"), hangs, data())
+            .await;
+    put(&first, "a", true).await;
+    until(async || !seen.all().is_empty()).await;
+    first.shutdown().await;
+    let second = stack(TEMPLATE, noting(&seen, |_, _| Ok(Value::Null)), data()).await;
+    until(async || seen.all().len() == 2).await;
+    assert_eq!(batches(&seen), ["a", "a"]);
+    assert!(second.failures().await.is_empty());
+}
