@@ -1,4 +1,4 @@
-//! A loopback provider: it speaks OpenAI's chat completions, plays recorded deltas, and remembers what it sent.
+//! A loopback provider: it speaks the `OpenAI` chat completions, plays recorded deltas, and remembers what it sent.
 
 mod play;
 mod script;
@@ -98,7 +98,7 @@ impl Playback {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let ledger = self.stage.ledger();
-        let sent_sha256 = ledger.newest_text.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sent_sha256 = format!("{:x}", ledger.newest_text.clone().finalize());
         Stats { sent_sha256, ..ledger.stats.clone() }
     }
 }

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::*;
 
@@ -24,7 +23,7 @@ fn text(events: &[&str]) -> String {
 }
 
 fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(text))
 }
 
 /// Waits until `counted` holds; the server learns of a closed connection a moment after the client.

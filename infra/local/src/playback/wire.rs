@@ -1,4 +1,4 @@
-//! The bytes of OpenAI's chat completion stream.
+//! The bytes of the `OpenAI` chat completion stream.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Usage;
 
-pub const DONE: &str = "data: [DONE]\n\n";
+const DONE: &str = "data: [DONE]\n\n";
 
 /// Writes the chunks of one completion. What they share is rendered once: a play may have millions of them.
 #[derive(Debug)]
@@ -37,15 +37,15 @@ impl Dialect {
 
     /// Everything after the last delta.
     pub fn ending(&self, finish_reason: &str, usage: Usage) -> String {
-        let mut ending = self.chunk("{}", &Value::from(finish_reason).to_string());
-        if self.with_usage {
-            let Usage { prompt_tokens, completion_tokens } = usage;
-            let total_tokens = prompt_tokens + completion_tokens;
-            let usage =
-                json!({"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total_tokens});
-            ending += &format!("{}\"choices\":[],\"usage\":{usage}}}\n\n", self.head);
-        }
-        ending + DONE
+        let finish = self.chunk("{}", &Value::from(finish_reason).to_string());
+        let usage = if self.with_usage { self.usage(usage) } else { String::new() };
+        finish + &usage + DONE
+    }
+
+    fn usage(&self, Usage { prompt_tokens, completion_tokens }: Usage) -> String {
+        let total_tokens = prompt_tokens + completion_tokens;
+        let usage = json!({"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total_tokens});
+        format!("{}\"choices\":[],\"usage\":{usage}}}\n\n", self.head)
     }
 
     fn chunk(&self, delta: &str, finish_reason: &str) -> String {
