@@ -178,7 +178,12 @@ impl Problem {
             let part = |name| error.get(name).and_then(Value::as_str).unwrap_or_default();
             format!("{} {}", part("pointer"), part("detail")).trim().to_owned()
         });
-        Self { status, detail: told.map_or_else(|| shortened(body), str::to_owned), lines: lines.collect() }
+        let lines: Vec<String> = lines.collect();
+        let detail = told.map_or_else(|| shortened(body), str::to_owned);
+        // A detail that repeats the errors says before them what they have in common.
+        let repeated = lines.first().and_then(|line| detail.find(line.as_str()));
+        let detail = repeated.map_or(detail.as_str(), |at| detail[..at].trim_end_matches([':', ' '])).to_owned();
+        Self { status, detail, lines }
     }
 }
 

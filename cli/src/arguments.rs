@@ -9,6 +9,7 @@ use reqwest::Url;
 use crate::commands::{compact, demo, dev, get, inspect, list, purge, start, tail};
 
 const DATA: &str = "./.longhand";
+const ORGANIZATION: &str = "local";
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -68,12 +69,30 @@ pub struct Target {
     pub url: Option<Url>,
 }
 
+impl Target {
+    /// The flags that lead another command to the same API.
+    pub fn as_flags(&self) -> String {
+        match (&self.url, self.folder.data.display().to_string()) {
+            (Some(url), _) => format!(" --url {url}"),
+            (None, data) if data == DATA => String::new(),
+            (None, data) => format!(" --data {data}"),
+        }
+    }
+}
+
 /// Whose generations they are.
 #[derive(Args, Clone, Debug)]
 pub struct Tenant {
-    /// The organization of every caller of this stack
-    #[arg(long, value_name = "NAME", default_value = "local")]
-    pub organization: String,
+    /// The organization of every caller of the stack [default: local]
+    #[arg(long, value_name = "NAME")]
+    pub organization: Option<String>,
+}
+
+impl Tenant {
+    /// The organization of a stack that this command starts.
+    pub fn name(&self) -> String {
+        self.organization.clone().unwrap_or_else(|| ORGANIZATION.to_owned())
+    }
 }
 
 /// How the answer is printed.

@@ -32,7 +32,10 @@ pub async fn to_the_end(api: &Api, id: &str, standstill: Option<Duration>) -> an
                     bail!("nothing has changed for {} s: {}", changed.elapsed().as_secs(), describe(&newest, began.elapsed()));
                 }
             }
-            Err(error) => patience.bear(error).await?,
+            Err(error) => {
+                ticker.clear();
+                patience.bear(error).await?;
+            }
         }
         sleep(ASK_EVERY).await;
     }

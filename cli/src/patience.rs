@@ -9,6 +9,17 @@ use crate::{api, failure};
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Makes a call until it succeeds, within the same patience.
+pub async fn insist<Answer>(call: impl AsyncFn() -> anyhow::Result<Answer>) -> anyhow::Result<Answer> {
+    let mut patience = Patience::default();
+    loop {
+        match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => patience.bear(error).await?,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Patience {
     failing_since: Option<Instant>,

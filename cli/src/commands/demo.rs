@@ -45,7 +45,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a throw-away folder")?;
     let options = Options {
         data: Data::Folder(folder.path().to_owned()),
-        organization: args.tenant.organization.clone(),
+        organization: args.tenant.name(),
         env: source.environment()?,
         ..Options::default()
     };

@@ -36,7 +36,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         data: Data::Folder(data.clone()),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
-        organization: args.tenant.organization.clone(),
+        organization: args.tenant.name(),
         env: args.provider.environment()?,
         ..Options::default()
     };
@@ -70,7 +70,7 @@ fn place_of(stack: &Stack, args: &DevArgs) -> Place {
         s3: endpoints.s3.clone(),
         lambda: endpoints.lambda.clone(),
         pid: std::process::id(),
-        organization: args.tenant.organization.clone(),
+        organization: args.tenant.name(),
         environment: place::shareable(stack.environment("api")),
     }
 }

@@ -54,7 +54,10 @@ pub fn fields(record: &Value) -> Fields {
 }
 
 fn size(bytes: u64) -> String {
-    format!("{} ({bytes} bytes)", output::size(bytes))
+    match bytes {
+        0..1_000 => output::count(bytes, "byte"),
+        _ => format!("{} ({bytes} bytes)", output::size(bytes)),
+    }
 }
 
 /// Tokens in the words of either OpenAI API.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::api::{Api, Reply};
 use crate::arguments::{Format, Target, Tenant};
+use crate::patience::insist;
 use crate::provider::{ProviderArgs, key_name};
 use crate::{failure, follow, output, place};
 
@@ -39,14 +40,24 @@ pub struct StartArgs {
 
 pub async fn run(args: StartArgs) -> anyhow::Result<ExitCode> {
     let request = args.request.body(args.provider.provider.as_deref())?;
-    let found = match &args.target.url {
-        Some(url) => Some(url.to_string()),
-        None => place::running(&args.target.folder.data).await?.map(|place| place.url),
-    };
-    match found {
-        Some(url) => on_a_running_stack(&url, &args, &request).await,
-        None => on_a_stack_of_its_own(&args, &request).await,
+    if let Some(url) = &args.target.url {
+        if args.tenant.organization.is_some() {
+            return Err(failure::usage(
+                "--organization does not go with --url: there it comes from the caller's credential alone",
+            ));
+        }
+        return on_a_running_stack(url.as_str(), &args, &request).await;
     }
+    let Some(place) = place::running(&args.target.folder.data).await? else {
+        return on_a_stack_of_its_own(&args, &request).await;
+    };
+    if let Some(other) = args.tenant.organization.as_ref().filter(|name| **name != place.organization) {
+        let organization = &place.organization;
+        return Err(failure::usage(format!(
+            "the `longhand dev` that runs there is of the organization {organization}, not {other}"
+        )));
+    }
+    on_a_running_stack(&place.url, &args, &request).await
 }
 
 async fn on_a_running_stack(url: &str, args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
@@ -64,7 +75,7 @@ async fn on_a_running_stack(url: &str, args: &StartArgs, request: &Value) -> any
     }
     get::print(&started, args.format)?;
     if !args.format.json {
-        eprintln!("to watch it: longhand tail {} --poll", id(&started)?);
+        eprintln!("to watch it: longhand tail {} --poll{}", id(&started)?, args.target.as_flags());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -72,7 +83,7 @@ async fn on_a_running_stack(url: &str, args: &StartArgs, request: &Value) -> any
 async fn on_a_stack_of_its_own(args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
     let options = Options {
         data: Data::Folder(args.target.folder.data.clone()),
-        organization: args.tenant.organization.clone(),
+        organization: args.tenant.name(),
         env: args.provider.environment()?,
         ..Options::default()
     };
@@ -104,7 +115,7 @@ async fn see_through(api: &Api, started: &Reply, args: &StartArgs) -> anyhow::Re
         get::fields(&record.value).note();
         if !record.value["compacted"].is_null() {
             eprintln!();
-            output::text(&api.text(id).await?)?;
+            output::text(&insist(async || api.text(id).await).await?)?;
         }
     }
     if completed {

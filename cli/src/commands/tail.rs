@@ -44,7 +44,7 @@ pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
         ended = poll(&mut api, &args, &mut printer) => ended?,
         _ = tokio::signal::ctrl_c() => {
             let after = printer.after.map(|seq| format!(" --after {seq}")).unwrap_or_default();
-            eprintln!("\nto go on: longhand tail {} --poll{after}", args.id);
+            eprintln!("\nto go on: longhand tail {} --poll{after}{}", args.id, args.target.as_flags());
             return Ok(failure::interrupted());
         }
     }

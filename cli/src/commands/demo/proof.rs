@@ -11,7 +11,8 @@ use super::Run;
 use super::source::Source;
 use crate::api::Api;
 use crate::commands::get;
-use crate::output::line;
+use crate::output::{line, plain};
+use crate::patience::insist;
 
 /// The figures, as `--json` prints them.
 #[derive(Clone, Debug, Serialize)]
@@ -50,7 +51,7 @@ impl Proof {
         let mut checks = vec![Check::new("the generation completed", "completed", word(&record, "status"))];
         let blob_url = record["compacted"].as_str().map(str::to_owned);
         let stored = match blob_url {
-            Some(_) => Some(api.text(&run.id).await.context("the output cannot be fetched")?),
+            Some(_) => Some(insist(async || api.text(&run.id).await).await.context("the output cannot be fetched")?),
             None => None,
         };
         let stored_sha256 = stored.as_deref().map(sha256);
@@ -130,7 +131,7 @@ impl Check {
 async fn logged(api: &Api, id: &str) -> anyhow::Result<String> {
     let (mut text, mut item, mut after) = (String::new(), 0, None);
     loop {
-        let page = api.events(id, after).await.context("the log cannot be read")?;
+        let page = insist(async || api.events(id, after).await).await.context("the log cannot be read")?;
         for event in page.data {
             after = Some(event.seq);
             if event.kind != "output_text.delta" {
@@ -153,7 +154,7 @@ fn sha256(text: &str) -> String {
 }
 
 fn word(record: &Value, name: &str) -> String {
-    crate::output::plain(&record[name]).unwrap_or_else(|| "nothing".to_owned())
+    plain(&record[name]).unwrap_or_else(|| "nothing".to_owned())
 }
 
 fn shortened(text: &str) -> &str {

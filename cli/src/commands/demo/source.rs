@@ -8,6 +8,7 @@ use longhand_local::playback::{Playback, Script, Stats};
 use serde_json::{Value, json};
 
 use crate::environment::{self, PROVIDERS};
+use crate::failure;
 use crate::output::count;
 use crate::provider::{ProviderArgs, key_name};
 
@@ -27,7 +28,7 @@ pub struct SourceArgs {
     #[command(flatten)]
     provider: ProviderArgs,
     /// The model to ask a real provider for
-    #[arg(long, requires = "provider", required_if_eq_any = [("provider", "openai"), ("provider", "abacus")])]
+    #[arg(long, requires = "provider")]
     model: Option<String>,
 }
 
@@ -41,7 +42,7 @@ pub enum Source {
 impl Source {
     pub fn open(args: &SourceArgs) -> anyhow::Result<Self> {
         if let Some(name) = args.provider.provider.clone() {
-            let model = args.model.clone().ok_or_else(|| crate::failure::usage("--provider needs a --model to ask for"))?;
+            let model = args.model.clone().ok_or_else(|| failure::usage("--provider needs a --model to ask for"))?;
             return Ok(Self::Provider { args: args.provider.clone(), name, model });
         }
         let script = match &args.deltas {
