@@ -24,7 +24,9 @@ pub struct Place {
     pub s3: String,
     pub lambda: String,
     pub pid: u32,
+    #[serde(default)]
     pub organization: String,
+    #[serde(default)]
     pub environment: BTreeMap<String, String>,
 }
 

@@ -10,9 +10,6 @@ use crate::api::is_loopback;
 use crate::environment::{self, PROVIDERS};
 use crate::failure;
 
-/// A server on this machine needs no key, but the header is always sent.
-const NO_KEY: &str = "none";
-
 /// Which provider answers.
 #[derive(Args, Clone, Debug)]
 pub struct ProviderArgs {
@@ -28,18 +25,17 @@ impl ProviderArgs {
         let mut environment = environment::settings();
         let Some(name) = &self.provider else { return Ok(environment) };
         let key_name = key_name(name);
-        let key = environment::variable(&key_name);
         if let Some(base_url) = &self.base_url {
-            let key_missing = || {
-                let message = format!("expected the environment variable {key_name} to hold the key for {base_url}");
-                failure::usage(message)
-            };
-            let key = key.or_else(|| is_loopback(base_url).then(|| NO_KEY.to_owned())).ok_or_else(key_missing)?;
             let providers = with_provider(environment.get(PROVIDERS), name, base_url, &key_name)?;
             environment.insert(PROVIDERS.to_owned(), providers);
-            environment.insert(key_name, key);
-        } else if let Some(key) = key {
-            environment.insert(key_name, key);
+        }
+        match (environment::variable(&key_name), &self.base_url) {
+            (Some(key), _) => drop(environment.insert(key_name, key)),
+            (None, Some(base_url)) if !is_loopback(base_url) => {
+                let message = format!("expected the environment variable {key_name} to hold the key for {base_url}");
+                return Err(failure::usage(message));
+            }
+            (None, _) => {}
         }
         Ok(environment)
     }

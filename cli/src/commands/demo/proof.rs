@@ -67,7 +67,7 @@ impl Proof {
         if let Some(sent) = &sent {
             let blob = stored_sha256.as_deref().unwrap_or("none");
             checks.push(Check::new("the blob's text is the text sent", &sent.sent_sha256, blob));
-            checks.push(Check::new("every delta sent was received", sent.deltas, number("received_chunks")));
+            checks.push(Check::new("every delta with text was received", sent.deltas, number("received_chunks")));
             checks.push(Check::new("every byte sent was received", sent.bytes, number("received_bytes")));
         }
         let figures = Figures {

@@ -23,7 +23,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "provider")]
     deltas: Option<PathBuf>,
     /// Deltas per second; 0 plays as fast as it goes [default: 75]
-    #[arg(long, value_name = "N", value_parser = tempo, conflicts_with = "provider")]
+    #[arg(long, value_name = "N", value_parser = tempo, allow_negative_numbers = true, conflicts_with = "provider")]
     tempo: Option<f64>,
     #[command(flatten)]
     provider: ProviderArgs,
@@ -60,10 +60,8 @@ impl Source {
             Self::Provider { args, .. } => args.environment(),
             Self::Recording { playback, .. } => {
                 let mut environment = environment::settings();
-                let key = key_name(PLAYBACK);
-                let providers = json!({PLAYBACK: {"base_url": playback.base_url(), "key_env": key}});
+                let providers = json!({PLAYBACK: {"base_url": playback.base_url(), "key_env": key_name(PLAYBACK)}});
                 environment.insert(PROVIDERS.to_owned(), providers.to_string());
-                environment.insert(key, "none".to_owned());
                 Ok(environment)
             }
         }

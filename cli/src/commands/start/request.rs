@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::failure;
 
+const STDIN: &str = "-";
+
 /// What is asked of the model. Flags win over what a request file says.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("input").required(true).args(["prompt", "file"]))]
@@ -27,7 +29,7 @@ pub struct RequestArgs {
     #[arg(long, value_name = "TEXT")]
     instructions: Option<String>,
     /// Randomness, from 0
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     temperature: Option<f64>,
     /// The most tokens that the model may write
     #[arg(long, value_name = "NUMBER")]
@@ -53,7 +55,7 @@ impl RequestArgs {
             None => Map::new(),
         };
         let prompt = match self.prompt.as_deref() {
-            Some("-") => Some(read(Path::new("-"))?),
+            Some(STDIN) => Some(read(Path::new(STDIN))?),
             prompt => prompt.map(str::to_owned),
         };
         let response_format = self.response_format.as_deref().map(object).transpose()?;
@@ -79,11 +81,12 @@ impl RequestArgs {
 
 fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let text = read(path)?;
-    serde_json::from_str(&text).map_err(|error| failure::usage(format!("{}: expected a JSON object ({error})", path.display())))
+    let name = if path == Path::new(STDIN) { "stdin".to_owned() } else { path.display().to_string() };
+    serde_json::from_str(&text).map_err(|error| failure::usage(format!("{name}: expected a JSON object ({error})")))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    if path != Path::new("-") {
+    if path != Path::new(STDIN) {
         return fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     }
     let mut text = String::new();
