@@ -9,6 +9,7 @@ mod folder;
 mod gateway;
 mod lambda;
 mod options;
+pub mod playback;
 mod s3;
 mod schedule;
 mod server;
@@ -20,5 +21,6 @@ mod triggers;
 
 pub use environment::Endpoints;
 pub use options::{Data, Options};
+pub use playback::{Playback, Script};
 pub use stack::{Registry, Stack};
 pub use template::TEMPLATE;

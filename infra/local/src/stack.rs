@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
-use longhand::{App, config::Config};
+use longhand::{App, aws::Meter, config::Config, provider::parse_providers};
 use longhand_functions::Function;
 use serde_json::{Value, json};
 use tokio_util::{
@@ -34,6 +34,7 @@ pub struct Stack {
     url: String,
     endpoints: Endpoints,
     options: Options,
+    meters: Vec<Meter>,
     lambda: Lambda,
     dynamodb: DynamoDb,
     folder: Folder,
@@ -92,10 +93,13 @@ impl Stack {
         let (edge, services) = (Layer::new(), Layer::new());
         server::serve(s3, s3::router(&folder.s3(), &template.buckets)?, &services.stop, &services.tasks);
 
-        let mut functions = Vec::new();
+        let (mut functions, mut meters) = (Vec::new(), Vec::new());
         for definition in template.functions {
             let name = definition.id.clone();
-            functions.push(host(definition, &endpoints, &options, &registry).await.with_context(|| format!("function {name}"))?);
+            let environment = environment::of(&definition, &endpoints, &options.env);
+            let app = app(&environment, &options).await.with_context(|| format!("function {name}"))?;
+            meters.push(app.meter().clone());
+            functions.push(host(definition, app, &registry).with_context(|| format!("function {name}"))?);
         }
         let lambda = Lambda::new(functions, &folder, options.retry_delay);
         server::serve(invoke, lambda::api::router(lambda.clone()), &services.stop, &services.tasks);
@@ -106,15 +110,35 @@ impl Stack {
         lambda.resume()?;
         server::serve(api, gateway::router(&lambda, &options.organization), &edge.stop, &edge.tasks);
         schedule::start(&lambda, &edge.stop, &edge.tasks);
-        folder.announce(&json!({
-            "url": url,
-            "dynamodb": endpoints.dynamodb,
-            "s3": endpoints.s3,
-            "lambda": endpoints.lambda,
-            "pid": std::process::id(),
-        }))?;
         let guard = lambda.stop_on_drop();
-        Ok(Self { url, endpoints, options, lambda, dynamodb, folder, edge, services, _functions: guard })
+        let stack = Self { url, endpoints, options, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
+        stack.announce()?;
+        Ok(stack)
+    }
+
+    /// Tells other commands where this stack is, and the settings that a person's own verbs need. No provider's key is
+    /// among them.
+    fn announce(&self) -> Result<()> {
+        const SHARED: [&str; 4] = ["AWS_", "GENERATION_", "LONGHAND_", "METADATA_"];
+        let mut environment = self.environment("api");
+        let keys = parse_providers(environment.get("LONGHAND_PROVIDERS").map(String::as_str)).map_err(|error| anyhow!(error))?;
+        let keys: Vec<String> = keys.into_values().filter_map(|provider| provider.key_env).collect();
+        environment.retain(|name, _| SHARED.iter().any(|prefix| name.starts_with(prefix)) && !keys.contains(name));
+        self.folder.announce(&json!({
+            "url": self.url,
+            "dynamodb": self.endpoints.dynamodb,
+            "s3": self.endpoints.s3,
+            "lambda": self.endpoints.lambda,
+            "pid": std::process::id(),
+            "organization": self.options.organization,
+            "environment": environment,
+        }))
+    }
+
+    /// Write units that the functions of this stack have been charged since it started, buffer and records together.
+    #[must_use]
+    pub fn write_units(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.reading().write_units).sum()
     }
 
     /// The API's address, `http://127.0.0.1:PORT`.
@@ -175,8 +199,7 @@ impl Stack {
     }
 }
 
-async fn host(definition: HostedFunction, endpoints: &Endpoints, options: &Options, registry: &Registry) -> Result<Hosted> {
-    let app = app(&environment::of(&definition, endpoints, &options.env), options).await?;
+fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hosted> {
     let binary = &definition.binary;
     let function = registry(binary, app)
         .ok_or_else(|| anyhow!("there is no function with the binary name `{binary}` that template.yaml asks for"))?;

@@ -1,0 +1,86 @@
+//! `longhand demo`: the main job, whole, on a throw-away stack, with proof that the text kept is the text sent.
+
+mod proof;
+mod source;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use longhand_local::{Data, Options, Stack};
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::arguments::{Format, Tenant};
+use crate::{failure, follow, output};
+
+use proof::Proof;
+use source::{Source, SourceArgs};
+
+/// With a provider of one's own recording, a minute without any change is a fault.
+const STANDSTILL: Duration = Duration::from_mins(1);
+
+/// Play a recorded generation through a throw-away stack, and prove that nothing of it was lost
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// A generation that has ended, and how long it took.
+struct Run {
+    id: String,
+    record: Value,
+    start: Duration,
+    total: Duration,
+}
+
+pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let source = Source::open(&args.source)?;
+    let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a throw-away folder")?;
+    let options = Options {
+        data: Data::Folder(folder.path().to_owned()),
+        organization: args.tenant.name(),
+        env: source.environment()?,
+        ..Options::default()
+    };
+    let stack = Stack::start(options).await?;
+    let outcome = tokio::select! {
+        outcome = play(&stack, &source, args.format) => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(failure::interrupted()),
+    };
+    stack.shutdown().await;
+    outcome
+}
+
+async fn play(stack: &Stack, source: &Source, format: Format) -> anyhow::Result<ExitCode> {
+    let api = Api::new(stack.url())?;
+    eprintln!("{}, over {}", source.describe(), stack.url());
+    let run = see_through(&api, source).await?;
+    let proof = Proof::gather(&api, source, &run, stack.write_units()).await?;
+    if format.json {
+        output::line(serde_json::to_string(proof.figures())?)?;
+    } else {
+        proof.print()?;
+    }
+    let failed = proof.failed();
+    for check in &failed {
+        eprintln!("error: {check}");
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+async fn see_through(api: &Api, source: &Source) -> anyhow::Result<Run> {
+    let began = Instant::now();
+    let started = api.start(&source.request(), None).await?;
+    let start = began.elapsed();
+    let id = started.value["id"].as_str().context("the API did not say the generation's id")?.to_owned();
+    eprintln!("{id} was accepted in {} ms", start.as_millis());
+    let record = follow::to_the_end(api, &id, source.is_recorded().then_some(STANDSTILL)).await?.value;
+    Ok(Run { id, record, start, total: began.elapsed() })
+}

@@ -1,0 +1,71 @@
+//! `longhand dev`: every function over an embedded DynamoDB and S3, until Ctrl-C.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use longhand_local::{Data, Options, Stack};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::{Folder, Tenant};
+use crate::output::{Fields, line};
+use crate::provider::ProviderArgs;
+
+/// Run the whole product on this machine
+#[derive(Args, Clone, Debug)]
+pub struct DevArgs {
+    #[command(flatten)]
+    folder: Folder,
+    /// The API's port; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    #[command(flatten)]
+    provider: ProviderArgs,
+    /// The model that the printed example asks for
+    #[arg(long, default_value = "MODEL")]
+    model: String,
+    #[command(flatten)]
+    tenant: Tenant,
+}
+
+pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let data = &args.folder.data;
+    let options = Options {
+        data: Data::Folder(data.clone()),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+        organization: args.tenant.name(),
+        env: args.provider.environment()?,
+        ..Options::default()
+    };
+    let stack = Stack::start(options).await?;
+    let served = serve(&stack, &args, &mut terminate).await;
+    eprintln!("stopping");
+    tokio::select! {
+        () = stack.shutdown() => {}
+        _ = tokio::signal::ctrl_c() => eprintln!("stopped at once; what was running goes on at the next start"),
+    }
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Announces the stack, and returns when it is told to stop.
+async fn serve(stack: &Stack, args: &DevArgs, terminate: &mut tokio::signal::unix::Signal) -> anyhow::Result<()> {
+    announce(stack, args)?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
+    let (url, endpoints) = (stack.url().trim_end_matches('/'), stack.endpoints());
+    let mut fields = Fields::default();
+    fields.add("api", url).add("dynamodb", &endpoints.dynamodb).add("s3", &endpoints.s3).add("lambda", &endpoints.lambda);
+    fields.add("data", args.folder.data.display()).print()?;
+    let provider = args.provider.provider.as_deref().unwrap_or("openai");
+    let body = serde_json::json!({"provider": provider, "model": args.model, "prompt": "Hola"});
+    line(format!("\ncurl -s {url}/v1/generations -H 'content-type: application/json' -d '{body}'"))?;
+    eprintln!("\nCtrl-C stops it.");
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! `longhand inspect`: a generation's log as it is stored.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::arguments::Format;
+use crate::operator::OperatorArgs;
+use crate::output::{Fields, line, plain, table};
+use crate::product::{self, GenerationId};
+
+/// Show a generation's log as it is stored: slots, counters, lease
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    /// The generation's id
+    id: GenerationId,
+    #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
+    let (app, organization) = args.operator.open().await?;
+    let inspection = product::inspect(&app, &organization, &args.id).await?;
+    if args.format.json {
+        line(&inspection)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    summary(&args.id, &inspection).print()?;
+    let slots: &[Value] = inspection["slots"].as_array().map_or(&[], Vec::as_slice);
+    if slots.is_empty() {
+        line("\nthe log is empty, or its time is over")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    line("")?;
+    let began = slots[0]["at"].as_i64().unwrap_or(0);
+    let rows: Vec<_> = slots.iter().map(|slot| row(slot, began)).collect();
+    table(["SEQ", "EVENTS", "BYTES", "AT", "DELTAS", "TOTAL BYTES", "CHUNKS", "WRITER", "END"], &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(id: &GenerationId, inspection: &Value) -> Fields {
+    let mut fields = Fields::default();
+    let (meta, record) = (&inspection["meta"], &inspection["record"]);
+    fields.add("generation", id).add("status", plain(&record["status"]).unwrap_or_else(|| "no record".to_owned()));
+    fields.add_if("blob", plain(&record["compacted"]));
+    for (name, key) in [("attempt", "attempt"), ("writer", "writer"), ("lease until", "lease_until")] {
+        fields.add_if(name, plain(&meta[key]));
+    }
+    if meta.is_null() {
+        fields.add("lease", "none");
+    }
+    fields
+}
+
+fn row(slot: &Value, began: i64) -> [String; 9] {
+    let word = |name: &str| plain(&slot[name]).unwrap_or_default();
+    let after = slot["at"].as_i64().map_or(0, |at| at - began);
+    let at = format!("+{}.{:03} s", after / 1000, after % 1000);
+    let [received_chunks, received_bytes, chunk_count] = ["received_chunks", "received_bytes", "chunk_count"].map(word);
+    [word("seq"), word("events"), word("bytes"), at, received_chunks, received_bytes, chunk_count, word("writer"), word("end")]
+}

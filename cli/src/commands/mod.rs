@@ -1,0 +1,11 @@
+//! One file per command: its arguments, and what it does.
+
+pub mod compact;
+pub mod demo;
+pub mod dev;
+pub mod get;
+pub mod inspect;
+pub mod list;
+pub mod purge;
+pub mod start;
+pub mod tail;

@@ -1,0 +1,95 @@
+//! The body of a request, put together from a file and the flags.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use crate::failure;
+
+const STDIN: &str = "-";
+
+/// What is asked of the model. Flags win over what a request file says.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("input").required(true).args(["prompt", "file"]))]
+pub struct RequestArgs {
+    /// The prompt; `-` reads it from stdin
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// A whole request as JSON; `-` reads it from stdin
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// The model, as the provider names it
+    #[arg(long)]
+    model: Option<String>,
+    /// What the model is told to be
+    #[arg(long, value_name = "TEXT")]
+    instructions: Option<String>,
+    /// Randomness, from 0
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    temperature: Option<f64>,
+    /// The most tokens that the model may write
+    #[arg(long, value_name = "NUMBER")]
+    max_output_tokens: Option<u64>,
+    /// A JSON file with a `response_format` as in chat completions
+    #[arg(long, value_name = "PATH")]
+    response_format: Option<PathBuf>,
+    /// What happens to a result that is not valid: kept with its errors, or not accepted
+    #[arg(long, value_enum)]
+    validation: Option<Validation>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Validation {
+    Soft,
+    Strict,
+}
+
+impl RequestArgs {
+    pub fn body(&self, provider: Option<&str>) -> anyhow::Result<Value> {
+        let mut body = match &self.file {
+            Some(path) => object(path)?,
+            None => Map::new(),
+        };
+        let prompt = match self.prompt.as_deref() {
+            Some(STDIN) => Some(read(Path::new(STDIN))?),
+            prompt => prompt.map(str::to_owned),
+        };
+        let response_format = self.response_format.as_deref().map(object).transpose()?;
+        let validation = self.validation.map(|validation| match validation {
+            Validation::Soft => "soft",
+            Validation::Strict => "strict",
+        });
+        let flags = [
+            ("provider", json!(provider)),
+            ("model", json!(self.model)),
+            ("prompt", json!(prompt)),
+            ("instructions", json!(self.instructions)),
+            ("temperature", json!(self.temperature)),
+            ("max_output_tokens", json!(self.max_output_tokens)),
+            ("response_format", json!(response_format)),
+            ("validation", json!(validation)),
+        ];
+        let given = flags.into_iter().filter(|(_, value)| !value.is_null());
+        body.extend(given.map(|(name, value)| (name.to_owned(), value)));
+        Ok(Value::Object(body))
+    }
+}
+
+fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
+    let text = read(path)?;
+    let name = if path == Path::new(STDIN) { "stdin".to_owned() } else { path.display().to_string() };
+    serde_json::from_str(&text).map_err(|error| failure::usage(format!("{name}: expected a JSON object ({error})")))
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    if path != Path::new(STDIN) {
+        return fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
+    Ok(text)
+}

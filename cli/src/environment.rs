@@ -1,0 +1,44 @@
+//! The process's environment: the only place of this command that reads it.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use serde_json::Value;
+
+/// The providers, as JSON.
+pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
+
+/// What a person may set for a stack that this command starts.
+const SETTINGS: [&str; 11] = [
+    "GENERATION_CHUNK_TTL",
+    "LONGHAND_CONNECT_TIMEOUT_MS",
+    "LONGHAND_FIRST_BYTE_TIMEOUT_MS",
+    "LONGHAND_GENERATION_TIMEOUT_MS",
+    "LONGHAND_IDLE_TIMEOUT_MS",
+    "LONGHAND_LEASE_SECONDS",
+    "LONGHAND_MAX_ATTEMPTS",
+    "LONGHAND_MAX_OUTPUT_BYTES",
+    "LONGHAND_UNWATCHED_WINDOW_MS",
+    "LONGHAND_WATCHED_WINDOW_MS",
+    "METADATA_VALIDATION_STRICT",
+];
+const PRESET_KEYS: [&str; 2] = ["ABACUS_API_KEY", "OPENAI_API_KEY"];
+
+/// A variable that is set to something.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Settings, providers and their keys, as far as they are set here, for the functions of an embedded stack.
+pub fn settings() -> BTreeMap<String, String> {
+    let providers = variable(PROVIDERS).and_then(|providers| serde_json::from_str(&providers).ok());
+    let providers: BTreeMap<String, Value> = providers.unwrap_or_default();
+    let keys = providers.values().filter_map(|provider| provider.get("key_env")?.as_str());
+    let names = SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS]).chain(keys);
+    names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect()
+}
+
+/// Whether the person asked for output without colours (<https://no-color.org>).
+pub fn no_color() -> bool {
+    variable("NO_COLOR").is_some()
+}

@@ -1,0 +1,103 @@
+//! What is printed on stdout: plain when piped, with a little weight on a terminal.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _, stdout};
+
+use serde_json::Value;
+
+use crate::environment;
+
+/// Prints one line.
+pub fn line(text: impl Display) -> io::Result<()> {
+    writeln!(stdout(), "{text}")
+}
+
+/// Prints text as it is, at once.
+pub fn raw(text: &str) -> io::Result<()> {
+    let mut stdout = stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Prints text, and ends its last line where a terminal would otherwise go on in it.
+pub fn text(text: &str) -> io::Result<()> {
+    raw(text)?;
+    if stdout().is_terminal() && !text.ends_with('\n') { raw("\n") } else { Ok(()) }
+}
+
+/// Names and values, one pair a line. Absent values are left out.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<(&'static str, String)>);
+
+impl Fields {
+    pub fn add(&mut self, name: &'static str, value: impl Display) -> &mut Self {
+        self.0.push((name, value.to_string()));
+        self
+    }
+
+    pub fn add_if(&mut self, name: &'static str, value: Option<impl Display>) -> &mut Self {
+        if let Some(value) = value {
+            self.add(name, value);
+        }
+        self
+    }
+
+    /// The lines; names have weight if `weight` says so.
+    pub fn render(&self, weight: bool) -> String {
+        let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let (dim, plain) = if weight { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        let lines = self.0.iter().map(|(name, value)| format!("{dim}{name:width$}{plain}  {value}\n"));
+        lines.collect::<Vec<_>>().concat()
+    }
+
+    pub fn print(&self) -> io::Result<()> {
+        raw(&self.render(weighs(&stdout())))
+    }
+
+    pub fn note(&self) {
+        eprint!("{}", self.render(weighs(&io::stderr())));
+    }
+}
+
+/// Prints rows under a head, in columns; all but the last column are padded.
+pub fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> io::Result<()> {
+    let head = head.map(str::to_owned);
+    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+    let render = |row: &[String; COLUMNS]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let (dim, plain) = if weighs(&stdout()) { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+    line(format!("{dim}{}{plain}", render(&head)))?;
+    rows.iter().try_for_each(|row| line(render(row)))
+}
+
+/// A JSON string without its quotes, other JSON as it is, and nothing for null.
+pub fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// A number of bytes, such as `12.5 KB`.
+pub fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let bytes_f64 = bytes as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} KB", bytes_f64 / 1e3),
+        _ => format!("{:.1} MB", bytes_f64 / 1e6),
+    }
+}
+
+/// `1 chunk`, `2 chunks`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn weighs(stream: &impl io::IsTerminal) -> bool {
+    stream.is_terminal() && !environment::no_color()
+}

@@ -1,0 +1,24 @@
+//! The product's own verbs, for the commands that do not go through the HTTP API.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+pub use longhand::{App, Clock, Config, GenerationId, Organization};
+
+/// The log of a generation as it is stored: slots, counters, lease; and its record.
+pub async fn inspect(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<Value> {
+    let inspection = app.inspect(organization, id).await?;
+    serde_json::to_value(inspection).context("the inspection cannot be written as JSON")
+}
+
+/// Compacts a generation now.
+pub async fn compact(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<Value> {
+    let compaction = app.compact(organization, id, "longhand compact").await?;
+    serde_json::to_value(compaction).context("the compaction cannot be written as JSON")
+}
+
+/// Deletes buffer, blob and record of an ended generation.
+pub async fn purge(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<()> {
+    app.purge(organization, id).await?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! A provider named on the command line, as settings of the stack that is started for it.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use reqwest::Url;
+use serde_json::{Map, Value, json};
+
+use crate::api::is_loopback;
+use crate::environment::{self, PROVIDERS};
+use crate::failure;
+
+/// Which provider answers.
+#[derive(Args, Clone, Debug)]
+pub struct ProviderArgs {
+    #[arg(long, value_name = "NAME", value_parser = name, help = "The provider's name; its key is read from NAME_API_KEY")]
+    pub provider: Option<String>,
+    #[arg(long, requires = "provider", value_parser = base_url, help = "Its base URL, such as https://api.openai.com/v1")]
+    pub base_url: Option<Url>,
+}
+
+impl ProviderArgs {
+    /// The environment for a stack's functions: this process's settings, and this provider with its key.
+    pub fn environment(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut environment = environment::settings();
+        let Some(name) = &self.provider else { return Ok(environment) };
+        let key_name = key_name(name);
+        if let Some(base_url) = &self.base_url {
+            let providers = with_provider(environment.get(PROVIDERS), name, base_url, &key_name)?;
+            environment.insert(PROVIDERS.to_owned(), providers);
+        }
+        match (environment::variable(&key_name), &self.base_url) {
+            (Some(key), _) => drop(environment.insert(key_name, key)),
+            (None, Some(base_url)) if !is_loopback(base_url) => {
+                let message = format!("expected the environment variable {key_name} to hold the key for {base_url}");
+                return Err(failure::usage(message));
+            }
+            (None, _) => {}
+        }
+        Ok(environment)
+    }
+}
+
+/// The variable that holds a provider's key: `my-llm` has `MY_LLM_API_KEY`.
+pub fn key_name(provider: &str) -> String {
+    format!("{}_API_KEY", provider.to_ascii_uppercase().replace('-', "_"))
+}
+
+fn with_provider(providers: Option<&String>, name: &str, base_url: &Url, key_name: &str) -> anyhow::Result<String> {
+    let providers = providers.map_or(Ok(Map::new()), |providers| serde_json::from_str(providers));
+    let mut providers = providers.map_err(|error| failure::usage(format!("{PROVIDERS}: expected a JSON object ({error})")))?;
+    let base_url = base_url.as_str().trim_end_matches('/');
+    providers.insert(name.to_owned(), json!({"base_url": base_url, "key_env": key_name}));
+    Ok(Value::Object(providers).to_string())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("expected lower-case letters, digits, `-` and `_`, such as openai".to_owned())
+}
+
+fn base_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| format!("expected a URL such as https://api.openai.com/v1, not {text:?}"))?;
+    match url.scheme() {
+        "https" if url.has_host() => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err("expected https:// (http:// would send the key unprotected; it is for this machine only)".to_owned()),
+        _ => Err("expected a URL that begins with https://".to_owned()),
+    }
+}

@@ -1,0 +1,121 @@
+//! One request being played: which deltas are due when, and what became of them.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use futures::Stream;
+use serde_json::Value;
+use sha2::Digest as _;
+use tokio::time::{Instant, sleep_until};
+
+use super::wire::Dialect;
+use super::{Ending, Stage, Usage};
+
+/// Events are written together up to about this size when they are due together.
+const WRITE_BYTES: usize = 16 * 1024;
+const PROMPT_BYTES_PER_TOKEN: usize = 4;
+
+/// The play of one request. Dropped before its end, it counts as closed early.
+pub struct Play {
+    stage: Arc<Stage>,
+    dialect: Dialect,
+    number: u64,
+    usage: Usage,
+    began: Option<Instant>,
+    next: usize,
+    over: bool,
+}
+
+impl Play {
+    pub fn new(stage: Arc<Stage>, number: u64, request: &Value) -> Self {
+        let dialect = Dialect::new(request, number, &stage.script.model);
+        let prompt = request.get("messages").map_or(0, |messages| messages.to_string().len());
+        let counted = Usage {
+            prompt_tokens: (prompt / PROMPT_BYTES_PER_TOKEN) as u64,
+            completion_tokens: stage.script.deltas.len() as u64,
+        };
+        let usage = stage.script.usage.unwrap_or(counted);
+        Self { stage, dialect, number, usage, began: None, next: 0, over: false }
+    }
+
+    /// The body. It breaks off when the provider is dropped, and the play with it when the client goes away.
+    pub fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> {
+        futures::stream::unfold(self, |mut play| async move {
+            let closing = play.stage.closing.clone();
+            let bytes = tokio::select! {
+                bytes = play.advance() => bytes.map(Ok),
+                () = closing.cancelled() => Some(Err(io::Error::other("the playback provider was stopped"))),
+            };
+            bytes.map(|bytes| (bytes, play))
+        })
+    }
+
+    async fn advance(&mut self) -> Option<Bytes> {
+        let Some(began) = self.began else {
+            self.began = Some(Instant::now());
+            return Some(self.dialect.role().into());
+        };
+        if self.over {
+            return None;
+        }
+        if self.next < self.stage.script.deltas.len() {
+            sleep_until(began + self.due(self.next)).await;
+            return Some(self.due_by(began.elapsed()));
+        }
+        let script = &self.stage.script;
+        match script.ending {
+            Ending::Stall => pending().await,
+            Ending::Cut => {
+                self.over = true;
+                None
+            }
+            Ending::Finish => {
+                self.over = true;
+                Some(self.dialect.ending(&script.finish_reason, self.usage).into())
+            }
+        }
+    }
+
+    /// When a delta is due, counted from the first. Each is placed on the clock by itself, so that late wake-ups do not add up.
+    fn due(&self, index: usize) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "a play has far fewer than 2^52 deltas")]
+        let seconds = index as f64 / self.stage.script.tempo;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
+    }
+
+    /// The events of all deltas that are due by now: at least the next one.
+    fn due_by(&mut self, elapsed: Duration) -> Bytes {
+        let stage = Arc::clone(&self.stage);
+        let deltas = &stage.script.deltas;
+        let first = self.next;
+        let mut events = String::new();
+        while self.next < deltas.len() && events.len() < WRITE_BYTES && (self.next == first || self.due(self.next) <= elapsed) {
+            events += &self.dialect.content(&deltas[self.next]);
+            self.next += 1;
+        }
+        self.record(&deltas[first..self.next]);
+        events.into()
+    }
+
+    fn record(&self, sent: &[String]) {
+        let mut ledger = self.stage.ledger();
+        ledger.stats.deltas += sent.iter().filter(|delta| !delta.is_empty()).count() as u64;
+        ledger.stats.bytes += sent.iter().map(|delta| delta.len() as u64).sum::<u64>();
+        if ledger.stats.requests == self.number {
+            for delta in sent {
+                ledger.newest_text.update(delta);
+            }
+        }
+    }
+}
+
+impl Drop for Play {
+    fn drop(&mut self) {
+        if !self.over {
+            self.stage.ledger().stats.closed_early += 1;
+        }
+    }
+}
