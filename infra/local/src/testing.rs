@@ -61,10 +61,16 @@ impl Functions {
     }
 }
 
-/// A stack of `functions`, whose retries come after a millisecond.
+/// Options with what every function must be told, and retries after a millisecond.
+pub fn options(data: Data) -> Options {
+    let required = ["LONGHAND_BUFFER_TABLE", "LONGHAND_RECORDS_TABLE", "LONGHAND_BUCKET"];
+    let env = required.map(|name| (name.to_owned(), "unused".to_owned())).into();
+    Options { data, env, retry_delay: Duration::from_millis(1), ..Options::default() }
+}
+
+/// A stack of `functions`.
 pub async fn stack(template: &str, functions: Functions, data: Data) -> Stack {
-    let options = Options { data, retry_delay: Duration::from_millis(1), ..Options::default() };
-    Stack::start_with(options, template, functions.registry()).await.unwrap()
+    Stack::start_with(options(data), template, functions.registry()).await.unwrap()
 }
 
 /// Waits until `condition` holds.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     options::Data,
-    testing::{Functions, stack},
+    testing::{Functions, options, stack},
 };
 
 const WEB: &str = r#"
@@ -39,7 +39,7 @@ fn web() -> Functions {
 
 #[tokio::test]
 async fn a_route_leads_to_its_function_with_the_organization() {
-    let options = Options { organization: "acme".to_owned(), ..Options::default() };
+    let options = Options { organization: "acme".to_owned(), ..options(Data::Memory) };
     let stack = Stack::start_with(options, WEB, web().registry()).await.unwrap();
     let answer = reqwest::get(format!("{}/v1/things/1", stack.url())).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "acme"));
@@ -64,8 +64,9 @@ async fn what_is_no_route_is_a_problem() {
 
 #[tokio::test]
 async fn a_function_has_the_templates_environment_then_the_stacks_then_the_callers() {
-    let env = [("MODE".to_owned(), "mine".to_owned())].into();
-    let stack = Stack::start_with(Options { env, ..Options::default() }, WEB, web().registry()).await.unwrap();
+    let mut options = options(Data::Memory);
+    options.env.insert("MODE".to_owned(), "mine".to_owned());
+    let stack = Stack::start_with(options, WEB, web().registry()).await.unwrap();
     let environment = stack.environment("web");
     assert_eq!((environment["MODE"].as_str(), environment["OTHER"].as_str()), ("mine", "kept"));
     assert_eq!(environment["AWS_ENDPOINT_URL_DYNAMODB"], stack.endpoints().dynamodb);
@@ -74,7 +75,7 @@ async fn a_function_has_the_templates_environment_then_the_stacks_then_the_calle
 #[tokio::test]
 async fn a_binary_that_does_not_exist_is_named() {
     let none: Registry = Arc::new(|_, _| -> Option<Function> { None });
-    let error = Stack::start_with(Options::default(), WEB, none).await.err().unwrap();
+    let error = Stack::start_with(options(Data::Memory), WEB, none).await.err().unwrap();
     assert!(format!("{error:#}").contains("`web`"), "{error:#}");
 }
 
@@ -86,7 +87,7 @@ async fn a_data_folder_is_announced_while_its_stack_runs_and_free_afterwards() {
     let announced: Value = serde_json::from_slice(&std::fs::read(temporary.path().join("stack.json")).unwrap()).unwrap();
     assert_eq!(announced["url"], running.url());
     assert_eq!(announced["pid"], std::process::id());
-    let refused = Stack::start_with(Options { data: data(), ..Options::default() }, WEB, web().registry()).await.err().unwrap();
+    let refused = Stack::start_with(options(data()), WEB, web().registry()).await.err().unwrap();
     assert!(format!("{refused:#}").contains("another longhand stack"), "{refused:#}");
     running.shutdown().await;
     assert!(!temporary.path().join("stack.json").exists());
