@@ -1,4 +1,5 @@
 //! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback.
+#![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 /// How long a test waits for what must come. No assertion is about time; this only turns a hang into a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running stack and a client of its API.
 pub struct Harness {
