@@ -2,9 +2,10 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longhand_local::{Options, Playback, Script, Stack};
+use longhand_local::{Options, Playback, Registry, Script, Stack};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -27,7 +28,14 @@ impl Harness {
 
     /// A stack with these options.
     pub async fn with(options: Options) -> Self {
-        let stack = Stack::start(options).await.expect("the stack starts");
+        Self::without(&[], options).await
+    }
+
+    /// A stack with these options, whose template has lost the events of these names: `Ended` triggers `compact`,
+    /// `EveryMinute` triggers `sweep`.
+    pub async fn without(events: &[&str], options: Options) -> Self {
+        let registry: Registry = Arc::new(longhand_functions::function);
+        let stack = Stack::start_with(options, &template_without(events), registry).await.expect("the stack starts");
         Self { stack, http: reqwest::Client::new() }
     }
 
@@ -121,4 +129,24 @@ pub fn assert_whole(events: &[Value]) {
     let ends: Vec<usize> =
         (0..events.len()).filter(|place| TERMINAL.contains(&events[*place]["type"].as_str().unwrap_or_default())).collect();
     assert_eq!(ends, [events.len() - 1], "{events:#?}");
+}
+
+/// The product's template without the events of these names: for a test that calls a function itself, and at a time of its
+/// own.
+pub fn template_without(events: &[&str]) -> String {
+    const INDENT: &str = "        ";
+    let mut kept = Vec::new();
+    let mut within = false;
+    for line in longhand_local::TEMPLATE.lines() {
+        let at_this_level = line.starts_with(INDENT) && !line[INDENT.len()..].starts_with(' ');
+        if at_this_level {
+            within = events.iter().any(|name| line.trim() == format!("{name}:"));
+        } else if !line.starts_with(INDENT) {
+            within = false;
+        }
+        if !within {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
 }

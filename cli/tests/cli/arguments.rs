@@ -1,7 +1,5 @@
 //! What a person is told whose arguments, files or answers are wrong: exit code and message of the real command.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
