@@ -1,5 +1,6 @@
 //! Every Lambda function of the product, as a library: the binaries in `bin/` host these on AWS, the local stack in process.
 
+mod deadline;
 pub mod events;
 mod host;
 pub mod http;
@@ -18,6 +19,8 @@ pub use host::host;
 pub enum Function {
     /// Called through API Gateway. The router expects the `lambda_http` request context among the request's extensions.
     Http(axum::Router),
+    /// The same, but that its answers leave as they come: API Gateway's response streaming.
+    HttpStream(axum::Router),
     /// Called with a payload: an async invoke, a batch of stream records, a schedule.
     Event(EventHandler),
 }
@@ -25,11 +28,23 @@ pub enum Function {
 /// Handles one invocation. An `Err` is a failed invocation, which the caller's retry policy takes up.
 pub type EventHandler = Arc<dyn Fn(LambdaEvent<Value>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
 
+impl Function {
+    /// The routes, of a function that answers HTTP.
+    #[must_use]
+    pub const fn router(&self) -> Option<&axum::Router> {
+        match self {
+            Self::Http(router) | Self::HttpStream(router) => Some(router),
+            Self::Event(_) => None,
+        }
+    }
+}
+
 /// The function whose binary is called `name`; `None` where there is no such function.
 #[must_use]
 pub fn function(name: &str, app: App) -> Option<Function> {
     Some(match name {
-        "start" => Function::Http(http::start(app)),
+        "start" => Function::HttpStream(http::start(app)),
+        "tail" => Function::HttpStream(http::tail(app)),
         "api" => Function::Http(http::api(app)),
         "stream" => event(app, events::stream::handle),
         "compact" => event(app, events::compact::handle),

@@ -6,6 +6,7 @@ use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
+use crate::hints::Hints;
 use crate::provider::{ChatCompletions, Provider};
 use crate::request::Request;
 
@@ -18,6 +19,7 @@ pub struct App {
     pub(crate) records: Records,
     pub(crate) blobs: Blobs,
     pub(crate) invoker: Invoker,
+    pub(crate) hints: Hints,
     secrets: Secrets,
     http: reqwest::Client,
     meter: Meter,
@@ -41,6 +43,7 @@ impl App {
             buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),
             records: Records::new(clients.dynamodb, config.records_table.clone(), meter.clone()),
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
+            hints: Hints::new(format!("{}/{}", config.aws.dynamodb_endpoint.as_deref().unwrap_or(""), config.buffer_table)),
             invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
             secrets: Secrets::new(clients.secrets_manager),
             config: Arc::new(config),

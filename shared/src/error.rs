@@ -45,6 +45,9 @@ pub enum Error {
     /// The generation must have ended first.
     #[error("generation {0} has not ended; {1}")]
     NotEnded(String, &'static str),
+    /// It ended before it could be cancelled.
+    #[error("generation {0} cannot be cancelled: it has ended as {1}")]
+    AlreadyEnded(String, &'static str),
     /// The log is gone (its TTL is over, or it was purged) and nothing was compacted from it.
     #[error("the log of generation {0} has expired or was deleted")]
     LogGone(String),
@@ -80,6 +83,8 @@ pub enum ErrorCode {
     IdempotencyConflict,
     /// [`Error::NotEnded`].
     NotEnded,
+    /// [`Error::AlreadyEnded`]. Not 409, which `OpenAI`'s clients would send again.
+    AlreadyEnded,
     /// [`Error::LogGone`].
     LogGone,
     /// [`Error::LogDamaged`] and [`Error::Configuration`].
@@ -93,7 +98,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::InvalidRequest => 400,
+            Self::InvalidRequest | Self::AlreadyEnded => 400,
             Self::Unauthorized => 401,
             Self::NotFound => 404,
             Self::IdempotencyConflict | Self::NotEnded => 409,
@@ -113,6 +118,7 @@ impl ErrorCode {
             | Self::Unauthorized
             | Self::NotFound
             | Self::IdempotencyConflict
+            | Self::AlreadyEnded
             | Self::LogGone
             | Self::RequestTooLarge
             | Self::Internal => false,
@@ -136,6 +142,7 @@ impl Error {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::NotEnded(..) => ErrorCode::NotEnded,
+            Self::AlreadyEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) => ErrorCode::Internal,
             Self::Aws { .. } => ErrorCode::Unavailable,
@@ -156,6 +163,7 @@ impl Error {
             | ErrorCode::NotFound
             | ErrorCode::IdempotencyConflict
             | ErrorCode::NotEnded
+            | ErrorCode::AlreadyEnded
             | ErrorCode::LogGone => self.to_string(),
         }
     }

@@ -26,6 +26,7 @@ pub mod error;
 pub mod event;
 pub mod flush;
 pub mod generation;
+pub mod hints;
 pub mod ids;
 pub mod jobs;
 pub mod json_text;
@@ -42,4 +43,6 @@ pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
-pub use verbs::{Compaction, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, Started, Streamed, Swept};
+pub use verbs::{
+    Compaction, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, Started, Streamed, Swept, Tail,
+};

@@ -48,8 +48,14 @@ pub const PROVIDER_BACKOFF_MAX: Duration = Duration::from_secs(20);
 /// How long usage is waited for once the finish reason has been seen.
 pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
 
-/// How often the writer looks who is watching.
-pub const META_READ_EVERY: Duration = Duration::from_secs(2);
+/// How often the writer looks who is watching, and whether it was cancelled: then it closes the provider's connection.
+pub const META_READ_EVERY: Duration = Duration::from_millis(1_500);
+/// A reader's announcement holds for this long; it renews it at half.
+pub const WATCH_TTL: Duration = Duration::from_secs(20);
+/// A reader's next poll, soon after text has come.
+pub const TAIL_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The same, when nothing has come for a while.
+pub const TAIL_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The writer renews its lease on meta when it has stored nothing else for this long.
 pub const META_WRITE_AFTER: Duration = Duration::from_secs(10);
 /// A pending generation that has not begun after this long is invoked again.

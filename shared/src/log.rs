@@ -36,7 +36,24 @@ pub struct Chunk {
     pub events: Vec<Event>,
 }
 
+/// Where the next chunk goes, and the sums that it goes on from. The default is that of an empty log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NextSlot {
+    /// Its first event's number.
+    pub seq: u64,
+    /// The sums so far.
+    pub counters: Counters,
+    /// See [`Chunk::output_from`].
+    pub output_from: u32,
+}
+
 impl Chunk {
+    /// Where the chunk after this one goes.
+    #[must_use]
+    pub const fn next_slot(&self) -> NextSlot {
+        NextSlot { seq: self.last_seq() + 1, counters: self.counters, output_from: self.output_from }
+    }
+
     /// The number of its last event.
     #[must_use]
     pub const fn last_seq(&self) -> u64 {
@@ -178,6 +195,12 @@ impl LogState {
             return Err(format!("slot {slot} counts backwards"));
         }
         Ok(())
+    }
+
+    /// Where the next chunk goes.
+    #[must_use]
+    pub const fn next_slot(&self) -> NextSlot {
+        NextSlot { seq: self.next_seq, counters: self.counters, output_from: self.output_from }
     }
 
     /// Whether nothing has been written.

@@ -59,6 +59,9 @@ pub struct Request {
     /// What happens to a result that does not pass validation; `None`: as the deployment has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
+    /// Answer with the stream itself, from the writer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
     /// Delete the buffer after compaction.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delete_after: bool,

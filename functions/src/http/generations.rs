@@ -2,27 +2,38 @@
 
 use axum::Json;
 use axum::body::to_bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use lambda_http::RequestExt;
 use longhand::limits::REQUEST_BYTES_MAX;
+use longhand::request::Request;
 use longhand::{App, Error, GenerationId, Organization};
 
-use super::caller::Caller;
-use super::problem::Failure;
+use tokio::time::Instant;
 
-/// A body of any length up to the limit, and the key that makes the request repeatable.
+use super::caller::Caller;
+use super::events;
+use super::problem::Failure;
+use crate::deadline::stop_at;
+
+/// A body of any length up to the limit, the key that makes the request repeatable, and until when this function may run.
 pub struct StartArgs {
     organization: Organization,
     body: Vec<u8>,
     idempotency_key: Option<String>,
+    stop_at: Option<Instant>,
 }
 
 /// `POST /v1/generations`.
 pub async fn start(State(app): State<App>, args: StartArgs) -> Result<Response, Failure> {
-    let started = app.start(&args.organization, &args.body, args.idempotency_key.as_deref()).await?;
+    let request = Request::parse(&args.body, app.config())?;
+    if request.stream {
+        return events::start_attached(app, args.organization, &request, args.idempotency_key.as_deref(), args.stop_at).await;
+    }
+    let started = app.start(&args.organization, &request, args.idempotency_key.as_deref()).await?;
     let location = [(LOCATION, format!("/v1/generations/{}", started.id))];
     Ok((StatusCode::ACCEPTED, location, Json(started)).into_response())
 }
@@ -30,8 +41,9 @@ pub async fn start(State(app): State<App>, args: StartArgs) -> Result<Response, 
 /// Which page.
 pub struct PageArgs {
     organization: Organization,
-    after: Option<String>,
-    limit: Option<usize>,
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<usize>,
+    pub(super) wait: Option<u64>,
 }
 
 /// `GET /v1/generations?after=ID&limit=N`.
@@ -42,8 +54,8 @@ pub async fn list(State(app): State<App>, args: PageArgs) -> Result<Response, Fa
 
 /// Which generation.
 pub struct OneArgs {
-    organization: Organization,
-    id: GenerationId,
+    pub(super) organization: Organization,
+    pub(super) id: GenerationId,
 }
 
 /// `GET /v1/generations/{id}`.
@@ -56,11 +68,9 @@ pub async fn progress(State(app): State<App>, args: OneArgs) -> Result<Response,
     Ok(Json(app.progress(&args.organization, &args.id).await?).into_response())
 }
 
-/// `GET /v1/generations/{id}/events?after=SEQ&limit=N`.
-pub async fn events(State(app): State<App>, args: OneArgs, page: PageArgs) -> Result<Response, Failure> {
-    let number = |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event"));
-    let after = page.after.map(number).transpose()?;
-    Ok(Json(app.events(&args.organization, &args.id, after, page.limit).await?).into_response())
+/// `POST /v1/generations/{id}/cancel`. Whatever body it has is not read.
+pub async fn cancel(State(app): State<App>, args: OneArgs) -> Result<Response, Failure> {
+    Ok(Json(app.cancel(&args.organization, &args.id).await?).into_response())
 }
 
 /// `GET /v1/generations/{id}/output`.
@@ -71,14 +81,15 @@ pub async fn output(State(app): State<App>, args: OneArgs) -> Result<Response, F
 impl<S: Send + Sync> FromRequest<S> for StartArgs {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Failure> {
+        let stop_at = request.lambda_context_ref().and_then(stop_at);
         let (mut parts, body) = request.into_parts();
         let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "idempotency-key")?;
         let told = header(&parts.headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
         let too_large = |_| Error::RequestTooLarge(told.unwrap_or(REQUEST_BYTES_MAX + 1));
         let body = to_bytes(body, REQUEST_BYTES_MAX).await.map_err(too_large)?;
-        Ok(Self { organization, body: body.to_vec(), idempotency_key })
+        Ok(Self { organization, body: body.to_vec(), idempotency_key, stop_at })
     }
 }
 
@@ -90,8 +101,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PageArgs {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(query) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
         let find = |name: &str| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
-        let number = |limit: String| limit.parse().map_err(|_| Error::invalid("limit", "must be a whole number"));
-        Ok(Self { organization, after: find("after"), limit: find("limit").map(number).transpose()? })
+        let limit = find("limit").map(|limit| limit.parse().map_err(|_| Error::invalid("limit", "must be a whole number")));
+        let wait = find("wait").map(|wait| wait.parse().map_err(|_| Error::invalid("wait", "must be a whole number of seconds")));
+        Ok(Self { organization, after: find("after"), limit: limit.transpose()?, wait: wait.transpose()? })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who may call what: every route of the product on one screen.
 
 mod caller;
+mod events;
 mod generations;
 mod problem;
 
@@ -14,13 +15,18 @@ pub fn start(app: App) -> Router {
     finish(Router::new().route("/v1/generations", post(generations::start)), app)
 }
 
-/// The routes of `api`: everything that only reads.
+/// The routes of `tail`: what is followed live.
+pub fn tail(app: App) -> Router {
+    finish(Router::new().route("/v1/generations/{id}/events", get(events::events)), app)
+}
+
+/// The routes of `api`: what is answered at once.
 pub fn api(app: App) -> Router {
     let routes = Router::new()
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}", get(generations::get))
         .route("/v1/generations/{id}/progress", get(generations::progress))
-        .route("/v1/generations/{id}/events", get(generations::events))
+        .route("/v1/generations/{id}/cancel", post(generations::cancel))
         .route("/v1/generations/{id}/output", get(generations::output));
     finish(routes, app)
 }

@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambda_http::{RequestExt, aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext};
-use longhand_functions::Function;
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -35,7 +34,7 @@ struct Route {
 pub fn router(lambda: &Lambda, organization: &str) -> Router {
     let mut routes = Vec::new();
     for hosted in lambda.functions() {
-        let Function::Http(answers) = &hosted.function else { continue };
+        let Some(answers) = hosted.function.router() else { continue };
         for route in &hosted.definition.routes {
             let (method, path) = (route.method.clone(), route.path.clone());
             routes.push(Route { method, path, hosted: hosted.clone(), router: answers.clone() });

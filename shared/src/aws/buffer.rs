@@ -188,7 +188,7 @@ impl Buffer {
             .expression_attribute_values(":expires", AttributeValue::N(next.expires_at.to_string()))
             .return_values(ReturnValue::None)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let update = match seen {
+        let update = match seen.filter(|seen| seen.attempt > 0) {
             // One's own claim, whose answer was lost, is one's own.
             Some(seen) => update
                 .condition_expression("attempt = :seen OR writer = :writer")
@@ -208,6 +208,39 @@ impl Buffer {
             }
             Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
         }
+    }
+
+    /// Notes on meta that somebody is watching, until `until_ms`.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn watch(&self, key: &GenerationKey, until_ms: i64, expires_at: i64) -> Result<(), Error> {
+        self.note(key, "watched_until", AttributeValue::N(until_ms.to_string()), expires_at).await
+    }
+
+    /// Notes on meta that the caller wants it to end.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn request_cancel(&self, key: &GenerationKey, expires_at: i64) -> Result<(), Error> {
+        self.note(key, "cancel_requested", AttributeValue::Bool(true), expires_at).await
+    }
+
+    async fn note(&self, key: &GenerationKey, name: &str, value: AttributeValue, expires_at: i64) -> Result<(), Error> {
+        let update = self
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.partition()))
+            .key("sk", AttributeValue::S(rows::META.into()))
+            .update_expression("SET #name = :value, expires_at = if_not_exists(expires_at, :expires)")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", value)
+            .expression_attribute_values(":expires", AttributeValue::N(expires_at.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let updated = update.send().await.map_err(aws_error("dynamodb UpdateItem"))?;
+        self.meter.wrote(updated.consumed_capacity());
+        Ok(())
     }
 
     /// Deletes everything of a log: chunks and meta.

@@ -88,12 +88,18 @@ impl ChunkRow {
 /// The log's companion: whose turn it is, until when, and who is watching.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaRow {
-    /// Attempts begun so far.
+    /// Attempts begun so far. 0 where a reader or a cancel came before the first.
+    #[serde(default)]
     pub attempt: u32,
     /// The newest attempt's writer.
+    #[serde(default)]
     pub writer: String,
     /// Until when that writer is taken to be alive, in milliseconds; a newer chunk of its prolongs it.
+    #[serde(default)]
     pub lease_until: i64,
+    /// The caller wants it to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
     /// Until when somebody is watching, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<i64>,

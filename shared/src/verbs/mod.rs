@@ -1,5 +1,6 @@
 //! The verbs of [`crate::App`], one file each.
 
+mod cancel;
 mod compact;
 mod events;
 mod get;
@@ -11,6 +12,7 @@ mod purge;
 mod start;
 mod stream;
 mod sweep;
+mod tail;
 mod validate;
 
 pub use compact::Compaction;
@@ -23,3 +25,4 @@ pub use purge::Purged;
 pub use start::Started;
 pub use stream::Streamed;
 pub use sweep::Swept;
+pub use tail::Tail;

@@ -33,32 +33,52 @@ impl App {
     /// Accepts a request. Once this has answered, the generation will be streamed, whatever happens to this function.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] with everything that is wrong; [`Error::RequestTooLarge`]; [`Error::IdempotencyConflict`];
-    /// [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
-    pub async fn start(&self, organization: &Organization, body: &[u8], idempotency_key: Option<&str>) -> Result<Started, Error> {
-        let request = Request::parse(body, &self.config)?;
+    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
+    pub async fn start(
+        &self,
+        organization: &Organization,
+        request: &Request,
+        idempotency_key: Option<&str>,
+    ) -> Result<Started, Error> {
+        let (started, is_new) = self.accept(organization, request, idempotency_key).await?;
+        if is_new {
+            let key = GenerationKey::new(organization.clone(), started.id.clone());
+            if let Err(error) = self.invoker.stream(&StreamJob::new(&key)).await {
+                // It is accepted and will not be lost: `sweep` invokes what stays pending.
+                tracing::warn!(generation = %started.id, organization = %organization, %error, "The invoke of stream failed; sweep will repeat it.");
+            }
+        }
+        Ok(started)
+    }
+
+    /// Stores a request and its record; whoever calls has it streamed. `false`: an earlier request with the same key did.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn accept(
+        &self,
+        organization: &Organization,
+        request: &Request,
+        idempotency_key: Option<&str>,
+    ) -> Result<(Started, bool), Error> {
         let now_ms = self.clock.now_ms();
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
         let key = match idempotency_key {
-            Some(idempotency_key) => self.claim_idempotency(new, idempotency_key, &request, now_ms).await?,
+            Some(idempotency_key) => self.claim_idempotency(new, idempotency_key, request, now_ms).await?,
             None => new,
         };
         if idempotency_key.is_some()
             && let Some(record) = self.records.find(&key).await?
         {
-            return Ok(Started::from(record));
+            return Ok((Started::from(record), false));
         }
-        self.store_request(&key, &request).await?;
-        let record = self.records.create(&key, &request, now_ms).await?;
-        if let Err(error) = self.invoker.stream(&StreamJob::new(&key)).await {
-            // It is accepted and will not be lost: `sweep` invokes what stays pending.
-            tracing::warn!(generation = %key.generation, organization = %organization, %error, "The invoke of stream failed; sweep will repeat it.");
-        }
+        self.store_request(&key, request).await?;
+        let record = self.records.create(&key, request, now_ms).await?;
         tracing::info!(
             generation = %key.generation, organization = %organization, provider = record.provider, model = record.model,
             "A generation was accepted."
         );
-        Ok(Started::from(record))
+        Ok((Started::from(record), true))
     }
 
     async fn claim_idempotency(

@@ -66,7 +66,7 @@ impl App {
         }
         let shown = newest.map(|chunk| (chunk.writer, chunk.at_ms));
         let created = record.created_at.parse().map_or(0, |at: jiff::Timestamp| at.as_millisecond());
-        let is_fresh = meta.is_none() && now < created + millis(PENDING_MAX);
+        let is_fresh = meta.as_ref().is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);
         if is_fresh || self.is_writer_alive(meta.as_ref(), shown.as_ref()) {
             return Ok(Found::Well);
         }

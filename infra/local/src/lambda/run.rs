@@ -63,7 +63,7 @@ pub async fn run(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> In
 async fn call(hosted: Arc<Hosted>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     match &hosted.function {
         Function::Event(handler) => handler(event).await,
-        Function::Http(router) => request(&hosted, router.clone(), event).await,
+        Function::Http(router) | Function::HttpStream(router) => request(&hosted, router.clone(), event).await,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::App;
 use crate::aws::Meta;
 use crate::clock::millis;
+use crate::hints::{Hint, Topic};
 use crate::ids::GenerationKey;
 use crate::limits;
 
@@ -20,6 +21,8 @@ pub struct LeaseView {
     pub watched_until: i64,
     /// Another writer has begun: this one need not try its slot.
     pub taken_over: bool,
+    /// The caller wants it to end.
+    pub cancel_requested: bool,
 }
 
 /// Held by the writer; dropping it lets the lease run out.
@@ -32,11 +35,16 @@ pub struct Lease {
 impl Lease {
     /// Keeps the lease that `meta` has claimed.
     pub fn keep(app: &App, key: &GenerationKey, meta: &Meta) -> Self {
-        let first = LeaseView { watched_until: meta.watched_until.unwrap_or(0), taken_over: false };
+        let first = LeaseView { watched_until: meta.watched_until.unwrap_or(0), ..LeaseView::default() };
         let (sender, view) = watch::channel(first);
         let last_stored_ms = Arc::new(AtomicI64::new(app.clock.now_ms()));
-        let keeper =
-            Keeper { app: app.clone(), key: key.clone(), meta: meta.clone(), last_stored_ms: Arc::clone(&last_stored_ms) };
+        let keeper = Keeper {
+            hint: app.hints.listen(key, Topic::Meta),
+            app: app.clone(),
+            key: key.clone(),
+            meta: meta.clone(),
+            last_stored_ms: Arc::clone(&last_stored_ms),
+        };
         Self { view, last_stored_ms, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run(sender))) }
     }
 
@@ -59,6 +67,7 @@ impl Lease {
 }
 
 struct Keeper {
+    hint: Hint,
     app: App,
     key: GenerationKey,
     meta: Meta,
@@ -70,11 +79,17 @@ impl Keeper {
         let mut ticks = interval(limits::META_READ_EVERY.min(self.app.config.lease / 3));
         ticks.tick().await;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.hint.heard() => {}
+            }
             // A look that failed changes nothing: the slot decides who writes, not the lease.
             if let Ok(Some(held)) = self.app.buffer.meta(&self.key).await {
-                let seen =
-                    LeaseView { watched_until: held.watched_until.unwrap_or(0), taken_over: held.attempt > self.meta.attempt };
+                let seen = LeaseView {
+                    watched_until: held.watched_until.unwrap_or(0),
+                    taken_over: held.attempt > self.meta.attempt,
+                    cancel_requested: held.cancel_requested,
+                };
                 view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
             }
             let now = self.app.clock.now_ms();

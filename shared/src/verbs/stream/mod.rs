@@ -13,9 +13,10 @@ use crate::clock::millis;
 use crate::error::Error;
 use crate::event::{End, Event};
 use crate::generation::Status;
+use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::jobs::StreamJob;
-use crate::log::{Chunk, Counters, LogState};
+use crate::log::{Chunk, Counters, LogState, NextSlot};
 use crate::request::Request;
 use writer::Writer;
 
@@ -59,13 +60,16 @@ impl App {
         let left = self.time_left(&record.created_at);
         if left.is_zero() {
             let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
-            return self.append_end(&key, &log, seen.as_ref(), failed("timeout", message)).await;
+            return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("timeout", message)).await;
+        }
+        if seen.as_ref().is_some_and(|meta| meta.cancel_requested) {
+            return self.append_end(&key, log.next_slot(), seen.as_ref(), Event::Cancelled(End::default())).await;
         }
         let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
         let begun = seen.as_ref().map_or(0, |meta| meta.attempt);
         if begun >= attempts_max {
             let message = format!("{begun} attempts were begun, and none came to an end");
-            return self.append_end(&key, &log, seen.as_ref(), failed("attempts_exhausted", message)).await;
+            return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("attempts_exhausted", message)).await;
         }
         match Writer::claim(self, key, request, log, seen).await? {
             Some(writer) => writer.run(attempts_max, Instant::now() + left, stop_at).await,
@@ -104,25 +108,25 @@ impl App {
     pub(crate) async fn append_end(
         &self,
         key: &GenerationKey,
-        log: &LogState,
+        slot: NextSlot,
         meta: Option<&Meta>,
         end: Event,
     ) -> Result<Streamed, Error> {
-        let mut events = vec![end];
-        if log.is_empty() {
-            events.insert(0, Event::Created);
-        }
+        let events = if slot.seq == 0 { vec![Event::Created, end] } else { vec![end] };
         let chunk = Chunk {
-            first_seq: log.next_seq,
+            first_seq: slot.seq,
             writer: ulid::Ulid::generate().to_string(),
             at_ms: self.clock.now_ms(),
-            counters: Counters { chunk_count: log.counters.chunk_count + 1, ..log.counters },
-            output_from: log.output_from,
+            counters: Counters { chunk_count: slot.counters.chunk_count + 1, ..slot.counters },
+            output_from: slot.output_from,
             events,
         };
         let status = chunk.end().map_or(Status::Failed, |(status, _)| status);
         match self.buffer.append(key, &chunk, self.buffer_expiry(meta)).await? {
-            Appended::Stored => Ok(Streamed::Ended(status)),
+            Appended::Stored => {
+                self.hints.tell(key, Topic::Log);
+                Ok(Streamed::Ended(status))
+            }
             Appended::Lost => Ok(Streamed::Fenced),
         }
     }
@@ -151,6 +155,7 @@ impl Writer {
             attempt: seen.as_ref().map_or(1, |meta| meta.attempt + 1),
             writer: ulid::Ulid::generate().to_string(),
             lease_until: app.clock.now_ms() + millis(app.config.lease),
+            cancel_requested: false,
             watched_until: seen.as_ref().and_then(|meta| meta.watched_until),
             expires_at: app.buffer_expiry(seen.as_ref()),
         };

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::event::{End, Event};
 use crate::flush::{Decision, Waiting, decide};
 use crate::generation::Status;
+use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::{Chunk, Counters, LogState};
@@ -55,6 +56,7 @@ enum Stop {
     OutputLimit,
     Timeout,
     Deadline,
+    Cancelled,
     Fenced,
 }
 
@@ -148,6 +150,7 @@ impl Writer {
     fn terminal(&mut self, stop: Stop, attempts_max: u32) -> Event {
         let (reason, message) = match stop {
             Stop::Finished => return self.finished(),
+            Stop::Cancelled => return Event::Cancelled(std::mem::take(&mut self.end)),
             Stop::Fault(error)
                 if self.meta.attempt >= attempts_max && attempts_max > 1 && error.is_retryable() && self.log_grew_in_vain() =>
             {
@@ -205,14 +208,18 @@ impl Writer {
                     }
                 }
                 received = session.next(), if reads_on => stop = self.take_in(received),
-                () = self.lease.changed() => {
-                    if self.lease.view().taken_over {
-                        stop = Some(Stop::Fenced);
-                    }
-                }
+                () = self.lease.changed() => stop = self.lease_stop().or(stop),
                 () = sleep_until(wake) => stop = stop.or_else(|| time_is_up(give_up_at, stop_at)),
             }
         }
+    }
+
+    fn lease_stop(&self) -> Option<Stop> {
+        let view = self.lease.view();
+        if view.taken_over {
+            return Some(Stop::Fenced);
+        }
+        view.cancel_requested.then_some(Stop::Cancelled)
     }
 
     fn take_in(&mut self, received: Option<Result<Vec<Delta>, ProviderError>>) -> Option<Stop> {
@@ -306,6 +313,7 @@ impl Writer {
         if let Some(chunk) = chunk {
             self.log.apply(chunk).map_err(|damage| Error::LogDamaged(self.key.generation.to_string(), damage))?;
             self.lease.stored(chunk.at_ms);
+            self.app.hints.tell(&self.key, Topic::Log);
         }
         Ok(true)
     }

@@ -1,0 +1,132 @@
+//! `/v1/generations/{id}/events`, live: server-sent events to the end, or JSON with a wait. And the attached start.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::Stream;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
+use http::{HeaderName, StatusCode};
+use longhand::event::NumberedEvent;
+use longhand::request::Request;
+use longhand::{App, Error, GenerationKey, Organization, StreamJob, Tail};
+use tokio::time::{Instant, timeout};
+
+use super::generations::{OneArgs, PageArgs};
+use super::problem::Failure;
+
+/// A comment is sent when nothing else has been for this long: proxies and clients give up on what is silent.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The longest that a JSON answer is held back. API Gateway gives up after 29 s.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How the events are wanted.
+pub struct EventsArgs {
+    one: OneArgs,
+    after: Option<u64>,
+    limit: Option<usize>,
+    wait: Option<Duration>,
+    as_sse: bool,
+}
+
+/// `GET /v1/generations/{id}/events?after=SEQ`: SSE if `Accept` names it; else a JSON page, after `wait` seconds at most.
+pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response, Failure> {
+    let OneArgs { organization, id } = args.one;
+    let mut tail = app.tail(&organization, &id, args.after).await?;
+    if args.as_sse {
+        return Ok(sse(tail));
+    }
+    if let Some(wait) = args.wait {
+        // What comes is read again with the page, from where it lies.
+        let _ = timeout(wait, tail.wait_for_events()).await;
+    }
+    Ok(Json(app.events(&organization, &id, args.after, args.limit).await?).into_response())
+}
+
+/// `POST /v1/generations` with `stream: true`: writes the log in this function, and answers with it. The writing goes on if
+/// the caller goes away.
+pub async fn start_attached(
+    app: App,
+    organization: Organization,
+    request: &Request,
+    idempotency_key: Option<&str>,
+    stop_at: Option<Instant>,
+) -> Result<Response, Failure> {
+    let (started, is_new) = app.accept(&organization, request, idempotency_key).await?;
+    let tail = app.tail(&organization, &started.id, None).await?;
+    if is_new {
+        let job = StreamJob::new(&GenerationKey::new(organization, started.id.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = app.stream(&job, stop_at).await {
+                tracing::error!(generation = %job.generation, %error, "An attached writer stopped; sweep will go on.");
+            }
+        });
+    }
+    let location = [(LOCATION, format!("/v1/generations/{}", started.id))];
+    Ok((location, sse(tail)).into_response())
+}
+
+/// The rest of a log as server-sent events. It ends behind the terminal event; there is nothing to come back for then, which
+/// a browser's `EventSource` is told by 204.
+fn sse(tail: Tail) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    if tail.has_ended() {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    (headers, Body::from_stream(frames(tail))).into_response()
+}
+
+fn frames(tail: Tail) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    futures::stream::unfold(Some(tail), |tail| async {
+        let mut tail = tail?;
+        let frame = match timeout(HEARTBEAT, tail.next()).await {
+            Err(_) => Bytes::from_static(b": hb\n\n"),
+            Ok(Ok(Some(events))) => encode(&events),
+            Ok(Ok(None)) => return None,
+            // The reader comes back to the same place; what failed is in the log.
+            Ok(Err(error)) => {
+                tracing::error!(%error, "A reader's stream broke off.");
+                return None;
+            }
+        };
+        Some((Ok(frame), Some(tail)))
+    })
+}
+
+fn encode(events: &[NumberedEvent]) -> Bytes {
+    let mut frames = Vec::new();
+    for event in events {
+        let Ok(data) = serde_json::to_value(event) else { continue };
+        let name = data["type"].as_str().unwrap_or("message");
+        frames.extend_from_slice(format!("id: {}\nevent: {name}\ndata: {data}\n\n", event.seq).as_bytes());
+    }
+    frames.into()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let one = OneArgs::from_request_parts(parts, state).await?;
+        let page = PageArgs::from_request_parts(parts, state).await?;
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // A browser that reconnects says where it was in a header, and repeats the old query.
+        let after = header("last-event-id").or(page.after);
+        let number = |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event"));
+        let wait = page.wait.map(|seconds| match seconds {
+            0..=20 => Ok(Duration::from_secs(seconds)),
+            _ => Err(Error::invalid("wait", format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs()))),
+        });
+        let as_sse = header(ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream"));
+        Ok(Self { one, after: after.map(number).transpose()?, limit: page.limit, wait: wait.transpose()?, as_sse })
+    }
+}
