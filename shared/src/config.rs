@@ -21,8 +21,8 @@ pub struct Config {
     pub bucket: String,
     /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for those who invoke it.
     pub stream_function: Option<String>,
-    /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600: how long the buffer lives, from the generation's
-    /// creation. The same moment for all its items, so that a log vanishes whole.
+    /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600: how long the buffer lives, from its first item
+    /// on. The same moment for all its items, so that a log vanishes whole.
     pub chunk_ttl: Duration,
     /// `LONGHAND_WATCHED_WINDOW_MS`, default 50, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 2000.
     pub windows: Windows,

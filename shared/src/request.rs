@@ -147,12 +147,20 @@ impl Request {
     /// The same for the same request, however its JSON was laid out: SHA-256 in hex.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let sorted: BTreeMap<String, Value> = match serde_json::to_value(self) {
-            Ok(Value::Object(fields)) => fields.into_iter().collect(),
-            _ => BTreeMap::new(),
-        };
-        let text = serde_json::to_vec(&sorted).unwrap_or_default();
-        format!("{:x}", Sha256::digest(text))
+        let sorted = serde_json::to_value(self).map(sorted).unwrap_or_default();
+        format!("{:x}", Sha256::digest(sorted.to_string()))
+    }
+}
+
+/// The same value with the fields of every object in the order of their names.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<String, Value> = fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        scalar => scalar,
     }
 }
 

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::error::FieldError;
 
+/// A place or an expectation, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
+
 /// A schema that compiles.
 #[derive(Debug)]
 pub struct Schema(Validator);
@@ -46,7 +49,19 @@ impl Schema {
 
     /// Everything that is wrong with `value`, in the order of the document; empty where it is valid.
     pub fn errors(&self, value: &Value) -> Vec<FieldError> {
-        self.0.iter_errors(value).flat_map(|error| told(&error)).collect()
+        self.0.iter_errors(value).flat_map(|error| told(&error)).map(bounded).collect()
+    }
+}
+
+/// A schema may hold megabytes of options, and a document any names: a row must hold fifty of these.
+fn bounded(error: FieldError) -> FieldError {
+    FieldError { pointer: cut(error.pointer), detail: cut(error.detail) }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

@@ -58,7 +58,13 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn create(&self, key: &GenerationKey, request: &Request, created_ms: i64) -> Result<RecordRow, Error> {
+    pub async fn create(
+        &self,
+        key: &GenerationKey,
+        request: &Request,
+        idempotency_sha256: Option<&str>,
+        created_ms: i64,
+    ) -> Result<RecordRow, Error> {
         let record = RecordRow {
             pk: key.partition(),
             sk: rows::RECORD.into(),
@@ -69,6 +75,7 @@ impl Records {
             status: Status::Pending,
             provider: request.provider.clone(),
             model: request.model.clone(),
+            idempotency: idempotency_sha256.map(|hash| idempotency_partition(&key.organization, hash)),
             outcome: None,
         };
         self.put_new(&record, "attribute_not_exists(pk)", None).await?;
@@ -177,7 +184,7 @@ impl Records {
     ) -> Result<IdempotencyClaim, Error> {
         let now = now_ms / 1_000;
         let row = IdempotencyRow {
-            pk: format!("{organization}#idempotency#{key_sha256}"),
+            pk: idempotency_partition(organization, key_sha256),
             sk: rows::IDEMPOTENCY.into(),
             generation: generation.clone(),
             fingerprint: fingerprint.to_owned(),
@@ -236,11 +243,14 @@ impl Records {
         Ok(partitions(page.items()).iter().filter_map(|pk| GenerationKey::from_partition(pk).ok()).collect())
     }
 
-    /// Deletes every row of a generation.
+    /// Deletes every row of a generation, and the idempotency row that led to it.
     ///
     /// # Errors
     /// [`Error::Aws`]; the same call goes on where this one stopped.
-    pub async fn delete(&self, key: &GenerationKey) -> Result<(), Error> {
+    pub async fn delete(&self, key: &GenerationKey, record: &RecordRow) -> Result<(), Error> {
+        if let Some(partition) = &record.idempotency {
+            self.delete_row(row_key(partition, rows::IDEMPOTENCY)).await?;
+        }
         let query = self
             .dynamodb
             .query()
@@ -255,14 +265,19 @@ impl Records {
         let mut items = page.items.unwrap_or_default();
         items.sort_by_key(|item| item.get("sk").and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk == rows::RECORD));
         for item in items {
-            let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(item));
-            let deleted = delete
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(aws_error("dynamodb DeleteItem"))?;
-            self.meter.wrote(deleted.consumed_capacity());
+            self.delete_row(item).await?;
         }
+        Ok(())
+    }
+
+    async fn delete_row(&self, key: Item) -> Result<(), Error> {
+        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(key));
+        let deleted = delete
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(aws_error("dynamodb DeleteItem"))?;
+        self.meter.wrote(deleted.consumed_capacity());
         Ok(())
     }
 
@@ -340,6 +355,10 @@ impl Records {
 fn shard(generation: &GenerationId) -> String {
     let last = generation.as_str().bytes().last().unwrap_or_default();
     (last % limits::OPEN_SHARDS).to_string()
+}
+
+fn idempotency_partition(organization: &Organization, key_sha256: &str) -> String {
+    format!("{organization}#idempotency#{key_sha256}")
 }
 
 fn row_key(pk: &str, sk: &str) -> Item {

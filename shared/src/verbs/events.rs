@@ -72,6 +72,9 @@ impl App {
         let Some(outcome) = &record.outcome else {
             return Ok(Vec::new());
         };
+        if outcome.compacted.is_none() {
+            return Err(Error::LogGone(key.generation.to_string()));
+        }
         if from > outcome.last_seq {
             return Ok(Vec::new());
         }

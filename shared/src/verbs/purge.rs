@@ -29,7 +29,7 @@ impl App {
         }
         let buffer_items = self.buffer.delete(&key).await?;
         self.blobs.delete(&key).await?;
-        self.records.delete(&key).await?;
+        self.records.delete(&key, &record).await?;
         tracing::info!(generation = %id, organization = %organization, buffer_items, "A generation was purged.");
         Ok(Purged { id: id.clone(), buffer_items })
     }

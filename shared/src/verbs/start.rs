@@ -19,7 +19,7 @@ pub struct Started {
     pub id: GenerationId,
     /// Always `generation`.
     pub object: &'static str,
-    /// Where it stands: `pending`, or what an earlier request with the same `Idempotency-Key` has come to.
+    /// `pending`; or how an earlier request with the same `Idempotency-Key` has ended.
     pub status: Status,
     /// The provider that is asked.
     pub provider: String,
@@ -63,8 +63,9 @@ impl App {
     ) -> Result<(Started, bool), Error> {
         let now_ms = self.clock.now_ms();
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
-        let key = match idempotency_key {
-            Some(idempotency_key) => self.claim_idempotency(new, idempotency_key, request, now_ms).await?,
+        let hash = idempotency_key.map(|key| format!("{:x}", Sha256::digest(key)));
+        let key = match idempotency_key.zip(hash.as_deref()) {
+            Some((idempotency_key, hash)) => self.claim_idempotency(new, idempotency_key, hash, request, now_ms).await?,
             None => new,
         };
         if idempotency_key.is_some()
@@ -73,7 +74,7 @@ impl App {
             return Ok((Started::from(record), false));
         }
         self.store_request(&key, request).await?;
-        let record = self.records.create(&key, request, now_ms).await?;
+        let record = self.records.create(&key, request, hash.as_deref(), now_ms).await?;
         tracing::info!(
             generation = %key.generation, organization = %organization, provider = record.provider, model = record.model,
             "A generation was accepted."
@@ -85,6 +86,7 @@ impl App {
         &self,
         new: GenerationKey,
         idempotency_key: &str,
+        hash: &str,
         request: &Request,
         now_ms: i64,
     ) -> Result<GenerationKey, Error> {
@@ -94,8 +96,7 @@ impl App {
             return Err(Error::invalid("Idempotency-Key", expected));
         }
         let fingerprint = request.fingerprint();
-        let hashed = format!("{:x}", Sha256::digest(idempotency_key));
-        let claim = self.records.claim_idempotency(&new.organization, &hashed, &new.generation, &fingerprint, now_ms).await?;
+        let claim = self.records.claim_idempotency(&new.organization, hash, &new.generation, &fingerprint, now_ms).await?;
         match claim {
             IdempotencyClaim::New => Ok(new),
             IdempotencyClaim::Used(generation, held) if held == fingerprint => {

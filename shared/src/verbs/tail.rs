@@ -144,7 +144,7 @@ impl Tail {
             self.record = self.app.records.get(&self.key).await?;
         }
         let Some(outcome) = &self.record.outcome else { return Ok(Vec::new()) };
-        if self.next > outcome.last_seq {
+        if outcome.compacted.is_some() && self.next > outcome.last_seq {
             self.ended = true;
             return Ok(Vec::new());
         }

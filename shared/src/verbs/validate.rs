@@ -65,8 +65,8 @@ impl App {
             metadata: Value::Object(metadata).to_string(),
             llm_response: kept.map(|json| json.get().to_owned()),
             last_validation_issue_id: issue_id,
-            compacted: compacted.url,
-            sha256: compacted.sha256,
+            compacted: Some(compacted.url),
+            sha256: Some(compacted.sha256),
         };
         Ok((status, outcome))
     }
@@ -103,10 +103,22 @@ fn verdict(compacted: &Compacted, refused_by: Option<&str>) -> (Status, Option<S
     (compacted.status, reason, error)
 }
 
+/// Entries that are told only where there is something to tell. A caller's own of that name would pass for ours.
+const OURS: [&str; 7] = [
+    "error",
+    "message",
+    "validation_errors",
+    "last_validation_issue_id",
+    "used_provider_model",
+    "first_chunk_at",
+    "last_chunk_at",
+];
+
 /// The caller's own entries, and over them ours, after the published contract.
 fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compacted_at: &str) -> Map<String, Value> {
     let counters = &compacted.log.counters;
     let mut metadata = request.metadata.clone();
+    metadata.retain(|name, _| !OURS.contains(&name.as_str()));
     let mut set = |name: &str, value: Value| {
         metadata.insert(name.to_owned(), value);
     };
