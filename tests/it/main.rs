@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod cancelling;
 mod cost;
 mod lifetime;
+mod live;
 mod main_job;
 mod sweeping;
 mod template;

@@ -1,6 +1,8 @@
 //! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback.
 #![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
+pub mod sse;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,6 +87,18 @@ impl Harness {
             assert!(began.elapsed() < PATIENCE, "still waiting: {record}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Where a generation's log is followed live.
+    pub fn events_url(&self, id: &str) -> String {
+        format!("{}/v1/generations/{id}/events", self.stack.url())
+    }
+
+    /// `POST /v1/generations/{id}/cancel`.
+    pub async fn cancel(&self, id: &str) -> (StatusCode, Value) {
+        let response =
+            self.http.post(format!("{}/v1/generations/{id}/cancel", self.stack.url())).send().await.expect("an answer");
+        (response.status(), response.json().await.expect("a JSON body"))
     }
 
     /// Every event of a generation's log, by pages of the API's own size.

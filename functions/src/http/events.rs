@@ -39,7 +39,8 @@ pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response
     let OneArgs { organization, id } = args.one;
     let mut tail = app.tail(&organization, &id, args.after).await?;
     if args.as_sse {
-        return Ok(sse(tail));
+        // There is nothing to come back for: a browser's `EventSource` is told so by 204.
+        return Ok(if tail.is_at_end().await? { StatusCode::NO_CONTENT.into_response() } else { sse(tail) });
     }
     if let Some(wait) = args.wait {
         // What comes is read again with the page, from where it lies.
@@ -71,17 +72,13 @@ pub async fn start_attached(
     Ok((location, sse(tail)).into_response())
 }
 
-/// The rest of a log as server-sent events. It ends behind the terminal event; there is nothing to come back for then, which
-/// a browser's `EventSource` is told by 204.
+/// The rest of a log as server-sent events. It ends behind the terminal event.
 fn sse(tail: Tail) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    if tail.has_ended() {
-        return StatusCode::NO_CONTENT.into_response();
-    }
     (headers, Body::from_stream(frames(tail))).into_response()
 }
 
