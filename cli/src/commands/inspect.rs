@@ -57,7 +57,8 @@ fn summary(id: &GenerationId, inspection: &Value) -> Fields {
 fn row(slot: &Value) -> [String; 9] {
     let word = |name: &str| plain(&slot[name]).unwrap_or_default();
     // The day and the zone are the record's; between slots it is the time that tells.
-    let at = word("at").chars().skip_while(|character| *character != 'T').skip(1).take_while(|character| *character != 'Z').collect();
+    let at =
+        word("at").chars().skip_while(|character| *character != 'T').skip(1).take_while(|character| *character != 'Z').collect();
     let [received_chunks, received_bytes, chunk_count] = ["received_chunks", "received_bytes", "chunk_count"].map(word);
     [word("seq"), word("events"), word("bytes"), at, received_chunks, received_bytes, chunk_count, word("writer"), word("end")]
 }
