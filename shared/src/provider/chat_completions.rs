@@ -34,7 +34,7 @@ pub struct ChatCompletions {
 
 impl Provider for ChatCompletions {
     fn open<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-        Box::pin(self.post(request))
+        Box::pin(async { self.post(request).await.map_err(|error| error.without_key(self.key.as_deref().unwrap_or_default())) })
     }
 }
 
@@ -52,11 +52,12 @@ impl ChatCompletions {
         let deltas = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
         // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
         let until_done = deltas.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
+        let key = self.key.clone().unwrap_or_default();
         Ok(until_done
-            .filter_map(|step| {
+            .filter_map(move |step| {
                 futures::future::ready(match step {
                     Step::Deltas(deltas) => Some(Ok(deltas)),
-                    Step::Failed(error) => Some(Err(error)),
+                    Step::Failed(error) => Some(Err(error.without_key(&key))),
                     Step::Done => None,
                 })
             })
@@ -115,8 +116,7 @@ struct ChunkWire {
 
 #[derive(Deserialize)]
 struct ChoiceWire {
-    #[serde(default)]
-    index: u32,
+    index: Option<u32>,
     delta: Option<DeltaWire>,
     finish_reason: Option<String>,
 }
@@ -174,12 +174,16 @@ impl Decoder {
         if data.is_empty() {
             return Ok(false);
         }
-        let chunk: ChunkWire = serde_json::from_str(data).map_err(|error| {
-            ProviderError::new(
-                Fault::Unreadable,
-                format!("the provider sent an event that is not a chat completion chunk: {error}"),
-            )
-        })?;
+        let chunk: ChunkWire = match serde_json::from_str(data) {
+            Ok(chunk) => chunk,
+            // The stream broke off in the middle of it: the missing finish reason will tell.
+            Err(_) if event.is_unterminated => return Ok(false),
+            Err(_) if event.event.as_deref() == Some("error") => return Err(http_status::reported_error(&data.into())),
+            Err(error) => {
+                let message = format!("the provider sent an event that is not a chat completion chunk: {error}");
+                return Err(ProviderError::new(Fault::Unreadable, message));
+            }
+        };
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(http_status::reported_error(&error));
         }
@@ -191,7 +195,7 @@ impl Decoder {
             deltas.push(Delta::Model(model));
         }
         // Only the first choice: one generation asks for one answer.
-        for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index == 0) {
+        for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             self.choice(choice, deltas)?;
         }
         if let Some(usage) = chunk.usage.as_ref().and_then(usage) {
