@@ -1,4 +1,6 @@
-//! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback.
+//! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback, well-behaved and hostile.
+
+pub mod hostile;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
