@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::error::FieldError;
@@ -33,21 +33,31 @@ impl Schema {
     /// Patterns are matched in linear time, so those with look-around or back-references are refused.
     ///
     /// # Errors
-    /// One sentence that says what is wrong.
-    pub fn compile(schema: &Value) -> Result<Self, String> {
-        let compiled = jsonschema::options()
+    /// Everything that is wrong with it, or the one thing that keeps it from being used.
+    pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
+        jsonschema::options()
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             .offline()
             .build(schema)
-            .map_err(|error| format!("is not a schema that can be used: {error}"))?;
-        Ok(Self(compiled))
+            .map(Self)
+            .map_err(|error| unusable(schema, &error))
     }
 
     /// Everything that is wrong with `value`, in the order of the document; empty where it is valid.
     pub fn errors(&self, value: &Value) -> Vec<FieldError> {
         self.0.iter_errors(value).flat_map(|error| told(&error)).collect()
     }
+}
+
+fn unusable(schema: &Value, error: &ValidationError<'_>) -> Vec<FieldError> {
+    let meta = jsonschema::meta::validator_for(schema);
+    let found: Vec<FieldError> = meta.iter().flat_map(|meta| meta.iter_errors(schema)).flat_map(|error| told(&error)).collect();
+    let mut found = if found.is_empty() { told(error) } else { found };
+    for error in found.iter_mut().filter(|error| error.pointer.ends_with("/type") && error.detail.contains("anyOf")) {
+        error.detail = "must be the name of a type or a list of such names".into();
+    }
+    found
 }
 
 fn told(error: &ValidationError<'_>) -> Vec<FieldError> {
@@ -83,11 +93,20 @@ fn expectation(error: &ValidationError<'_>) -> String {
         Kind::MinLength { limit: 1 } => "must not be empty".into(),
         Kind::MinLength { limit } => format!("must have at least {limit} characters"),
         Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinItems { limit: 1 } => "must not be empty".into(),
         Kind::MinItems { limit } => format!("must have at least {limit} items"),
         Kind::MaxItems { limit } => format!("must have at most {limit} items"),
         Kind::Enum { options } => format!("must be one of {options}"),
         Kind::Constant { expected_value } => format!("must be {expected_value}"),
         Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
+        Kind::Format { format } if format == "regex" => {
+            "must be a regular expression, without look-around and back-references".into()
+        }
+        Kind::Referencing(ReferencingError::Unretrievable { uri, .. }) => format!("must not refer to {uri}: nothing is fetched"),
+        Kind::Referencing(ReferencingError::UnknownSpecification { specification }) => {
+            format!("must have a draft of JSON Schema as its `$schema`, not {specification}")
+        }
+        Kind::Referencing(error) => format!("refers to what is not in it: {error}"),
         Kind::Format { format } => format!("must be a {format} string"),
         Kind::OneOfMultipleValid { .. } => "must match exactly one of the schemas in `oneOf`, and matches several".into(),
         Kind::OneOfNotValid { .. } => "must match one of the schemas in `oneOf`".into(),

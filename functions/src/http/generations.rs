@@ -58,7 +58,7 @@ pub async fn progress(State(app): State<App>, args: OneArgs) -> Result<Response,
 
 /// `GET /v1/generations/{id}/events?after=SEQ&limit=N`.
 pub async fn events(State(app): State<App>, args: OneArgs, page: PageArgs) -> Result<Response, Failure> {
-    let number = |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event"));
+    let number = |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event, 0 or more"));
     let after = page.after.map(number).transpose()?;
     Ok(Json(app.events(&args.organization, &args.id, after, page.limit).await?).into_response())
 }
@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequest<S> for StartArgs {
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
         let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
-        let idempotency_key = header(&parts.headers, "idempotency-key")?;
+        let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let told = header(&parts.headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
         let too_large = |_| Error::RequestTooLarge(told.unwrap_or(REQUEST_BYTES_MAX + 1));
         let body = to_bytes(body, REQUEST_BYTES_MAX).await.map_err(too_large)?;
@@ -90,8 +90,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PageArgs {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(query) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
         let find = |name: &str| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
-        let number = |limit: String| limit.parse().map_err(|_| Error::invalid("limit", "must be a whole number"));
-        Ok(Self { organization, after: find("after"), limit: find("limit").map(number).transpose()? })
+        // What is no number is out of bounds, and the verb says which they are.
+        Ok(Self { organization, after: find("after"), limit: find("limit").map(|limit| limit.parse().unwrap_or(0)) })
     }
 }
 
@@ -101,8 +101,8 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Caller(organization) = Caller::from_request_parts(parts, state).await?;
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(id) = path.map_err(|error| Error::invalid("id", error.body_text()))?;
-        // What can be no id names nothing: the answer is that of an absent one.
+        // What can be no id names nothing, were it not even text: the answer is that of an absent one.
+        let id = path.map_or_else(|_| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned(), |Path(id)| id);
         let id = id.parse().map_err(|_| Error::NotFound(id))?;
         Ok(Self { organization, id })
     }
