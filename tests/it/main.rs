@@ -1,4 +1,5 @@
 //! One binary for all integration tests: linking the SDKs and the stack once is what takes the time.
 
+mod bad_input;
 mod main_job;
 mod providers;
