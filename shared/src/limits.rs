@@ -22,6 +22,9 @@ pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A parsed JSON result up to this size is kept on the record; above it, only in the bucket.
 pub const LLM_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// JSON nested deeper than this is only in the bucket: common readers stop at 128 levels, and a record or a page of records
+/// that holds it could not be read at all.
+pub const LLM_RESPONSE_DEPTH_MAX: usize = 100;
 /// Output up to this size is checked as JSON. A parsed document takes several times its text in memory.
 pub const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Output up to this size is answered inline; above it by a presigned URL (Lambda answers 6 MB at most).

@@ -48,7 +48,7 @@ impl App {
             metadata.insert("error".into(), error.code.as_str().into());
             metadata.insert("message".into(), error.message.as_str().into());
         }
-        let kept = llm_response.filter(|json| !refused && json.get().len() <= limits::LLM_RESPONSE_BYTES_MAX);
+        let kept = llm_response.filter(|json| !refused && fits_on_record(json));
         let outcome = Outcome {
             completed_at: compacted.ended_at(),
             reason,
@@ -85,6 +85,10 @@ impl App {
         );
         Ok(id)
     }
+}
+
+fn fits_on_record(json: &RawValue) -> bool {
+    json.get().len() <= limits::LLM_RESPONSE_BYTES_MAX && json_text::depth(json) <= limits::LLM_RESPONSE_DEPTH_MAX
 }
 
 /// What the log's end and the validation make of the generation: status, reason, error.
@@ -166,10 +170,15 @@ fn output_errors(expected: &Expected, is_small: bool, llm_response: Option<&RawV
         return vec![FieldError::new("output", "must be JSON, bare or in one Markdown fence")];
     };
     let Some(schema) = schema else { return Vec::new() };
-    let (Ok(schema), Ok(value)) = (Schema::compile(schema), serde_json::from_str(json.get())) else {
-        return vec![FieldError::new("output", "could not be checked against the schema")];
+    let unchecked = |why: String| vec![FieldError::new("output", format!("could not be checked against the schema: {why}"))];
+    let value = match serde_json::from_str(json.get()) {
+        Ok(value) => value,
+        Err(error) => return unchecked(error.to_string()),
     };
-    let mut errors = schema.errors(&value);
+    let mut errors = match Schema::compile(schema) {
+        Ok(schema) => schema.errors(&value),
+        Err(wrong) => return unchecked(wrong.into_iter().map(|error| error.detail).collect()),
+    };
     for error in &mut errors {
         error.pointer.insert_str(0, "output");
     }

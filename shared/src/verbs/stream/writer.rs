@@ -41,6 +41,8 @@ pub(super) struct Writer {
     composer: Composer,
     meta: Meta,
     lease: Lease,
+    /// Of all attempts: stored, on its way to the log, and waiting.
+    received_bytes: u64,
     waiting_since_ms: Option<i64>,
     last_flush_ms: Option<i64>,
     fill_bytes: usize,
@@ -69,6 +71,7 @@ impl Writer {
             app,
             key,
             request: Arc::new(request),
+            received_bytes: log.counters.received_bytes,
             log,
             meta,
             waiting_since_ms: None,
@@ -226,14 +229,19 @@ impl Writer {
                 Delta::Usage(usage) => self.end.usage = Some(usage),
                 Delta::Model(model) => self.end.model = Some(model),
                 Delta::Finish(reason) => self.finish = Some(reason),
-                text => self.composer.delta(text),
+                text => {
+                    self.received_bytes += text.text_bytes() as u64;
+                    if self.received_bytes > self.output_bytes_max() {
+                        return Some(Stop::OutputLimit);
+                    }
+                    self.composer.delta(text);
+                }
             }
         }
         if self.composer.has_pending() && self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.app.clock.now_ms());
         }
-        let bytes = self.log.counters.received_bytes + self.composer.pending_bytes() as u64;
-        (bytes > self.output_bytes_max()).then_some(Stop::OutputLimit)
+        None
     }
 
     fn output_bytes_max(&self) -> u64 {
