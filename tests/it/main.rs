@@ -1,5 +1,6 @@
 //! One binary for all integration tests: linking the SDKs and the stack once is what takes the time.
 
 mod bad_input;
+mod completion;
 mod main_job;
 mod providers;
