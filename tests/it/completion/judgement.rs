@@ -2,29 +2,20 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::schema::GENERATION_METADATA;
 use longhand_tests::Harness;
 use longhand_tests::hostile::{Script, wire};
 use serde_json::{Value, json};
 
-use super::{made, playing, saying};
+use super::{dynamodb, made, playing, saying};
 
 /// The stored validation issue that a record names: place and message of each error.
 async fn issue(harness: &Harness, record: &Value) -> Vec<(String, String)> {
-    let environment = harness.stack.environment("compact");
-    let credentials =
-        Credentials::new(&environment["AWS_ACCESS_KEY_ID"], &environment["AWS_SECRET_ACCESS_KEY"], None, None, "test");
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(environment["AWS_REGION"].clone()))
-        .credentials_provider(credentials)
-        .endpoint_url(&harness.stack.endpoints().dynamodb);
+    let table = &harness.stack.environment("compact")["LONGHAND_RECORDS_TABLE"];
     let key = |text: String| AttributeValue::S(text);
     let named = record["last_validation_issue_id"].as_str().expect("an issue");
-    let get = Client::from_conf(config.build()).get_item().table_name(&environment["LONGHAND_RECORDS_TABLE"]);
+    let get = dynamodb(harness).get_item().table_name(table);
     let get = get.key("pk", key(format!("local#{}", record["id"].as_str().unwrap()))).key("sk", key(format!("issue#{named}")));
     let item = get.send().await.unwrap().item.expect("a row");
     let errors = item["errors"].as_l().unwrap().iter().map(|error| error.as_m().unwrap());

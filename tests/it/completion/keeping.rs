@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::{made, playing, saying};
+use super::{by_hand, made, playing, saying};
 
 const ONE: [&str; 4] = ["", "/output", "/events", "/events?after=3&limit=2"];
 
 async fn inspect(harness: &Harness, id: &str) -> Inspection {
-    let app = harness.stack.app().await.unwrap();
-    app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap()
+    let (app, organization, id) = by_hand(harness, id).await;
+    app.inspect(&organization, &id).await.unwrap()
 }
 
 async fn compact(harness: &Harness, id: &str) -> Compaction {
-    let app = harness.stack.app().await.unwrap();
-    app.compact(&"local".parse().unwrap(), &id.parse().unwrap(), "hand").await.unwrap()
+    let (app, organization, id) = by_hand(harness, id).await;
+    app.compact(&organization, &id, "hand").await.unwrap()
 }
 
 /// Everything that can be read of a generation.
