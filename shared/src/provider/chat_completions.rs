@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use futures::StreamExt;
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,21 +48,7 @@ impl ChatCompletions {
         }
         let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
         let response = http_status::expect_event_stream(response).await?;
-        let mut decoder = Decoder::default();
-        let batches = sse::events(response.bytes_stream()).ready_chunks(BATCH_EVENTS_MAX);
-        let deltas = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
-        // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
-        let until_done = deltas.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
-        let key = self.key.clone().unwrap_or_default();
-        Ok(until_done
-            .filter_map(move |step| {
-                futures::future::ready(match step {
-                    Step::Deltas(deltas) => Some(Ok(deltas)),
-                    Step::Failed(error) => Some(Err(error.without_key(&key))),
-                    Step::Done => None,
-                })
-            })
-            .boxed())
+        Ok(deltas(response.bytes_stream(), self.key.clone().unwrap_or_default()))
     }
 
     /// The request in this dialect. The caller's `provider_options` go in last but cannot turn streaming off.
@@ -89,6 +76,27 @@ impl ChatCompletions {
         body["stream_options"] = json!({ "include_usage": true });
         body
     }
+}
+
+/// The deltas of a body, to `[DONE]` or to its end. An error's message never repeats `key`.
+fn deltas<S>(body: S, key: String) -> DeltaStream
+where
+    S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+{
+    let mut decoder = Decoder::default();
+    let batches = sse::events(body).ready_chunks(BATCH_EVENTS_MAX);
+    let steps = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
+    // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
+    let until_done = steps.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
+    until_done
+        .filter_map(move |step| {
+            futures::future::ready(match step {
+                Step::Deltas(deltas) => Some(Ok(deltas)),
+                Step::Failed(error) => Some(Err(error.without_key(&key))),
+                Step::Done => None,
+            })
+        })
+        .boxed()
 }
 
 enum Step {
@@ -261,3 +269,7 @@ fn usage(usage: &Value) -> Option<Usage> {
         reasoning_tokens: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
     })
 }
+
+#[cfg(test)]
+#[path = "chat_completions_tests.rs"]
+mod tests;

@@ -99,9 +99,9 @@ async fn nothing_is_skipped_that_might_have_held_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_has_limits_and_comments_do_not_stretch_them() {
-    let env = [("LONGHAND_FIRST_BYTE_TIMEOUT_MS", "2000"), ("LONGHAND_IDLE_TIMEOUT_MS", "1000")];
+    let env = [("LONGHAND_FIRST_BYTE_TIMEOUT_MS", "3000"), ("LONGHAND_IDLE_TIMEOUT_MS", "1000")];
     let silent = "the provider fell silent for 1000 ms before a finish reason";
-    let nothing = "the provider sent nothing within 2000 ms";
+    let nothing = "the provider sent nothing within 3000 ms";
     let whole = || Script::stream([wire::whole(&["Uno ", "dos"])]);
     let comments = || Script::stream([": hello\n\n"]).ending(Ending::StallWithComments);
     let cases = vec![
