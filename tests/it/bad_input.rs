@@ -234,8 +234,9 @@ async fn bodies_that_are_too_much_or_no_text_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_queries_and_methods_that_name_nothing_are_told_so() {
-    let harness = Harness::start(NOWHERE, &[]).await;
-    let id = harness.start_generation(json!({ "max_attempts": 1 })).await;
+    let refusing = Hostile::start([]).await;
+    let harness = Harness::start(&refusing.base_url("test"), &[]).await;
+    let id = harness.start_generation(json!({})).await;
     let named = |text: &str| text.replace("ABSENT", ABSENT).replace("ID", &id);
     let rows = PATHS.iter().map(|(method, path, told)| {
         let url = format!("{}{}", harness.stack.url(), named(path));
@@ -305,14 +306,15 @@ async fn the_same_request_many_times_at_once_is_one_generation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_organizations_generation_is_as_absent_as_none() {
     let folder = tempfile::tempdir().unwrap();
+    let refusing = Hostile::start([]).await;
     let options = |organization: &str| Options {
         data: Data::Folder(folder.path().to_owned()),
         organization: organization.to_owned(),
-        env: environment(NOWHERE, &[]),
+        env: environment(&refusing.base_url("test"), &[]),
         ..Options::default()
     };
     let theirs = Harness::with(options("theirs")).await;
-    let id = theirs.start_generation(json!({ "max_attempts": 1 })).await;
+    let id = theirs.start_generation(json!({})).await;
     theirs.ended(&id).await;
     theirs.finish().await;
     let ours = Harness::with(options("ours")).await;
@@ -327,11 +329,12 @@ async fn another_organizations_generation_is_as_absent_as_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_odd_but_right_is_taken() {
-    let harness = Harness::start(NOWHERE, &[]).await;
+    let refusing = Hostile::start([]).await;
+    let harness = Harness::start(&refusing.base_url("test"), &[]).await;
     let bodies = [
         r#"{"provider":"test","model":"m","prompt":"p","max_output_tokens":1e2,"seed":-1.0,"max_attempts":1.0,"max_output_bytes":4096.0}"#,
-        r#" {"provider":"test","model":"m","prompt":"\u0000\ud83d\ude00","max_attempts":1,"metadata":{"\u0000":null}} "#,
-        r#"{"provider":"test","model":"m","messages":[{"role":"user"}],"max_attempts":1,"stop":"x","temperature":0}"#,
+        r#" {"provider":"test","model":"m","prompt":"\u0000\ud83d\ude00","metadata":{"\u0000":null}} "#,
+        r#"{"provider":"test","model":"m","messages":[{"role":"user"}],"stop":"x","temperature":0}"#,
     ];
     for body in bodies {
         let answer = post(&harness, body).send().await.unwrap();
@@ -339,7 +342,7 @@ async fn what_is_odd_but_right_is_taken() {
         let location = answer.headers()["location"].to_str().unwrap().to_owned();
         let started: Value = answer.json().await.unwrap();
         assert_eq!(location, format!("/v1/generations/{}", started["id"].as_str().unwrap()));
-        assert_eq!(harness.ended(started["id"].as_str().unwrap()).await["reason"], "provider_unreachable");
+        assert_eq!(harness.ended(started["id"].as_str().unwrap()).await["reason"], "provider_rejected");
     }
     harness.finish().await;
 }

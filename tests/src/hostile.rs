@@ -54,7 +54,7 @@ struct Request {
 
 impl Hostile {
     /// Listens on a free port of 127.0.0.1. A name's first request gets its first script, and so on; its last one is
-    /// played again and again.
+    /// played again and again. A name without scripts is answered 404.
     pub async fn start(scripts: impl IntoIterator<Item = (&str, Vec<Script>)>) -> Self {
         let scripts = scripts.into_iter().map(|(name, scripts)| (name.to_owned(), scripts)).collect();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
