@@ -106,7 +106,7 @@ async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: 
     let told = json!({
         "status": record["status"],
         "reason": record["reason"],
-        "error": record["error"],
+        "error": portable(&record["error"]),
         "usage": record["usage"],
         "deltas": record["progress"]["received_chunks"],
         "requests": hostile.seen(provider).bodies.len(),
@@ -121,6 +121,15 @@ async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: 
         .filter(|(name, value)| !value.is_null() && value != &json!([]) && (name == "text" || value != &json!("")))
         .collect();
     told.into()
+}
+
+/// An error without the number that the operating system gives it.
+fn portable(error: &Value) -> Value {
+    let mut error = error.clone();
+    if let Some((message, _)) = error["message"].as_str().and_then(|message| message.split_once(" (os error ")) {
+        error["message"] = message.to_owned().into();
+    }
+    error
 }
 
 /// The record, its metadata, the newest slot of the log and the events themselves count the same.
