@@ -35,6 +35,7 @@ pub mod log;
 pub mod provider;
 pub mod request;
 pub mod schema;
+mod schema_cost;
 mod verbs;
 
 pub use app::App;

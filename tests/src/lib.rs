@@ -1,6 +1,7 @@
-//! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback.
+//! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback, well-behaved and hostile.
 #![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
+pub mod hostile;
 pub mod sse;
 
 use std::collections::BTreeMap;

@@ -68,7 +68,7 @@ pub async fn start_attached(
             }
         });
     }
-    let location = [(LOCATION, format!("/v1/generations/{}", started.id))];
+    let location = [(LOCATION, format!("generations/{}", started.id))];
     Ok((location, sse(tail)).into_response())
 }
 
@@ -118,7 +118,8 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // A browser that reconnects says where it was in a header, and repeats the old query.
         let after = header("last-event-id").or(page.after);
-        let number = |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event"));
+        let number =
+            |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event, 0 or more"));
         let wait = page.wait.map(|seconds| match seconds {
             0..=20 => Ok(Duration::from_secs(seconds)),
             _ => Err(Error::invalid("wait", format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs()))),

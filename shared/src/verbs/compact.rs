@@ -79,7 +79,7 @@ impl App {
                 return self.compacted_by_another(&key).await;
             }
         };
-        let request = self.request(&key).await?.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let Some(request) = self.request(&key).await? else { return self.compacted_by_another(&key).await };
         let (status, outcome) = self.judge(&key, &record, &request, compacted, by).await?;
         let written = self.records.finish(&key, status, &outcome).await?;
         if !written {
@@ -93,7 +93,11 @@ impl App {
     }
 
     async fn compacted_by_another(&self, key: &GenerationKey) -> Result<Compaction, Error> {
-        let record = self.records.get(key).await?;
+        let Some(record) = self.records.find(key).await? else {
+            // It was purged in the meantime: what was put since must go too.
+            self.blobs.delete(key).await?;
+            return Err(Error::NotFound(key.generation.to_string()));
+        };
         let outcome = record.outcome.ok_or_else(|| Error::NotFound(key.generation.to_string()))?;
         Ok(Compaction::new(key, record.status, &outcome, true))
     }

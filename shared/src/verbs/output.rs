@@ -27,7 +27,7 @@ pub struct Output {
     pub sha256: Option<String>,
     /// For text too large to be here: a URL that works for 15 minutes.
     pub url: Option<String>,
-    /// The text as JSON, exactly as it was written, if it is JSON of at most 64 KB.
+    /// The text as JSON, exactly as it was written, if it is JSON of at most 64 KB and 100 levels.
     pub llm_response: Option<Box<RawValue>>,
     /// What the model said instead of an answer.
     pub refusal: Option<String>,

@@ -107,7 +107,7 @@ impl App {
     }
 
     async fn store_request(&self, key: &GenerationKey, request: &Request) -> Result<(), Error> {
-        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", error.to_string()))?;
+        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
         if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
             return self.records.put_request(key, Some(text)).await;
         }

@@ -58,13 +58,15 @@ impl App {
     /// [`Error::Aws`]: the store could not be reached. The same job may be tried again.
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let key = job.key();
+        let seen = self.buffer.meta(&key).await?;
+        let log = self.read_log(&key).await;
+        // After the log: a buffer that is deleted once it was compacted must not look like one that has not begun.
         let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
         if record.outcome.is_some() {
             return Ok(Streamed::HadEnded);
         }
         let Some(request) = self.request(&key).await? else { return Ok(Streamed::Gone) };
-        let seen = self.buffer.meta(&key).await?;
-        let log = match self.read_log(&key).await {
+        let log = match log {
             Ok(log) => log,
             Err(error) => {
                 self.give_up_damaged(&key, &record, error).await?;
@@ -93,7 +95,7 @@ impl App {
         let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
         let begun = seen.as_ref().map_or(0, |meta| meta.attempt);
         if begun >= attempts_max {
-            let message = format!("{begun} attempts were begun, and none came to an end");
+            let message = format!("attempts begun: {begun}; none came to an end");
             return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("attempts_exhausted", message)).await;
         }
         let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at };

@@ -42,6 +42,8 @@ pub(super) struct Writer {
     composer: Composer,
     meta: Meta,
     lease: Lease,
+    /// Of all attempts: stored, on its way to the log, and waiting.
+    received_bytes: u64,
     waiting_since_ms: Option<i64>,
     last_flush_ms: Option<i64>,
     fill_bytes: usize,
@@ -72,6 +74,7 @@ impl Writer {
             app,
             key,
             request: Arc::new(request),
+            received_bytes: log.counters.received_bytes,
             log,
             meta,
             waiting_since_ms: None,
@@ -140,7 +143,7 @@ impl Writer {
     async fn next_attempt(&mut self, error: &ProviderError) -> Result<bool, Error> {
         tracing::warn!(
             generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
-            fault = error.fault.code(), %error, "The provider's stream was interrupted; the next attempt begins."
+            fault = error.fault.code(), "The provider's stream was interrupted; the next attempt begins."
         );
         let lease_until = self.app.clock.now_ms() + millis(self.app.config.lease);
         // A writer id of its own: a renewal of the old lease that is still on its way must not pass for this attempt's.
@@ -211,7 +214,8 @@ impl Writer {
                 in_flight = self.flush_if_due();
             }
             let wake = self.wake_at(give_up_at, stop_at);
-            let reads_on = stop.is_none() && self.composer.pending_bytes() < limits::WAITING_BYTES_MAX;
+            let waiting = self.composer.pending_bytes() + self.composer.pending_events() * limits::EVENT_OVERHEAD_BYTES;
+            let reads_on = stop.is_none() && waiting < limits::WAITING_BYTES_MAX;
             tokio::select! {
                 appended = appended(&mut in_flight), if in_flight.is_some() => {
                     let chunk = in_flight.take().map(|(_, chunk)| chunk);
@@ -221,7 +225,7 @@ impl Writer {
                 }
                 received = session.next(), if reads_on => stop = self.take_in(received),
                 () = self.lease.changed() => stop = self.lease_stop().or(stop),
-                () = sleep_until(wake) => stop = stop.or_else(|| time_is_up(give_up_at, stop_at)),
+                () = sleep_until(wake), if stop.is_none() => stop = time_is_up(give_up_at, stop_at),
             }
         }
     }
@@ -236,7 +240,11 @@ impl Writer {
 
     fn take_in(&mut self, received: Option<Result<Vec<Delta>, ProviderError>>) -> Option<Stop> {
         let deltas = match received {
-            None => return Some(Stop::Finished),
+            None if self.finish.is_some() => return Some(Stop::Finished),
+            None => {
+                let message = "the reader of the provider's stream broke off";
+                return Some(Stop::Fault(ProviderError::new(Fault::Interrupted, message)));
+            }
             Some(Err(error)) => return Some(Stop::Fault(error)),
             Some(Ok(deltas)) => deltas,
         };
@@ -245,14 +253,20 @@ impl Writer {
                 Delta::Usage(usage) => self.end.usage = Some(usage),
                 Delta::Model(model) => self.end.model = Some(model),
                 Delta::Finish(reason) => self.finish = Some(reason),
-                text => self.composer.delta(text),
+                text => {
+                    self.received_bytes += text.text_bytes() as u64;
+                    let events = self.log.next_seq + self.composer.pending_events() as u64;
+                    if self.received_bytes > self.output_bytes_max() || events > limits::EVENTS_MAX {
+                        return Some(Stop::OutputLimit);
+                    }
+                    self.composer.delta(text);
+                }
             }
         }
         if self.composer.has_pending() && self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.app.clock.now_ms());
         }
-        let bytes = self.log.counters.received_bytes + self.composer.pending_bytes() as u64;
-        (bytes > self.output_bytes_max()).then_some(Stop::OutputLimit)
+        None
     }
 
     fn output_bytes_max(&self) -> u64 {
