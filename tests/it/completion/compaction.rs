@@ -10,7 +10,7 @@ use longhand_functions::{Function, function};
 use longhand_local::{Stack, TEMPLATE};
 use longhand_tests::hostile::{Hostile, Script, wire};
 use longhand_tests::{Harness, environment};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{by_hand, dynamodb};
 

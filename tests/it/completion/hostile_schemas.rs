@@ -1,7 +1,7 @@
 //! A caller's schema and a model's output must not be able to hold up the compactor, nor to keep a record from being written.
 
 use longhand_local::{Playback, Script};
-use longhand_tests::{Harness, environment};
+use longhand_tests::Harness;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
