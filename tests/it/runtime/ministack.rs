@@ -51,6 +51,8 @@ impl Ministack {
         });
         let mut python = Command::new(self.executable.with_file_name("python"))
             .arg(workspace().join("tests/it/runtime/deploy.py"))
+            // Neither a person's AWS profile nor a proxy has a say in this.
+            .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

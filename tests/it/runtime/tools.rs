@@ -88,7 +88,7 @@ fn skip<T>(why: &str) -> Option<T> {
 }
 
 pub fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 /// A sample event of `infra/events`.
