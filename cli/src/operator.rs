@@ -12,7 +12,7 @@ use crate::{environment, failure, place};
 pub struct OperatorArgs {
     #[command(flatten)]
     pub folder: Folder,
-    /// Use the deployment that this process's environment names (LONGHAND_BUFFER_TABLE, …) instead of a running stack
+    /// Use the deployment that this process's environment names (`LONGHAND_BUFFER_TABLE`, …) instead of a running stack
     #[arg(long, requires = "organization")]
     pub aws: bool,
     /// The organization; without it, that of the running stack

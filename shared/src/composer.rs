@@ -157,17 +157,16 @@ impl Composer {
         {
             return place;
         }
-        let (output_index, content_index) = match open {
-            Some((index, part, parts)) => {
-                part.into_iter().for_each(|place| self.close_part(place));
-                (index, parts)
+        let (output_index, content_index) = if let Some((index, part, parts)) = open {
+            if let Some(place) = part {
+                self.close_part(place);
             }
-            None => {
-                self.close_parts_but(Some(&item));
-                let output_index = self.next_output_index();
-                self.event(Event::OutputItemAdded { output_index, item });
-                (output_index, 0)
-            }
+            (index, parts)
+        } else {
+            self.close_parts_but(Some(&item));
+            let output_index = self.next_output_index();
+            self.event(Event::OutputItemAdded { output_index, item });
+            (output_index, 0)
         };
         let place = Place { output_index, content_index, kind };
         self.event(Event::ContentPartAdded(place));

@@ -62,6 +62,16 @@ pub struct AwsConfig {
     pub credentials: Option<(String, String, Option<String>)>,
 }
 
+impl AwsConfig {
+    /// Whether every service has an endpoint of its own, and none of them wants TLS.
+    pub(crate) fn is_plain_http(&self) -> bool {
+        let endpoints = [&self.dynamodb_endpoint, &self.s3_endpoint, &self.lambda_endpoint];
+        let plain = |endpoint: &Option<String>| endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
+        let secrets = &self.secrets_manager_endpoint;
+        endpoints.into_iter().all(plain) && (secrets.is_none() || plain(secrets))
+    }
+}
+
 impl std::fmt::Debug for AwsConfig {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter

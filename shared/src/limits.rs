@@ -11,7 +11,7 @@ pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 /// An `Idempotency-Key` header, in characters.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long an `Idempotency-Key` is remembered.
-pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
 /// One write unit of DynamoDB: an item of up to this many bytes costs one.
 pub const WRITE_UNIT_BYTES: usize = 1024;
@@ -27,7 +27,7 @@ pub const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Output up to this size is answered inline; above it by a presigned URL (Lambda answers 6 MB at most).
 pub const OUTPUT_INLINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long a presigned URL works.
-pub const OUTPUT_URL_TTL: Duration = Duration::from_secs(900);
+pub const OUTPUT_URL_TTL: Duration = Duration::from_mins(15);
 /// Validation errors kept for one generation; the rest are counted.
 pub const VALIDATION_ERRORS_MAX: usize = 50;
 /// One part of a multipart upload. S3 takes 5 MiB to 5 GiB and 10,000 parts.
@@ -53,7 +53,7 @@ pub const META_READ_EVERY: Duration = Duration::from_secs(2);
 /// The writer renews its lease on meta when it has stored nothing else for this long.
 pub const META_WRITE_AFTER: Duration = Duration::from_secs(10);
 /// A pending generation that has not begun after this long is invoked again.
-pub const PENDING_MAX: Duration = Duration::from_secs(60);
+pub const PENDING_MAX: Duration = Duration::from_mins(1);
 /// Shards of the index of open generations: its partitions, so that no single one takes every write.
 pub const OPEN_SHARDS: u8 = 8;
 

@@ -1,20 +1,22 @@
 //! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback.
+#![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
 mod api;
 mod deployment;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use longhand_local::{Options, Playback, Script, Stack};
+use longhand_local::{Options, Playback, Registry, Script, Stack};
 use serde_json::{Value, json};
 
 pub use api::Api;
 pub use deployment::Deployment;
 
 /// How long a test waits for what must come. No assertion is about time; this only turns a hang into a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running stack and a client of its API.
 pub struct Harness {
@@ -40,7 +42,14 @@ impl Harness {
 
     /// A stack with these options.
     pub async fn with(options: Options) -> Self {
-        Self::over(Stack::start(options).await.expect("the stack starts"))
+        Self::without(&[], options).await
+    }
+
+    /// A stack with these options, whose template has lost the events of these names: `Ended` triggers `compact`,
+    /// `EveryMinute` triggers `sweep`.
+    pub async fn without(events: &[&str], options: Options) -> Self {
+        let registry: Registry = Arc::new(longhand_functions::function);
+        Self::over(Stack::start_with(options, &template_without(events), registry).await.expect("the stack starts"))
     }
 
     /// This stack.
@@ -78,4 +87,24 @@ pub fn assert_whole(events: &[Value]) {
     let ends: Vec<usize> =
         (0..events.len()).filter(|place| TERMINAL.contains(&events[*place]["type"].as_str().unwrap_or_default())).collect();
     assert_eq!(ends, [events.len() - 1], "{events:#?}");
+}
+
+/// The product's template without the events of these names: for a test that calls a function itself, and at a time of its
+/// own.
+pub fn template_without(events: &[&str]) -> String {
+    const INDENT: &str = "        ";
+    let mut kept = Vec::new();
+    let mut within = false;
+    for line in longhand_local::TEMPLATE.lines() {
+        let at_this_level = line.starts_with(INDENT) && !line[INDENT.len()..].starts_with(' ');
+        if at_this_level {
+            within = events.iter().any(|name| line.trim() == format!("{name}:"));
+        } else if !line.starts_with(INDENT) {
+            within = false;
+        }
+        if !within {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
 }

@@ -35,8 +35,7 @@ pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     line("")?;
-    let began = slots[0]["at"].as_i64().unwrap_or(0);
-    let rows: Vec<_> = slots.iter().map(|slot| row(slot, began)).collect();
+    let rows: Vec<_> = slots.iter().map(row).collect();
     table(["SEQ", "EVENTS", "BYTES", "AT", "DELTAS", "TOTAL BYTES", "CHUNKS", "WRITER", "END"], &rows)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -55,10 +54,11 @@ fn summary(id: &GenerationId, inspection: &Value) -> Fields {
     fields
 }
 
-fn row(slot: &Value, began: i64) -> [String; 9] {
+fn row(slot: &Value) -> [String; 9] {
     let word = |name: &str| plain(&slot[name]).unwrap_or_default();
-    let after = slot["at"].as_i64().map_or(0, |at| at - began);
-    let at = format!("+{}.{:03} s", after / 1000, after % 1000);
+    // The day and the zone are the record's; between slots it is the time that tells.
+    let at =
+        word("at").chars().skip_while(|character| *character != 'T').skip(1).take_while(|character| *character != 'Z').collect();
     let [received_chunks, received_bytes, chunk_count] = ["received_chunks", "received_bytes", "chunk_count"].map(word);
     [word("seq"), word("events"), word("bytes"), at, received_chunks, received_bytes, chunk_count, word("writer"), word("end")]
 }

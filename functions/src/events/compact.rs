@@ -35,9 +35,8 @@ async fn compact(app: &App, record: EventRecord) -> Option<DynamoDbBatchItemFail
         Err(error) => return Some(failure(&record, &error)),
     };
     match app.compact(&key.organization, &key.generation, "compact").await {
-        Ok(_) => None,
-        // Purged in the meantime: there is nothing left to compact.
-        Err(longhand::Error::NotFound(_)) => None,
+        // Not found: purged in the meantime, so there is nothing left to compact.
+        Ok(_) | Err(longhand::Error::NotFound(_)) => None,
         Err(error) => Some(failure(&record, &error.to_string())),
     }
 }

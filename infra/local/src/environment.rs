@@ -24,6 +24,10 @@ pub struct Endpoints {
     pub lambda: String,
 }
 
+/// Where a laptop differs from AWS: writes cost nothing, so what is watched is stored as fast as the store takes it; and a
+/// stack that was killed takes its writers with it, so their leases need not be long.
+const LAPTOP: [(&str, &str); 2] = [("LONGHAND_WATCHED_WINDOW_MS", "0"), ("LONGHAND_LEASE_SECONDS", "5")];
+
 /// The whole environment of `function`; `over` wins.
 pub fn of(function: &HostedFunction, endpoints: &Endpoints, over: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut environment = function.environment.clone();
@@ -36,6 +40,7 @@ pub fn of(function: &HostedFunction, endpoints: &Endpoints, over: &BTreeMap<Stri
         ("AWS_ENDPOINT_URL_S3", &endpoints.s3),
         ("AWS_ENDPOINT_URL_LAMBDA", &endpoints.lambda),
     ];
+    environment.extend(LAPTOP.map(|(name, value)| (name.to_owned(), value.to_owned())));
     environment.extend(stack.map(|(name, value)| (name.to_owned(), value.to_owned())));
     environment.extend(over.clone());
     environment

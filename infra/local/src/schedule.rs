@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -12,25 +12,32 @@ use crate::{
 };
 
 /// Runs every schedule, each for the first time right after the start: what fell due while the stack was off is looked
-/// after at once. Ticks that were missed (a laptop that slept) are not made up for.
-pub fn start(lambda: &Lambda, stop: &CancellationToken, tasks: &TaskTracker) {
+/// after at once. And once more after `again_after`, when the leases of a stack that was killed have run out. Ticks that
+/// were missed (a laptop that slept) are not made up for.
+pub fn start(lambda: &Lambda, again_after: Duration, stop: &CancellationToken, tasks: &TaskTracker) {
     for hosted in lambda.functions() {
         for schedule in &hosted.definition.schedules {
-            let tick = tick(lambda.clone(), hosted.clone(), schedule.clone());
+            let tick = tick(lambda.clone(), hosted.clone(), schedule.clone(), again_after);
             let stop = stop.clone();
             tasks.spawn(async move { stop.run_until_cancelled(tick).await });
         }
     }
 }
 
-async fn tick(lambda: Lambda, hosted: Arc<Hosted>, schedule: Schedule) {
+async fn tick(lambda: Lambda, hosted: Arc<Hosted>, schedule: Schedule, again_after: Duration) {
+    send(&lambda, &hosted, &schedule);
+    sleep(again_after).await;
     let mut ticks = interval(schedule.rate.0.max(Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = lambda.send(&hosted, event(&hosted, &schedule)) {
-            tracing::error!(error = format!("{error:#}"), "a scheduled event is lost");
-        }
+        send(&lambda, &hosted, &schedule);
+    }
+}
+
+fn send(lambda: &Lambda, hosted: &Arc<Hosted>, schedule: &Schedule) {
+    if let Err(error) = lambda.send(hosted, event(hosted, schedule)) {
+        tracing::error!(error = format!("{error:#}"), "a scheduled event is lost");
     }
 }
 

@@ -93,12 +93,13 @@ impl Stack {
         let (edge, services) = (Layer::new(), Layer::new());
         server::serve(s3, s3::router(&folder.s3(), &template.buckets)?, &services.stop, &services.tasks);
 
-        let (mut functions, mut meters) = (Vec::new(), Vec::new());
+        let (mut functions, mut meters, mut lease) = (Vec::new(), Vec::new(), Duration::ZERO);
         for definition in template.functions {
             let name = definition.id.clone();
             let environment = environment::of(&definition, &endpoints, &options.env);
             let app = app(&environment, &options).await.with_context(|| format!("function {name}"))?;
             meters.push(app.meter().clone());
+            lease = lease.max(app.config().lease);
             functions.push(host(definition, app, &registry).with_context(|| format!("function {name}"))?);
         }
         let lambda = Lambda::new(functions, &folder, options.retry_delay);
@@ -109,7 +110,7 @@ impl Stack {
         triggers::start(&lambda, &streams, &folder.triggers(), &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
         server::serve(api, gateway::router(&lambda, &options.organization), &edge.stop, &edge.tasks);
-        schedule::start(&lambda, &edge.stop, &edge.tasks);
+        schedule::start(&lambda, lease, &edge.stop, &edge.tasks);
         let guard = lambda.stop_on_drop();
         let stack = Self { url, endpoints, options, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
         stack.announce()?;

@@ -67,7 +67,7 @@ impl Blobs {
     /// Begins an object whose length is not known yet.
     #[must_use]
     pub fn writer(&self, object: String, content_type: &'static str) -> BlobWriter {
-        let upload = Upload { blobs: self.clone(), object, content_type, upload_id: None, parts: Vec::new() };
+        let upload = Upload { blobs: self.clone(), object, content_type, id: None, parts: Vec::new() };
         BlobWriter { upload, waiting: Vec::new(), bytes: 0 }
     }
 
@@ -88,7 +88,11 @@ impl Blobs {
     pub async fn read(&self, object: &str) -> Result<Option<ByteStream>, Error> {
         match self.s3.get_object().bucket(&self.bucket).key(object).send().await {
             Ok(object) => Ok(Some(object.body)),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
+            Err(error)
+                if error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(aws_error("s3 GetObject")(error)),
         }
     }
@@ -128,7 +132,7 @@ struct Upload {
     blobs: Blobs,
     object: String,
     content_type: &'static str,
-    upload_id: Option<String>,
+    id: Option<String>,
     parts: Vec<CompletedPart>,
 }
 
@@ -165,7 +169,7 @@ impl BlobWriter {
 
     async fn complete(&mut self) -> Result<String, Error> {
         let waiting = std::mem::take(&mut self.waiting);
-        if self.upload.upload_id.is_some() {
+        if self.upload.id.is_some() {
             if !waiting.is_empty() {
                 self.upload.part(waiting).await?;
             }
@@ -184,8 +188,8 @@ impl BlobWriter {
 
     /// Gives the upload up. Best effort: the bucket's lifecycle rule tidies away what this misses.
     pub async fn abort(&mut self) {
-        let Upload { blobs, object, upload_id, .. } = &mut self.upload;
-        let Some(upload_id) = upload_id.take() else { return };
+        let Upload { blobs, object, id, .. } = &mut self.upload;
+        let Some(upload_id) = id.take() else { return };
         let abort = blobs.s3.abort_multipart_upload().bucket(&blobs.bucket).key(object.as_str()).upload_id(upload_id);
         if let Err(error) = abort.send().await.map_err(aws_error("s3 AbortMultipartUpload")) {
             tracing::warn!(object = object.as_str(), %error, "A multipart upload could not be aborted.");
@@ -195,7 +199,7 @@ impl BlobWriter {
 
 impl Upload {
     async fn part(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        let upload_id = match &self.upload_id {
+        let upload_id = match &self.id {
             Some(upload_id) => upload_id.clone(),
             None => self.begin().await?,
         };
@@ -217,7 +221,7 @@ impl Upload {
         let create = create.content_type(self.content_type).checksum_algorithm(ChecksumAlgorithm::Sha256);
         let created = create.send().await.map_err(aws_error("s3 CreateMultipartUpload"))?;
         let upload_id = created.upload_id().ok_or_else(|| unexpected("s3 CreateMultipartUpload", "no upload id"))?.to_owned();
-        self.upload_id = Some(upload_id.clone());
+        self.id = Some(upload_id.clone());
         Ok(upload_id)
     }
 
@@ -225,12 +229,12 @@ impl Upload {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
         let complete = self.blobs.s3.complete_multipart_upload().bucket(&self.blobs.bucket).key(&self.object);
         complete
-            .set_upload_id(self.upload_id.clone())
+            .set_upload_id(self.id.clone())
             .multipart_upload(parts)
             .send()
             .await
             .map_err(aws_error("s3 CompleteMultipartUpload"))?;
-        self.upload_id = None;
+        self.id = None;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The buffer table: chunks, appended by compare-and-set, and meta.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -29,7 +31,7 @@ pub struct Buffer {
 }
 
 /// What became of an append.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// The chunk lies in its slot: put there now, or by an earlier try whose answer was lost.
     Stored,
@@ -78,7 +80,7 @@ impl Buffer {
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     self.meter.wrote(None);
-                    Ok(whose(failed.item().cloned(), chunk))
+                    Ok(whose(failed.item(), chunk))
                 }
                 _ => Err(aws_error("dynamodb PutItem")(error)),
             },
@@ -142,7 +144,7 @@ impl Buffer {
         Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
     }
 
-    fn live_chunks(&self, items: Vec<std::collections::HashMap<String, AttributeValue>>) -> Result<Vec<Chunk>, Error> {
+    fn live_chunks(&self, items: Vec<HashMap<String, AttributeValue>>) -> Result<Vec<Chunk>, Error> {
         let rows: Vec<ChunkRow> = serde_dynamo::from_items(items).map_err(|error| unexpected("dynamodb Query", error))?;
         let now = self.now_seconds();
         Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())
@@ -235,7 +237,7 @@ impl Buffer {
         }
     }
 
-    async fn delete_batch(&self, keys: Vec<std::collections::HashMap<String, AttributeValue>>) -> Result<(), Error> {
+    async fn delete_batch(&self, keys: Vec<HashMap<String, AttributeValue>>) -> Result<(), Error> {
         let request = |item| {
             let delete = DeleteRequest::builder().set_key(Some(item)).build();
             delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
@@ -259,7 +261,7 @@ impl Buffer {
 }
 
 /// Whether what lies in the slot is this very chunk: the same writer never writes two into one slot.
-fn whose(item: Option<std::collections::HashMap<String, AttributeValue>>, chunk: &Chunk) -> Appended {
-    let writer = item.as_ref().and_then(|item| item.get("writer")).and_then(|writer| writer.as_s().ok());
+fn whose(item: Option<&HashMap<String, AttributeValue>>, chunk: &Chunk) -> Appended {
+    let writer = item.and_then(|item| item.get("writer")).and_then(|writer| writer.as_s().ok());
     if writer == Some(&chunk.writer) { Appended::Stored } else { Appended::Lost }
 }

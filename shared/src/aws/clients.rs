@@ -42,6 +42,7 @@ impl Clients {
     }
 }
 
+/// Loopback needs no TLS, whose roots take most of a client's start.
 async fn shared_config(config: &AwsConfig) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &config.region {
@@ -49,6 +50,9 @@ async fn shared_config(config: &AwsConfig) -> SdkConfig {
     }
     if let Some((id, secret, token)) = &config.credentials {
         loader = loader.credentials_provider(Credentials::new(id, secret, token.clone(), None, "environment"));
+    }
+    if config.is_plain_http() {
+        loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
     }
     loader.load().await
 }
@@ -63,6 +67,6 @@ where
 }
 
 /// An answer that AWS does not give.
-pub(super) fn unexpected(operation: &'static str, message: impl ToString) -> Error {
-    Error::Aws { operation, message: message.to_string() }
+pub(super) fn unexpected(operation: &'static str, message: impl std::fmt::Display) -> Error {
+    Error::Aws { operation, message: format!("{message}") }
 }

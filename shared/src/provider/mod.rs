@@ -83,9 +83,9 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(120),
-            idle: Duration::from_secs(60),
-            generation: Duration::from_secs(30 * 60),
+            first_byte: Duration::from_mins(2),
+            idle: Duration::from_mins(1),
+            generation: Duration::from_mins(30),
         }
     }
 }

@@ -124,8 +124,8 @@ mod tests {
     use super::*;
 
     fn json(units: &[u16]) -> WireText {
-        let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
-        serde_json::from_str(&format!("\"{escapes}\"")).unwrap()
+        let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        serde_json::from_str(&format!("\"{}\"", escapes.concat())).unwrap()
     }
 
     proptest! {

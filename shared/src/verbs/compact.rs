@@ -48,7 +48,7 @@ pub(super) struct Compacted {
     pub status: Status,
     pub end: End,
     pub ended_at_ms: i64,
-    pub compacted: String,
+    pub url: String,
     pub bytes: u64,
     pub sha256: String,
     /// The text, unless it is larger than [`limits::JSON_BYTES_MAX`].
@@ -105,7 +105,7 @@ impl App {
             let damage = format!("it ends at {} where its last event is {}", log.next_seq, newest.last_seq());
             return Err(Error::LogDamaged(key.generation.to_string(), damage));
         }
-        let compacted = copy.text.finish().await?;
+        let url = copy.text.finish().await?;
         let rest = copy.lines.finish().map_err(|error| Error::LogDamaged(key.generation.to_string(), error.to_string()))?;
         copy.events.write(&rest).await?;
         copy.events.finish().await?;
@@ -116,7 +116,7 @@ impl App {
             status,
             end,
             ended_at_ms: newest.at_ms,
-            compacted,
+            url,
             bytes: copy.bytes,
             sha256,
             text: copy.kept,

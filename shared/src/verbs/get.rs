@@ -24,12 +24,11 @@ impl App {
 
     /// Adds what the log knows to a record that is not final.
     pub(super) async fn with_log(&self, record: RecordRow) -> Result<Generation, Error> {
-        let newest = match &record.outcome {
-            Some(_) => None,
-            None => {
-                let key = GenerationKey::new(record.organization.clone(), record.generation.clone());
-                self.buffer.newest(&key).await?
-            }
+        let newest = if record.outcome.is_some() {
+            None
+        } else {
+            let key = GenerationKey::new(record.organization.clone(), record.generation.clone());
+            self.buffer.newest(&key).await?
         };
         Ok(Generation::new(record, newest.as_ref()))
     }

@@ -58,9 +58,10 @@ impl App {
             let damaged = |_| Error::LogDamaged(key.generation.to_string(), "its blob is not UTF-8".into());
             (Some(String::from_utf8(bytes).map_err(damaged)?), None)
         };
-        let (refusal, tool_calls) = match outcome.has_other_output {
-            true => self.assemble(key, record, &mut |_| {}).await?.into_other_output(),
-            false => (None, Vec::new()),
+        let (refusal, tool_calls) = if outcome.has_other_output {
+            self.assemble(key, record, &mut |_| {}).await?.into_other_output()
+        } else {
+            (None, Vec::new())
         };
         Ok(Output {
             id: key.generation.clone(),

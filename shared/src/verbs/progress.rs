@@ -28,8 +28,8 @@ impl App {
     /// [`Error::NotFound`], [`Error::Aws`].
     pub async fn progress(&self, organization: &Organization, id: &GenerationId) -> Result<ProgressView, Error> {
         let key = GenerationKey::new(organization.clone(), id.clone());
-        let (record, newest, meta) =
-            futures::try_join!(self.records.get(&key), self.buffer.newest(&key), self.buffer.meta(&key))?;
+        let reads = async { futures::try_join!(self.records.get(&key), self.buffer.newest(&key), self.buffer.meta(&key)) };
+        let (record, newest, meta) = Box::pin(reads).await?;
         Ok(ProgressView {
             status: get::status(&record, newest.as_ref()),
             progress: get::progress(record.outcome.as_ref(), newest.as_ref()),

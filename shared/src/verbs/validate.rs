@@ -65,7 +65,7 @@ impl App {
             metadata: Value::Object(metadata).to_string(),
             llm_response: kept.map(|json| json.get().to_owned()),
             last_validation_issue_id: issue_id,
-            compacted: compacted.compacted,
+            compacted: compacted.url,
             sha256: compacted.sha256,
         };
         Ok((status, outcome))

@@ -27,13 +27,10 @@ pub fn read(record: &types::Record, stream: &str) -> Option<Record> {
     dynamodb.insert("ApproximateCreationDateTime".to_owned(), json!(written_at));
     dynamodb.insert("SequenceNumber".to_owned(), json!(sequence_number));
     dynamodb.insert("SizeBytes".to_owned(), json!(change.size_bytes().unwrap_or_default()));
-    dynamodb.insert(
-        "StreamViewType".to_owned(),
-        json!(change.stream_view_type().map(aws_sdk_dynamodbstreams::types::StreamViewType::as_str)),
-    );
+    dynamodb.insert("StreamViewType".to_owned(), json!(change.stream_view_type().map(types::StreamViewType::as_str)));
     let mut event = json!({
         "eventID": record.event_id(),
-        "eventName": record.event_name().map(aws_sdk_dynamodbstreams::types::OperationType::as_str),
+        "eventName": record.event_name().map(types::OperationType::as_str),
         "eventVersion": record.event_version().unwrap_or("1.1"),
         "eventSource": "aws:dynamodb",
         "awsRegion": REGION,

@@ -287,7 +287,7 @@ impl Writer {
                 match app.buffer.append(&key, &chunk, expires_at).await {
                     Ok(appended) => return Ok(appended),
                     Err(error) => {
-                        tracing::warn!(generation = %key.generation, slot = chunk.first_seq, %error, "A chunk was not stored; it is tried again.")
+                        tracing::warn!(generation = %key.generation, slot = chunk.first_seq, %error, "A chunk was not stored; it is tried again.");
                     }
                 }
                 sleep(wait).await;

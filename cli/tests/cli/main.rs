@@ -1,0 +1,9 @@
+//! The real command, as a person runs it. Cargo tells a binary's path only to the tests of its own package, so these are
+//! here and not with the other integration tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod arguments;
+mod demo;
+mod memory;
+mod survive;

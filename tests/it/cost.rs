@@ -1,0 +1,67 @@
+//! What a generation costs in write units, counted by DynamoDB's own answers and not by the clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use longhand::Clock;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::{Harness, environment};
+use serde_json::json;
+
+/// Of both tables and their indexes, for the whole life of one generation. The floor is 12: its text alone.
+const WRITE_UNITS_MAX: u64 = 60;
+/// The test's time runs this much faster than the machine's.
+const SPEED: u32 = 40;
+const SECONDS: f64 = 60.0;
+
+/// Lets `clock` run at [`SPEED`] until dropped.
+struct FastClock(Arc<AtomicBool>);
+
+impl FastClock {
+    fn run(clock: &Clock) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, clock) = (Arc::clone(&stop), clock.clone());
+        tokio::spawn(async move {
+            let mut seen = tokio::time::Instant::now();
+            while !stopped.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                clock.advance(seen.elapsed() * (SPEED - 1));
+                seen = tokio::time::Instant::now();
+            }
+        });
+        Self(stop)
+    }
+}
+
+impl Drop for FastClock {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unwatched_generation_of_3000_deltas_12_kb_and_60_seconds_costs_at_most_60_write_units() {
+    let script = Script::recorded().unwrap();
+    let (deltas, bytes) = (script.deltas.len(), script.text().len());
+    assert!((3_000..3_100).contains(&deltas) && (12_000..13_000).contains(&bytes), "{deltas} deltas, {bytes} bytes");
+    #[expect(clippy::cast_precision_loss, reason = "three thousand")]
+    let playback = Playback::start(Script { tempo: deltas as f64 / SECONDS * f64::from(SPEED), ..script }).unwrap();
+    let clock = Clock::system();
+    // Real time passes slowly: the keeper of the lease, which waits in real time, must not take the writer for silent.
+    let env =
+        environment(playback.base_url(), &[("LONGHAND_LEASE_SECONDS", "600"), ("LONGHAND_GENERATION_TIMEOUT_MS", "3600000")]);
+    let harness = Harness::with(Options { clock: clock.clone(), env, ..Options::default() }).await;
+    let fast = FastClock::run(&clock);
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    drop(fast);
+    assert_eq!(record["status"], "completed");
+    let units = harness.stack.write_units();
+    eprintln!("{units} write units for {} chunks, {}", record["chunk_count"], record["progress"]);
+    assert!((12..=WRITE_UNITS_MAX).contains(&units), "{units} write units");
+    // It did run for a minute, by its own clock: the text waited two seconds at a time, not for one flush at the end.
+    let chunks = record["chunk_count"].as_u64().unwrap();
+    assert!((15..=40).contains(&chunks), "{chunks} chunks");
+    harness.finish().await;
+}

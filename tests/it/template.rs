@@ -1,0 +1,31 @@
+//! `template.yaml` and the code agree.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use longhand_local::TEMPLATE;
+
+fn values_after<'a>(text: &'a str, marker: &str) -> BTreeSet<&'a str> {
+    let word = |rest: &'a str| rest.split(|end: char| !end.is_ascii_alphanumeric() && end != '_').next().unwrap_or_default();
+    text.match_indices(marker).map(|(at, _)| word(&text[at + marker.len()..])).collect()
+}
+
+#[test]
+fn every_function_of_the_template_has_a_binary_and_every_binary_a_function() {
+    let bins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/src/bin");
+    let bins: BTreeSet<String> =
+        fs::read_dir(bins).unwrap().map(|bin| bin.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let named: BTreeSet<String> = values_after(TEMPLATE, "Binary: ").into_iter().map(str::to_owned).collect();
+    assert_eq!(named, bins);
+}
+
+#[test]
+fn every_variable_that_the_template_sets_is_one_that_the_code_reads() {
+    let config = include_str!("../../shared/src/config.rs");
+    let set = values_after(TEMPLATE, "LONGHAND_");
+    assert!(set.len() > 10, "{set:?}");
+    for name in set {
+        assert!(config.contains(&format!("\"LONGHAND_{name}\"")), "LONGHAND_{name} is not read");
+    }
+}
