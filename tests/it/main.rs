@@ -11,6 +11,7 @@ mod lifetime;
 mod live;
 mod main_job;
 mod providers;
+mod runtime;
 mod sweeping;
 mod template;
 mod writers;

@@ -23,7 +23,7 @@ async fn ended() -> (Harness, Hostile, String) {
     let registry =
         move |name: &str, app| if name == "compact" { Some(Function::Event(idle.clone())) } else { function(name, app) };
     let stack = Stack::start_with(options, TEMPLATE, Arc::new(registry)).await.expect("the stack starts");
-    let harness = Harness { stack, http: reqwest::Client::new() };
+    let harness = Harness { api: longhand_tests::Api::open(stack.url()), stack };
     let id = harness.start_generation(json!({})).await;
     hostile.until("test", |seen| seen.bodies.len() == 1).await;
     let job = json!({ "organization": "local", "generation": id });
