@@ -108,6 +108,13 @@ pub fn lambda_function_name() -> Option<String> {
     std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()
 }
 
+/// Whether answers leave in the framing of Lambda's response streaming: `LONGHAND_RESPONSE_STREAMING`, default `true`. `false` is
+/// for emulators of API Gateway that do not know it; an answer is whole then before it leaves.
+#[must_use]
+pub fn response_streaming() -> bool {
+    std::env::var("LONGHAND_RESPONSE_STREAMING").map_or(true, |value| value != "false")
+}
+
 /// The log filter: `LONGHAND_LOG`, in `tracing_subscriber`'s syntax, default `info`.
 #[must_use]
 pub fn log_filter() -> String {

@@ -47,7 +47,8 @@ impl Ministack {
             "endpoint": self.url,
             "template": TEMPLATE,
             "bootstraps": bootstraps.all().collect::<BTreeMap<_, _>>(),
-            "parameters": { "Arch": "x86_64", "Providers": providers },
+            // It does not know response streaming.
+            "parameters": { "Arch": "x86_64", "Providers": providers, "ResponseStreaming": "false" },
         });
         let mut python = Command::new(self.executable.with_file_name("python"))
             .arg(workspace().join("tests/it/runtime/deploy.py"))

@@ -32,9 +32,9 @@ struct Delivered(Arc<Mutex<Vec<(String, Value)>>>);
 impl Delivered {
     fn registry(&self) -> Registry {
         let delivered = self.clone();
-        Arc::new(move |binary, app| match binary {
-            "start" | "api" => longhand_functions::function(binary, app),
-            _ => Some(delivered.notebook(binary)),
+        Arc::new(move |binary, app| match longhand_functions::function(binary, app)? {
+            Function::Event(_) => Some(delivered.notebook(binary)),
+            answers_http => Some(answers_http),
         })
     }
 
@@ -141,6 +141,8 @@ async fn the_release_binaries_do_the_main_job_with_their_sample_events() {
     let listed = body(&bench.invoke("api", &sample("api")).await);
     assert_eq!(listed["data"][0]["id"], id.as_str());
     assert_eq!(listed["data"][0]["status"], "completed");
+    let followed = bench.invoke("tail", &sample_for("tail", &id)).await;
+    assert_eq!(body(&followed)["data"], json!(bench.harness.events(&id).await[5..]), "behind event 4");
     assert_eq!(bench.invoke("sweep", &sample("sweep")).await, json!({ "open": 0, "streamed": 0, "compacted": 0 }));
     bench.harness.finish().await;
 }
