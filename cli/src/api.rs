@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use sse_stream::SseByteStream;
@@ -118,18 +118,7 @@ impl Api {
         id: &str,
         after: Option<u64>,
     ) -> anyhow::Result<Option<BoxStream<'static, anyhow::Result<Event>>>> {
-        let call = self.client.get(self.url(&[id, "events"])?).header(ACCEPT, "text/event-stream");
-        let call = after.into_iter().fold(call, |call, seq| call.header("last-event-id", seq));
-        let response = call.send().await.map_err(unreachable)?;
-        if response.status() == StatusCode::NO_CONTENT {
-            return Ok(None);
-        }
-        if !response.status().is_success() {
-            let status = response.status();
-            let body = response.bytes().await.map_err(unreachable)?;
-            let problem = serde_json::from_slice(&body).unwrap_or_default();
-            return Err(anyhow::Error::new(Problem::read(status, &problem, &String::from_utf8_lossy(&body))));
-        }
+        let Some(response) = self.open_events(id, after).await? else { return Ok(None) };
         let url = self.base.origin().ascii_serialization();
         let frames = SseByteStream::new(response.bytes_stream()).filter_map(move |frame| {
             let event = match frame {
@@ -139,6 +128,19 @@ impl Api {
             futures::future::ready(event)
         });
         Ok(Some(frames.boxed()))
+    }
+
+    /// A start whose answer is the stream itself.
+    pub async fn start_attached(&self, request: &Value) -> anyhow::Result<Response> {
+        successful(self.client.post(self.url(&[])?).json(request)).await
+    }
+
+    /// The answer that [`Self::follow`] reads. `None`: there is nothing more to come.
+    pub async fn open_events(&self, id: &str, after: Option<u64>) -> anyhow::Result<Option<Response>> {
+        let call = self.client.get(self.url(&[id, "events"])?).header(ACCEPT, "text/event-stream");
+        let call = after.into_iter().fold(call, |call, seq| call.header("last-event-id", seq));
+        let response = successful(call).await?;
+        Ok(Some(response).filter(|response| response.status() != StatusCode::NO_CONTENT))
     }
 
     pub async fn cancel(&self, id: &str) -> anyhow::Result<Reply> {
@@ -185,13 +187,18 @@ async fn reply(call: RequestBuilder) -> anyhow::Result<Reply> {
 }
 
 async fn answer(call: RequestBuilder) -> anyhow::Result<Vec<u8>> {
+    Ok(successful(call).await?.bytes().await.map_err(unreachable)?.into())
+}
+
+/// The answer, if it is one; else what the API says is wrong.
+async fn successful(call: RequestBuilder) -> anyhow::Result<Response> {
     let response = call.send().await.map_err(unreachable)?;
     let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
     let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json")));
     let body = response.bytes().await.map_err(unreachable)?;
-    if status.is_success() {
-        return Ok(body.into());
-    }
     let problem = if is_json { serde_json::from_slice(&body).unwrap_or_default() } else { Value::Null };
     Err(anyhow::Error::new(Problem::read(status, &problem, &String::from_utf8_lossy(&body))))
 }

@@ -15,11 +15,10 @@ pub async fn host(name: &str) -> Result<(), Error> {
     tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter).init();
     let app = App::new(Config::from_env()?, Clock::system()).await?;
     match function(name, app) {
-        Some(Function::Http(router)) => lambda_http::run(router).await,
         Some(Function::HttpStream(router)) if config::response_streaming() => {
             lambda_http::run_with_streaming_response(router).await
         }
-        Some(Function::HttpStream(router)) => lambda_http::run(router).await,
+        Some(Function::Http(router) | Function::HttpStream(router)) => lambda_http::run(router).await,
         Some(Function::Event(handler)) => lambda_runtime::run(service_fn(move |event| handler(event))).await,
         None => Err(format!("there is no function {name:?}").into()),
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use play::Play;
 pub use script::{Ending, Script, Usage};
+pub use wire::now_micros;
 
 /// The provider, for as long as it is held: dropping it closes every connection.
 #[derive(Debug)]

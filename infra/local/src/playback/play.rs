@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::Digest as _;
 use tokio::time::{Instant, sleep_until};
 
-use super::wire::Dialect;
+use super::wire::{self, Dialect};
 use super::{Ending, Stage, Usage};
 
 /// Events are written together up to about this size when they are due together.
@@ -92,11 +92,15 @@ impl Play {
         let deltas = &stage.script.deltas;
         let first = self.next;
         let mut events = String::new();
+        let mut stamps = Vec::new();
         while self.next < deltas.len() && events.len() < WRITE_BYTES && (self.next == first || self.due(self.next) <= elapsed) {
-            events += &self.dialect.content(&deltas[self.next]);
+            if stage.script.stamped {
+                stamps.push(format!("{} ", wire::now_micros()));
+            }
+            events += &self.dialect.content(stamps.last().unwrap_or(&deltas[self.next]));
             self.next += 1;
         }
-        self.record(&deltas[first..self.next]);
+        self.record(if stage.script.stamped { &stamps } else { &deltas[first..self.next] });
         events.into()
     }
 

@@ -12,6 +12,8 @@ const RECORDING: &str = include_str!("../../recordings/scenario.jsonl");
 pub struct Script {
     /// The pieces of text, in order. An empty one is sent as an empty delta.
     pub deltas: Vec<String>,
+    /// Each delta is the moment at which it is sent instead, in microseconds since the epoch, and a space: for measuring.
+    pub stamped: bool,
     /// Deltas per second; 0 plays as fast as the client reads.
     pub tempo: f64,
     /// How long the provider is silent, headers included.
@@ -51,6 +53,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             deltas: Vec::new(),
+            stamped: false,
             tempo: 0.0,
             first_byte_delay: Duration::ZERO,
             usage: None,
