@@ -44,5 +44,6 @@ pub use error::{Error, ErrorCode, FieldError};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{
-    Compaction, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, Started, Streamed, Swept, Tail,
+    Compaction, EventPage, GenerationPage, Inspection, LogPage, LogTail, Output, ProgressView, Purged, Started, Streamed, Swept,
+    Tail,
 };

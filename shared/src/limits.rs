@@ -69,5 +69,7 @@ pub const LIST_LIMIT_MAX: usize = 100;
 pub const LIST_LIMIT_DEFAULT: usize = 20;
 /// Events in one page.
 pub const EVENTS_LIMIT_MAX: usize = 10_000;
+/// Text in one page for readers by offset: the event that reaches it is the last.
+pub const LOG_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events in one page, unless told.
 pub const EVENTS_LIMIT_DEFAULT: usize = 1_000;

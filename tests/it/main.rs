@@ -4,6 +4,9 @@
 
 mod architecture;
 mod cost;
+mod durable_streams;
+mod durable_streams_client;
+mod durable_streams_live;
 mod lifetime;
 mod main_job;
 mod sweeping;
