@@ -32,6 +32,7 @@ pub mod jobs;
 pub mod json_text;
 pub mod limits;
 pub mod log;
+pub mod partial;
 pub mod provider;
 pub mod request;
 pub mod schema;
