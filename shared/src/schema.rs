@@ -73,7 +73,7 @@ fn expectation(error: &ValidationError<'_>) -> String {
     match error.kind() {
         Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => must_be(&[kind.as_str()]),
         Kind::Type { kind: jsonschema::error::TypeKind::Multiple(kinds) } => {
-            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+            let kinds: Vec<&str> = kinds.iter().map(jsonschema::JsonType::as_str).collect();
             must_be(&kinds)
         }
         Kind::Minimum { limit } => format!("must be at least {limit}"),

@@ -9,6 +9,8 @@ mod durable_streams_client;
 mod durable_streams_live;
 mod lifetime;
 mod main_job;
+mod partial_json;
+mod schema_violation;
 mod sweeping;
 mod template;
 mod writers;

@@ -59,7 +59,7 @@ enum Digits {
     Fraction,
     Exponent,
     ExponentSign,
-    ExponentDigits,
+    Power,
 }
 
 /// Where in an escape.
@@ -241,8 +241,8 @@ impl Scanner {
             (Digits::Point | Digits::Fraction, b'0'..=b'9') => Digits::Fraction,
             (Digits::Zero | Digits::Integer | Digits::Fraction, b'e' | b'E') => Digits::Exponent,
             (Digits::Exponent, b'+' | b'-') => Digits::ExponentSign,
-            (Digits::Exponent | Digits::ExponentSign | Digits::ExponentDigits, b'0'..=b'9') => Digits::ExponentDigits,
-            (Digits::Zero | Digits::Integer | Digits::Fraction | Digits::ExponentDigits, _) => {
+            (Digits::Exponent | Digits::ExponentSign | Digits::Power, b'0'..=b'9') => Digits::Power,
+            (Digits::Zero | Digits::Integer | Digits::Fraction | Digits::Power, _) => {
                 let end = self.text.len() - 1;
                 visitor.scalar(&self.text[self.token_from..end]);
                 return self.complete(end) && self.between(byte, visitor);

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lease::Lease;
+use super::schema_watch::SchemaWatch;
 use super::{Streamed, failed};
 use crate::app::App;
 use crate::aws::{Appended, Meta};
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     request: Arc<Request>,
     log: LogState,
     composer: Composer,
+    schema: SchemaWatch,
     meta: Meta,
     lease: Lease,
     waiting_since_ms: Option<i64>,
@@ -54,6 +56,7 @@ enum Stop {
     Finished,
     Fault(ProviderError),
     OutputLimit,
+    SchemaViolation(String),
     Timeout,
     Deadline,
     Cancelled,
@@ -67,6 +70,7 @@ impl Writer {
         let overhead = CHUNK_OVERHEAD_BYTES + key.partition().len() + FILL_SLACK_BYTES;
         Self {
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
+            schema: SchemaWatch::new(&request, log.has_schema_violation),
             lease: Lease::keep(&app, &key, &meta),
             app,
             key,
@@ -120,6 +124,7 @@ impl Writer {
             self.composer.event(Event::Created);
         }
         self.composer.abandon();
+        self.schema.restart();
         self.log.output_from = self.composer.next_output_index();
         self.composer.event(Event::InProgress { attempt: self.meta.attempt });
         self.end = End::default();
@@ -158,6 +163,7 @@ impl Writer {
             }
             Stop::Fault(error) => (error.fault.code(), error.message),
             Stop::OutputLimit => ("output_limit", format!("the output is larger than {} bytes", self.output_bytes_max())),
+            Stop::SchemaViolation(message) => ("schema_violation", message),
             Stop::Timeout => ("timeout", format!("it took longer than {} s", self.app.config.timeouts.generation.as_secs())),
             Stop::Deadline => ("deadline", "the function's time ran out before the provider had finished".into()),
             Stop::Fenced => ("interrupted", Fault::Interrupted.code().into()),
@@ -228,19 +234,27 @@ impl Writer {
             Some(Err(error)) => return Some(Stop::Fault(error)),
             Some(Ok(deltas)) => deltas,
         };
+        let mut broken = None;
         for delta in deltas {
             match delta {
                 Delta::Usage(usage) => self.end.usage = Some(usage),
                 Delta::Model(model) => self.end.model = Some(model),
                 Delta::Finish(reason) => self.finish = Some(reason),
-                text => self.composer.delta(text),
+                text => {
+                    let violation = self.schema.look(&text);
+                    self.composer.delta(text);
+                    if let Some(violation) = violation {
+                        violation.event.into_iter().for_each(|event| self.composer.event(event));
+                        broken = violation.stops_with.map(Stop::SchemaViolation);
+                    }
+                }
             }
         }
         if self.composer.has_pending() && self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.app.clock.now_ms());
         }
         let bytes = self.log.counters.received_bytes + self.composer.pending_bytes() as u64;
-        (bytes > self.output_bytes_max()).then_some(Stop::OutputLimit)
+        broken.or_else(|| (bytes > self.output_bytes_max()).then_some(Stop::OutputLimit))
     }
 
     fn output_bytes_max(&self) -> u64 {
