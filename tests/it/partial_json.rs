@@ -60,6 +60,7 @@ async fn it_only_grows_and_ends_as_the_final_value() {
     let (mut sizes, mut statuses) = (vec![0], Vec::new());
     while statuses.last() != Some(&json!("completed")) {
         let view = partial(&harness, &id).await;
+        assert_ne!(view["status"], "failed");
         let size = view["partial"].to_string().len();
         assert!(size >= *sizes.last().unwrap() || view["partial"].is_null());
         sizes.push(if view["partial"].is_null() { 0 } else { size });

@@ -2,6 +2,7 @@
 
 use super::get;
 use crate::app::App;
+use crate::aws::RecordRow;
 use crate::error::Error;
 use crate::event::NumberedEvent;
 use crate::ids::{GenerationId, GenerationKey, Organization};
@@ -54,11 +55,22 @@ impl App {
     /// [`Error::NotFound`], [`Error::Aws`].
     pub async fn log_tail(&self, organization: &Organization, id: &GenerationId) -> Result<LogTail, Error> {
         let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.records.get(&key).await?;
-        let newest = if record.outcome.is_some() { None } else { self.buffer.newest(&key).await? };
+        Ok(self.stand(&key).await?.1)
+    }
+
+    async fn stand(&self, key: &GenerationKey) -> Result<(RecordRow, LogTail), Error> {
+        let mut record = self.records.get(key).await?;
+        let mut newest = None;
+        if record.outcome.is_none() {
+            newest = self.buffer.newest(key).await?;
+            if newest.is_none() {
+                // It has not begun, or it was compacted in between and its buffer deleted.
+                record = self.records.get(key).await?;
+            }
+        }
         let last = get::progress(record.outcome.as_ref(), newest.as_ref()).last_seq;
         let is_closed = record.outcome.is_some() || newest.is_some_and(|chunk| chunk.end().is_some());
-        Ok(LogTail { next_seq: last.map_or(0, |seq| seq + 1), is_closed })
+        Ok((record, LogTail { next_seq: last.map_or(0, |seq| seq + 1), is_closed }))
     }
 
     /// A page from event `from` on; `None`: from the tail, which is a page without events.
@@ -67,28 +79,38 @@ impl App {
     /// [`Error::InvalidRequest`] for a place that lies behind the tail; [`Error::NotFound`]; [`Error::LogGone`];
     /// [`Error::Aws`].
     pub async fn log_page(&self, organization: &Organization, id: &GenerationId, from: Option<u64>) -> Result<LogPage, Error> {
+        let key = GenerationKey::new(organization.clone(), id.clone());
         // The tail first: what is stored in between is then on the page, and not taken for missing.
-        let mut tail = self.log_tail(organization, id).await?;
+        let (record, mut tail) = self.stand(&key).await?;
         let from = from.unwrap_or(tail.next_seq);
         if from > tail.next_seq {
             return Err(Error::invalid("offset", "must be one that this stream has given"));
         }
-        let mut events = Vec::new();
-        if from < tail.next_seq {
-            let key = GenerationKey::new(organization.clone(), id.clone());
-            let record = self.records.get(&key).await?;
-            events = self.read_events(&key, &record, from, EVENTS_LIMIT_MAX).await?;
-            let mut bytes = 0;
-            let end = events.iter().position(|event| {
-                bytes += event.event.text_bytes();
-                bytes >= LOG_PAGE_BYTES_MAX
-            });
-            events.truncate(end.map_or(events.len(), |last| last + 1));
-        }
+        let events = if from < tail.next_seq { self.some_events(&key, &record, from).await? } else { Vec::new() };
         if let Some(last) = events.last() {
             tail.next_seq = tail.next_seq.max(last.seq + 1);
             tail.is_closed |= last.event.end().is_some();
         }
         Ok(LogPage { from, events, tail })
+    }
+
+    /// A page's worth of events that are known to be stored.
+    async fn some_events(&self, key: &GenerationKey, record: &RecordRow, from: u64) -> Result<Vec<NumberedEvent>, Error> {
+        let mut events = self.read_events(key, record, from, EVENTS_LIMIT_MAX).await?;
+        if events.is_empty() {
+            // They moved to the bucket in between.
+            let record = self.records.get(key).await?;
+            events = self.read_events(key, &record, from, EVENTS_LIMIT_MAX).await?;
+        }
+        if events.is_empty() {
+            return Err(Error::LogGone(key.generation.to_string()));
+        }
+        let mut bytes = 0;
+        let last = events.iter().position(|event| {
+            bytes += event.event.text_bytes();
+            bytes >= LOG_PAGE_BYTES_MAX
+        });
+        events.truncate(last.map_or(events.len(), |last| last + 1));
+        Ok(events)
     }
 }
