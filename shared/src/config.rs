@@ -35,6 +35,9 @@ pub struct Config {
     /// `LONGHAND_CONNECT_TIMEOUT_MS` 10000, `LONGHAND_FIRST_BYTE_TIMEOUT_MS` 120000, `LONGHAND_IDLE_TIMEOUT_MS` 60000 and
     /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
     pub timeouts: Timeouts,
+    /// `LONGHAND_LONG_POLL_MS` 20000, `LONGHAND_SSE_KEEP_ALIVE_MS` 15000 and `LONGHAND_SSE_CONNECTION_MS` 60000: the waits of
+    /// `/v1/stream`. Tests shorten them.
+    pub live: LiveTimes,
     /// `METADATA_VALIDATION_STRICT`, `1` or `true`: strict unless the request says otherwise.
     pub validation: Validation,
     /// `LONGHAND_PROVIDERS`, JSON, over the presets.
@@ -43,6 +46,17 @@ pub struct Config {
     pub provider_keys: ProviderKeys,
     /// Where AWS is.
     pub aws: AwsConfig,
+}
+
+/// How long a Durable Streams reader is kept waiting, connected, or without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveTimes {
+    /// A long poll with nothing to tell is answered after this.
+    pub long_poll: Duration,
+    /// Between two events on a connection with nothing to tell.
+    pub keep_alive: Duration,
+    /// A connection is ended after this; the client comes back to the same place.
+    pub connection: Duration,
 }
 
 /// The AWS SDK's own variables, so that two stacks in one process can have their own.
@@ -160,6 +174,11 @@ impl Config {
                 first_byte: vars.millis("LONGHAND_FIRST_BYTE_TIMEOUT_MS", 120_000, 1)?,
                 idle: vars.millis("LONGHAND_IDLE_TIMEOUT_MS", 60_000, 1)?,
                 generation,
+            },
+            live: LiveTimes {
+                long_poll: vars.millis("LONGHAND_LONG_POLL_MS", 20_000, 1)?,
+                keep_alive: vars.millis("LONGHAND_SSE_KEEP_ALIVE_MS", 15_000, 1)?,
+                connection: vars.millis("LONGHAND_SSE_CONNECTION_MS", 60_000, 1)?,
             },
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
             providers,

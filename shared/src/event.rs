@@ -67,6 +67,15 @@ pub enum Event {
         /// `false`: it was cut off, by a limit or by an interruption.
         complete: bool,
     },
+    /// The output broke the request's schema, in a way that no continuation can mend. At most one. Ours alone: the Responses API
+    /// has no such event, and what speaks it skips this one.
+    #[serde(rename = "schema_violation")]
+    SchemaViolation {
+        /// A JSON Pointer into the output's JSON.
+        path: String,
+        /// What was expected there, in one sentence.
+        message: String,
+    },
     /// Terminal: the provider finished of its own accord.
     #[serde(rename = "completed")]
     Completed(End),
@@ -279,6 +288,7 @@ mod tests {
             Event::OutputItemAdded { output_index: 0, item: Item::FunctionCall { call_id: "c".into(), name: "f".into() } },
             TextKind::OutputText.delta(Stretch { output_index: 1, content_index: 0, delta: "0".into() }),
             TextKind::Refusal.done(Place { output_index: 1, content_index: 1, kind: TextKind::Refusal }),
+            Event::SchemaViolation { path: "/a".into(), message: "must be an integer".into() },
             Event::Incomplete(End { reason: Some("max_output_tokens".into()), ..End::default() }),
         ];
         for (seq, event) in (0..).zip(events) {

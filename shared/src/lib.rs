@@ -32,6 +32,7 @@ pub mod jobs;
 pub mod json_text;
 pub mod limits;
 pub mod log;
+pub mod partial;
 pub mod provider;
 pub mod request;
 pub mod schema;
@@ -45,5 +46,6 @@ pub use error::{Error, ErrorCode, FieldError};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{
-    Compaction, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, Started, Streamed, Swept, Tail,
+    Compaction, EventPage, GenerationPage, Inspection, LogPage, LogTail, Output, ProgressView, Purged, Started, Streamed, Swept,
+    Tail,
 };

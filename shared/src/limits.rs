@@ -44,6 +44,8 @@ pub const VALIDATION_BYTES_MAX: usize = 256 * 1024;
 pub const OUTPUT_URL_TTL: Duration = Duration::from_mins(15);
 /// Validation errors kept for one generation; the rest are counted.
 pub const VALIDATION_ERRORS_MAX: usize = 50;
+/// The path and the message of a schema violation in the log, in bytes each: both may repeat what a model or a caller wrote.
+pub const VIOLATION_BYTES_MAX: usize = 500;
 /// One part of a multipart upload. S3 takes 5 MiB to 5 GiB and 10,000 parts.
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
 
@@ -87,5 +89,7 @@ pub const LIST_LIMIT_MAX: usize = 100;
 pub const LIST_LIMIT_DEFAULT: usize = 20;
 /// Events in one page.
 pub const EVENTS_LIMIT_MAX: usize = 10_000;
+/// Text in one page for readers by offset: the event that reaches it is the last.
+pub const LOG_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events in one page, unless told.
 pub const EVENTS_LIMIT_DEFAULT: usize = 1_000;

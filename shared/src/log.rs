@@ -144,6 +144,8 @@ pub struct LogState {
     pub end: Option<(Status, End)>,
     /// Who wrote the newest chunk, and when.
     pub newest: Option<(String, i64)>,
+    /// Whether readers were told that the output broke its schema.
+    pub has_schema_violation: bool,
     /// When the first chunk with text was stored.
     pub first_text_at_ms: Option<i64>,
 }
@@ -157,6 +159,7 @@ impl LogState {
         self.check(chunk)?;
         for event in &chunk.events {
             self.outline.apply(event);
+            self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });
         }
         self.next_seq = chunk.last_seq() + 1;
         self.counters = chunk.counters;

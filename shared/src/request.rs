@@ -59,6 +59,9 @@ pub struct Request {
     /// What happens to a result that does not pass validation; `None`: as the deployment has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
+    /// What happens as soon as the output cannot keep its schema any more; `None`: it is reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_schema_violation: Option<OnSchemaViolation>,
     /// Answer with the stream itself, from the writer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
@@ -85,6 +88,17 @@ pub enum Validation {
     Soft,
     /// The generation fails with the reason `validation_error`; the blob is kept for inspection.
     Strict,
+}
+
+/// What happens as soon as the output cannot keep its schema any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSchemaViolation {
+    /// An event says so, and the provider is read on.
+    #[default]
+    Report,
+    /// An event says so, and the generation fails with the reason `schema_violation`.
+    Stop,
 }
 
 /// The form a caller asked the result to have.
@@ -214,6 +228,11 @@ fn check_across_fields(
 }
 
 fn check_response_format(body: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let stops = body.get("on_schema_violation").is_some_and(|word| word == "stop");
+    let has_schema = body.get("response_format").is_some_and(|format| format["type"] == "json_schema");
+    if stops && !has_schema {
+        errors.push(FieldError::new("/on_schema_violation", "needs a `response_format` with a `json_schema`"));
+    }
     let Some(format) = body.get("response_format") else { return };
     let schema = format.pointer("/json_schema/schema");
     if format["type"] == "json_schema" && format.get("json_schema").is_none() {

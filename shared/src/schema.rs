@@ -104,17 +104,17 @@ fn told(error: &ValidationError<'_>) -> Vec<FieldError> {
 }
 
 /// RFC 6901: `~` and `/` are escaped.
-fn child(at: &str, name: &str) -> String {
+pub(crate) fn child(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn expectation(error: &ValidationError<'_>) -> String {
     use ValidationErrorKind as Kind;
     match error.kind() {
-        Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => format!("must be {}", article(kind.as_str())),
+        Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => must_be(&[kind.as_str()]),
         Kind::Type { kind: jsonschema::error::TypeKind::Multiple(kinds) } => {
-            let kinds: Vec<String> = kinds.iter().map(|kind| article(kind.as_str())).collect();
-            format!("must be {}", kinds.join(" or "))
+            let kinds: Vec<&str> = kinds.iter().map(jsonschema::JsonType::as_str).collect();
+            must_be(&kinds)
         }
         Kind::Minimum { limit } => format!("must be at least {limit}"),
         Kind::Maximum { limit } => format!("must be at most {limit}"),
@@ -142,6 +142,12 @@ fn expectation(error: &ValidationError<'_>) -> String {
         Kind::AnyOf { .. } => "must match one of the schemas in `anyOf`".into(),
         _ => format!("does not satisfy the keyword `{}`", error.kind().keyword()),
     }
+}
+
+/// What a value of another type is told.
+pub(crate) fn must_be(kinds: &[&str]) -> String {
+    let kinds: Vec<String> = kinds.iter().map(|kind| article(kind)).collect();
+    format!("must be {}", kinds.join(" or "))
 }
 
 fn article(kind: &str) -> String {

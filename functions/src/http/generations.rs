@@ -63,9 +63,21 @@ pub async fn get(State(app): State<App>, args: OneArgs) -> Result<Response, Fail
     Ok(Json(app.get(&args.organization, &args.id).await?).into_response())
 }
 
-/// `GET /v1/generations/{id}/progress`.
-pub async fn progress(State(app): State<App>, args: OneArgs) -> Result<Response, Failure> {
-    Ok(Json(app.progress(&args.organization, &args.id).await?).into_response())
+/// Which generation, and whether with the JSON so far.
+pub struct ProgressArgs {
+    one: OneArgs,
+    with_partial: bool,
+}
+
+/// `GET /v1/generations/{id}/progress?partial=json`.
+pub async fn progress(State(app): State<App>, args: ProgressArgs) -> Result<Response, Failure> {
+    let OneArgs { organization, id } = args.one;
+    let view = if args.with_partial {
+        app.progress_with_partial(&organization, &id).await?
+    } else {
+        app.progress(&organization, &id).await?
+    };
+    Ok(Json(view).into_response())
 }
 
 /// `POST /v1/generations/{id}/cancel`. Whatever body it has is not read.
@@ -105,6 +117,22 @@ impl<S: Send + Sync> FromRequestParts<S> for PageArgs {
         let limit = find("limit").map(|limit| limit.parse().unwrap_or(0));
         let wait = find("wait").map(|wait| wait.parse().unwrap_or(u64::MAX));
         Ok(Self { organization, after: find("after"), limit, wait })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ProgressArgs {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let one = OneArgs::from_request_parts(parts, state).await?;
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(query) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
+        let with_partial = match query.iter().find(|(name, _)| name == "partial") {
+            None => false,
+            Some((_, form)) if form == "json" => true,
+            Some(_) => return Err(Error::invalid("partial", "must be `json`, where it is given").into()),
+        };
+        Ok(Self { one, with_partial })
     }
 }
 

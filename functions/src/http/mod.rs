@@ -1,12 +1,13 @@
 //! Who may call what: every route of the product on one screen.
 
 mod caller;
+mod durable;
 mod events;
 mod generations;
 mod problem;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 use longhand::App;
 
@@ -17,7 +18,10 @@ pub fn start(app: App) -> Router {
 
 /// The routes of `tail`: what is followed live.
 pub fn tail(app: App) -> Router {
-    finish(Router::new().route("/v1/generations/{id}/events", get(events::events)), app)
+    let routes = Router::new()
+        .route("/v1/generations/{id}/events", get(events::events))
+        .route("/v1/stream/generations/{id}", get(durable::read).head(durable::head));
+    finish(routes, app).layer(map_response(durable::secure))
 }
 
 /// The routes of `api`: what is answered at once.

@@ -38,6 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
             content_index,
             kind
         })),
+        (".{0,9}", ".{0,9}").prop_map(|(path, message)| Event::SchemaViolation { path, message }),
         end.prop_map(Event::Failed),
     ]
 }

@@ -12,7 +12,6 @@ use crate::aws::RecordRow;
 use crate::clock::millis;
 use crate::error::Error;
 use crate::event::NumberedEvent;
-use crate::generation::Status;
 use crate::hints::{Hint, Topic};
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
@@ -106,21 +105,19 @@ impl Tail {
         Ok(Some(events))
     }
 
+    /// Whether the terminal event has been given out.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.ended && self.ready.is_empty()
+    }
+
     /// Whether nothing more comes: the place is behind the terminal event.
     ///
     /// # Errors
     /// As [`Self::next`].
     pub async fn is_at_end(&mut self) -> Result<bool, Error> {
         self.ready = self.poll().await?.unwrap_or_default();
-        Ok(self.ended && self.ready.is_empty())
-    }
-
-    /// The generation's status now.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn status(&self) -> Result<Status, Error> {
-        Ok(self.app.get(&self.key.organization, &self.key.generation).await?.status)
+        Ok(self.has_ended())
     }
 
     async fn read(&mut self) -> Result<Vec<NumberedEvent>, Error> {

@@ -1,6 +1,7 @@
 //! `stream`: one attempt of the writer after another, from the provider to the log.
 
 mod lease;
+mod schema_watch;
 mod writer;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lease::Lease;
+use super::schema_watch::SchemaWatch;
 use super::{Limits, Streamed, failed};
 use crate::app::App;
 use crate::aws::{Appended, Meta};
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     request: Arc<Request>,
     log: LogState,
     composer: Composer,
+    schema: SchemaWatch,
     meta: Meta,
     lease: Lease,
     /// Of all attempts: stored, on its way to the log, and waiting.
@@ -57,6 +59,7 @@ enum Stop {
     Fault(ProviderError),
     NotConfigured(String),
     OutputLimit,
+    SchemaViolation(String),
     Timeout,
     Deadline,
     Cancelled,
@@ -70,6 +73,7 @@ impl Writer {
         let overhead = CHUNK_OVERHEAD_BYTES + key.partition().len() + FILL_SLACK_BYTES;
         Self {
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
+            schema: SchemaWatch::new(&request, log.has_schema_violation),
             lease: Lease::keep(&app, &key, &meta),
             app,
             key,
@@ -128,6 +132,7 @@ impl Writer {
             self.composer.event(Event::Created);
         }
         self.composer.abandon();
+        self.schema.restart();
         self.log.output_from = self.composer.next_output_index();
         self.composer.event(Event::InProgress { attempt: self.meta.attempt });
         self.end = End::default();
@@ -172,6 +177,7 @@ impl Writer {
             Stop::Fault(error) => (error.fault.code(), error.message),
             Stop::NotConfigured(message) => ("provider_not_configured", message),
             Stop::OutputLimit => ("output_limit", format!("the output is larger than {} bytes", self.output_bytes_max())),
+            Stop::SchemaViolation(message) => ("schema_violation", message),
             Stop::Timeout => ("timeout", format!("it took longer than {} s", self.app.config.timeouts.generation.as_secs())),
             Stop::Deadline => ("deadline", "the function's time ran out before the provider had finished".into()),
             Stop::Fenced => ("interrupted", Fault::Interrupted.code().into()),
@@ -248,6 +254,7 @@ impl Writer {
             Some(Err(error)) => return Some(Stop::Fault(error)),
             Some(Ok(deltas)) => deltas,
         };
+        let mut broken = None;
         for delta in deltas {
             match delta {
                 Delta::Usage(usage) => self.end.usage = Some(usage),
@@ -259,14 +266,19 @@ impl Writer {
                     if self.received_bytes > self.output_bytes_max() || events > limits::EVENTS_MAX {
                         return Some(Stop::OutputLimit);
                     }
+                    let violation = self.schema.look(&text);
                     self.composer.delta(text);
+                    if let Some(violation) = violation {
+                        violation.event.into_iter().for_each(|event| self.composer.event(event));
+                        broken = violation.stops_with.map(Stop::SchemaViolation);
+                    }
                 }
             }
         }
         if self.composer.has_pending() && self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.app.clock.now_ms());
         }
-        None
+        broken
     }
 
     fn output_bytes_max(&self) -> u64 {

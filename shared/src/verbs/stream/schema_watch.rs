@@ -1,0 +1,59 @@
+//! The writer's eye on the request's schema: the output is held against it as it comes.
+
+use crate::event::Event;
+use crate::limits::VIOLATION_BYTES_MAX;
+use crate::partial::Checker;
+use crate::provider::Delta;
+use crate::request::{Expected, OnSchemaViolation, Request};
+
+/// Nothing, for a request without a schema.
+pub(super) struct SchemaWatch {
+    checker: Option<Checker>,
+    stops: bool,
+    is_told: bool,
+}
+
+/// What follows from a violation.
+pub(super) struct Violated {
+    /// For the log; one generation has one.
+    pub event: Option<Event>,
+    /// The generation ends, with this sentence.
+    pub stops_with: Option<String>,
+}
+
+impl SchemaWatch {
+    /// `is_told`: an earlier attempt has told of one.
+    pub fn new(request: &Request, is_told: bool) -> Self {
+        let checker = match request.expected() {
+            Expected::Schema(schema) => Some(Checker::new(&schema)),
+            Expected::Text | Expected::Json => None,
+        };
+        Self { checker, stops: request.on_schema_violation == Some(OnSchemaViolation::Stop), is_told }
+    }
+
+    /// An attempt begins: its text is another.
+    pub fn restart(&mut self) {
+        if let Some(checker) = &mut self.checker {
+            checker.restart();
+        }
+    }
+
+    /// Looks at what has come.
+    pub fn look(&mut self, delta: &Delta) -> Option<Violated> {
+        let (Some(checker), Delta::Text(text)) = (&mut self.checker, delta) else { return None };
+        let violation = checker.feed(text)?;
+        let (path, message) = (shortened(violation.path), shortened(violation.message));
+        let place = if path.is_empty() { "at its root" } else { path.as_str() };
+        let stops_with = self.stops.then(|| format!("the output breaks its schema: {place} {message}"));
+        let is_new = !std::mem::replace(&mut self.is_told, true);
+        Some(Violated { event: is_new.then_some(Event::SchemaViolation { path, message }), stops_with })
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > VIOLATION_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(VIOLATION_BYTES_MAX - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
