@@ -34,6 +34,7 @@ pub mod limits;
 pub mod log;
 pub mod provider;
 pub mod request;
+pub mod responses;
 pub mod schema;
 mod verbs;
 
@@ -44,5 +45,6 @@ pub use error::{Error, ErrorCode, FieldError};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{
-    Compaction, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, Started, Streamed, Swept, Tail,
+    Compaction, CreateClaim, EventPage, GenerationPage, Inspection, Output, ProgressView, Purged, ResponseTail, Started,
+    Streamed, Swept, Tail,
 };

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::clients::{aws_error, unexpected};
 use super::meter::Meter;
 use super::rows::{self, IdempotencyRow, IssueError, Outcome, RecordRow, RequestRow, ValidationIssueRow};
-use crate::clock::rfc3339;
+use crate::clock::{millis, rfc3339};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
@@ -187,6 +187,42 @@ impl Records {
         let Some(held) = held else { return Ok(IdempotencyClaim::New) };
         let held: IdempotencyRow = serde_dynamo::from_item(held).map_err(|error| unexpected("dynamodb PutItem", error))?;
         Ok(IdempotencyClaim::Used(held.generation, held.fingerprint))
+    }
+
+    /// Notes that `generation` was just created by a request of this fingerprint, whatever was noted before.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn note_create(
+        &self,
+        organization: &Organization,
+        fingerprint: &str,
+        generation: &GenerationId,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let row = IdempotencyRow {
+            pk: format!("{organization}#create#{fingerprint}"),
+            sk: rows::IDEMPOTENCY.into(),
+            generation: generation.clone(),
+            fingerprint: fingerprint.to_owned(),
+            expires_at: (now_ms + millis(limits::CREATE_RETRY_WINDOW)) / 1_000,
+        };
+        self.put(&row).await
+    }
+
+    /// What [`Self::note_create`] noted within the last minute.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn recent_create(
+        &self,
+        organization: &Organization,
+        fingerprint: &str,
+        now_ms: i64,
+    ) -> Result<Option<GenerationId>, Error> {
+        let row: Option<IdempotencyRow> =
+            self.get_row(&format!("{organization}#create#{fingerprint}"), rows::IDEMPOTENCY).await?;
+        Ok(row.filter(|row| row.expires_at >= now_ms / 1_000).map(|row| row.generation))
     }
 
     /// An organization's generations, newest first, from behind `after` on.

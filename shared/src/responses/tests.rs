@@ -1,0 +1,1 @@
+//! Rendering, numbering, and the way of a request there and back.
