@@ -6,6 +6,7 @@ mod architecture;
 mod cost;
 mod lifetime;
 mod main_job;
+mod official_clients;
 mod responses;
 mod sweeping;
 mod template;
