@@ -75,7 +75,7 @@ def background_and_poll():
 
 
 def stream_and_cuts():
-    seen, cuts = [], 0
+    seen, cuts = [], []
     stream = client.responses.create(model="text/m", input="Hola", background=True, stream=True)
     response_id = next(stream).response.id
     stream.close()
@@ -86,8 +86,8 @@ def stream_and_cuts():
             for event in cutting.responses.retrieve(response_id, stream=True, **after):
                 seen.append(event)
         except (openai.APIConnectionError, httpx.HTTPError):
-            cuts += 1
-    assert cuts == CUTS, cuts
+            cuts.append(len(seen))
+    assert len(cuts) == CUTS and len(set(cuts)) >= CUTS / 2, cuts
     assert [event.sequence_number for event in seen] == list(range(len(seen)))
     assert digest(text_of(seen)) == SHA256
     final = seen[-1].response

@@ -1,128 +1,17 @@
-//! `/v1/responses` over its HTTP edge: the acceptance list of the API's background mode, and its rules for errors.
+//! `/v1/responses` over its HTTP edge: the acceptance list of the API's background mode.
+
+mod edge;
+mod requests;
 
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
-use longhand_tests::{Harness, PATIENCE};
-use reqwest::{RequestBuilder, StatusCode};
+use longhand_tests::Harness;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-fn script(deltas: usize, tempo: f64) -> Script {
-    Script { deltas: (0..deltas).map(|number| format!("{number} ")).collect(), tempo, ..Script::default() }
-}
-
-/// What `POST` and its kin were answered.
-struct Answer {
-    status: StatusCode,
-    should_retry: Option<String>,
-    body: Value,
-}
-
-fn url(harness: &Harness, path: &str) -> String {
-    format!("{}/v1/responses{path}", harness.stack.url())
-}
-
-async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
-    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    assert!(header("x-request-id").is_some());
-    let should_retry = header("x-should-retry");
-    Answer { status: response.status(), should_retry, body: response.json().await.unwrap() }
-}
-
-async fn get(harness: &Harness, path: &str) -> Answer {
-    send(harness.http.get(url(harness, path))).await
-}
-
-async fn post(harness: &Harness, path: &str, body: &Value) -> Answer {
-    send(harness.http.post(url(harness, path)).json(body)).await
-}
-
-fn ask(extra: &Value) -> Value {
-    let mut body = json!({ "model": "test/m", "input": "Hola" });
-    for (name, value) in extra.as_object().into_iter().flatten() {
-        body[name] = value.clone();
-    }
-    body
-}
-
-/// Creates a response and answers with its id.
-async fn create(harness: &Harness, extra: Value) -> String {
-    let answer = post(harness, "", &ask(&extra)).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    answer.body["id"].as_str().unwrap().to_owned()
-}
-
-async fn ended(harness: &Harness, id: &str) -> Value {
-    until(harness, id, |response| !["queued", "in_progress"].contains(&response["status"].as_str().unwrap())).await
-}
-
-async fn until(harness: &Harness, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let response = get(harness, &format!("/{id}")).await.body;
-        if is_so(&response) {
-            return response;
-        }
-        assert!(began.elapsed() < PATIENCE, "still waiting: {response}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Reads server-sent events to their end, or until there are `enough`; then the connection is dropped.
-async fn read(request: RequestBuilder, enough: usize) -> Vec<Value> {
-    let response = request.send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
-    let (mut body, mut text, mut events) = (response.bytes_stream(), Vec::new(), Vec::new());
-    while let Some(bytes) = body.next().await {
-        text.extend_from_slice(&bytes.unwrap());
-        while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
-            let frame: Vec<u8> = text.drain(..end + 2).collect();
-            let frame = String::from_utf8(frame).unwrap();
-            if frame.starts_with(':') {
-                continue;
-            }
-            let (name, data) = frame.trim_end().split_once('\n').unwrap();
-            let event: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
-            assert_eq!(name, format!("event: {}", event["type"].as_str().unwrap()));
-            events.push(event);
-            if events.len() == enough {
-                return events;
-            }
-        }
-    }
-    assert!(text.is_empty(), "half an event");
-    events
-}
-
-async fn replay(harness: &Harness, id: &str, after: Option<u64>) -> Vec<Value> {
-    let after = after.map(|after| format!("&starting_after={after}")).unwrap_or_default();
-    read(harness.http.get(url(harness, &format!("/{id}?stream=true{after}"))), usize::MAX).await
-}
-
-fn text(events: &[Value]) -> String {
-    events
-        .iter()
-        .filter(|event| event["type"] == "response.output_text.delta")
-        .filter_map(|event| event["delta"].as_str())
-        .collect()
-}
-
-fn numbers(events: &[Value]) -> Vec<u64> {
-    events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect()
-}
-
-/// Numbers from 0 without gaps; one terminal event, and that one last.
-fn assert_whole(events: &[Value]) {
-    assert_eq!(numbers(events), (0..events.len() as u64).collect::<Vec<_>>());
-    let terminal = ["response.completed", "response.failed", "response.incomplete"].map(Value::from);
-    let ends: Vec<usize> = (0..events.len()).filter(|place| terminal.contains(&events[*place]["type"])).collect();
-    assert_eq!(ends, [events.len() - 1]);
-    assert_eq!(events[0]["type"], "response.created");
-}
+use self::edge::{ask, assert_whole, create, ended, get, post, read, replay, script, send, text, until, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_background_response_is_queued_at_once_and_polled_to_its_end() {
@@ -162,10 +51,10 @@ async fn a_stream_is_numbered_from_0_and_every_replay_of_it_is_the_same() {
     assert_eq!(text(&one), script(300, 0.0).text());
     assert_eq!(one[one.len() - 1]["response"], get(&harness, &format!("/{id}")).await.body);
     harness.ended(&id.replace("resp_", "gen_")).await;
-    let last = one.len() as u64 - 1;
+    let last = one.len() - 1;
     for after in [0, 1, 7, last - 1, last, last + 10] {
-        let rest = replay(&harness, &id, Some(after)).await;
-        assert_eq!(rest, one[one.len().min(after as usize + 1)..], "behind {after}");
+        let rest = replay(&harness, &id, Some(after as u64)).await;
+        assert_eq!(rest, one[one.len().min(after + 1)..], "behind {after}");
     }
     let types: Vec<&str> = one.iter().filter_map(|event| event["type"].as_str()).collect();
     assert_eq!(
@@ -284,127 +173,6 @@ async fn a_foreground_response_is_answered_at_its_end_or_goes_on_without_its_cal
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clients_own_retry_is_the_same_response_and_an_equal_request_is_another() {
-    let (harness, playback) = Harness::playing(script(5, 50.0), &[]).await;
-    let body = ask(&json!({ "background": true }));
-    let try_again = async |count: &str| {
-        let request = harness.http.post(url(&harness, "")).header("x-stainless-retry-count", count).json(&body);
-        send(request).await.body["id"].as_str().unwrap().to_owned()
-    };
-    let first = try_again("0").await;
-    assert_eq!(try_again("1").await, first);
-    assert_eq!(try_again("2").await, first);
-    let equal = try_again("0").await;
-    assert_ne!(equal, first, "two equal requests are two");
-    assert_eq!(try_again("1").await, equal, "the newest of them");
-    let other = ask(&json!({ "background": true, "temperature": 0.5 }));
-    let request = harness.http.post(url(&harness, "")).header("x-stainless-retry-count", "1").json(&other);
-    let other = send(request).await.body["id"].as_str().unwrap().to_owned();
-    assert!(other != first && other != equal, "a first try that never came");
-
-    let keyed = async || {
-        let request = harness.http.post(url(&harness, "")).header("idempotency-key", "k").json(&body);
-        send(request).await.body["id"].as_str().unwrap().to_owned()
-    };
-    let with_key = keyed().await;
-    assert_eq!(keyed().await, with_key);
-    for id in [&first, &equal, &other, &with_key] {
-        ended(&harness, id).await;
-    }
-    assert_eq!(playback.stats().requests, 4);
-    let body = ask(&json!({ "background": true, "input": "otra" }));
-    let conflict = send(harness.http.post(url(&harness, "")).header("idempotency-key", "k").json(&body)).await;
-    assert_eq!((conflict.status, conflict.should_retry.as_deref()), (StatusCode::CONFLICT, Some("false")));
-    harness.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_request_is_told_in_the_envelope() {
-    let (harness, playback) = Harness::playing(script(1, 0.0), &[]).await;
-    let wrong = [
-        (json!({ "background": true, "store": false }), "background", json!("unsupported_parameter")),
-        (json!({ "previous_response_id": "resp_x" }), "previous_response_id", json!("unsupported_parameter")),
-        (json!({ "temperature": 3 }), "temperature", json!(null)),
-        (json!({ "input": [] }), "input", json!(null)),
-        (json!({ "input": [{ "role": "nobody", "content": "x" }] }), "input[0].role", json!(null)),
-        (json!({ "input": [{ "type": "item_reference", "id": "x" }] }), "input[0].type", json!(null)),
-        (json!({ "model": "" }), "model", json!(null)),
-        (json!({ "metadata": { "k": 1 } }), "metadata", json!(null)),
-        (json!({ "stream": "yes" }), "stream", json!(null)),
-        (json!({ "text": { "format": { "type": "json_schema", "name": "n" } } }), "text.format.schema", json!(null)),
-    ];
-    for (extra, param, code) in wrong {
-        let answer = post(&harness, "", &ask(&extra)).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{extra}");
-        let error = &answer.body["error"];
-        assert_eq!((&error["type"], &error["param"], &error["code"]), (&json!("invalid_request_error"), &json!(param), &code));
-        assert!(error["message"].as_str().unwrap().contains(param), "{error}");
-    }
-    let answer = post(&harness, "", &ask(&json!({ "unknown_to_us": { "a": 1 }, "temperature": null }))).await;
-    assert_eq!(answer.body["status"], "completed", "unknown fields are ignored");
-    assert_eq!(playback.stats().requests, 1);
-    for path in ["/nothing", "/nothing?stream=true", "/nothing/input_items"] {
-        assert_eq!(get(&harness, path).await.body["error"]["message"], "Response with id 'nothing' not found.");
-    }
-    let id = answer.body["id"].as_str().unwrap();
-    for (path, param) in [
-        ("?stream=true&starting_after=x", "starting_after"),
-        ("/input_items?limit=0", "limit"),
-        ("/input_items?after=x", "after"),
-    ] {
-        assert_eq!(get(&harness, &format!("/{id}{path}")).await.body["error"]["param"], param);
-    }
-    harness.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn input_items_are_paged_and_reach_the_provider_as_messages() {
-    let (harness, playback) = Harness::playing(script(1, 0.0), &[]).await;
-    let input = json!([
-        { "role": "developer", "content": "uno" },
-        { "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "dos" }] },
-        { "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}" },
-        { "type": "function_call_output", "call_id": "c", "output": "tres" },
-    ]);
-    let tool = json!({ "type": "function", "name": "f", "parameters": { "type": "object" }, "strict": true });
-    let extra =
-        json!({ "background": true, "input": input, "tools": [tool], "tool_choice": { "type": "function", "name": "f" } });
-    let id = create(&harness, extra).await;
-    let response = ended(&harness, &id).await;
-    assert_eq!(response["tools"], json!([tool]));
-    let sent = playback.stats().last_request.unwrap();
-    let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
-    assert_eq!(
-        sent["messages"],
-        json!([
-            { "role": "system", "content": "uno" },
-            { "role": "user", "content": "dos" },
-            { "role": "assistant", "content": null, "tool_calls": [call] },
-            { "role": "tool", "tool_call_id": "c", "content": "tres" },
-        ])
-    );
-    assert_eq!(sent["tools"][0]["function"]["name"], "f");
-    for order in ["asc", "desc"] {
-        let (mut seen, mut after) = (Vec::new(), String::new());
-        loop {
-            let page = get(&harness, &format!("/{id}/input_items?limit=1&order={order}{after}")).await.body;
-            seen.extend(page["data"].as_array().unwrap().clone());
-            if page["has_more"] == false {
-                break;
-            }
-            after = format!("&after={}", page["last_id"].as_str().unwrap());
-        }
-        if order == "desc" {
-            seen.reverse();
-        }
-        let kinds: Vec<&Value> = seen.iter().map(|item| &item["type"]).collect();
-        assert_eq!(kinds, ["message", "message", "function_call", "function_call_output"]);
-        assert_eq!(seen[0]["content"], json!([{ "type": "input_text", "text": "uno" }]));
-    }
-    harness.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn other_ends_are_told_as_the_api_has_them() {
     let (harness, _playback) = Harness::playing(Script { finish_reason: "length".into(), ..script(2, 0.0) }, &[]).await;
     let answer = post(&harness, "", &ask(&json!({}))).await.body;
@@ -428,5 +196,18 @@ async fn other_ends_are_told_as_the_api_has_them() {
     assert_eq!((ids.len(), last["output"].as_array().unwrap().len(), &last["output"][0]["id"]), (2, 1, ids[1]));
     let begun = events.iter().filter(|event| event["type"] == "response.in_progress").count();
     assert_eq!(begun, 2);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_is_a_response_too() {
+    let (harness, _playback) = Harness::playing(script(9, 0.0), &[]).await;
+    let generation = harness.start_generation(json!({ "instructions": "Sé breve." })).await;
+    let id = generation.replace("gen_", "resp_");
+    let events = replay(&harness, &id, None).await;
+    assert_whole(&events);
+    assert_eq!(text(&events), script(9, 0.0).text());
+    assert_eq!(events[0]["response"]["instructions"], "Sé breve.");
+    assert_eq!(get(&harness, &format!("/{id}/input_items")).await.body["data"][0]["content"][0]["text"], "Hola");
     harness.finish().await;
 }

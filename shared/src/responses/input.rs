@@ -91,13 +91,14 @@ pub(crate) fn input_items(id: &ResponseId, request: &Request) -> Vec<Value> {
         .map(|(index, item)| {
             let own = item["id"].as_str().filter(|own| !own.is_empty() && !taken.contains(*own)).map(str::to_owned);
             let item_id = own.unwrap_or_else(|| id.item(ItemKind::Input, index));
-            taken.insert(item_id.clone());
-            listed(item_id, item)
+            let listed = listed(&item_id, item);
+            taken.insert(item_id);
+            listed
         })
         .collect()
 }
 
-fn listed(id: String, mut item: Value) -> Value {
+fn listed(id: &str, mut item: Value) -> Value {
     let kind = item["type"].as_str().unwrap_or("message").to_owned();
     let mut listed = json!({ "id": id, "type": kind });
     if kind == "message" {

@@ -78,15 +78,13 @@ fn told(error: &Error) -> (String, Value, Value) {
 
 /// `/input/0/role` as `input[0].role`.
 fn parameter(error: &FieldError) -> String {
-    let mut name = String::new();
-    for segment in error.pointer.split('/').filter(|segment| !segment.is_empty()) {
-        match segment.parse::<usize>() {
-            Ok(index) => name += &format!("[{index}]"),
-            Err(_) if name.is_empty() => name += segment,
-            Err(_) => name += &format!(".{segment}"),
-        }
-    }
-    name
+    let segments = error.pointer.split('/').filter(|segment| !segment.is_empty());
+    let told = segments.enumerate().map(|(place, segment)| match segment.parse::<usize>() {
+        Ok(index) => format!("[{index}]"),
+        Err(_) if place == 0 => segment.to_owned(),
+        Err(_) => format!(".{segment}"),
+    });
+    told.collect()
 }
 
 fn sentence(error: &FieldError) -> String {

@@ -58,10 +58,6 @@ fn broken(error: &Error) -> io::Error {
 }
 
 fn encode(events: &[Value]) -> Bytes {
-    let mut frames = String::new();
-    for event in events {
-        let name = event["type"].as_str().unwrap_or_default();
-        frames += &format!("event: {name}\ndata: {event}\n\n");
-    }
-    frames.into()
+    let frame = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default());
+    events.iter().map(frame).collect::<String>().into()
 }
