@@ -211,3 +211,19 @@ async fn a_generation_is_a_response_too() {
     assert_eq!(get(&harness, &format!("/{id}/input_items")).await.body["data"][0]["content"][0]["text"], "Hola");
     harness.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wire_is_as_it_was() {
+    let (harness, _playback) = Harness::playing(script(1, 0.0), &[]).await;
+    let body = ask(&json!({ "background": true, "stream": true }));
+    let wire = harness.http.post(url(&harness, "")).json(&body).send().await.unwrap().text().await.unwrap();
+    let first: Value = serde_json::from_str(wire.lines().nth(1).unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    let (id, created_at) = (first["response"]["id"].as_str().unwrap(), &first["response"]["created_at"]);
+    let completed = serde_json::to_string(&get(&harness, &format!("/{id}")).await.body["completed_at"]).unwrap();
+    let wire = wire
+        .replace(id.trim_start_matches("resp_"), "ULID")
+        .replace(&format!("\"created_at\":{created_at}"), "\"created_at\":SECONDS")
+        .replace(&format!("\"completed_at\":{completed}"), "\"completed_at\":SECONDS");
+    insta::assert_snapshot!(wire);
+    harness.finish().await;
+}
