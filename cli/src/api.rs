@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::header::CONTENT_TYPE;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
+use sse_stream::SseByteStream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -107,6 +110,39 @@ impl Api {
         }
         let reply = reply(self.client.get(url)).await?;
         serde_json::from_value(reply.value).with_context(|| format!("the events of {id} are not in the expected form"))
+    }
+
+    /// The events from behind `after` on, live. `None`: there is nothing more to come.
+    pub async fn follow(
+        &self,
+        id: &str,
+        after: Option<u64>,
+    ) -> anyhow::Result<Option<BoxStream<'static, anyhow::Result<Event>>>> {
+        let call = self.client.get(self.url(&[id, "events"])?).header(ACCEPT, "text/event-stream");
+        let call = after.into_iter().fold(call, |call, seq| call.header("last-event-id", seq));
+        let response = call.send().await.map_err(unreachable)?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        if !response.status().is_success() {
+            let status = response.status();
+            let body = response.bytes().await.map_err(unreachable)?;
+            let problem = serde_json::from_slice(&body).unwrap_or_default();
+            return Err(anyhow::Error::new(Problem::read(status, &problem, &String::from_utf8_lossy(&body))));
+        }
+        let url = self.base.origin().ascii_serialization();
+        let frames = SseByteStream::new(response.bytes_stream()).filter_map(move |frame| {
+            let event = match frame {
+                Ok(frame) => frame.data.map(|data| serde_json::from_str(&data).context("an event is not in the expected form")),
+                Err(error) => Some(Err(anyhow::Error::new(Unreachable { url: url.clone(), cause: error.to_string() }))),
+            };
+            futures::future::ready(event)
+        });
+        Ok(Some(frames.boxed()))
+    }
+
+    pub async fn cancel(&self, id: &str) -> anyhow::Result<Reply> {
+        reply(self.client.post(self.url(&[id, "cancel"])?)).await
     }
 
     /// The output's text, wherever the API keeps it.

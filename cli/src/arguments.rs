@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
-use crate::commands::{compact, demo, dev, get, inspect, list, purge, start, tail};
+use crate::commands::{cancel, compact, demo, dev, get, inspect, list, purge, start, tail};
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";
@@ -30,6 +30,7 @@ pub enum Command {
     Get(get::GetArgs),
     List(list::ListArgs),
     Tail(tail::TailArgs),
+    Cancel(cancel::CancelArgs),
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
     Purge(purge::PurgeArgs),
@@ -44,6 +45,7 @@ impl Command {
             Self::Get(args) => get::run(args).await,
             Self::List(args) => list::run(args).await,
             Self::Tail(args) => tail::run(args).await,
+            Self::Cancel(args) => cancel::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
             Self::Purge(args) => purge::run(args).await,

@@ -34,6 +34,12 @@ impl Composer {
         self.pending_bytes
     }
 
+    /// Events that wait.
+    #[must_use]
+    pub const fn pending_events(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether anything waits.
     #[must_use]
     pub const fn has_pending(&self) -> bool {

@@ -21,8 +21,8 @@ pub struct Config {
     pub bucket: String,
     /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for those who invoke it.
     pub stream_function: Option<String>,
-    /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600: how long the buffer lives, from the generation's
-    /// creation. The same moment for all its items, so that a log vanishes whole.
+    /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600 and half an hour more than a generation may take: how long the buffer lives, from its first item
+    /// on. The same moment for all its items, so that a log vanishes whole.
     pub chunk_ttl: Duration,
     /// `LONGHAND_WATCHED_WINDOW_MS`, default 50, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 2000.
     pub windows: Windows,
@@ -129,6 +129,9 @@ impl Config {
     /// [`Error::Configuration`] names the variable and what was expected.
     pub fn from_vars(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let vars = Vars(var);
+        let generation = vars.millis("LONGHAND_GENERATION_TIMEOUT_MS", 1_800_000, 1)?;
+        // A log must outlive its writer, and then its compaction.
+        let chunk_ttl_min = generation.as_secs().saturating_add(1_800).max(3_600);
         let providers = parse_providers(vars.text("LONGHAND_PROVIDERS").as_deref()).map_err(Error::Configuration)?;
         let keys = providers.values().filter_map(|provider| provider.key_env.clone());
         let provider_keys = ProviderKeys(keys.filter_map(|name| vars.text(&name).map(|key| (name, key))).collect());
@@ -137,7 +140,7 @@ impl Config {
             records_table: vars.required("LONGHAND_RECORDS_TABLE")?,
             bucket: vars.required("LONGHAND_BUCKET")?,
             stream_function: vars.text("LONGHAND_STREAM_FUNCTION"),
-            chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, 3_600)?),
+            chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, chunk_ttl_min)?),
             windows: Windows {
                 watched: vars.millis("LONGHAND_WATCHED_WINDOW_MS", 50, 0)?,
                 unwatched: vars.millis("LONGHAND_UNWATCHED_WINDOW_MS", 2_000, 1)?,
@@ -149,7 +152,7 @@ impl Config {
                 connect: vars.millis("LONGHAND_CONNECT_TIMEOUT_MS", 10_000, 1)?,
                 first_byte: vars.millis("LONGHAND_FIRST_BYTE_TIMEOUT_MS", 120_000, 1)?,
                 idle: vars.millis("LONGHAND_IDLE_TIMEOUT_MS", 60_000, 1)?,
-                generation: vars.millis("LONGHAND_GENERATION_TIMEOUT_MS", 1_800_000, 1)?,
+                generation,
             },
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
             providers,

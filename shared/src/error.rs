@@ -185,6 +185,10 @@ impl Error {
 }
 
 fn describe(errors: &[FieldError]) -> String {
-    let told: Vec<String> = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
+    let told = |error: &FieldError| match error.pointer.as_str() {
+        "" => format!("the body {}", error.detail),
+        pointer => format!("{pointer} {}", error.detail),
+    };
+    let told: Vec<String> = errors.iter().map(told).collect();
     format!("the request is not valid: {}", told.join("; "))
 }

@@ -50,7 +50,7 @@ impl Status {
 }
 
 /// The machine's word and the sentence for a generation that did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Stable, for programs: `interrupted`, `rate_limited`, `validation_error` ….
     pub code: String,
@@ -116,7 +116,7 @@ pub struct Generation {
     pub bytes: Option<u64>,
     /// Provider, model, counts and times, after the published contract; with the caller's own entries.
     pub metadata: Map<String, Value>,
-    /// The result as JSON, exactly as it was written, if it is JSON of at most 64 KB.
+    /// The result as JSON, exactly as it was written, if it is JSON of at most 64 KB and 100 levels.
     pub llm_response: Option<Box<RawValue>>,
     /// The newest validation issue.
     pub last_validation_issue_id: Option<String>,

@@ -12,6 +12,24 @@ fn parse(text: &str) -> Option<&RawValue> {
     serde_json::from_str(text.trim()).ok()
 }
 
+/// How deep arrays and objects lie within each other in it. No recursion: the text may be nothing but brackets.
+#[must_use]
+pub fn depth(json: &RawValue) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.get().bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth -= 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 /// The inside of a fence: a line that begins with three backticks, to the next line of three backticks alone. With prose
 /// around it or without; but where there are two fences, which one is meant is a guess.
 fn fenced(text: &str) -> Option<&str> {
@@ -52,6 +70,13 @@ mod tests {
         assert_eq!(found("Here it is:\n\n```\n[1]\n```\nDone."), Some("[1]"));
         assert_eq!(found("```JSON\r\n[1]\r\n```\r\n"), Some("[1]"));
         assert_eq!(found("\"a text with ``` inside\""), Some("\"a text with ``` inside\""));
+    }
+
+    #[test]
+    fn brackets_within_strings_are_no_depth() {
+        for (text, deep) in [("0", 0), ("[]", 1), (r#"{"[": "\"[[", "b": [{}, []]}"#, 3), (r#"["\\", [0]]"#, 2)] {
+            assert_eq!(find(text).map(depth), Some(deep), "{text}");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod provider;
 pub mod request;
 pub mod responses;
 pub mod schema;
+mod schema_cost;
 mod verbs;
 
 pub use app::App;

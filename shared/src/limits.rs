@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A request body, as JSON text. Below API Gateway's 10 MB and Lambda's 6 MB synchronous payload.
+/// A request body, as JSON text. API Gateway takes 10 MB; Lambda's synchronous payload, in which the body stands escaped, 6 MB.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A request up to this size lies in its row; a larger one in the bucket, where it costs less than its write units would.
 pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
@@ -25,10 +25,24 @@ pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A parsed JSON result up to this size is kept on the record; above it, only in the bucket.
 pub const LLM_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// JSON nested deeper than this is only in the bucket: common readers stop at 128 levels, and a record or a page of records
+/// that holds it could not be read at all.
+pub const LLM_RESPONSE_DEPTH_MAX: usize = 100;
 /// Output up to this size is checked as JSON. A parsed document takes several times its text in memory.
 pub const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Output up to this size is answered inline; above it by a presigned URL (Lambda answers 6 MB at most).
-pub const OUTPUT_INLINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Output up to this size is answered inline; above it by a presigned URL. Lambda answers 6 MB at most, and JSON within JSON
+/// within its payload is escaped twice.
+pub const OUTPUT_INLINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Text in one page of events, for the same reason. A page holds at least one event.
+pub const EVENTS_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Events of one generation, of whatever length.
+pub const EVENTS_MAX: u64 = 4_000_000;
+/// What an event counts beside its text, in bytes, towards [`WAITING_BYTES_MAX`].
+pub const EVENT_OVERHEAD_BYTES: usize = 64;
+/// The longest that checking one output against its schema may take.
+pub const VALIDATION_TIME_MAX: Duration = Duration::from_secs(5);
+/// Output up to this size is told all its validation errors; larger output, the first.
+pub const VALIDATION_BYTES_MAX: usize = 256 * 1024;
 /// How long a presigned URL works.
 pub const OUTPUT_URL_TTL: Duration = Duration::from_mins(15);
 /// Validation errors kept for one generation; the rest are counted.
@@ -42,6 +56,10 @@ pub const SSE_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const PROVIDER_ERROR_BYTES_MAX: usize = 64 * 1024;
 /// A provider's error message, in characters, as it is kept and shown.
 pub const PROVIDER_MESSAGE_CHARS_MAX: usize = 500;
+/// A tool call's id or name, a model's name, a finish reason.
+pub const PROVIDER_NAME_BYTES_MAX: usize = 1_024;
+/// Tool calls of one attempt.
+pub const PROVIDER_TOOL_CALLS_MAX: usize = 1_024;
 /// Requests to the provider within one attempt, while nothing has been received.
 pub const PROVIDER_TRIES_MAX: u32 = 4;
 /// The wait before the second of those; it doubles.

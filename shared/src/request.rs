@@ -115,8 +115,7 @@ impl Request {
         if body.len() > limits::REQUEST_BYTES_MAX {
             return Err(Error::RequestTooLarge(body.len()));
         }
-        let value: Value = serde_json::from_slice(body)
-            .map_err(|error| Error::invalid("", format!("the body must be a JSON object: {error}")))?;
+        let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
         Self::from_value(value, config)
     }
 
@@ -124,7 +123,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] with everything that is wrong.
-    pub(crate) fn from_value(value: Value, config: &Config) -> Result<Self, Error> {
+    pub(crate) fn from_value(mut value: Value, config: &Config) -> Result<Self, Error> {
         let mut errors = GENERATION_REQUEST.errors(&value);
         if let Some(object) = value.as_object() {
             check_across_fields(object, &config.providers, config.max_output_bytes, &mut errors);
@@ -132,7 +131,8 @@ impl Request {
         if !errors.is_empty() {
             return Err(Error::InvalidRequest(errors));
         }
-        serde_json::from_value(value).map_err(|error| Error::invalid("", format!("the body cannot be read: {error}")))
+        write_integers(&mut value);
+        serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))
     }
 
     /// The conversation as chat completions want it.
@@ -160,12 +160,36 @@ impl Request {
     /// The same for the same request, however its JSON was laid out: SHA-256 in hex.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let sorted: BTreeMap<String, Value> = match serde_json::to_value(self) {
-            Ok(Value::Object(fields)) => fields.into_iter().collect(),
-            _ => BTreeMap::new(),
-        };
-        let text = serde_json::to_vec(&sorted).unwrap_or_default();
-        format!("{:x}", Sha256::digest(text))
+        let mut sorted = serde_json::to_value(self).unwrap_or_default();
+        sorted.sort_all_objects();
+        format!("{:x}", Sha256::digest(sorted.to_string()))
+    }
+}
+
+/// Why a body is no JSON, and where.
+pub(crate) fn no_json(body: &[u8], error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    if body.is_empty() {
+        return "must be a JSON object, and is empty".into();
+    }
+    if told.starts_with("recursion limit exceeded") {
+        return format!("must be nested less deep: {told}");
+    }
+    if error.is_eof() {
+        return format!("must be a JSON object, and ends within it, at line {} column {}", error.line(), error.column());
+    }
+    format!("must be a JSON object, and is no JSON: {told}")
+}
+
+/// To JSON Schema `1.0` is an integer, to serde it is none.
+fn write_integers(body: &mut Value) {
+    for name in ["max_output_tokens", "max_output_bytes", "max_attempts", "seed"] {
+        if let Some(number) = body.get_mut(name)
+            && number.is_f64()
+            && let Some(integer) = number.as_f64().and_then(|number| format!("{number:.0}").parse::<i64>().ok())
+        {
+            *number = integer.into();
+        }
     }
 }
 
@@ -208,7 +232,9 @@ fn check_response_format(body: &Map<String, Value>, errors: &mut Vec<FieldError>
     if format["type"] == "json_schema" && format.get("json_schema").is_none() {
         errors.push(FieldError::new("/response_format/json_schema", "is required with the type `json_schema`"));
     }
-    if let Some(Err(problem)) = schema.filter(|schema| schema.is_object()).map(Schema::compile) {
-        errors.push(FieldError::new("/response_format/json_schema/schema", problem));
+    if let Some(Err(wrong)) = schema.filter(|schema| schema.is_object()).map(Schema::compile) {
+        let within =
+            |error: FieldError| FieldError::new(format!("/response_format/json_schema/schema{}", error.pointer), error.detail);
+        errors.extend(wrong.into_iter().map(within));
     }
 }

@@ -5,10 +5,18 @@
 use std::sync::LazyLock;
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::error::FieldError;
+use crate::limits::VALIDATION_ERRORS_MAX;
+use crate::schema_cost;
+
+/// Schemas that apply to one and the same value, references followed. Each doubling of a chain doubles the time of a check.
+const EXPANSION_MAX: usize = 10_000;
+
+/// A place or an expectation, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
 
 /// A schema that compiles.
 #[derive(Debug)]
@@ -33,21 +41,53 @@ impl Schema {
     /// Patterns are matched in linear time, so those with look-around or back-references are refused.
     ///
     /// # Errors
-    /// One sentence that says what is wrong.
-    pub fn compile(schema: &Value) -> Result<Self, String> {
-        let compiled = jsonschema::options()
+    /// Everything that is wrong with it, or the one thing that keeps it from being used.
+    pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
+        if schema_cost::exceeds(schema, EXPANSION_MAX) {
+            let message =
+                format!("must not refer to itself so that checking one value means checking over {EXPANSION_MAX} schemas");
+            return Err(vec![FieldError::new("", message)]);
+        }
+        jsonschema::options()
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             .offline()
             .build(schema)
-            .map_err(|error| format!("is not a schema that can be used: {error}"))?;
-        Ok(Self(compiled))
+            .map(Self)
+            .map_err(|error| unusable(schema, &error))
     }
 
-    /// Everything that is wrong with `value`, in the order of the document; empty where it is valid.
+    /// What is wrong with `value`, in the order of the document, at most [`VALIDATION_ERRORS_MAX`]; empty where it is valid.
     pub fn errors(&self, value: &Value) -> Vec<FieldError> {
-        self.0.iter_errors(value).flat_map(|error| told(&error)).collect()
+        self.0.iter_errors(value).flat_map(|error| told(&error)).map(bounded).take(VALIDATION_ERRORS_MAX).collect()
     }
+
+    /// The same for a large value: only the first error, because to tell all would take many times its memory.
+    pub fn first_error(&self, value: &Value) -> Vec<FieldError> {
+        self.0.validate(value).err().map(|error| told(&error)).into_iter().flatten().map(bounded).take(1).collect()
+    }
+}
+
+/// A schema may hold megabytes of options, and a document any names: a row must hold fifty of these.
+fn bounded(error: FieldError) -> FieldError {
+    FieldError { pointer: cut(error.pointer), detail: cut(error.detail) }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn unusable(schema: &Value, error: &ValidationError<'_>) -> Vec<FieldError> {
+    let meta = jsonschema::meta::validator_for(schema);
+    let found: Vec<FieldError> = meta.iter().flat_map(|meta| meta.iter_errors(schema)).flat_map(|error| told(&error)).collect();
+    let mut found = if found.is_empty() { told(error) } else { found };
+    for error in found.iter_mut().filter(|error| error.pointer.ends_with("/type") && error.detail.contains("anyOf")) {
+        error.detail = "must be the name of a type or a list of such names".into();
+    }
+    found
 }
 
 fn told(error: &ValidationError<'_>) -> Vec<FieldError> {
@@ -80,7 +120,7 @@ fn expectation(error: &ValidationError<'_>) -> String {
         Kind::Maximum { limit } => format!("must be at most {limit}"),
         Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
         Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
-        Kind::MinLength { limit: 1 } => "must not be empty".into(),
+        Kind::MinLength { limit: 1 } | Kind::MinItems { limit: 1 } => "must not be empty".into(),
         Kind::MinLength { limit } => format!("must have at least {limit} characters"),
         Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
         Kind::MinItems { limit } => format!("must have at least {limit} items"),
@@ -88,6 +128,14 @@ fn expectation(error: &ValidationError<'_>) -> String {
         Kind::Enum { options } => format!("must be one of {options}"),
         Kind::Constant { expected_value } => format!("must be {expected_value}"),
         Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
+        Kind::Format { format } if format == "regex" => {
+            "must be a regular expression, without look-around and back-references".into()
+        }
+        Kind::Referencing(ReferencingError::Unretrievable { uri, .. }) => format!("must not refer to {uri}: nothing is fetched"),
+        Kind::Referencing(ReferencingError::UnknownSpecification { specification }) => {
+            format!("must have a draft of JSON Schema as its `$schema`, not {specification}")
+        }
+        Kind::Referencing(error) => format!("refers to what is not in it: {error}"),
         Kind::Format { format } => format!("must be a {format} string"),
         Kind::OneOfMultipleValid { .. } => "must match exactly one of the schemas in `oneOf`, and matches several".into(),
         Kind::OneOfNotValid { .. } => "must match one of the schemas in `oneOf`".into(),

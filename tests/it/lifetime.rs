@@ -67,7 +67,9 @@ async fn a_stack_started_again_on_the_same_folder_has_everything() {
     assert_eq!(harness.get(&format!("generations/{id}")).await.1, record);
     assert_eq!(harness.text(&id).await, "{\"a\": 0.78}");
     let (_, page) = harness.get("generations").await;
-    assert_eq!(page["data"], json!([record]));
+    let mut listed = record;
+    listed["llm_response"] = json!(null);
+    assert_eq!(page["data"], json!([listed]), "a list leaves the results out");
     harness.finish().await;
 }
 

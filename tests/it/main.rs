@@ -1,13 +1,19 @@
 //! One binary for all integration tests: linking the SDKs and the stack once is what takes the time.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod bad_input;
+mod cancelling;
+mod completion;
 mod cost;
 mod lifetime;
+mod live;
 mod main_job;
 mod official_clients;
+mod providers;
 mod responses;
+mod runtime;
 mod sweeping;
 mod template;
 mod writers;

@@ -1,13 +1,21 @@
-//! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback.
+//! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback, well-behaved and hostile.
 #![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
+mod api;
+mod deployment;
+pub mod hostile;
+pub mod sse;
+
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longhand_local::{Options, Playback, Registry, Script, Stack};
-use reqwest::StatusCode;
 use serde_json::{Value, json};
+
+pub use api::Api;
+pub use deployment::Deployment;
 
 /// How long a test waits for what must come. No assertion is about time; this only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -17,7 +25,15 @@ pub struct Harness {
     /// The stack.
     pub stack: Stack,
     /// The client.
-    pub http: reqwest::Client,
+    pub api: Api,
+}
+
+impl Deref for Harness {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
 }
 
 impl Harness {
@@ -35,75 +51,19 @@ impl Harness {
     /// `EveryMinute` triggers `sweep`.
     pub async fn without(events: &[&str], options: Options) -> Self {
         let registry: Registry = Arc::new(longhand_functions::function);
-        let stack = Stack::start_with(options, &template_without(events), registry).await.expect("the stack starts");
-        Self { stack, http: reqwest::Client::new() }
+        Self::over(Stack::start_with(options, &template_without(events), registry).await.expect("the stack starts"))
+    }
+
+    /// This stack.
+    #[must_use]
+    pub fn over(stack: Stack) -> Self {
+        Self { api: Api::open(stack.url()), stack }
     }
 
     /// A stack, and a provider that plays `script`.
     pub async fn playing(script: Script, env: &[(&str, &str)]) -> (Self, Playback) {
         let playback = Playback::start(script).expect("the provider starts");
         (Self::start(playback.base_url(), env).await, playback)
-    }
-
-    /// `POST /v1/generations`.
-    pub async fn post(&self, body: &Value) -> (StatusCode, Value) {
-        let response = self.http.post(format!("{}/v1/generations", self.stack.url())).json(body).send().await.expect("an answer");
-        (response.status(), response.json().await.expect("a JSON body"))
-    }
-
-    /// Starts a generation that asks the provider `test`, with `extra` fields, and answers with its id.
-    pub async fn start_generation(&self, extra: Value) -> String {
-        let mut body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
-        for (name, value) in extra.as_object().into_iter().flatten() {
-            body[name] = value.clone();
-        }
-        let (status, started) = self.post(&body).await;
-        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
-        started["id"].as_str().expect("an id").to_owned()
-    }
-
-    /// `GET /v1/{path}`.
-    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
-        let response = self.http.get(format!("{}/v1/{path}", self.stack.url())).send().await.expect("an answer");
-        (response.status(), response.json().await.expect("a JSON body"))
-    }
-
-    /// Waits until the generation's record is final, and answers with it.
-    pub async fn ended(&self, id: &str) -> Value {
-        self.until(id, |record| !record["compacted_at"].is_null()).await
-    }
-
-    /// Waits until the generation as `GET` shows it is as it should be.
-    pub async fn until(&self, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
-        loop {
-            let (status, record) = self.get(&format!("generations/{id}")).await;
-            assert_eq!(status, StatusCode::OK, "{record}");
-            if is_so(&record) {
-                return record;
-            }
-            assert!(began.elapsed() < PATIENCE, "still waiting: {record}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Every event of a generation's log, by pages of the API's own size.
-    pub async fn events(&self, id: &str) -> Vec<Value> {
-        let mut events: Vec<Value> = Vec::new();
-        loop {
-            let after = events.last().map(|event| format!("?after={}", event["seq"])).unwrap_or_default();
-            let (_, page) = self.get(&format!("generations/{id}/events{after}")).await;
-            events.extend(page["data"].as_array().expect("a page").iter().cloned());
-            if page["has_more"] == false {
-                return events;
-            }
-        }
-    }
-
-    /// The result's text.
-    pub async fn text(&self, id: &str) -> String {
-        let (_, output) = self.get(&format!("generations/{id}/output")).await;
-        output["text"].as_str().unwrap_or_else(|| panic!("a text: {output}")).to_owned()
     }
 
     /// Stops the stack. Nothing may have been given up.

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, and what it does.
 
+pub mod cancel;
 pub mod compact;
 pub mod demo;
 pub mod dev;

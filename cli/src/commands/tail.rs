@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use futures::StreamExt as _;
 use tokio::time::sleep;
 
 use crate::api::{Api, Event};
@@ -20,10 +21,10 @@ const RESULT_WAIT: Duration = Duration::from_mins(1);
 pub struct TailArgs {
     /// The generation's id
     id: String,
-    /// Ask for new events again and again (the only way so far), so many seconds apart
+    /// Ask for new events again and again, so many seconds apart, instead of following them live [default: 0.2]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
-    #[arg(default_value = "0.2", default_missing_value = "0.2")]
-    poll: Duration,
+    #[arg(default_missing_value = "0.2")]
+    poll: Option<Duration>,
     /// Begin after this event's number
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
@@ -41,10 +42,10 @@ pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
     let mut api = place::api(&args.target).await?;
     let mut printer = Printer { after: args.after, output_index: None };
     tokio::select! {
-        ended = poll(&mut api, &args, &mut printer) => ended?,
+        ended = print_all(&mut api, &args, &mut printer) => ended?,
         _ = tokio::signal::ctrl_c() => {
             let after = printer.after.map(|seq| format!(" --after {seq}")).unwrap_or_default();
-            eprintln!("\nto go on: longhand tail {} --poll{after}{}", args.id, args.target.as_flags());
+            eprintln!("\nto go on: longhand tail {}{after}{}", args.id, args.target.as_flags());
             return Ok(failure::interrupted());
         }
     }
@@ -57,8 +58,47 @@ pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
     Ok(failure::failed())
 }
 
-/// Prints until the log has ended.
-async fn poll(api: &mut Api, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
+/// Prints until the log has ended. Whatever breaks in between, it goes on where it was.
+async fn print_all(api: &mut Api, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
+    match args.poll {
+        Some(pause) => poll(api, args, pause, printer).await,
+        None => follow_live(api, args, printer).await,
+    }
+}
+
+async fn follow_live(api: &mut Api, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut patience = Patience::default();
+    loop {
+        let before = printer.after;
+        match print_stream(api, &args.id, printer).await {
+            Ok(true) => return Ok(()),
+            // A server may end its answer; whoever wants more asks again.
+            Ok(false) => {}
+            Err(error) => {
+                patience.bear(error).await?;
+                relocate(api, args).await;
+            }
+        }
+        if printer.after != before {
+            patience.restore();
+        }
+    }
+}
+
+/// Prints one answer to its end; `true`: the log has ended.
+async fn print_stream(api: &Api, id: &str, printer: &mut Printer) -> anyhow::Result<bool> {
+    let Some(mut events) = api.follow(id, printer.after).await? else { return Ok(true) };
+    while let Some(event) = events.next().await {
+        let event = event?;
+        printer.print(&event)?;
+        if follow::has_ended(&event.kind) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn poll(api: &mut Api, args: &TailArgs, pause: Duration, printer: &mut Printer) -> anyhow::Result<()> {
     let mut patience = Patience::default();
     loop {
         let page = match api.events(&args.id, printer.after).await {
@@ -82,7 +122,7 @@ async fn poll(api: &mut Api, args: &TailArgs, printer: &mut Printer) -> anyhow::
         if page.data.is_empty() && follow::has_ended(&page.status) {
             return Ok(());
         }
-        sleep(args.poll).await;
+        sleep(pause).await;
     }
 }
 

@@ -39,7 +39,8 @@ pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response
     let OneArgs { organization, id } = args.one;
     let mut tail = app.tail(&organization, &id, args.after).await?;
     if args.as_sse {
-        return Ok(sse(tail));
+        // There is nothing to come back for: a browser's `EventSource` is told so by 204.
+        return Ok(if tail.is_at_end().await? { StatusCode::NO_CONTENT.into_response() } else { sse(tail) });
     }
     if let Some(wait) = args.wait {
         // What comes is read again with the page, from where it lies.
@@ -62,7 +63,7 @@ pub async fn start_attached(
     if is_new {
         write_attached(app, &GenerationKey::new(organization, started.id.clone()), stop_at);
     }
-    let location = [(LOCATION, format!("/v1/generations/{}", started.id))];
+    let location = [(LOCATION, format!("generations/{}", started.id))];
     Ok((location, sse(tail)).into_response())
 }
 
@@ -76,17 +77,13 @@ pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
     });
 }
 
-/// The rest of a log as server-sent events. It ends behind the terminal event; there is nothing to come back for then, which
-/// a browser's `EventSource` is told by 204.
+/// The rest of a log as server-sent events. It ends behind the terminal event.
 fn sse(tail: Tail) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    if tail.has_ended() {
-        return StatusCode::NO_CONTENT.into_response();
-    }
     (headers, Body::from_stream(frames(tail))).into_response()
 }
 
@@ -126,7 +123,8 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // A browser that reconnects says where it was in a header, and repeats the old query.
         let after = header("last-event-id").or(page.after);
-        let number = |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event"));
+        let number =
+            |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event, 0 or more"));
         let wait = page.wait.map(|seconds| match seconds {
             0..=20 => Ok(Duration::from_secs(seconds)),
             _ => Err(Error::invalid("wait", format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs()))),

@@ -34,7 +34,7 @@ pub async fn start(State(app): State<App>, args: StartArgs) -> Result<Response, 
         return events::start_attached(app, args.organization, &request, args.idempotency_key.as_deref(), args.stop_at).await;
     }
     let started = app.start(&args.organization, &request, args.idempotency_key.as_deref()).await?;
-    let location = [(LOCATION, format!("/v1/generations/{}", started.id))];
+    let location = [(LOCATION, format!("generations/{}", started.id))];
     Ok((StatusCode::ACCEPTED, location, Json(started)).into_response())
 }
 
@@ -85,7 +85,7 @@ impl<S: Send + Sync> FromRequest<S> for StartArgs {
         let stop_at = request.lambda_context_ref().and_then(stop_at);
         let (mut parts, body) = request.into_parts();
         let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
-        let idempotency_key = header(&parts.headers, "idempotency-key")?;
+        let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let body = read_body(&parts.headers, body).await?;
         Ok(Self { organization, body, idempotency_key, stop_at })
     }
@@ -99,9 +99,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PageArgs {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(query) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
         let find = |name: &str| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
-        let limit = find("limit").map(|limit| limit.parse().map_err(|_| Error::invalid("limit", "must be a whole number")));
-        let wait = find("wait").map(|wait| wait.parse().map_err(|_| Error::invalid("wait", "must be a whole number of seconds")));
-        Ok(Self { organization, after: find("after"), limit: limit.transpose()?, wait: wait.transpose()? })
+        // What is no number is out of bounds, and the verb says which they are.
+        let limit = find("limit").map(|limit| limit.parse().unwrap_or(0));
+        let wait = find("wait").map(|wait| wait.parse().unwrap_or(u64::MAX));
+        Ok(Self { organization, after: find("after"), limit, wait })
     }
 }
 
@@ -111,8 +112,8 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Caller(organization) = Caller::from_request_parts(parts, state).await?;
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(id) = path.map_err(|error| Error::invalid("id", error.body_text()))?;
-        // What can be no id names nothing: the answer is that of an absent one.
+        // What can be no id names nothing, were it not even text: the answer is that of an absent one.
+        let id = path.map_or_else(|_| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned(), |Path(id)| id);
         let id = id.parse().map_err(|_| Error::NotFound(id))?;
         Ok(Self { organization, id })
     }

@@ -46,7 +46,23 @@ pub fn router(lambda: &Lambda, organization: &str) -> Router {
     Router::new().fallback(handle).with_state(Arc::new(gateway))
 }
 
+/// A page that a browser has from elsewhere, or under a name that was made to lead here, must not spend this person's keys.
+fn is_foreign(request: &Request) -> bool {
+    let header = |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_here = |authority: &str| {
+        let host =
+            authority.rsplit_once(':').map_or(authority, |(host, port)| if port.ends_with(']') { authority } else { host });
+        ["localhost", "127.0.0.1", "[::1]"].contains(&host)
+    };
+    let origin = header(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority));
+    origin.is_some_and(|origin| !is_here(origin)) || header(header::HOST).is_some_and(|host| !is_here(host))
+}
+
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    if is_foreign(&request) {
+        let detail = "This stack answers to its own machine, and to pages that come from it.";
+        return problem(StatusCode::FORBIDDEN, "forbidden", detail, &request_id());
+    }
     let path: Vec<_> = request.uri().path().split('/').collect();
     let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
     let id = request_id();
@@ -127,6 +143,19 @@ fn problem(status: StatusCode, code: &str, detail: &str, request_id: &str) -> Re
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn pages_from_elsewhere_are_told_from_ones_own() {
+        let is_foreign = |name: &str, value: &str| {
+            super::is_foreign(&axum::http::Request::builder().header(name, value).body(axum::body::Body::empty()).unwrap())
+        };
+        for own in ["127.0.0.1:4000", "localhost", "localhost:4000", "[::1]:4000", "[::1]"] {
+            assert!(!is_foreign("host", own) && !is_foreign("origin", &format!("http://{own}")), "{own}");
+        }
+        for foreign in ["evil.example", "evil.example:4000", "127.0.0.1.evil.example:80", "null"] {
+            assert!(is_foreign("origin", foreign) && is_foreign("host", foreign), "{foreign}");
+        }
+    }
+
     #[test]
     fn a_route_matches_its_own_paths_only() {
         let matches = |pattern: &str, path: &str| super::matches(pattern, &path.split('/').collect::<Vec<_>>());

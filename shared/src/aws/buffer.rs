@@ -150,7 +150,7 @@ impl Buffer {
         Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())
     }
 
-    /// Meta, if there is any.
+    /// Meta, if there is any; read for half a unit, so it may be a moment old. A claim notices that.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -161,7 +161,6 @@ impl Buffer {
             .table_name(&self.table)
             .key("pk", AttributeValue::S(key.partition()))
             .key("sk", AttributeValue::S(rows::META.into()))
-            .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let got = get.send().await.map_err(aws_error("dynamodb GetItem"))?;
         self.meter.read(got.consumed_capacity());

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::clients::{aws_error, unexpected};
 use super::meter::Meter;
 use super::rows::{self, IdempotencyRow, IssueError, Outcome, RecordRow, RequestRow, ValidationIssueRow};
-use crate::clock::{millis, rfc3339};
+use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
@@ -58,7 +58,13 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn create(&self, key: &GenerationKey, request: &Request, created_ms: i64) -> Result<RecordRow, Error> {
+    pub async fn create(
+        &self,
+        key: &GenerationKey,
+        request: &Request,
+        idempotency_sha256: Option<&str>,
+        created_ms: i64,
+    ) -> Result<RecordRow, Error> {
         let record = RecordRow {
             pk: key.partition(),
             sk: rows::RECORD.into(),
@@ -69,6 +75,7 @@ impl Records {
             status: Status::Pending,
             provider: request.provider.clone(),
             model: request.model.clone(),
+            idempotency: idempotency_sha256.map(|hash| idempotency_partition(&key.organization, hash)),
             outcome: None,
         };
         self.put_new(&record, "attribute_not_exists(pk)", None).await?;
@@ -177,7 +184,7 @@ impl Records {
     ) -> Result<IdempotencyClaim, Error> {
         let now = now_ms / 1_000;
         let row = IdempotencyRow {
-            pk: format!("{organization}#idempotency#{key_sha256}"),
+            pk: idempotency_partition(organization, key_sha256),
             sk: rows::IDEMPOTENCY.into(),
             generation: generation.clone(),
             fingerprint: fingerprint.to_owned(),
@@ -187,42 +194,6 @@ impl Records {
         let Some(held) = held else { return Ok(IdempotencyClaim::New) };
         let held: IdempotencyRow = serde_dynamo::from_item(held).map_err(|error| unexpected("dynamodb PutItem", error))?;
         Ok(IdempotencyClaim::Used(held.generation, held.fingerprint))
-    }
-
-    /// Notes that `generation` was just created by a request of this fingerprint, whatever was noted before.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn note_create(
-        &self,
-        organization: &Organization,
-        fingerprint: &str,
-        generation: &GenerationId,
-        now_ms: i64,
-    ) -> Result<(), Error> {
-        let row = IdempotencyRow {
-            pk: format!("{organization}#create#{fingerprint}"),
-            sk: rows::IDEMPOTENCY.into(),
-            generation: generation.clone(),
-            fingerprint: fingerprint.to_owned(),
-            expires_at: (now_ms + millis(limits::CREATE_RETRY_WINDOW)) / 1_000,
-        };
-        self.put(&row).await
-    }
-
-    /// What [`Self::note_create`] noted within the last minute.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn recent_create(
-        &self,
-        organization: &Organization,
-        fingerprint: &str,
-        now_ms: i64,
-    ) -> Result<Option<GenerationId>, Error> {
-        let row: Option<IdempotencyRow> =
-            self.get_row(&format!("{organization}#create#{fingerprint}"), rows::IDEMPOTENCY).await?;
-        Ok(row.filter(|row| row.expires_at >= now_ms / 1_000).map(|row| row.generation))
     }
 
     /// An organization's generations, newest first, from behind `after` on.
@@ -272,11 +243,14 @@ impl Records {
         Ok(partitions(page.items()).iter().filter_map(|pk| GenerationKey::from_partition(pk).ok()).collect())
     }
 
-    /// Deletes every row of a generation.
+    /// Deletes every row of a generation, and the idempotency row that led to it.
     ///
     /// # Errors
     /// [`Error::Aws`]; the same call goes on where this one stopped.
-    pub async fn delete(&self, key: &GenerationKey) -> Result<(), Error> {
+    pub async fn delete(&self, key: &GenerationKey, record: &RecordRow) -> Result<(), Error> {
+        if let Some(partition) = &record.idempotency {
+            self.delete_row(row_key(partition, rows::IDEMPOTENCY)).await?;
+        }
         let query = self
             .dynamodb
             .query()
@@ -291,14 +265,19 @@ impl Records {
         let mut items = page.items.unwrap_or_default();
         items.sort_by_key(|item| item.get("sk").and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk == rows::RECORD));
         for item in items {
-            let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(item));
-            let deleted = delete
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(aws_error("dynamodb DeleteItem"))?;
-            self.meter.wrote(deleted.consumed_capacity());
+            self.delete_row(item).await?;
         }
+        Ok(())
+    }
+
+    async fn delete_row(&self, key: Item) -> Result<(), Error> {
+        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(key));
+        let deleted = delete
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(aws_error("dynamodb DeleteItem"))?;
+        self.meter.wrote(deleted.consumed_capacity());
         Ok(())
     }
 
@@ -325,7 +304,7 @@ impl Records {
         Ok(partitions.iter().filter_map(|pk| found.remove(pk)).collect())
     }
 
-    async fn get_row<R: DeserializeOwned>(&self, pk: &str, sk: &str) -> Result<Option<R>, Error> {
+    pub(super) async fn get_row<R: DeserializeOwned>(&self, pk: &str, sk: &str) -> Result<Option<R>, Error> {
         let get = self.dynamodb.get_item().table_name(&self.table).set_key(Some(row_key(pk, sk))).consistent_read(true);
         let got =
             get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(aws_error("dynamodb GetItem"))?;
@@ -333,7 +312,7 @@ impl Records {
         got.item.map(serde_dynamo::from_item).transpose().map_err(|error| unexpected("dynamodb GetItem", error))
     }
 
-    async fn put<R: Serialize>(&self, row: &R) -> Result<(), Error> {
+    pub(super) async fn put<R: Serialize>(&self, row: &R) -> Result<(), Error> {
         let item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb PutItem", error))?;
         let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(item));
         let answer =
@@ -376,6 +355,10 @@ impl Records {
 fn shard(generation: &GenerationId) -> String {
     let last = generation.as_str().bytes().last().unwrap_or_default();
     (last % limits::OPEN_SHARDS).to_string()
+}
+
+fn idempotency_partition(organization: &Organization, key_sha256: &str) -> String {
+    format!("{organization}#idempotency#{key_sha256}")
 }
 
 fn row_key(pk: &str, sk: &str) -> Item {

@@ -122,12 +122,15 @@ pub struct RecordRow {
     pub(super) open: Option<String>,
     /// RFC 3339; sort key of `by_open`.
     pub created_at: String,
-    /// `pending`, until `compact` or a failure to start writes a terminal status. Between the two the log tells more.
+    /// `pending`, until the end writes a terminal status. Between the two the log tells more.
     pub status: Status,
     /// The provider asked.
     pub provider: String,
     /// The model asked for.
     pub model: String,
+    /// The partition key of the idempotency row that led to it, which is purged with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<String>,
     /// Everything that its end brought.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,
@@ -144,8 +147,9 @@ pub struct Outcome {
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// `s3://bucket/key` of the text.
-    pub compacted: String,
+    /// `s3://bucket/key` of the text; absent where the log was of no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compacted: Option<String>,
     /// RFC 3339.
     pub compacted_at: String,
     /// Who did it.
@@ -159,7 +163,8 @@ pub struct Outcome {
     /// The log's last event.
     pub last_seq: u64,
     /// The text's SHA-256 in hex.
-    pub sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// The text's length.
     pub bytes: u64,
     /// Whether tool calls or a refusal lie in the event log beside the text.

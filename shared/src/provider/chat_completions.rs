@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use futures::StreamExt;
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,6 +15,7 @@ use super::http_status;
 use super::sse::{self, SseEvent};
 use super::{Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};
 use crate::event::Usage;
+use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 use crate::request::Request;
 
 /// Events that one read brought are handed on together, up to this many.
@@ -34,7 +36,7 @@ pub struct ChatCompletions {
 
 impl Provider for ChatCompletions {
     fn open<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-        Box::pin(self.post(request))
+        Box::pin(async { self.post(request).await.map_err(|error| error.without_key(self.key.as_deref().unwrap_or_default())) })
     }
 }
 
@@ -47,20 +49,7 @@ impl ChatCompletions {
         }
         let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
         let response = http_status::expect_event_stream(response).await?;
-        let mut decoder = Decoder::default();
-        let batches = sse::events(response.bytes_stream()).ready_chunks(BATCH_EVENTS_MAX);
-        let deltas = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
-        // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
-        let until_done = deltas.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
-        Ok(until_done
-            .filter_map(|step| {
-                futures::future::ready(match step {
-                    Step::Deltas(deltas) => Some(Ok(deltas)),
-                    Step::Failed(error) => Some(Err(error)),
-                    Step::Done => None,
-                })
-            })
-            .boxed())
+        Ok(deltas(response.bytes_stream(), self.key.clone().unwrap_or_default()))
     }
 
     /// The request in this dialect. The caller's `provider_options` go in last but cannot turn streaming off.
@@ -90,6 +79,27 @@ impl ChatCompletions {
     }
 }
 
+/// The deltas of a body, to `[DONE]` or to its end. An error's message never repeats `key`.
+fn deltas<S>(body: S, key: String) -> DeltaStream
+where
+    S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+{
+    let mut decoder = Decoder::default();
+    let batches = sse::events(body).ready_chunks(BATCH_EVENTS_MAX);
+    let steps = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
+    // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
+    let until_done = steps.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
+    until_done
+        .filter_map(move |step| {
+            futures::future::ready(match step {
+                Step::Deltas(deltas) => Some(Ok(deltas)),
+                Step::Failed(error) => Some(Err(error.without_key(&key))),
+                Step::Done => None,
+            })
+        })
+        .boxed()
+}
+
 enum Step {
     Deltas(Vec<Delta>),
     Failed(ProviderError),
@@ -115,8 +125,7 @@ struct ChunkWire {
 
 #[derive(Deserialize)]
 struct ChoiceWire {
-    #[serde(default)]
-    index: u32,
+    index: Option<u32>,
     delta: Option<DeltaWire>,
     finish_reason: Option<String>,
 }
@@ -174,24 +183,31 @@ impl Decoder {
         if data.is_empty() {
             return Ok(false);
         }
-        let chunk: ChunkWire = serde_json::from_str(data).map_err(|error| {
-            ProviderError::new(
-                Fault::Unreadable,
-                format!("the provider sent an event that is not a chat completion chunk: {error}"),
-            )
-        })?;
+        let chunk: ChunkWire = match serde_json::from_str(data) {
+            Ok(chunk) => chunk,
+            // The stream broke off in the middle of it: the missing finish reason will tell.
+            Err(_) if event.is_unterminated => return Ok(false),
+            Err(_) if event.event.as_deref() == Some("error") => return Err(http_status::reported_error(&data.into())),
+            Err(error) => {
+                // Where, and not what: the reader's own words would repeat the output.
+                let at = format!("line {} column {}", error.line(), error.column());
+                let message = format!("the provider sent an event that is not a chat completion chunk (at {at})");
+                return Err(ProviderError::new(Fault::Unreadable, message));
+            }
+        };
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(http_status::reported_error(&error));
         }
         if event.event.as_deref() == Some("error") {
             return Err(ProviderError::new(Fault::ReportedError, "the provider reported an error without saying which"));
         }
+        check_name("model", chunk.model.as_deref())?;
         if let Some(model) = chunk.model.filter(|model| !self.model_told && !model.is_empty()) {
             self.model_told = true;
             deltas.push(Delta::Model(model));
         }
         // Only the first choice: one generation asks for one answer.
-        for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index == 0) {
+        for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0) {
             self.choice(choice, deltas)?;
         }
         if let Some(usage) = chunk.usage.as_ref().and_then(usage) {
@@ -212,9 +228,10 @@ impl Decoder {
                 deltas.push(Delta::Refusal(self.refusal.push(refusal)));
             }
             for (position, call) in (0..).zip(delta.tool_calls.into_iter().flatten()) {
-                deltas.push(Delta::ToolCall(self.tool_call(position, call)));
+                deltas.push(Delta::ToolCall(self.tool_call(position, call)?));
             }
         }
+        check_name("finish_reason", choice.finish_reason.as_deref())?;
         match choice.finish_reason.as_deref() {
             None | Some("") => Ok(()),
             Some("error") => Err(ProviderError::new(Fault::ReportedError, "the provider finished with the reason `error`")),
@@ -226,11 +243,18 @@ impl Decoder {
         }
     }
 
-    fn tool_call(&mut self, position: u32, call: ToolCallWire) -> ToolCallDelta {
+    fn tool_call(&mut self, position: u32, call: ToolCallWire) -> Result<ToolCallDelta, ProviderError> {
         let index = call.index.unwrap_or(position);
         let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
-        let arguments = arguments.map(|arguments| self.calls.entry(index).or_default().push(arguments)).unwrap_or_default();
-        ToolCallDelta { index, id: call.id, name, arguments }
+        check_name("tool call's id", call.id.as_deref())?;
+        check_name("tool call's name", name.as_deref())?;
+        let pairs = self.calls.entry(index).or_default();
+        let arguments = arguments.map(|arguments| pairs.push(arguments)).unwrap_or_default();
+        if self.calls.len() > PROVIDER_TOOL_CALLS_MAX {
+            let message = format!("the provider began more than {PROVIDER_TOOL_CALLS_MAX} tool calls");
+            return Err(ProviderError::new(Fault::Unreadable, message));
+        }
+        Ok(ToolCallDelta { index, id: call.id, name, arguments })
     }
 
     /// Lets go of halves that stood alone to the end.
@@ -244,6 +268,15 @@ impl Decoder {
     }
 }
 
+/// Names go into one item of the log, which has a limit.
+fn check_name(what: &str, name: Option<&str>) -> Result<(), ProviderError> {
+    if name.is_none_or(|name| name.len() <= PROVIDER_NAME_BYTES_MAX) {
+        return Ok(());
+    }
+    let message = format!("the provider sent a {what} of more than {PROVIDER_NAME_BYTES_MAX} bytes");
+    Err(ProviderError::new(Fault::Unreadable, message))
+}
+
 /// `None` for a usage object without counts.
 fn usage(usage: &Value) -> Option<Usage> {
     let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
@@ -252,8 +285,12 @@ fn usage(usage: &Value) -> Option<Usage> {
     Some(Usage {
         input_tokens,
         output_tokens,
-        total_tokens: count("/total_tokens").unwrap_or(input_tokens + output_tokens),
+        total_tokens: count("/total_tokens").unwrap_or_else(|| input_tokens.saturating_add(output_tokens)),
         cached_tokens: count("/prompt_tokens_details/cached_tokens").unwrap_or(0),
         reasoning_tokens: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
     })
 }
+
+#[cfg(test)]
+#[path = "chat_completions_tests.rs"]
+mod tests;

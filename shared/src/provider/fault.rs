@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use crate::limits::PROVIDER_MESSAGE_CHARS_MAX;
 
+/// Stands in a message where the key stood.
+const REDACTED: &str = "[key]";
+/// `sk-` says nothing; more of a key is not shown.
+const KEY_PREFIX_CHARS: usize = 4;
+
 /// The kind of a provider's fault. The word for it is what the record's `error.code` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -70,7 +75,7 @@ impl Fault {
 pub struct ProviderError {
     /// What kind.
     pub fault: Fault,
-    /// One sentence for people; it never holds the key or the prompt.
+    /// One sentence for people, for the record only: it may hold the provider's own words, and never the key.
     pub message: String,
     /// How long the provider asked to wait.
     pub retry_after: Option<Duration>,
@@ -93,9 +98,39 @@ impl ProviderError {
         Self { retry_after, ..self }
     }
 
+    /// The same without the key, which some providers repeat when they refuse it. A message may have been cut inside it.
+    #[must_use]
+    pub fn without_key(mut self, key: &str) -> Self {
+        if !key.is_empty() {
+            self.message = self.message.replace(key, REDACTED);
+            let begun = |length: &usize| key.get(..*length).is_some_and(|begin| self.message.ends_with(&format!("{begin}…")));
+            if let Some(length) = (KEY_PREFIX_CHARS..key.len()).rev().find(begun) {
+                self.message.truncate(self.message.len() - length - '…'.len_utf8());
+                self.message.push_str(REDACTED);
+            }
+        }
+        self
+    }
+
     /// Whether the same request may go well another time.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.fault.is_retryable()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_key_is_left_wherever_a_message_is_cut() {
+        let key = "sk-0123456789abcdef";
+        for before in (PROVIDER_MESSAGE_CHARS_MAX - key.len() - 2)..=PROVIDER_MESSAGE_CHARS_MAX {
+            let told = ProviderError::new(Fault::Rejected, format!("{}{key} is no key", "é".repeat(before))).without_key(key);
+            assert!(!told.message.contains(&key[..KEY_PREFIX_CHARS]), "{}", told.message);
+        }
+        let untouched = ProviderError::new(Fault::Rejected, "no such model").without_key("");
+        assert_eq!(untouched.message, "no such model", "an empty key is in every text");
     }
 }

@@ -44,6 +44,18 @@ pub enum Delta {
     Finish(String),
 }
 
+impl Delta {
+    /// Bytes of text in it.
+    #[must_use]
+    pub const fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => text.len(),
+            Self::ToolCall(call) => call.arguments.len(),
+            Self::Usage(_) | Self::Model(_) | Self::Finish(_) => 0,
+        }
+    }
+}
+
 /// A piece of one tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCallDelta {

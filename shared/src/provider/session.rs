@@ -86,12 +86,12 @@ async fn ask(
 ) -> Result<(), ProviderError> {
     let mut limit = Instant::now() + timeouts.first_byte;
     let mut stream = timeout_at(limit, provider.open(request)).await.map_err(|_| first_byte_timeout(timeouts))??;
-    let (mut begun, mut finished) = (false, false);
+    let mut finished = false;
     loop {
         let deltas = match timeout_at(limit, futures::StreamExt::next(&mut stream)).await {
             // What comes after the finish reason is usage; without it the output is whole all the same.
             Err(_) | Ok(None | Some(Err(_))) if finished => return Ok(()),
-            Err(_) if begun => return Err(idle_timeout(timeouts)),
+            Err(_) if *received => return Err(idle_timeout(timeouts)),
             Err(_) => return Err(first_byte_timeout(timeouts)),
             Ok(None) => {
                 let message = "the provider's stream ended without a finish reason";
@@ -100,14 +100,16 @@ async fn ask(
             Ok(Some(Err(error))) => return Err(error),
             Ok(Some(Ok(deltas))) => deltas,
         };
-        begun = true;
         *received |= deltas.iter().any(has_text);
-        if !finished {
-            finished = deltas.iter().any(|delta| matches!(delta, Delta::Finish(_)));
-            limit = Instant::now() + if finished { limits::AFTER_FINISH_WAIT } else { timeouts.idle };
-        }
+        let had_finished = finished;
+        finished |= deltas.iter().any(|delta| matches!(delta, Delta::Finish(_)));
         if sender.send(Ok(deltas)).await.is_err() {
             return Ok(());
+        }
+        // Counted from here: the wait for a writer that is slow is no silence of the provider.
+        // And until there is text, the provider thinks: a role or a ping is no first token.
+        if !had_finished && (*received || finished) {
+            limit = Instant::now() + if finished { limits::AFTER_FINISH_WAIT } else { timeouts.idle };
         }
     }
 }
@@ -128,4 +130,42 @@ fn first_byte_timeout(timeouts: Timeouts) -> ProviderError {
 fn idle_timeout(timeouts: Timeouts) -> ProviderError {
     let message = format!("the provider fell silent for {} ms before a finish reason", timeouts.idle.as_millis());
     ProviderError::new(Fault::IdleTimeout, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use futures::future::BoxFuture;
+
+    use super::super::DeltaStream;
+    use super::*;
+
+    /// Says more at once than a session holds, is silent for a moment, and finishes.
+    struct Talkative;
+
+    impl Provider for Talkative {
+        fn open<'a>(&'a self, _request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+            let said = futures::stream::iter((0..=BATCHES_WAITING_MAX).map(|_| Ok(vec![Delta::Text("a".into())])));
+            let finish = futures::stream::once(async {
+                sleep(Duration::from_millis(20)).await;
+                Ok(vec![Delta::Finish("stop".into())])
+            });
+            Box::pin(async { Ok(said.chain(finish).boxed()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_slow_is_no_silence_of_the_provider() {
+        let request = serde_json::from_value(serde_json::json!({ "model": "m" })).unwrap();
+        let idle = Duration::from_millis(200);
+        let timeouts = Timeouts { idle, ..Timeouts::default() };
+        let give_up_at = Instant::now() + timeouts.generation;
+        let mut session = open_session(Arc::new(Talkative), Arc::new(request), timeouts, give_up_at);
+        sleep(idle * 2).await;
+        let mut last = None;
+        while let Some(deltas) = session.next().await {
+            last = Some(deltas);
+        }
+        assert_eq!(last, Some(Ok(vec![Delta::Finish("stop".into())])));
+    }
 }

@@ -3,7 +3,7 @@
 //! The reader is `sse-stream`: of the crates tried it alone was right for a BOM, CR and CRLF ends, and cuts inside a character.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -21,13 +21,21 @@ enum BodyError {
     Broken(String),
 }
 
+/// Ends the last event of a body that does not end it.
+const END_OF_EVENT: &[u8] = b"\n\n";
+
 /// One event's name and data.
 pub(super) struct SseEvent {
     pub event: Option<String>,
     pub data: String,
+    /// The body ended before the event did: it may be whole, or cut off.
+    pub is_unterminated: bool,
 }
 
 /// The events of a body. Comments and events without data are left out. Ends at the end of the body or after an error.
+///
+/// The standard drops a last event that no blank line ends. Some servers send their finish reason like that, so it is given
+/// here, and marked.
 pub(super) fn events<S>(body: S) -> BoxStream<'static, Result<SseEvent, ProviderError>>
 where
     S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
@@ -40,10 +48,19 @@ where
         let held = counted.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
         if held > SSE_EVENT_BYTES_MAX + bytes.len() { Err(BodyError::TooLarge) } else { Ok(bytes) }
     });
-    let events = SseByteStream::new(Box::pin(bounded)).filter_map(move |parsed| {
+    let ended = Arc::new(AtomicBool::new(false));
+    let ending = Arc::clone(&ended);
+    let end = futures::stream::once(async move {
+        ending.store(true, Ordering::Relaxed);
+        Ok(Bytes::from_static(END_OF_EVENT))
+    });
+    let events = SseByteStream::new(Box::pin(bounded.chain(end))).filter_map(move |parsed| {
         unread.store(0, Ordering::Relaxed);
+        let is_unterminated = ended.load(Ordering::Relaxed);
         let event = match parsed {
-            Ok(sse) => sse.data.map(|data| Ok(SseEvent { event: sse.event, data })),
+            Ok(sse) => sse.data.map(|data| Ok(SseEvent { event: sse.event, data, is_unterminated })),
+            // Cut inside a character.
+            Err(SseError::Utf8Parse(_)) if is_unterminated => None,
             Err(error) => Some(Err(provider_error(&error))),
         };
         futures::future::ready(event)

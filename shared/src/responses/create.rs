@@ -7,7 +7,7 @@ use super::chat;
 use crate::config::Config;
 use crate::error::{Error, FieldError};
 use crate::limits;
-use crate::request::{Request, Validation};
+use crate::request::{Request, Validation, no_json};
 
 /// What a create request said beside what every [`Request`] says: kept to be told again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,9 +68,8 @@ pub fn parse_create(body: &[u8], config: &Config) -> Result<Request, Error> {
     if body.len() > limits::REQUEST_BYTES_MAX {
         return Err(Error::RequestTooLarge(body.len()));
     }
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| Error::invalid("", format!("the body must be a JSON object: {error}")))?;
-    let Value::Object(mut given) = value else { return Err(Error::invalid("", "the body must be a JSON object")) };
+    let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
+    let Value::Object(mut given) = value else { return Err(Error::invalid("", "must be a JSON object")) };
     given.retain(|_, value| !value.is_null());
     check_supported(&given)?;
     let mut errors = Vec::new();

@@ -28,14 +28,14 @@ pub struct Compaction {
     pub id: GenerationId,
     /// Its status now.
     pub status: Status,
-    /// `s3://bucket/key` of the text.
-    pub compacted: String,
+    /// `s3://bucket/key` of the text; `None` for a log that was of no use.
+    pub compacted: Option<String>,
     /// Chunks of the log.
     pub chunk_count: u64,
     /// The text's length.
     pub bytes: u64,
     /// The text's SHA-256 in hex.
-    pub sha256: String,
+    pub sha256: Option<String>,
     /// The validation issue that was found.
     pub last_validation_issue_id: Option<String>,
     /// Whether it had been done before.
@@ -60,8 +60,8 @@ impl App {
     /// Compacts a generation's log. `by` is noted on the record.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::LogGone`]; [`Error::LogDamaged`]; [`Error::Aws`], after which it may
-    /// be done again.
+    /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::LogGone`]; [`Error::Aws`], after which it may be done again. A log
+    /// that contradicts itself is no error: the generation fails with the reason `log_damaged`.
     pub async fn compact(&self, organization: &Organization, id: &GenerationId, by: &str) -> Result<Compaction, Error> {
         let key = GenerationKey::new(organization.clone(), id.clone());
         let record = self.records.get(&key).await?;
@@ -72,8 +72,14 @@ impl App {
         let Some((status, end)) = newest.end().map(|(status, end)| (status, end.clone())) else {
             return Err(Error::NotEnded(id.to_string(), "it is compacted by itself when it has"));
         };
-        let compacted = self.put_log(&key, &newest, status, end).await?;
-        let request = self.request(&key).await?.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let compacted = match self.put_log(&key, &newest, status, end).await {
+            Ok(compacted) => compacted,
+            Err(error) => {
+                self.give_up_damaged(&key, &record, error).await?;
+                return self.compacted_by_another(&key).await;
+            }
+        };
+        let Some(request) = self.request(&key).await? else { return self.compacted_by_another(&key).await };
         let (status, outcome) = self.judge(&key, &record, &request, compacted, by).await?;
         let written = self.records.finish(&key, status, &outcome).await?;
         if !written {
@@ -87,7 +93,11 @@ impl App {
     }
 
     async fn compacted_by_another(&self, key: &GenerationKey) -> Result<Compaction, Error> {
-        let record = self.records.get(key).await?;
+        let Some(record) = self.records.find(key).await? else {
+            // It was purged in the meantime: what was put since must go too.
+            self.blobs.delete(key).await?;
+            return Err(Error::NotFound(key.generation.to_string()));
+        };
         let outcome = record.outcome.ok_or_else(|| Error::NotFound(key.generation.to_string()))?;
         Ok(Compaction::new(key, record.status, &outcome, true))
     }
@@ -95,20 +105,19 @@ impl App {
     /// Puts the text and the events into the bucket. An upload that fails is given up: nothing half-done is visible.
     async fn put_log(&self, key: &GenerationKey, newest: &Chunk, status: Status, end: End) -> Result<Compacted, Error> {
         let mut copy = Copy::new(&self.blobs, key, newest.output_from);
-        if let Err(error) = self.copy_pages(key, &mut copy).await {
-            copy.text.abort().await;
-            copy.events.abort().await;
+        if let Err(error) = self.copy_pages(key, newest, &mut copy).await {
+            copy.abort().await;
             return Err(error);
         }
-        let log = copy.log;
-        if log.next_seq != newest.last_seq() + 1 || log.counters != newest.counters {
-            let damage = format!("it ends at {} where its last event is {}", log.next_seq, newest.last_seq());
-            return Err(Error::LogDamaged(key.generation.to_string(), damage));
-        }
-        let url = copy.text.finish().await?;
-        let rest = copy.lines.finish().map_err(|error| Error::LogDamaged(key.generation.to_string(), error.to_string()))?;
-        copy.events.write(&rest).await?;
+        let url = match copy.text.finish().await {
+            Ok(url) => url,
+            Err(error) => {
+                copy.events.abort().await;
+                return Err(error);
+            }
+        };
         copy.events.finish().await?;
+        let log = copy.log;
         let has_other_output = copy.assembly.has_other_output();
         let sha256 = format!("{:x}", copy.sha256.finalize());
         Ok(Compacted {
@@ -124,7 +133,7 @@ impl App {
         })
     }
 
-    async fn copy_pages(&self, key: &GenerationKey, copy: &mut Copy) -> Result<(), Error> {
+    async fn copy_pages(&self, key: &GenerationKey, newest: &Chunk, copy: &mut Copy) -> Result<(), Error> {
         let mut slot = Some(0);
         while let Some(from) = slot {
             let page = self.buffer.chunks(key, from).await?;
@@ -133,7 +142,11 @@ impl App {
                 copy.chunk(key, &chunk).await?;
             }
         }
-        Ok(())
+        if copy.log.next_slot() == newest.next_slot() {
+            return copy.end().await;
+        }
+        let damage = format!("it ends at {} where its last event is {}", copy.log.next_seq, newest.last_seq());
+        Err(Error::LogDamaged(key.generation.to_string(), damage))
     }
 }
 
@@ -180,6 +193,19 @@ impl Copy {
         }
         let packed = std::mem::take(self.lines.get_mut());
         self.events.write(&packed).await
+    }
+
+    /// What the compressor still holds.
+    async fn end(&mut self) -> Result<(), Error> {
+        let ended = self.lines.try_finish();
+        ended.map_err(|error| Error::Configuration(format!("the event log could not be compressed: {error}")))?;
+        let packed = std::mem::take(self.lines.get_mut());
+        self.events.write(&packed).await
+    }
+
+    async fn abort(&mut self) {
+        self.text.abort().await;
+        self.events.abort().await;
     }
 }
 

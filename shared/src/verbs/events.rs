@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::event::NumberedEvent;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
-use crate::limits::{EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX};
+use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX, EVENTS_PAGE_BYTES_MAX};
 
 /// A page of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct EventPage {
 }
 
 impl App {
-    /// A page of at most `limit` events (1 to 10,000, default 1,000) from behind event `after` on.
+    /// A page of at most `limit` events (1 to 10,000, default 1,000) and some 1 MB, from behind event `after` on.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::NotFound`]; [`Error::LogGone`] for a log that expired
@@ -50,8 +50,9 @@ impl App {
         let record = self.records.get(&key).await?;
         let from = after.map_or(0, |after| after.saturating_add(1));
         let mut data = self.read_events(&key, &record, from, limit + 1).await?;
-        let has_more = data.len() > limit;
-        data.truncate(limit);
+        let fitting = fitting(&data).min(limit);
+        let has_more = data.len() > fitting;
+        data.truncate(fitting);
         let newest = if record.outcome.is_some() { None } else { self.buffer.newest(&key).await? };
         let status = get::status(&record, newest.as_ref());
         let last_seq = data.last().map_or(after, |event| Some(event.seq));
@@ -72,6 +73,9 @@ impl App {
         let Some(outcome) = &record.outcome else {
             return Ok(Vec::new());
         };
+        if outcome.compacted.is_none() {
+            return Err(Error::LogGone(key.generation.to_string()));
+        }
         if from > outcome.last_seq {
             return Ok(Vec::new());
         }
@@ -100,6 +104,16 @@ impl App {
         events.truncate(limit);
         Ok(events)
     }
+}
+
+/// How many of the events fit into one answer: one at least.
+fn fitting(events: &[NumberedEvent]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take_while(|event| {
+        bytes += event.event.text_bytes() + EVENT_OVERHEAD_BYTES;
+        bytes <= EVENTS_PAGE_BYTES_MAX
+    });
+    fits.count().max(1)
 }
 
 /// Reads the event log of the bucket: JSON lines, gzip.

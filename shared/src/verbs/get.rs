@@ -116,10 +116,10 @@ impl Generation {
         self.completed_at = Some(outcome.completed_at);
         self.usage = outcome.usage;
         self.chunk_count = Some(outcome.chunk_count);
-        self.compacted = Some(outcome.compacted);
+        self.compacted = outcome.compacted;
         self.compacted_at = Some(outcome.compacted_at);
         self.compacted_by = Some(outcome.compacted_by);
-        self.sha256 = Some(outcome.sha256);
+        self.sha256 = outcome.sha256;
         self.bytes = Some(outcome.bytes);
         self.metadata = serde_json::from_str(&outcome.metadata).unwrap_or_default();
         self.llm_response = outcome.llm_response.and_then(|json| RawValue::from_string(json).ok());

@@ -22,7 +22,7 @@ pub struct GenerationPage {
 }
 
 impl App {
-    /// A page of at most `limit` generations (1 to 100, default 20) from behind `after` on.
+    /// Without `llm_response`. A page of at most `limit` generations (1 to 100, default 20) from behind `after` on.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::Aws`].
@@ -37,7 +37,11 @@ impl App {
             return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
         }
         let page = self.records.list(organization, after, limit).await?;
-        let data = futures::future::try_join_all(page.records.into_iter().map(|record| self.with_log(record))).await?;
+        let mut data = futures::future::try_join_all(page.records.into_iter().map(|record| self.with_log(record))).await?;
+        // A hundred of them would not fit into one answer of a Lambda function.
+        for generation in &mut data {
+            generation.llm_response = None;
+        }
         let last_id = data.last().map(|generation| generation.id.clone());
         Ok(GenerationPage { object: "list", data, has_more: page.has_more, last_id })
     }

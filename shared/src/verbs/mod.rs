@@ -4,6 +4,7 @@ mod cancel;
 mod compact;
 mod events;
 mod get;
+mod give_up;
 mod inspect;
 mod list;
 mod output;

@@ -27,7 +27,7 @@ pub struct Output {
     pub sha256: Option<String>,
     /// For text too large to be here: a URL that works for 15 minutes.
     pub url: Option<String>,
-    /// The text as JSON, exactly as it was written, if it is JSON of at most 64 KB.
+    /// The text as JSON, exactly as it was written, if it is JSON of at most 64 KB and 100 levels.
     pub llm_response: Option<Box<RawValue>>,
     /// What the model said instead of an answer.
     pub refusal: Option<String>,
@@ -50,6 +50,9 @@ impl App {
     }
 
     async fn output_from_bucket(&self, key: &GenerationKey, record: &RecordRow, outcome: &Outcome) -> Result<Output, Error> {
+        if outcome.compacted.is_none() {
+            return Err(Error::LogGone(key.generation.to_string()));
+        }
         let object = Blobs::output_key(key);
         let (text, url) = if outcome.bytes > OUTPUT_INLINE_BYTES_MAX {
             (None, Some(self.blobs.presigned_url(&object, OUTPUT_URL_TTL).await?))
@@ -68,7 +71,7 @@ impl App {
             status: record.status,
             text,
             bytes: outcome.bytes,
-            sha256: Some(outcome.sha256.clone()),
+            sha256: outcome.sha256.clone(),
             url,
             llm_response: outcome.llm_response.clone().and_then(|json| RawValue::from_string(json).ok()),
             refusal,

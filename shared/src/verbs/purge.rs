@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::get;
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey, Organization};
@@ -17,19 +16,21 @@ pub struct Purged {
 }
 
 impl App {
-    /// Deletes the buffer, the objects in the bucket, and last the record. Interrupted, it can be called again.
+    /// Deletes the buffer, the objects in the bucket, and last the record. Interrupted, it can be called again. A bucket that
+    /// keeps versions keeps the deleted objects' until its lifecycle rule takes them (30 days in `template.yaml`).
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::Aws`].
     pub async fn purge(&self, organization: &Organization, id: &GenerationId) -> Result<Purged, Error> {
         let key = GenerationKey::new(organization.clone(), id.clone());
         let record = self.records.get(&key).await?;
-        if !get::status(&record, self.buffer.newest(&key).await?.as_ref()).is_terminal() {
+        // Before its outcome stands on the record, a generation without a buffer would begin anew.
+        if record.outcome.is_none() {
             return Err(Error::NotEnded(id.to_string(), "only what has ended can be purged"));
         }
         let buffer_items = self.buffer.delete(&key).await?;
         self.blobs.delete(&key).await?;
-        self.records.delete(&key).await?;
+        self.records.delete(&key, &record).await?;
         tracing::info!(generation = %id, organization = %organization, buffer_items, "A generation was purged.");
         Ok(Purged { id: id.clone(), buffer_items })
     }

@@ -6,14 +6,16 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
+use super::stream::failed;
 use super::tail::Tail;
 use crate::app::App;
 use crate::aws::RecordRow;
 use crate::clock::millis_of;
 use crate::error::Error;
-use crate::generation::Status;
+use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::request::Request;
 use crate::responses::{InputPage, InputQuery, Renderer, ResponseId, Snapshot, input_items};
@@ -53,11 +55,15 @@ impl App {
     ) -> Result<(ResponseTail, GenerationKey, bool), Error> {
         let now_ms = self.clock.now_ms();
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
-        let key = match claim {
-            CreateClaim::Key(idempotency_key) => self.claim_idempotency(new, idempotency_key, request, now_ms).await?,
-            CreateClaim::First | CreateClaim::Retry => self.claim_create(new, request, claim, now_ms).await?,
+        let (key, hash) = match claim {
+            CreateClaim::Key(given) => {
+                let hash = format!("{:x}", Sha256::digest(given));
+                (self.claim_idempotency(new, given, &hash, request, now_ms).await?, Some(hash))
+            }
+            CreateClaim::First | CreateClaim::Retry => (self.claim_create(new, request, claim, now_ms).await?, None),
         };
-        let (record, is_new) = self.accept_as(&key, request, claim != CreateClaim::First, now_ms).await?;
+        let may_exist = claim != CreateClaim::First;
+        let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), may_exist, now_ms).await?;
         Ok((self.response_tail(&key, &record, request, None).await?, key, is_new))
     }
 
@@ -72,7 +78,15 @@ impl App {
     /// [`Error::NotFound`]; [`Error::LogGone`]; [`Error::Aws`].
     pub async fn response(&self, organization: &Organization, id: &ResponseId) -> Result<Value, Error> {
         let (key, record, request) = self.find_response(organization, id).await?;
-        self.response_tail(&key, &record, &request, None).await?.now().await
+        let mut tail = self.response_tail(&key, &record, &request, None).await?;
+        match record.outcome.filter(|outcome| outcome.compacted.is_none()) {
+            None => tail.now().await,
+            Some(given_up) => {
+                let Failure { code, message } = given_up.error.unwrap_or_default();
+                tail.renderer.follow(&failed(&code, message), None);
+                Ok(tail.response())
+            }
+        }
     }
 
     /// The stream of a response that was created to be streamed, from behind event `after` on.
@@ -94,6 +108,10 @@ impl App {
         });
         if let Some(missing) = missing {
             let message = format!("This response cannot be streamed because it was not created with {missing}=true.");
+            return Err(Error::refused(message, Some("stream"), None));
+        }
+        if record.outcome.as_ref().is_some_and(|outcome| outcome.compacted.is_none()) {
+            let message = "This response cannot be streamed because its log has expired.";
             return Err(Error::refused(message, Some("stream"), None));
         }
         self.response_tail(&key, &record, &request, after).await

@@ -19,7 +19,7 @@ pub struct Started {
     pub id: GenerationId,
     /// Always `generation`.
     pub object: &'static str,
-    /// Where it stands: `pending`, or what an earlier request with the same `Idempotency-Key` has come to.
+    /// `pending`; or how an earlier request with the same `Idempotency-Key` has ended.
     pub status: Status,
     /// The provider that is asked.
     pub provider: String,
@@ -70,11 +70,12 @@ impl App {
     ) -> Result<(Started, bool), Error> {
         let now_ms = self.clock.now_ms();
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
-        let key = match idempotency_key {
-            Some(idempotency_key) => self.claim_idempotency(new, idempotency_key, request, now_ms).await?,
+        let hash = idempotency_key.map(|key| format!("{:x}", Sha256::digest(key)));
+        let key = match idempotency_key.zip(hash.as_deref()) {
+            Some((idempotency_key, hash)) => self.claim_idempotency(new, idempotency_key, hash, request, now_ms).await?,
             None => new,
         };
-        let (record, is_new) = self.accept_as(&key, request, idempotency_key.is_some(), now_ms).await?;
+        let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), hash.is_some(), now_ms).await?;
         Ok((Started::from(record), is_new))
     }
 
@@ -83,6 +84,7 @@ impl App {
         &self,
         key: &GenerationKey,
         request: &Request,
+        idempotency_sha256: Option<&str>,
         may_exist: bool,
         now_ms: i64,
     ) -> Result<(RecordRow, bool), Error> {
@@ -90,7 +92,7 @@ impl App {
             return Ok((record, false));
         }
         self.store_request(key, request).await?;
-        let record = self.records.create(key, request, now_ms).await?;
+        let record = self.records.create(key, request, idempotency_sha256, now_ms).await?;
         tracing::info!(
             generation = %key.generation, organization = %key.organization, provider = record.provider, model = record.model,
             "A generation was accepted."
@@ -102,6 +104,7 @@ impl App {
         &self,
         new: GenerationKey,
         idempotency_key: &str,
+        hash: &str,
         request: &Request,
         now_ms: i64,
     ) -> Result<GenerationKey, Error> {
@@ -111,8 +114,7 @@ impl App {
             return Err(Error::invalid("Idempotency-Key", expected));
         }
         let fingerprint = request.fingerprint();
-        let hashed = format!("{:x}", Sha256::digest(idempotency_key));
-        let claim = self.records.claim_idempotency(&new.organization, &hashed, &new.generation, &fingerprint, now_ms).await?;
+        let claim = self.records.claim_idempotency(&new.organization, hash, &new.generation, &fingerprint, now_ms).await?;
         match claim {
             IdempotencyClaim::New => Ok(new),
             IdempotencyClaim::Used(generation, held) if held == fingerprint => {
@@ -123,7 +125,7 @@ impl App {
     }
 
     async fn store_request(&self, key: &GenerationKey, request: &Request) -> Result<(), Error> {
-        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", error.to_string()))?;
+        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
         if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
             return self.records.put_request(key, Some(text)).await;
         }

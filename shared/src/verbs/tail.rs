@@ -3,7 +3,6 @@
 //! Reads `DynamoDB` at an adaptive pace: soon after text has come, later while nothing does. Announces itself on meta, so that
 //! the writer flushes for it. In one process with the writer, a hint replaces the next poll.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -30,7 +29,8 @@ pub struct Tail {
     next: u64,
     /// Where the next query begins; `None` before the first.
     slot: Option<u64>,
-    ready: VecDeque<NumberedEvent>,
+    /// Read already, and not yet given out.
+    ready: Vec<NumberedEvent>,
     hint: Hint,
     pause: Duration,
     announce_at: Instant,
@@ -52,7 +52,7 @@ impl App {
             record,
             next: after.map_or(0, |after| after.saturating_add(1)),
             slot: None,
-            ready: VecDeque::new(),
+            ready: Vec::new(),
             hint,
             pause: limits::TAIL_PAUSE_MIN,
             announce_at: Instant::now(),
@@ -94,6 +94,9 @@ impl Tail {
     /// # Errors
     /// As [`Self::next`].
     pub async fn poll(&mut self) -> Result<Option<Vec<NumberedEvent>>, Error> {
+        if !self.ready.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.ready)));
+        }
         if self.ended {
             return Ok(None);
         }
@@ -105,10 +108,13 @@ impl Tail {
         Ok(Some(events))
     }
 
-    /// Whether there is nothing more to come.
-    #[must_use]
-    pub const fn has_ended(&self) -> bool {
-        self.ended
+    /// Whether nothing more comes: the place is behind the terminal event.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn is_at_end(&mut self) -> Result<bool, Error> {
+        self.ready = self.poll().await?.unwrap_or_default();
+        Ok(self.ended && self.ready.is_empty())
     }
 
     /// When the log ended, in milliseconds, once its end has been read.
@@ -126,9 +132,6 @@ impl Tail {
     }
 
     async fn read(&mut self) -> Result<Vec<NumberedEvent>, Error> {
-        if !self.ready.is_empty() {
-            return Ok(self.ready.drain(..).collect());
-        }
         let slot = match self.slot {
             Some(slot) => slot,
             None => match self.app.buffer.holding(&self.key, self.next).await? {
@@ -154,7 +157,7 @@ impl Tail {
         }
         let Some(outcome) = &self.record.outcome else { return Ok(Vec::new()) };
         self.ended_ms = millis_of(&outcome.completed_at);
-        if self.next > outcome.last_seq {
+        if outcome.compacted.is_some() && self.next > outcome.last_seq {
             self.ended = true;
             return Ok(Vec::new());
         }

@@ -4,6 +4,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use super::compact::Compacted;
 use crate::app::App;
@@ -30,7 +31,7 @@ impl App {
         let compacted_at = rfc3339(self.clock.now_ms());
         let llm_response = compacted.text.as_deref().and_then(json_text::find);
         let mut metadata = metadata(record, request, &compacted, &compacted_at);
-        let errors = validation_errors(request, &compacted, llm_response, &metadata);
+        let errors = validation_errors(request, &compacted, llm_response, &metadata).await;
         let issue_id = if errors.is_empty() { None } else { Some(self.put_issue(key, &compacted_at, &errors).await?) };
         if let Some(id) = &issue_id {
             let told: Vec<Value> = errors
@@ -48,7 +49,7 @@ impl App {
             metadata.insert("error".into(), error.code.as_str().into());
             metadata.insert("message".into(), error.message.as_str().into());
         }
-        let kept = llm_response.filter(|json| !refused && json.get().len() <= limits::LLM_RESPONSE_BYTES_MAX);
+        let kept = llm_response.filter(|json| !refused && fits_on_record(json));
         let outcome = Outcome {
             completed_at: compacted.ended_at(),
             reason,
@@ -65,8 +66,8 @@ impl App {
             metadata: Value::Object(metadata).to_string(),
             llm_response: kept.map(|json| json.get().to_owned()),
             last_validation_issue_id: issue_id,
-            compacted: compacted.url,
-            sha256: compacted.sha256,
+            compacted: Some(compacted.url),
+            sha256: Some(compacted.sha256),
         };
         Ok((status, outcome))
     }
@@ -78,13 +79,16 @@ impl App {
         let id = format!("vi_{hash:x}")[..27].to_owned();
         let rows: Vec<_> = errors.iter().cloned().map(Into::into).collect();
         self.records.put_issue(key, &id, at.to_owned(), &rows).await?;
-        let paths: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
         tracing::warn!(
             generation = %key.generation, organization = %key.organization, validation_issue = id, error_count = errors.len(),
-            paths = ?&paths[..paths.len().min(limits::VALIDATION_ERRORS_MAX)], "A generation did not pass validation."
+            "A generation did not pass validation."
         );
         Ok(id)
     }
+}
+
+fn fits_on_record(json: &RawValue) -> bool {
+    json.get().len() <= limits::LLM_RESPONSE_BYTES_MAX && json_text::depth(json) <= limits::LLM_RESPONSE_DEPTH_MAX
 }
 
 /// What the log's end and the validation make of the generation: status, reason, error.
@@ -103,10 +107,22 @@ fn verdict(compacted: &Compacted, refused_by: Option<&str>) -> (Status, Option<S
     (compacted.status, reason, error)
 }
 
+/// Entries that are told only where there is something to tell. A caller's own of that name would pass for ours.
+const OURS: [&str; 7] = [
+    "error",
+    "message",
+    "validation_errors",
+    "last_validation_issue_id",
+    "used_provider_model",
+    "first_chunk_at",
+    "last_chunk_at",
+];
+
 /// The caller's own entries, and over them ours, after the published contract.
 fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compacted_at: &str) -> Map<String, Value> {
     let counters = &compacted.log.counters;
     let mut metadata = request.metadata.clone();
+    metadata.retain(|name, _| !OURS.contains(&name.as_str()));
     let mut set = |name: &str, value: Value| {
         metadata.insert(name.to_owned(), value);
     };
@@ -136,7 +152,7 @@ fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compac
 }
 
 /// Everything that is wrong. The output is judged only where the provider finished: a part of a JSON text is none.
-fn validation_errors(
+async fn validation_errors(
     request: &Request,
     compacted: &Compacted,
     llm_response: Option<&RawValue>,
@@ -147,12 +163,12 @@ fn validation_errors(
         error.pointer.insert_str(0, "metadata");
     }
     if compacted.status == Status::Completed {
-        errors.extend(output_errors(&request.expected(), compacted.text.is_some(), llm_response));
+        errors.extend(output_errors(request.expected(), compacted.text.is_some(), llm_response).await);
     }
     errors
 }
 
-fn output_errors(expected: &Expected, is_small: bool, llm_response: Option<&RawValue>) -> Vec<FieldError> {
+async fn output_errors(expected: Expected, is_small: bool, llm_response: Option<&RawValue>) -> Vec<FieldError> {
     let schema = match expected {
         Expected::Text => return Vec::new(),
         Expected::Json => None,
@@ -166,12 +182,33 @@ fn output_errors(expected: &Expected, is_small: bool, llm_response: Option<&RawV
         return vec![FieldError::new("output", "must be JSON, bare or in one Markdown fence")];
     };
     let Some(schema) = schema else { return Vec::new() };
-    let (Ok(schema), Ok(value)) = (Schema::compile(schema), serde_json::from_str(json.get())) else {
-        return vec![FieldError::new("output", "could not be checked against the schema")];
+    // A caller's schema can be made to take for ever. It holds up its own thread then, and nobody else.
+    let json = json.to_owned();
+    let check = tokio::task::spawn_blocking(move || schema_errors(&schema, &json));
+    match timeout(limits::VALIDATION_TIME_MAX, check).await {
+        Ok(Ok(errors)) => errors,
+        Ok(Err(_)) => unchecked("the check broke off"),
+        Err(_) => unchecked(&format!("it took longer than {} s", limits::VALIDATION_TIME_MAX.as_secs())),
+    }
+}
+
+fn schema_errors(schema: &Value, json: &RawValue) -> Vec<FieldError> {
+    let value = match serde_json::from_str(json.get()) {
+        Ok(value) => value,
+        Err(error) => return unchecked(&error.to_string()),
     };
-    let mut errors = schema.errors(&value);
+    let schema = match Schema::compile(schema) {
+        Ok(schema) => schema,
+        Err(wrong) => return unchecked(&wrong.into_iter().map(|error| error.detail).collect::<String>()),
+    };
+    let is_small = json.get().len() <= limits::VALIDATION_BYTES_MAX;
+    let mut errors = if is_small { schema.errors(&value) } else { schema.first_error(&value) };
     for error in &mut errors {
         error.pointer.insert_str(0, "output");
     }
     errors
+}
+
+fn unchecked(why: &str) -> Vec<FieldError> {
+    vec![FieldError::new("output", format!("could not be checked against the schema: {why}"))]
 }

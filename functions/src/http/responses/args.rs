@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequest<S> for CreateArgs {
         let stop_at = request.lambda_context_ref().and_then(stop_at);
         let (mut parts, content) = request.into_parts();
         let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
-        let idempotency_key = header(&parts.headers, "idempotency-key")?;
+        let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let retries = header(&parts.headers, "x-stainless-retry-count")?.and_then(|count| count.parse::<u32>().ok());
         let body = read_body(&parts.headers, content).await?;
         Ok(Self { organization, body, stop_at, idempotency_key, is_retry: retries.is_some_and(|count| count > 0) })

@@ -89,7 +89,7 @@ fn parameter(error: &FieldError) -> String {
 
 fn sentence(error: &FieldError) -> String {
     match parameter(error) {
-        name if name.is_empty() => format!("Invalid request: {}.", error.detail),
+        name if name.is_empty() => format!("The body {}.", error.detail),
         name => format!("Invalid '{name}': {}.", error.detail),
     }
 }

@@ -20,6 +20,20 @@ use crate::log::{Chunk, Counters, LogState, NextSlot};
 use crate::request::Request;
 use writer::Writer;
 
+/// Tries for the first slot of an attempt, against a writer that does not know yet that it has been taken over.
+const FIRST_SLOT_TRIES_MAX: u32 = 8;
+
+/// How far one invocation may go.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Attempts in all, those of earlier invocations included.
+    attempts_max: u32,
+    /// When the generation's time is over.
+    give_up_at: Instant,
+    /// When this invocation must be done.
+    stop_at: Option<Instant>,
+}
+
 /// What one invocation of `stream` came to. None of these is worth a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,13 +58,21 @@ impl App {
     /// [`Error::Aws`]: the store could not be reached. The same job may be tried again.
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let key = job.key();
+        let seen = self.buffer.meta(&key).await?;
+        let log = self.read_log(&key).await;
+        // After the log: a buffer that is deleted once it was compacted must not look like one that has not begun.
         let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
         if record.outcome.is_some() {
             return Ok(Streamed::HadEnded);
         }
         let Some(request) = self.request(&key).await? else { return Ok(Streamed::Gone) };
-        let seen = self.buffer.meta(&key).await?;
-        let log = self.read_log(&key).await?;
+        let log = match log {
+            Ok(log) => log,
+            Err(error) => {
+                self.give_up_damaged(&key, &record, error).await?;
+                return Ok(Streamed::Ended(Status::Failed));
+            }
+        };
         if log.end.is_some() {
             return Ok(Streamed::HadEnded);
         }
@@ -60,6 +82,11 @@ impl App {
         let left = self.time_left(&record.created_at);
         if left.is_zero() {
             let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
+            if log.is_empty() {
+                // Nothing was ever stored; or it has expired, and lies in the slots still.
+                self.give_up(&key, &record, "timeout", &message).await?;
+                return Ok(Streamed::Ended(Status::Failed));
+            }
             return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("timeout", message)).await;
         }
         if seen.as_ref().is_some_and(|meta| meta.cancel_requested) {
@@ -68,13 +95,50 @@ impl App {
         let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
         let begun = seen.as_ref().map_or(0, |meta| meta.attempt);
         if begun >= attempts_max {
-            let message = format!("{begun} attempts were begun, and none came to an end");
+            let message = format!("attempts begun: {begun}; none came to an end");
             return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("attempts_exhausted", message)).await;
         }
-        match Writer::claim(self, key, request, log, seen).await? {
-            Some(writer) => writer.run(attempts_max, Instant::now() + left, stop_at).await,
+        let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at };
+        match self.claim(&key, seen.as_ref()).await? {
+            Some(meta) => self.write(&key, request, log, meta, limits).await,
             None => Ok(Streamed::Busy),
         }
+    }
+
+    /// Writes as the newest attempt. The writer before it may be alive and take the first slot; it stops when it sees this
+    /// attempt, so this one reads on and takes the next.
+    async fn write(
+        &self,
+        key: &GenerationKey,
+        request: Request,
+        mut log: LogState,
+        meta: Meta,
+        limits: Limits,
+    ) -> Result<Streamed, Error> {
+        for _ in 0..FIRST_SLOT_TRIES_MAX {
+            let writer = Writer::new(self.clone(), key.clone(), request.clone(), log, meta.clone());
+            if let Some(streamed) = writer.run(limits).await? {
+                return Ok(streamed);
+            }
+            log = self.read_log(key).await?;
+            if log.end.is_some() {
+                return Ok(Streamed::HadEnded);
+            }
+        }
+        Ok(Streamed::Fenced)
+    }
+
+    /// Begins the next attempt, if nobody else does.
+    async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>) -> Result<Option<Meta>, Error> {
+        let meta = Meta {
+            attempt: seen.map_or(1, |meta| meta.attempt + 1),
+            writer: ulid::Ulid::generate().to_string(),
+            lease_until: self.clock.now_ms() + millis(self.config.lease),
+            cancel_requested: false,
+            watched_until: seen.and_then(|meta| meta.watched_until),
+            expires_at: self.buffer_expiry(seen),
+        };
+        Ok(self.buffer.claim(key, seen, &meta).await?.then_some(meta))
     }
 
     /// What is left of the time that a generation may take in all.
@@ -140,26 +204,4 @@ impl App {
 /// The event of a failure.
 pub(crate) fn failed(reason: &str, message: String) -> Event {
     Event::Failed(End { reason: Some(reason.to_owned()), message: Some(message), ..End::default() })
-}
-
-impl Writer {
-    /// Begins the next attempt, if nobody else does.
-    async fn claim(
-        app: &App,
-        key: GenerationKey,
-        request: Request,
-        log: LogState,
-        seen: Option<Meta>,
-    ) -> Result<Option<Self>, Error> {
-        let meta = Meta {
-            attempt: seen.as_ref().map_or(1, |meta| meta.attempt + 1),
-            writer: ulid::Ulid::generate().to_string(),
-            lease_until: app.clock.now_ms() + millis(app.config.lease),
-            cancel_requested: false,
-            watched_until: seen.as_ref().and_then(|meta| meta.watched_until),
-            expires_at: app.buffer_expiry(seen.as_ref()),
-        };
-        let claimed = app.buffer.claim(&key, seen.as_ref(), &meta).await?;
-        Ok(claimed.then(|| Self::new(app.clone(), key, request, log, meta)))
-    }
 }

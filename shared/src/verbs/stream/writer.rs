@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lease::Lease;
-use super::{Streamed, failed};
+use super::{Limits, Streamed, failed};
 use crate::app::App;
 use crate::aws::{Appended, Meta};
 use crate::clock::millis;
@@ -42,6 +42,8 @@ pub(super) struct Writer {
     composer: Composer,
     meta: Meta,
     lease: Lease,
+    /// Of all attempts: stored, on its way to the log, and waiting.
+    received_bytes: u64,
     waiting_since_ms: Option<i64>,
     last_flush_ms: Option<i64>,
     fill_bytes: usize,
@@ -53,6 +55,7 @@ pub(super) struct Writer {
 enum Stop {
     Finished,
     Fault(ProviderError),
+    NotConfigured(String),
     OutputLimit,
     Timeout,
     Deadline,
@@ -71,6 +74,7 @@ impl Writer {
             app,
             key,
             request: Arc::new(request),
+            received_bytes: log.counters.received_bytes,
             log,
             meta,
             waiting_since_ms: None,
@@ -81,13 +85,8 @@ impl Writer {
         }
     }
 
-    /// Streams until the log has ended or another writer has it.
-    pub(super) async fn run(
-        mut self,
-        attempts_max: u32,
-        give_up_at: Instant,
-        stop_at: Option<Instant>,
-    ) -> Result<Streamed, Error> {
+    /// Streams until the log has ended or another writer has it. `None`: the first slot was lost, and nothing was written.
+    pub(super) async fn run(mut self, limits: Limits) -> Result<Option<Streamed>, Error> {
         loop {
             tracing::info!(
                 generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
@@ -95,24 +94,33 @@ impl Writer {
             );
             self.begin_attempt();
             if !self.flush_all().await? {
-                return Ok(Streamed::Fenced);
+                return Ok(None);
             }
-            let provider = self.app.provider(&self.request).await?;
-            let until = stop_at.map_or(give_up_at, |stop_at| stop_at.min(give_up_at));
-            let session = open_session(provider, Arc::clone(&self.request), self.app.config.timeouts, until);
-            let stop = self.receive(session, give_up_at, stop_at).await?;
+            let stop = match self.app.provider(&self.request).await {
+                Ok(provider) => {
+                    let until = limits.stop_at.map_or(limits.give_up_at, |stop_at| stop_at.min(limits.give_up_at));
+                    let session = open_session(provider, Arc::clone(&self.request), self.app.config.timeouts, until);
+                    self.receive(session, limits).await?
+                }
+                Err(Error::Configuration(message)) => Stop::NotConfigured(message),
+                Err(error) => return Err(error),
+            };
             let end = match stop {
-                Stop::Fenced => return Ok(Streamed::Fenced),
-                Stop::Fault(error) if error.is_retryable() && self.log_grew_in_vain() && self.meta.attempt < attempts_max => {
+                Stop::Fenced => return Ok(Some(Streamed::Fenced)),
+                Stop::Fault(error) if self.is_worth_another(&error, limits.attempts_max) => {
                     if !self.next_attempt(&error).await? {
-                        return Ok(Streamed::Fenced);
+                        return Ok(Some(Streamed::Fenced));
                     }
                     continue;
                 }
-                stop => self.terminal(stop, attempts_max),
+                stop => self.terminal(stop, limits.attempts_max),
             };
-            return self.finish(end).await;
+            return self.finish(end).await.map(Some);
         }
+    }
+
+    fn is_worth_another(&self, error: &ProviderError, attempts_max: u32) -> bool {
+        error.is_retryable() && self.received_in_this_attempt() && self.meta.attempt < attempts_max
     }
 
     fn begin_attempt(&mut self) {
@@ -128,17 +136,19 @@ impl Writer {
 
     /// Whether this attempt received anything: only then is a fault an interruption, which a new attempt may mend. Before the
     /// first delta the session has already asked again as often as is right.
-    fn log_grew_in_vain(&self) -> bool {
+    fn received_in_this_attempt(&self) -> bool {
         self.composer.next_output_index() > self.log.output_from
     }
 
     async fn next_attempt(&mut self, error: &ProviderError) -> Result<bool, Error> {
         tracing::warn!(
             generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
-            fault = error.fault.code(), %error, "The provider's stream was interrupted; the next attempt begins."
+            fault = error.fault.code(), "The provider's stream was interrupted; the next attempt begins."
         );
         let lease_until = self.app.clock.now_ms() + millis(self.app.config.lease);
-        let next = Meta { attempt: self.meta.attempt + 1, lease_until, ..self.meta.clone() };
+        // A writer id of its own: a renewal of the old lease that is still on its way must not pass for this attempt's.
+        let writer = ulid::Ulid::generate().to_string();
+        let next = Meta { attempt: self.meta.attempt + 1, writer, lease_until, ..self.meta.clone() };
         if !self.app.buffer.claim(&self.key, Some(&self.meta), &next).await? {
             return Ok(false);
         }
@@ -152,11 +162,15 @@ impl Writer {
             Stop::Finished => return self.finished(),
             Stop::Cancelled => return Event::Cancelled(std::mem::take(&mut self.end)),
             Stop::Fault(error)
-                if self.meta.attempt >= attempts_max && attempts_max > 1 && error.is_retryable() && self.log_grew_in_vain() =>
+                if self.meta.attempt >= attempts_max
+                    && attempts_max > 1
+                    && error.is_retryable()
+                    && self.received_in_this_attempt() =>
             {
                 ("attempts_exhausted", format!("{attempts_max} attempts were interrupted; the last: {error}"))
             }
             Stop::Fault(error) => (error.fault.code(), error.message),
+            Stop::NotConfigured(message) => ("provider_not_configured", message),
             Stop::OutputLimit => ("output_limit", format!("the output is larger than {} bytes", self.output_bytes_max())),
             Stop::Timeout => ("timeout", format!("it took longer than {} s", self.app.config.timeouts.generation.as_secs())),
             Stop::Deadline => ("deadline", "the function's time ran out before the provider had finished".into()),
@@ -188,7 +202,8 @@ impl Writer {
     }
 
     /// Reads the provider and stores by the flush policy, until the attempt stops. Nothing is in flight when it returns.
-    async fn receive(&mut self, mut session: Session, give_up_at: Instant, stop_at: Option<Instant>) -> Result<Stop, Error> {
+    async fn receive(&mut self, mut session: Session, limits: Limits) -> Result<Stop, Error> {
+        let Limits { give_up_at, stop_at, .. } = limits;
         let mut in_flight: Option<(Append, Chunk)> = None;
         let mut stop = None;
         loop {
@@ -199,7 +214,8 @@ impl Writer {
                 in_flight = self.flush_if_due();
             }
             let wake = self.wake_at(give_up_at, stop_at);
-            let reads_on = stop.is_none() && self.composer.pending_bytes() < limits::WAITING_BYTES_MAX;
+            let waiting = self.composer.pending_bytes() + self.composer.pending_events() * limits::EVENT_OVERHEAD_BYTES;
+            let reads_on = stop.is_none() && waiting < limits::WAITING_BYTES_MAX;
             tokio::select! {
                 appended = appended(&mut in_flight), if in_flight.is_some() => {
                     let chunk = in_flight.take().map(|(_, chunk)| chunk);
@@ -209,7 +225,7 @@ impl Writer {
                 }
                 received = session.next(), if reads_on => stop = self.take_in(received),
                 () = self.lease.changed() => stop = self.lease_stop().or(stop),
-                () = sleep_until(wake) => stop = stop.or_else(|| time_is_up(give_up_at, stop_at)),
+                () = sleep_until(wake), if stop.is_none() => stop = time_is_up(give_up_at, stop_at),
             }
         }
     }
@@ -224,7 +240,11 @@ impl Writer {
 
     fn take_in(&mut self, received: Option<Result<Vec<Delta>, ProviderError>>) -> Option<Stop> {
         let deltas = match received {
-            None => return Some(Stop::Finished),
+            None if self.finish.is_some() => return Some(Stop::Finished),
+            None => {
+                let message = "the reader of the provider's stream broke off";
+                return Some(Stop::Fault(ProviderError::new(Fault::Interrupted, message)));
+            }
             Some(Err(error)) => return Some(Stop::Fault(error)),
             Some(Ok(deltas)) => deltas,
         };
@@ -233,14 +253,20 @@ impl Writer {
                 Delta::Usage(usage) => self.end.usage = Some(usage),
                 Delta::Model(model) => self.end.model = Some(model),
                 Delta::Finish(reason) => self.finish = Some(reason),
-                text => self.composer.delta(text),
+                text => {
+                    self.received_bytes += text.text_bytes() as u64;
+                    let events = self.log.next_seq + self.composer.pending_events() as u64;
+                    if self.received_bytes > self.output_bytes_max() || events > limits::EVENTS_MAX {
+                        return Some(Stop::OutputLimit);
+                    }
+                    self.composer.delta(text);
+                }
             }
         }
         if self.composer.has_pending() && self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.app.clock.now_ms());
         }
-        let bytes = self.log.counters.received_bytes + self.composer.pending_bytes() as u64;
-        (bytes > self.output_bytes_max()).then_some(Stop::OutputLimit)
+        None
     }
 
     fn output_bytes_max(&self) -> u64 {

@@ -1,0 +1,63 @@
+//! Ends a generation whose log is of no use: it expired before it was compacted, or contradicts itself. There is no blob then,
+//! but there is a status with a reason: nothing stays unfinished.
+
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::aws::{Outcome, RecordRow};
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::generation::{Failure, Status};
+use crate::ids::GenerationKey;
+
+impl App {
+    /// Writes the outcome without a log. `false`: there was one already.
+    pub(super) async fn give_up(
+        &self,
+        key: &GenerationKey,
+        record: &RecordRow,
+        code: &str,
+        message: &str,
+    ) -> Result<bool, Error> {
+        let now = rfc3339(self.clock.now_ms());
+        let entries = [
+            ("provider", record.provider.as_str()),
+            ("model", &record.model),
+            ("sent_at", &record.created_at),
+            ("completed_at", &now),
+            ("error", code),
+            ("message", message),
+        ];
+        let metadata: Map<String, Value> = entries.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let outcome = Outcome {
+            completed_at: now.clone(),
+            reason: Some(code.to_owned()),
+            error: Some(Failure { code: code.to_owned(), message: message.to_owned() }),
+            compacted: None,
+            compacted_at: now,
+            compacted_by: "sweep".into(),
+            chunk_count: 0,
+            received_chunks: 0,
+            received_bytes: 0,
+            last_seq: 0,
+            sha256: None,
+            bytes: 0,
+            has_other_output: false,
+            usage: None,
+            metadata: Value::Object(metadata).to_string(),
+            llm_response: None,
+            last_validation_issue_id: None,
+        };
+        tracing::error!(
+            generation = %key.generation, organization = %key.organization, reason = code,
+            "A generation was given up without its log: {message}."
+        );
+        self.records.finish(key, Status::Failed, &outcome).await
+    }
+
+    /// The same for a log that contradicts itself; any other error passes.
+    pub(super) async fn give_up_damaged(&self, key: &GenerationKey, record: &RecordRow, error: Error) -> Result<(), Error> {
+        let Error::LogDamaged(_, damage) = &error else { return Err(error) };
+        self.give_up(key, record, "log_damaged", &format!("its log contradicts itself: {damage}")).await.map(|_| ())
+    }
+}

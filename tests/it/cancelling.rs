@@ -1,0 +1,102 @@
+//! Cancel is final when it is answered.
+
+use std::time::{Duration, Instant};
+
+use longhand_local::playback::Ending;
+use longhand_local::{Playback, Script};
+use longhand_tests::{Harness, PATIENCE, assert_whole};
+use reqwest::StatusCode;
+use serde_json::json;
+
+fn script(deltas: usize, tempo: f64) -> Script {
+    Script { deltas: (0..deltas).map(|number| format!("{number} ")).collect(), tempo, ..Script::default() }
+}
+
+async fn until_closed(playback: &Playback) -> Duration {
+    let began = Instant::now();
+    while playback.stats().closed_early == 0 {
+        assert!(began.elapsed() < PATIENCE, "the provider's connection stays open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_ends_the_log_closes_the_provider_and_answers_the_same_again() {
+    let (harness, playback) = Harness::playing(script(10_000, 200.0), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"].as_u64() > Some(10)).await;
+    let (status, cancelled) = harness.cancel(&id).await;
+    assert_eq!((status, &cancelled["status"]), (StatusCode::OK, &json!("cancelled")));
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    eprintln!("the provider's connection was closed {:?} after the answer", until_closed(&playback).await);
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "cancelled");
+    assert_eq!(harness.events(&id).await, events, "no further text");
+    let (status, again) = harness.cancel(&id).await;
+    assert_eq!((status, &again["status"]), (StatusCode::OK, &json!("cancelled")));
+    let text: String = events.iter().filter_map(|event| event["delta"].as_str()).collect();
+    assert_eq!(harness.text(&id).await, text, "what was received is kept");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_closes_the_provider_while_it_is_silent() {
+    for first_byte_delay in [Duration::ZERO, Duration::from_mins(10)] {
+        let script = Script { ending: Ending::Stall, first_byte_delay, ..script(3, 0.0) };
+        let (harness, playback) = Harness::playing(script, &[]).await;
+        let id = harness.start_generation(json!({})).await;
+        harness.until(&id, |record| record["status"] == "running" && playback.stats().requests == 1).await;
+        let (status, _) = harness.cancel(&id).await;
+        assert_eq!(status, StatusCode::OK);
+        eprintln!("the silent provider's connection was closed {:?} after the answer", until_closed(&playback).await);
+        assert_eq!(harness.ended(&id).await["status"], "cancelled");
+        assert_whole(&harness.events(&id).await);
+        harness.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_generation_cannot_be_cancelled_and_clients_do_not_try_again() {
+    let (harness, _playback) = Harness::playing(script(3, 0.0), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let (status, problem) = harness.cancel(&id).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("already_ended")));
+    assert_eq!(problem["detail"], format!("generation {id} cannot be cancelled: it has ended as completed"));
+    assert_eq!(harness.cancel("gen_01arz3ndektsv4rrffq69g5fav").await.0, StatusCode::NOT_FOUND);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_races_with_the_end_a_thousand_times_has_one_outcome_each_time() {
+    const RACES: usize = 1_000;
+    const AT_ONCE: usize = 20;
+    let (harness, _playback) = Harness::playing(script(2, 0.0), &[]).await;
+    let mut outcomes = [0_usize; 2];
+    for round in 0..RACES / AT_ONCE {
+        let races = (0..AT_ONCE).map(|place| {
+            let harness = &harness;
+            async move {
+                let id = harness.start_generation(json!({})).await;
+                tokio::time::sleep(Duration::from_millis(((round * AT_ONCE + place) % 40) as u64)).await;
+                let (status, answer) = harness.cancel(&id).await;
+                let record = harness.ended(&id).await;
+                let events = harness.events(&id).await;
+                assert_whole(&events);
+                let was_cancelled = status == StatusCode::OK;
+                let expected = if was_cancelled { "cancelled" } else { "completed" };
+                assert_eq!(record["status"], expected, "answered {answer}");
+                assert_eq!(events.last().unwrap()["type"], expected);
+                usize::from(was_cancelled)
+            }
+        });
+        for outcome in futures::future::join_all(races).await {
+            outcomes[outcome] += 1;
+        }
+    }
+    eprintln!("{} completed, {} cancelled", outcomes[0], outcomes[1]);
+    assert!(outcomes.iter().all(|count| *count > 0), "both must win sometimes: {outcomes:?}");
+    harness.finish().await;
+}

@@ -1,0 +1,137 @@
+//! Logs followed live: watch, leave, come back; and the attached start.
+
+use std::time::Duration;
+
+use longhand::Clock;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::{Harness, assert_whole, environment, sse};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+fn script(deltas: usize, tempo: f64) -> Script {
+    Script { deltas: (0..deltas).map(|number| format!("{number} ñ€😀 ")).collect(), tempo, ..Script::default() }
+}
+
+fn text(events: &[Value]) -> String {
+    events.iter().filter(|event| event["type"] == "output_text.delta").filter_map(|event| event["delta"].as_str()).collect()
+}
+
+/// A reader that drops its connection now and then, at places that `seed` decides, and comes back where it was.
+async fn drop_and_come_back(http: reqwest::Client, url: String, seed: u64) -> Vec<Value> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % 12).unwrap()
+    };
+    let mut seen: Vec<Value> = Vec::new();
+    loop {
+        let (leave_after, after) = (1 + random(), seen.last().and_then(|event| event["seq"].as_u64()));
+        let (events, ended) = sse::read(&http, &url, after, |events| events.len() >= leave_after).await;
+        seen.extend(events);
+        if ended {
+            return seen;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_readers_who_come_and_go_lose_repeat_and_reorder_nothing() {
+    let (harness, _playback) = Harness::playing(script(150, 60.0), &[]).await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(harness.start_generation(json!({})).await);
+    }
+    let readers = (0..200_u64).map(|number| {
+        let url = harness.events_url(&ids[usize::try_from(number).unwrap() % ids.len()]);
+        tokio::spawn(drop_and_come_back(harness.http.clone(), url, number + 1))
+    });
+    let expected = script(150, 0.0).text();
+    for seen in futures::future::join_all(readers).await {
+        let seen = seen.unwrap();
+        assert_whole(&seen);
+        assert_eq!(text(&seen), expected);
+    }
+    for id in &ids {
+        harness.ended(id).await;
+    }
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_numbers_and_bytes_come_live_from_the_buffer_and_from_the_bucket() {
+    let playback = Playback::start(script(40, 200.0)).unwrap();
+    let clock = Clock::system();
+    let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::with(options).await;
+    let id = harness.start_generation(json!({})).await;
+    let url = harness.events_url(&id);
+    let (live, ended) = sse::read(&harness.http, &url, None, |_| false).await;
+    assert!(ended);
+    assert_whole(&live);
+    harness.ended(&id).await;
+    let (buffered, _) = sse::read(&harness.http, &url, None, |_| false).await;
+    clock.advance(Duration::from_hours(25));
+    let (archived, _) = sse::read(&harness.http, &url, None, |_| false).await;
+    assert_eq!(buffered, live);
+    assert_eq!(archived, live);
+    for after in 0..live.len() {
+        let (rest, ended) = sse::read(&harness.http, &url, Some(after as u64), |_| false).await;
+        assert_eq!((rest.as_slice(), ended), (&live[after + 1..], true), "after {after}");
+    }
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_reader_waits_for_the_next_events_and_not_longer_than_it_says() {
+    let (harness, _playback) = Harness::playing(Script { first_byte_delay: Duration::from_secs(1), ..script(3, 0.0) }, &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["last_seq"] == 1).await;
+    let (_, at_once) = harness.get(&format!("generations/{id}/events?after=1")).await;
+    assert_eq!(at_once["data"], json!([]));
+    let (_, waited) = harness.get(&format!("generations/{id}/events?after=1&wait=20")).await;
+    assert_eq!(waited["data"][0]["seq"], 2);
+    let (status, problem) = harness.get(&format!("generations/{id}/events?wait=21")).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("wait")));
+    harness.ended(&id).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attached_start_streams_what_is_stored_and_goes_on_when_the_caller_hangs_up() {
+    let (harness, playback) = Harness::playing(script(100, 200.0), &[]).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola", "stream": true });
+    let post = || harness.http.post(format!("{}/v1/generations", harness.stack.url())).json(&body).send();
+
+    let response = post().await.unwrap();
+    let location = response.headers()["location"].to_str().unwrap().to_owned();
+    let (events, ended) = sse::read_response(response, &mut |_| false).await;
+    assert!(ended);
+    assert_whole(&events);
+    assert_eq!(text(&events), script(100, 0.0).text());
+    let id = location.rsplit('/').next().unwrap();
+    assert_eq!(harness.events(id).await, events);
+
+    let response = post().await.unwrap();
+    let id = response.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let (seen, ended) = sse::read_response(response, &mut |events| text(events).len() > 40).await;
+    assert!(!ended, "the caller hung up in the middle");
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "completed");
+    assert_eq!(harness.text(&id).await, script(100, 0.0).text());
+    assert_eq!(harness.events(&id).await[..seen.len()], seen[..]);
+    assert_eq!(playback.stats().closed_early, 0);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_behind_the_end_is_told_that_nothing_more_comes() {
+    let (harness, _playback) = Harness::playing(script(3, 0.0), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    let get = harness.http.get(harness.events_url(&id)).header("accept", "text/event-stream");
+    let response = get.header("last-event-id", record["progress"]["last_seq"].to_string()).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT, "an EventSource stops at 204");
+    harness.finish().await;
+}

@@ -1,0 +1,155 @@
+//! What providers do on the wire, and what a caller finds afterwards: one table per kind of behaviour.
+//!
+//! Every case is a generation against scripts of [`Hostile`], by itself on a provider of its own. Whatever it came to, its
+//! log must be whole and every count of it the same.
+
+mod faults;
+mod http;
+mod regressions;
+mod text;
+mod tools;
+
+use futures::future::join_all;
+use longhand::{GenerationId, Organization};
+use longhand_tests::hostile::{Hostile, Script};
+use longhand_tests::{Harness, assert_whole};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// A name, the scripts for its requests, fields of the request, and what [`outcome`] must be.
+struct Case {
+    name: &'static str,
+    scripts: Vec<Script>,
+    request: Value,
+    expected: Value,
+}
+
+/// A case of one request upstream, and one attempt.
+fn case(name: &'static str, script: Script, expected: Value) -> Case {
+    Case { name, scripts: vec![script], request: json!({}), expected }
+}
+
+impl Case {
+    /// With other scripts for the requests after the first.
+    fn then(mut self, script: Script) -> Self {
+        self.scripts.push(script);
+        self
+    }
+
+    /// With these fields in the request.
+    fn asking(self, request: Value) -> Self {
+        Self { request, ..self }
+    }
+}
+
+/// What `usage` of a well-behaved script comes out as.
+fn usage() -> Value {
+    json!({ "input_tokens": 7, "output_tokens": 3, "total_tokens": 10 })
+}
+
+/// A completed generation with this text, in so many deltas, after one request.
+fn completed(text: &str, deltas: u64) -> Value {
+    json!({ "status": "completed", "text": text, "deltas": deltas, "requests": 1, "usage": usage() })
+}
+
+/// The same with other or more fields; null takes one away.
+#[expect(clippy::needless_pass_by_value, reason = "callers write JSON literals")]
+fn with(mut outcome: Value, changes: Value) -> Value {
+    let fields = outcome.as_object_mut().expect("an object");
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        fields.insert(name.clone(), value.clone());
+    }
+    fields.retain(|_, value| !value.is_null());
+    outcome
+}
+
+/// A failed generation: the same word as reason and error code, what of its text is kept, requests upstream.
+fn failed(code: &str, message: &str, text: &str, deltas: u64, requests: usize) -> Value {
+    let error = json!({ "code": code, "message": message });
+    json!({ "status": "failed", "reason": code, "error": error, "text": text, "deltas": deltas, "requests": requests })
+}
+
+/// Plays all cases side by side on one stack.
+async fn play(env: &[(&str, &str)], cases: Vec<Case>) {
+    let hostile = Hostile::start(cases.iter().map(|case| (case.name, case.scripts.clone()))).await;
+    let providers = hostile.providers(cases.iter().map(|case| case.name));
+    let env: Vec<_> = [("LONGHAND_PROVIDERS", providers.as_str())].into_iter().chain(env.iter().copied()).collect();
+    let harness = Harness::start("http://127.0.0.1:9", &env).await;
+    let outcomes = join_all(cases.iter().map(|case| outcome(&harness, &hostile, case.name, &case.request))).await;
+    let wrong: Vec<String> = cases
+        .iter()
+        .zip(&outcomes)
+        .filter(|(case, outcome)| case.expected != **outcome)
+        .map(|(case, outcome)| format!("{}:\n  expected {}\n  got      {outcome}", case.name, case.expected))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    harness.finish().await;
+}
+
+/// Has one generation made, checks its log and its counts, and tells what a caller sees of it; what is null or empty is
+/// left out.
+async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: &Value) -> Value {
+    let request = with(json!({ "provider": provider, "max_attempts": 1 }), request.clone());
+    let id = harness.start_generation(request).await;
+    let record = harness.ended(&id).await;
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    assert_counted(harness, &record, &events).await;
+    let (_, output) = harness.get(&format!("generations/{id}/output")).await;
+    let text = output["text"].as_str().expect("a text");
+    assert_eq!(record["sha256"], format!("{:x}", Sha256::digest(text)), "{provider}");
+    assert_eq!(record["bytes"], text.len(), "{provider}");
+    let reasoning: String = events
+        .iter()
+        .filter(|event| event["type"] == "reasoning_text.delta")
+        .filter_map(|event| event["delta"].as_str())
+        .collect();
+    let told = json!({
+        "status": record["status"],
+        "reason": record["reason"],
+        "error": portable(&record["error"]),
+        "usage": record["usage"],
+        "deltas": record["progress"]["received_chunks"],
+        "requests": hostile.seen(provider).bodies.len(),
+        "text": text,
+        "reasoning": reasoning,
+        "refusal": output["refusal"],
+        "tool_calls": output["tool_calls"],
+    });
+    let Value::Object(told) = told else { return told };
+    let told: Map<String, Value> = told
+        .into_iter()
+        .filter(|(name, value)| !value.is_null() && value != &json!([]) && (name == "text" || value != &json!("")))
+        .collect();
+    told.into()
+}
+
+/// An error without the number that the operating system gives it.
+fn portable(error: &Value) -> Value {
+    let mut error = error.clone();
+    if let Some((message, _)) = error["message"].as_str().and_then(|message| message.split_once(" (os error ")) {
+        error["message"] = message.to_owned().into();
+    }
+    error
+}
+
+/// The record, its metadata, the newest slot of the log and the events themselves count the same.
+async fn assert_counted(harness: &Harness, record: &Value, events: &[Value]) {
+    let bytes: usize = events.iter().filter_map(|event| event["delta"].as_str()).map(str::len).sum();
+    let progress = &record["progress"];
+    assert_eq!(progress["received_bytes"], bytes, "{record}");
+    assert_eq!(progress["last_seq"], events.len() - 1, "{record}");
+    assert_eq!(progress["chunk_count"], record["chunk_count"], "{record}");
+    for count in ["received_bytes", "received_chunks"] {
+        assert_eq!(record["metadata"]["progress"][count], progress[count], "{record}");
+    }
+    assert_eq!(record["metadata"]["chunk_count"], record["chunk_count"], "{record}");
+    let id: GenerationId = record["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let organization: Organization = "local".parse().expect("an organization");
+    let log = harness.stack.app().await.expect("an app").inspect(&organization, &id).await.expect("a log");
+    let newest = log.slots.last().expect("a slot");
+    assert_eq!(record["chunk_count"], log.slots.len());
+    assert_eq!(progress["received_bytes"], newest.received_bytes);
+    assert_eq!(progress["received_chunks"], newest.received_chunks);
+    assert_eq!(log.slots.iter().map(|slot| slot.bytes).sum::<u64>(), newest.received_bytes);
+}

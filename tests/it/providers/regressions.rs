@@ -1,0 +1,141 @@
+//! What a reader in the field got wrong on this wire, one test per case.
+
+use std::time::Duration;
+
+use longhand::generation::Status;
+use longhand::{App, Clock, Config, StreamJob, Streamed};
+use longhand_tests::hostile::{Ending, Hostile, Script, wire};
+use longhand_tests::{Harness, assert_whole};
+use serde_json::json;
+
+use super::{assert_counted, outcome, usage};
+
+/// A stack and a provider that plays `scripts`.
+async fn stage(scripts: Vec<Script>, env: &[(&str, &str)]) -> (Harness, Hostile) {
+    let hostile = Hostile::start([("test", scripts)]).await;
+    (Harness::start(&hostile.base_url("test"), env).await, hostile)
+}
+
+fn said(texts: &[&str]) -> Script {
+    let texts: Vec<String> = texts.iter().map(|piece| wire::text(piece)).collect();
+    Script::stream([wire::role()].into_iter().chain(texts))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
+    let pieces = ["{\"score\": ", "0", ".", "78", ", \"rest\": ", "0", "}"];
+    let (harness, _hostile) = stage(vec![Script::stream([wire::whole(&pieces)])], &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!(harness.text(&id).await, "{\"score\": 0.78, \"rest\": 0}");
+    assert_eq!(record["llm_response"], json!({ "score": 0.78, "rest": 0 }));
+    assert_eq!(record["progress"]["received_chunks"], 7);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_timeout_is_not_success_and_the_connection_is_closed() {
+    let stalled = said(&["Uno ", "dos"]).ending(Ending::StallWithComments);
+    let (harness, hostile) = stage(vec![stalled], &[("LONGHAND_IDLE_TIMEOUT_MS", "500")]).await;
+    let told = outcome(&harness, &hostile, "test", &json!({})).await;
+    assert_eq!((&told["status"], &told["reason"], &told["text"]), (&json!("failed"), &json!("idle_timeout"), &json!("Uno dos")));
+    hostile.until("test", |seen| seen.closed_early == 1).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_lost_for_its_form() {
+    let whole = wire::whole(&["Uno ", "dos"]).replace("data: ", "data:").replace('\n', "\r");
+    let (harness, hostile) = stage(vec![Script::stream([whole.trim_end()])], &[]).await;
+    assert_eq!(outcome(&harness, &hostile, "test", &json!({})).await, super::completed("Uno dos", 2));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_finish_reasons_and_usage_are_read() {
+    let error = wire::event(&json!({ "error": { "message": "overloaded", "code": 503 } }));
+    let failing = Script::stream([wire::text("Uno"), error, wire::DONE.to_owned()]);
+    let long = Script::stream([wire::text("Uno"), wire::finish("length"), wire::usage(json!([])), wire::DONE.to_owned()]);
+    let (harness, hostile) = stage(vec![failing, long], &[]).await;
+    let failed = outcome(&harness, &hostile, "test", &json!({})).await;
+    assert_eq!(failed["error"]["message"], "the provider reported an error in its stream: overloaded");
+    let cut = outcome(&harness, &hostile, "test", &json!({})).await;
+    assert_eq!((&cut["status"], &cut["reason"], &cut["usage"]), (&json!("incomplete"), &json!("max_output_tokens"), &usage()));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_counters_count_each_delta_once_however_often_anything_runs() {
+    let pieces: Vec<String> = (0..756).map(|number| format!("{number} ")).collect();
+    let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    let (harness, hostile) = stage(vec![Script::stream([wire::whole(&pieces)])], &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let job = json!({ "organization": "local", "generation": id });
+    let again = harness.stack.invoke("stream", job).await.unwrap();
+    assert_eq!(again["outcome"], "had_ended");
+    let app = harness.stack.app().await.unwrap();
+    let compaction = app.compact(&"local".parse().unwrap(), &id.parse().unwrap(), "test").await.unwrap();
+    assert!(compaction.was_compacted);
+    let record = harness.ended(&id).await;
+    assert_eq!(record["progress"]["received_chunks"], 756);
+    assert_eq!(record["progress"]["received_bytes"], pieces.concat().len());
+    assert_counted(&harness, &record, &harness.events(&id).await).await;
+    assert_eq!(hostile.seen("test").bodies.len(), 1);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
+    let slow = Script::stream([wire::whole(&["capa", "cidades"])]).first_byte_after(Duration::from_secs(1));
+    let (harness, hostile) = stage(vec![slow], &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    let job = json!({ "organization": "local", "generation": id });
+    let (one, two) = tokio::join!(harness.stack.invoke("stream", job.clone()), harness.stack.invoke("stream", job));
+    let outcomes = [one.unwrap()["outcome"].clone(), two.unwrap()["outcome"].clone()];
+    assert!(outcomes.contains(&json!("busy")), "{outcomes:?}");
+    let record = harness.ended(&id).await;
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    assert_counted(&harness, &record, &events).await;
+    assert_eq!(harness.text(&id).await, "capacidades");
+    assert_eq!(hostile.seen("test").bodies.len(), 1);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing() {
+    let slow = said(&["capa"]).ending(Ending::Stall);
+    let (harness, hostile) = stage(vec![slow, Script::stream([wire::whole(&["capa", "cidades"])])], &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 1).await;
+    let seen = harness.events(&id).await;
+    // To a writer whose clock is five minutes ahead, the first one's lease is over.
+    let environment = harness.stack.environment("stream");
+    let ahead = Clock::system();
+    ahead.advance(Duration::from_mins(5));
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let second = App::new(config, ahead).await.unwrap();
+    let job: StreamJob = serde_json::from_value(json!({ "organization": "local", "generation": id })).unwrap();
+    let streamed = second.stream(&job, None).await.unwrap();
+    assert_eq!(streamed, Streamed::Ended(Status::Completed));
+    let record = harness.ended(&id).await;
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    assert_counted(&harness, &record, &events).await;
+    assert_eq!(events[..seen.len()], seen, "what was read stays as it was");
+    assert_eq!(harness.text(&id).await, "capacidades");
+    hostile.until("test", |seen| seen.closed_early == 1).await;
+    assert_eq!(harness.events(&id).await, events);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_repeated_after_a_delta_beyond_the_attempts_asked_for() {
+    let (harness, hostile) = stage(vec![said(&["Uno "]).ending(Ending::Cut)], &[]).await;
+    for (attempts, requests) in [(1, 1), (2, 3), (3, 6)] {
+        let told = outcome(&harness, &hostile, "test", &json!({ "max_attempts": attempts })).await;
+        assert_eq!((&told["status"], &told["text"], &told["requests"]), (&json!("failed"), &json!("Uno "), &json!(requests)));
+    }
+    harness.finish().await;
+}

@@ -1,0 +1,57 @@
+"""Deploys template.yaml with the given binaries into ministack, by its CloudFormation.
+
+Reads {"endpoint", "template", "bootstraps": {function: file}, "parameters"} from stdin; writes the stack's outputs as JSON.
+"""
+
+import io
+import json
+import re
+import sys
+import time
+import zipfile
+
+import boto3
+
+
+def bundle(path):
+    """A zip as Lambda takes it: one executable called `bootstrap`."""
+    out = io.BytesIO()
+    info = zipfile.ZipInfo("bootstrap")
+    info.external_attr = 0o755 << 16
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(out, "w") as archive, open(path, "rb") as binary:
+        archive.writestr(info, binary.read())
+    return out.getvalue()
+
+
+def with_code(template):
+    """The template with the functions' code in S3, as `sam package` would leave it."""
+    without = template.replace("    CodeUri: functions/\n", "")
+    name = re.compile(r'( +)FunctionName: !Sub "\$\{AWS::StackName\}-(\w+)"')
+    return name.sub(r"\1CodeUri: s3://code/\2.zip\n\g<0>", without)
+
+
+def main():
+    order = json.load(sys.stdin)
+    account = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    s3, cloudformation = (boto3.client(name, endpoint_url=order["endpoint"], **account) for name in ("s3", "cloudformation"))
+    s3.create_bucket(Bucket="code")
+    for function, path in order["bootstraps"].items():
+        s3.put_object(Bucket="code", Key=f"{function}.zip", Body=bundle(path))
+    cloudformation.create_stack(
+        StackName="longhand",
+        TemplateBody=with_code(order["template"]),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in order["parameters"].items()],
+    )
+    while True:
+        stack = cloudformation.describe_stacks(StackName="longhand")["Stacks"][0]
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            break
+        time.sleep(0.05)
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        sys.exit(f"{stack['StackStatus']}: {stack.get('StackStatusReason')}")
+    json.dump({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}, sys.stdout)
+
+
+main()

@@ -1,0 +1,71 @@
+//! One function's release binary under Lambda's runtime interface emulator.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::background::{Background, free_ports};
+
+/// The emulator, and under it the function from its first invocation on. Dropping it ends both: a function whose emulator
+/// is gone ends by itself.
+pub struct Emulator {
+    server: Background,
+    port: u16,
+}
+
+impl Emulator {
+    /// Starts the emulator `rie` for the binary `bootstrap` of a function, which will find `environment` and what Lambda
+    /// tells it. Lambda's time limit is `timeout_seconds`.
+    pub fn start(
+        rie: &Path,
+        (function, bootstrap): (&str, &Path),
+        mut environment: BTreeMap<String, String>,
+        timeout_seconds: u32,
+    ) -> Self {
+        let [port, runtime_port] = free_ports();
+        environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), function.to_owned());
+        environment.insert("AWS_LAMBDA_FUNCTION_TIMEOUT".to_owned(), timeout_seconds.to_string());
+        let (address, runtime_address) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{runtime_port}"));
+        let arguments = [
+            "--log-level",
+            "error",
+            "--runtime-interface-emulator-address",
+            &address,
+            "--runtime-api-address",
+            &runtime_address,
+            bootstrap.to_str().unwrap(),
+        ];
+        Self { server: Background::start(rie, &arguments, environment, port), port }
+    }
+
+    /// Invokes the function and waits for its answer. It takes `&mut` because two requests at once crash the emulator.
+    pub async fn invoke(&mut self, event: &Value) -> Value {
+        let url = format!("http://127.0.0.1:{}/2015-03-31/functions/function/invocations", self.port);
+        let answer = reqwest::Client::new().post(url).body(event.to_string()).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("a JSON answer: {text}"))
+    }
+
+    /// What kills (-9) the function while it works.
+    pub fn killer(&self) -> Killer {
+        Killer(self.server.id())
+    }
+}
+
+/// Knows the emulator's process, whose child the function is.
+pub struct Killer(u32);
+
+impl Killer {
+    /// Kills the function.
+    pub fn kill(self) {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        let children = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+        let functions: String = children.collect();
+        assert!(!functions.trim().is_empty(), "no function runs under the emulator");
+        let killed = Command::new("sh").args(["-c", &format!("kill -9 {functions}")]).status().unwrap();
+        assert!(killed.success());
+    }
+}

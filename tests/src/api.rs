@@ -1,0 +1,156 @@
+//! A client of the product's HTTP edge, wherever that is: the embedded stack's, or API Gateway's, which wants signatures.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use reqwest::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+use crate::PATIENCE;
+
+/// The client.
+pub struct Api {
+    /// What it sends with.
+    pub http: reqwest::Client,
+    url: String,
+    signer: Option<Credentials>,
+}
+
+impl Api {
+    /// Requests to `url` are sent as they are.
+    #[must_use]
+    pub fn open(url: &str) -> Self {
+        Self { http: reqwest::Client::new(), url: url.to_owned(), signer: None }
+    }
+
+    /// Requests to `url` are signed, as an API with IAM authorization wants them.
+    #[must_use]
+    pub fn signed(url: &str, credentials: Credentials) -> Self {
+        Self { signer: Some(credentials), ..Self::open(url) }
+    }
+
+    /// `POST /v1/generations`.
+    pub async fn post(&self, body: &Value) -> (StatusCode, Value) {
+        let request = self.http.post(format!("{}/v1/generations", self.url)).json(body);
+        self.send(request.build().expect("a request")).await
+    }
+
+    /// `POST /v1/generations` with an `Idempotency-Key`.
+    pub async fn post_once(&self, idempotency_key: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.http.post(format!("{}/v1/generations", self.url)).header("idempotency-key", idempotency_key);
+        self.send(request.json(body).build().expect("a request")).await
+    }
+
+    /// Starts a generation that asks the provider `test`, with `extra` fields, and answers with its id.
+    pub async fn start_generation(&self, extra: Value) -> String {
+        let mut body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
+        for (name, value) in extra.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let (status, started) = self.post(&body).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+        started["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// `GET /v1/{path}`.
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let request = self.http.request(Method::GET, format!("{}/v1/{path}", self.url));
+        self.send(request.build().expect("a request")).await
+    }
+
+    /// `POST /v1/generations/{id}/cancel`.
+    pub async fn cancel(&self, id: &str) -> (StatusCode, Value) {
+        let request = self.http.post(format!("{}/v1/generations/{id}/cancel", self.url));
+        self.send(request.build().expect("a request")).await
+    }
+
+    /// Where a generation's log is followed live.
+    #[must_use]
+    pub fn events_url(&self, id: &str) -> String {
+        format!("{}/v1/generations/{id}/events", self.url)
+    }
+
+    async fn send(&self, mut request: Request) -> (StatusCode, Value) {
+        if let Some(credentials) = &self.signer {
+            sign_for_api_gateway(&mut request, credentials);
+        }
+        let response = self.http.execute(request).await.expect("an answer");
+        let (status, body) = (response.status(), response.bytes().await.expect("a body"));
+        let (status, body) = unframed(&body).unwrap_or((status, &body));
+        let told = || panic!("a JSON body, not {:?}", String::from_utf8_lossy(body));
+        (status, serde_json::from_slice(body).unwrap_or_else(|_| told()))
+    }
+
+    /// Waits until the generation's record is final, and answers with it.
+    pub async fn ended(&self, id: &str) -> Value {
+        self.until(id, |record| !record["compacted_at"].is_null()).await
+    }
+
+    /// Waits until the generation as `GET` shows it is as it should be.
+    pub async fn until(&self, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let (status, record) = self.get(&format!("generations/{id}")).await;
+            assert_eq!(status, StatusCode::OK, "{record}");
+            if is_so(&record) {
+                return record;
+            }
+            assert!(began.elapsed() < PATIENCE, "still waiting: {record}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Every event of a generation's log, by pages of the API's own size.
+    pub async fn events(&self, id: &str) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        loop {
+            let after = events.last().map(|event| format!("?after={}", event["seq"])).unwrap_or_default();
+            let (_, page) = self.get(&format!("generations/{id}/events{after}")).await;
+            events.extend(page["data"].as_array().expect("a page").iter().cloned());
+            if page["has_more"] == false {
+                return events;
+            }
+        }
+    }
+
+    /// The result's text.
+    pub async fn text(&self, id: &str) -> String {
+        let (_, output) = self.get(&format!("generations/{id}/output")).await;
+        output["text"].as_str().unwrap_or_else(|| panic!("a text: {output}")).to_owned()
+    }
+}
+
+/// The status and body of an answer in the framing of Lambda's response streaming: a JSON head, eight NUL bytes, the body. API
+/// Gateway takes it off; an emulator that does not stream leaves it on.
+fn unframed(answer: &[u8]) -> Option<(StatusCode, &[u8])> {
+    const END_OF_HEAD: [u8; 8] = [0; 8];
+    let head_bytes = answer.windows(END_OF_HEAD.len()).position(|bytes| bytes == END_OF_HEAD)?;
+    let head: Value = serde_json::from_slice(&answer[..head_bytes]).ok()?;
+    let status = u16::try_from(head["statusCode"].as_u64()?).ok()?;
+    Some((StatusCode::from_u16(status).ok()?, &answer[head_bytes + END_OF_HEAD.len()..]))
+}
+
+/// Signature version 4, with the SDK's own signer.
+fn sign_for_api_gateway(request: &mut Request, credentials: &Credentials) {
+    let identity = credentials.clone().into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("execute-api")
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .expect("complete parameters")
+        .into();
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().expect("an ASCII header")));
+    let signable = SignableRequest::new(request.method().as_str(), request.url().as_str(), headers, SignableBody::Bytes(body))
+        .expect("a URL");
+    let (instructions, _) = sign(signable, &parameters).expect("a signature").into_parts();
+    for (name, value) in instructions.headers() {
+        let name = reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
+        request.headers_mut().insert(name, value.parse().expect("a header's value"));
+    }
+}

@@ -1,0 +1,90 @@
+//! What the provider plays to one request.
+
+use std::time::Duration;
+
+/// A comment that keeps a connection busy and says nothing.
+pub(super) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+pub(super) const KEEP_ALIVE_EVERY: Duration = Duration::from_millis(50);
+
+/// What comes after the last byte of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The body ends as HTTP has it.
+    End,
+    /// The connection ends, and the body's final chunk is missing.
+    Cut,
+    /// The connection is reset.
+    Reset,
+    /// Nothing more, on an open connection.
+    Stall,
+    /// Nothing more but comments.
+    StallWithComments,
+}
+
+/// One answer: its head, its body as it is cut into writes, its end.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub(super) silence: Duration,
+    pub(super) head: String,
+    pub(super) is_chunked: bool,
+    pub(super) steps: Vec<Step>,
+    pub(super) ending: Ending,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Write(Vec<u8>),
+    Pause(Duration),
+}
+
+impl Script {
+    /// An event stream of these writes.
+    pub fn stream<W: Into<Vec<u8>>>(writes: impl IntoIterator<Item = W>) -> Self {
+        Self {
+            silence: Duration::ZERO,
+            head: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: close".into(),
+            is_chunked: true,
+            steps: writes.into_iter().map(|bytes| Step::Write(bytes.into())).collect(),
+            ending: Ending::End,
+        }
+    }
+
+    /// An event stream whose every byte is a write, and an HTTP chunk, of its own.
+    pub fn byte_by_byte(body: impl AsRef<[u8]>) -> Self {
+        Self::stream(body.as_ref().iter().map(|byte| vec![*byte]))
+    }
+
+    /// An answer that is no stream.
+    pub fn plain(status: &str, content_type: &str, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref();
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close", body.len());
+        Self { head, is_chunked: false, steps: vec![Step::Write(body.to_vec())], ..Self::stream::<Vec<u8>>([]) }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.head = format!("{}\r\n{name}: {value}", self.head);
+        self
+    }
+
+    /// Silent for a while before its head.
+    #[must_use]
+    pub fn after(self, silence: Duration) -> Self {
+        Self { silence, ..self }
+    }
+
+    /// Silent for a while behind its head, before its first byte.
+    #[must_use]
+    pub fn first_byte_after(mut self, silence: Duration) -> Self {
+        self.steps.insert(0, Step::Pause(silence));
+        self
+    }
+
+    /// With another end.
+    #[must_use]
+    pub fn ending(self, ending: Ending) -> Self {
+        Self { ending, ..self }
+    }
+}
