@@ -5,9 +5,10 @@ mod requests;
 
 use std::time::{Duration, Instant};
 
+use longhand::Clock;
 use longhand_local::playback::Ending;
-use longhand_local::{Playback, Script};
-use longhand_tests::Harness;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::{Harness, environment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -210,6 +211,24 @@ async fn a_generation_is_a_response_too() {
     assert_eq!(events[0]["response"]["instructions"], "Sé breve.");
     assert_eq!(get(&harness, &format!("/{id}/input_items")).await.body["data"][0]["content"][0]["text"], "Hola");
     harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_whose_log_expired_before_it_was_compacted_has_failed_and_is_not_streamed() {
+    let playback = Playback::start(script(2, 0.0)).unwrap();
+    let clock = Clock::system();
+    let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
+    let id = create(&harness, json!({ "background": true, "stream": false })).await;
+    let generation = id.replace("resp_", "gen_");
+    assert_eq!(ended(&harness, &id).await["status"], "completed");
+    clock.advance(Duration::from_hours(25));
+    harness.stack.invoke("sweep", json!({})).await.unwrap();
+    assert_eq!(harness.ended(&generation).await["status"], "failed");
+    let response = get(&harness, &format!("/{id}")).await.body;
+    assert_eq!((&response["status"], &response["error"]["code"]), (&json!("failed"), &json!("server_error")));
+    assert_eq!(get(&harness, &format!("/{id}?stream=true")).await.status, StatusCode::BAD_REQUEST);
+    harness.stack.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
