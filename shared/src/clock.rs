@@ -37,6 +37,12 @@ pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// [`rfc3339`], read back. `None`: the text is no moment.
+#[must_use]
+pub fn millis_of(rfc3339: &str) -> Option<i64> {
+    rfc3339.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
 /// A moment in milliseconds, as RFC 3339 in UTC: `2026-11-21T09:30:00.123Z`.
 #[must_use]
 pub fn rfc3339(at_ms: i64) -> String {

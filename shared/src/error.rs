@@ -30,6 +30,16 @@ pub enum Error {
     /// The request is wrong; all that is wrong with it, at once.
     #[error("{}", describe(.0))]
     InvalidRequest(Vec<FieldError>),
+    /// The Responses API forbids it; the message is in that API's own words.
+    #[error("{message}")]
+    Refused {
+        /// For the caller.
+        message: String,
+        /// The parameter that is at fault.
+        param: Option<&'static str>,
+        /// A word for programs.
+        code: Option<&'static str>,
+    },
     /// The body is too large, in bytes.
     #[error("the request body has {0} bytes; at most {max} are taken", max = limits::REQUEST_BYTES_MAX)]
     RequestTooLarge(usize),
@@ -71,7 +81,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// [`Error::InvalidRequest`].
+    /// [`Error::InvalidRequest`] and [`Error::Refused`].
     InvalidRequest,
     /// [`Error::RequestTooLarge`].
     RequestTooLarge,
@@ -132,11 +142,16 @@ impl Error {
         Self::InvalidRequest(vec![FieldError::new(pointer, detail)])
     }
 
+    /// What the Responses API forbids.
+    pub fn refused(message: impl Into<String>, param: Option<&'static str>, code: Option<&'static str>) -> Self {
+        Self::Refused { message: message.into(), param, code }
+    }
+
     /// The kind of this error.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            Self::InvalidRequest(_) | Self::Refused { .. } => ErrorCode::InvalidRequest,
             Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::NotFound(_) => ErrorCode::NotFound,

@@ -68,7 +68,7 @@ pub enum Event {
         complete: bool,
     },
     /// The output broke the request's schema, in a way that no continuation can mend. At most one. Ours alone: the Responses API
-    /// has no such event, and what speaks it skips this one.
+    /// has no such event, and what speaks it shows a snapshot in its place.
     #[serde(rename = "schema_violation")]
     SchemaViolation {
         /// A JSON Pointer into the output's JSON.

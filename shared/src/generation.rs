@@ -50,7 +50,7 @@ impl Status {
 }
 
 /// The machine's word and the sentence for a generation that did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Stable, for programs: `interrupted`, `rate_limited`, `validation_error` ….
     pub code: String,

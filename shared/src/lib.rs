@@ -35,6 +35,7 @@ pub mod log;
 pub mod partial;
 pub mod provider;
 pub mod request;
+pub mod responses;
 pub mod schema;
 mod schema_cost;
 mod verbs;
@@ -46,6 +47,6 @@ pub use error::{Error, ErrorCode, FieldError};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{
-    Compaction, EventPage, GenerationPage, Inspection, LogPage, LogTail, Output, ProgressView, Purged, Started, Streamed, Swept,
-    Tail,
+    Compaction, CreateClaim, EventPage, GenerationPage, Inspection, LogPage, LogTail, Output, ProgressView, Purged, ResponseTail,
+    Started, Streamed, Swept, Tail,
 };

@@ -13,6 +13,9 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long an `Idempotency-Key` is remembered.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
+/// A client's own retry of a create without a key is the same generation for this long after its last try.
+pub const CREATE_RETRY_WINDOW: Duration = Duration::from_mins(1);
+
 /// One write unit of DynamoDB: an item of up to this many bytes costs one.
 pub const WRITE_UNIT_BYTES: usize = 1024;
 /// One chunk's text. DynamoDB refuses items over 400 KB; the rest is room for keys, counters and event names.

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, FieldError};
 use crate::limits;
 use crate::provider::ProviderSettings;
+use crate::responses::{Asked, chat_messages};
 use crate::schema::{GENERATION_REQUEST, Schema};
 
 /// A request for a generation, as `infra/schemas/generation-request.schema.json` describes it.
@@ -77,6 +78,9 @@ pub struct Request {
     /// Merged into the provider's request body.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub provider_options: Map<String, Value>,
+    /// For one that came through the Responses API: what only that API knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses: Option<Box<Asked>>,
 }
 
 /// What happens to a result that does not pass validation.
@@ -125,7 +129,15 @@ impl Request {
         if body.len() > limits::REQUEST_BYTES_MAX {
             return Err(Error::RequestTooLarge(body.len()));
         }
-        let mut value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
+        let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
+        Self::from_value(value, config)
+    }
+
+    /// Checks a body that has been read.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] with everything that is wrong.
+    pub(crate) fn from_value(mut value: Value, config: &Config) -> Result<Self, Error> {
         let mut errors = GENERATION_REQUEST.errors(&value);
         if let Some(object) = value.as_object() {
             check_across_fields(object, &config.providers, config.max_output_bytes, &mut errors);
@@ -142,7 +154,8 @@ impl Request {
     pub fn chat_messages(&self) -> Vec<Value> {
         let system = self.instructions.iter().map(|text| json!({ "role": "system", "content": text }));
         let prompt = self.prompt.iter().map(|text| json!({ "role": "user", "content": text }));
-        system.chain(self.messages.iter().flatten().cloned()).chain(prompt).collect()
+        let items = self.responses.iter().filter_map(|asked| asked.input.as_deref()).flat_map(chat_messages);
+        system.chain(self.messages.iter().flatten().cloned()).chain(items).chain(prompt).collect()
     }
 
     /// The form the result is to have.
@@ -168,7 +181,7 @@ impl Request {
 }
 
 /// Why a body is no JSON, and where.
-fn no_json(body: &[u8], error: &serde_json::Error) -> String {
+pub(crate) fn no_json(body: &[u8], error: &serde_json::Error) -> String {
     let told = error.to_string();
     if body.is_empty() {
         return "must be a JSON object, and is empty".into();

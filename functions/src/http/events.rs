@@ -61,15 +61,20 @@ pub async fn start_attached(
     let (started, is_new) = app.accept(&organization, request, idempotency_key).await?;
     let tail = app.tail(&organization, &started.id, None).await?;
     if is_new {
-        let job = StreamJob::new(&GenerationKey::new(organization, started.id.clone()));
-        tokio::spawn(async move {
-            if let Err(error) = app.stream(&job, stop_at).await {
-                tracing::error!(generation = %job.generation, %error, "An attached writer stopped; sweep will go on.");
-            }
-        });
+        write_attached(app, &GenerationKey::new(organization, started.id.clone()), stop_at);
     }
     let location = [(LOCATION, format!("generations/{}", started.id))];
     Ok((location, sse(tail)).into_response())
+}
+
+/// Writes a log in this function, whatever becomes of the caller.
+pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
+    let job = StreamJob::new(key);
+    tokio::spawn(async move {
+        if let Err(error) = app.stream(&job, stop_at).await {
+            tracing::error!(generation = %job.generation, %error, "An attached writer stopped; sweep will go on.");
+        }
+    });
 }
 
 /// The rest of a log as server-sent events. It ends behind the terminal event.

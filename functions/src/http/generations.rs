@@ -1,7 +1,7 @@
 //! `/v1/generations`: handlers unpack, call a verb, and answer.
 
 use axum::Json;
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, LOCATION};
@@ -98,10 +98,8 @@ impl<S: Send + Sync> FromRequest<S> for StartArgs {
         let (mut parts, body) = request.into_parts();
         let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
-        let told = header(&parts.headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
-        let too_large = |_| Error::RequestTooLarge(told.unwrap_or(REQUEST_BYTES_MAX + 1));
-        let body = to_bytes(body, REQUEST_BYTES_MAX).await.map_err(too_large)?;
-        Ok(Self { organization, body: body.to_vec(), idempotency_key, stop_at })
+        let body = read_body(&parts.headers, body).await?;
+        Ok(Self { organization, body, idempotency_key, stop_at })
     }
 }
 
@@ -149,7 +147,14 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
     }
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Error> {
+/// A body of any length up to the limit.
+pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
+    let told = header(headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
+    let too_large = |_| Error::RequestTooLarge(told.unwrap_or(REQUEST_BYTES_MAX + 1));
+    to_bytes(body, REQUEST_BYTES_MAX).await.map(|body| body.to_vec()).map_err(too_large)
+}
+
+pub(super) fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Error> {
     let text = headers.get(name).map(|value| value.to_str().map(str::to_owned));
     text.transpose().map_err(|_| Error::invalid(name, "must be printable ASCII"))
 }

@@ -5,34 +5,47 @@ mod durable;
 mod events;
 mod generations;
 mod problem;
+mod responses;
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use longhand::App;
 
 /// The routes of `start`.
 pub fn start(app: App) -> Router {
-    finish(Router::new().route("/v1/generations", post(generations::start)), app)
+    let responses = Router::new().route("/v1/responses", post(responses::create));
+    finish(Router::new().route("/v1/generations", post(generations::start)).merge(stamped(responses)), app)
 }
 
 /// The routes of `tail`: what is followed live.
 pub fn tail(app: App) -> Router {
+    let responses = Router::new().route("/v1/responses/{id}", get(responses::retrieve));
     let routes = Router::new()
         .route("/v1/generations/{id}/events", get(events::events))
-        .route("/v1/stream/generations/{id}", get(durable::read).head(durable::head));
+        .route("/v1/stream/generations/{id}", get(durable::read).head(durable::head))
+        .merge(stamped(responses));
     finish(routes, app).layer(map_response(durable::secure))
 }
 
 /// The routes of `api`: what is answered at once.
 pub fn api(app: App) -> Router {
+    let responses = Router::new()
+        .route("/v1/responses/{id}", delete(responses::delete))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route("/v1/responses/{id}/input_items", get(responses::input_items));
     let routes = Router::new()
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}", get(generations::get))
         .route("/v1/generations/{id}/progress", get(generations::progress))
         .route("/v1/generations/{id}/cancel", post(generations::cancel))
         .route("/v1/generations/{id}/output", get(generations::output));
-    finish(routes, app)
+    finish(routes.merge(stamped(responses)), app)
+}
+
+/// OpenAI's clients show their users the request's id, from a header.
+fn stamped(responses: Router<App>) -> Router<App> {
+    responses.route_layer(from_fn(responses::stamp))
 }
 
 fn finish(routes: Router<App>, app: App) -> Router {

@@ -3,6 +3,7 @@
 mod blobs;
 mod buffer;
 mod clients;
+mod creates;
 mod invoker;
 mod meter;
 mod records;

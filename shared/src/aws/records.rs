@@ -304,7 +304,7 @@ impl Records {
         Ok(partitions.iter().filter_map(|pk| found.remove(pk)).collect())
     }
 
-    async fn get_row<R: DeserializeOwned>(&self, pk: &str, sk: &str) -> Result<Option<R>, Error> {
+    pub(super) async fn get_row<R: DeserializeOwned>(&self, pk: &str, sk: &str) -> Result<Option<R>, Error> {
         let get = self.dynamodb.get_item().table_name(&self.table).set_key(Some(row_key(pk, sk))).consistent_read(true);
         let got =
             get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(aws_error("dynamodb GetItem"))?;
@@ -312,7 +312,7 @@ impl Records {
         got.item.map(serde_dynamo::from_item).transpose().map_err(|error| unexpected("dynamodb GetItem", error))
     }
 
-    async fn put<R: Serialize>(&self, row: &R) -> Result<(), Error> {
+    pub(super) async fn put<R: Serialize>(&self, row: &R) -> Result<(), Error> {
         let item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb PutItem", error))?;
         let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(item));
         let answer =

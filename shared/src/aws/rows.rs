@@ -8,6 +8,7 @@
 //! | records | `{organization}#{generation}` | `request` | [`RequestRow`] |
 //! | records | `{organization}#{generation}` | `issue#{id}` | [`ValidationIssueRow`] |
 //! | records | `{organization}#idempotency#{sha256 of the key}` | `key` | [`IdempotencyRow`] |
+//! | records | `{organization}#create#{fingerprint}` | `key` | [`IdempotencyRow`], of a request without a key |
 
 use serde::{Deserialize, Serialize};
 
@@ -222,7 +223,7 @@ impl From<FieldError> for IssueError {
     }
 }
 
-/// An `Idempotency-Key` that has been used.
+/// An `Idempotency-Key` that has been used, or the newest keyless create of one body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct IdempotencyRow {
     pub pk: String,

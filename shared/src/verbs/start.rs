@@ -42,13 +42,20 @@ impl App {
     ) -> Result<Started, Error> {
         let (started, is_new) = self.accept(organization, request, idempotency_key).await?;
         if is_new {
-            let key = GenerationKey::new(organization.clone(), started.id.clone());
-            if let Err(error) = self.invoker.stream(&StreamJob::new(&key)).await {
-                // It is accepted and will not be lost: `sweep` invokes what stays pending.
-                tracing::warn!(generation = %started.id, organization = %organization, %error, "The invoke of stream failed; sweep will repeat it.");
-            }
+            self.hand_over(&GenerationKey::new(organization.clone(), started.id.clone())).await;
         }
         Ok(started)
+    }
+
+    /// Has a generation that was accepted streamed by a function of its own.
+    pub(super) async fn hand_over(&self, key: &GenerationKey) {
+        if let Err(error) = self.invoker.stream(&StreamJob::new(key)).await {
+            // It is accepted and will not be lost: `sweep` invokes what stays pending.
+            tracing::warn!(
+                generation = %key.generation, organization = %key.organization, %error,
+                "The invoke of stream failed; sweep will repeat it."
+            );
+        }
     }
 
     /// Stores a request and its record; whoever calls has it streamed. `false`: an earlier request with the same key did.
@@ -68,21 +75,32 @@ impl App {
             Some((idempotency_key, hash)) => self.claim_idempotency(new, idempotency_key, hash, request, now_ms).await?,
             None => new,
         };
-        if idempotency_key.is_some()
-            && let Some(record) = self.records.find(&key).await?
-        {
-            return Ok((Started::from(record), false));
-        }
-        self.store_request(&key, request).await?;
-        let record = self.records.create(&key, request, hash.as_deref(), now_ms).await?;
-        tracing::info!(
-            generation = %key.generation, organization = %organization, provider = record.provider, model = record.model,
-            "A generation was accepted."
-        );
-        Ok((Started::from(record), true))
+        let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), hash.is_some(), now_ms).await?;
+        Ok((Started::from(record), is_new))
     }
 
-    async fn claim_idempotency(
+    /// Stores a request and its record under `key`, unless they may be there and are.
+    pub(super) async fn accept_as(
+        &self,
+        key: &GenerationKey,
+        request: &Request,
+        idempotency_sha256: Option<&str>,
+        may_exist: bool,
+        now_ms: i64,
+    ) -> Result<(RecordRow, bool), Error> {
+        if may_exist && let Some(record) = self.records.find(key).await? {
+            return Ok((record, false));
+        }
+        self.store_request(key, request).await?;
+        let record = self.records.create(key, request, idempotency_sha256, now_ms).await?;
+        tracing::info!(
+            generation = %key.generation, organization = %key.organization, provider = record.provider, model = record.model,
+            "A generation was accepted."
+        );
+        Ok((record, true))
+    }
+
+    pub(super) async fn claim_idempotency(
         &self,
         new: GenerationKey,
         idempotency_key: &str,

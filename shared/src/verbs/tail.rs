@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
 use crate::aws::RecordRow;
-use crate::clock::millis;
+use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::event::NumberedEvent;
 use crate::hints::{Hint, Topic};
@@ -34,6 +34,7 @@ pub struct Tail {
     pause: Duration,
     announce_at: Instant,
     ended: bool,
+    ended_ms: Option<i64>,
 }
 
 impl App {
@@ -55,6 +56,7 @@ impl App {
             pause: limits::TAIL_PAUSE_MIN,
             announce_at: Instant::now(),
             ended: false,
+            ended_ms: None,
             key,
         })
     }
@@ -120,6 +122,12 @@ impl Tail {
         Ok(self.has_ended())
     }
 
+    /// When the log ended, in milliseconds, once its end has been read.
+    #[must_use]
+    pub const fn ended_ms(&self) -> Option<i64> {
+        self.ended_ms
+    }
+
     async fn read(&mut self) -> Result<Vec<NumberedEvent>, Error> {
         let slot = match self.slot {
             Some(slot) => slot,
@@ -132,6 +140,7 @@ impl Tail {
         if page.chunks.is_empty() && self.next > 0 && self.slot.is_some() {
             return self.read_archive().await;
         }
+        self.ended_ms = page.chunks.last().filter(|chunk| chunk.end().is_some()).map(|chunk| chunk.at_ms).or(self.ended_ms);
         self.slot = Some(page.chunks.last().map_or(slot, |chunk| chunk.last_seq() + 1));
         self.ended |= page.chunks.last().is_some_and(|chunk| chunk.end().is_some() && chunk.last_seq() < self.next);
         let numbered = page.chunks.into_iter().flat_map(|chunk| (chunk.first_seq..).zip(chunk.events));
@@ -144,6 +153,7 @@ impl Tail {
             self.record = self.app.records.get(&self.key).await?;
         }
         let Some(outcome) = &self.record.outcome else { return Ok(Vec::new()) };
+        self.ended_ms = millis_of(&outcome.completed_at);
         if outcome.compacted.is_some() && self.next > outcome.last_seq {
             self.ended = true;
             return Ok(Vec::new());

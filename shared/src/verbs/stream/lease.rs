@@ -77,9 +77,9 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self, view: watch::Sender<LeaseView>) {
         let mut ticks = interval(limits::META_READ_EVERY.min(self.app.config.lease / 3));
-        ticks.tick().await;
         loop {
             tokio::select! {
+                // The first tick is now: whoever announced himself while meta was being claimed is not in it.
                 _ = ticks.tick() => {}
                 () = self.hint.heard() => {}
             }

@@ -1,0 +1,226 @@
+//! The body of `POST /v1/responses`, as a request for a generation.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::chat;
+use crate::config::Config;
+use crate::error::{Error, FieldError};
+use crate::limits;
+use crate::request::{Request, Validation, no_json};
+
+/// What a create request said beside what every [`Request`] says: kept to be told again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The model, as the caller named it.
+    pub model: String,
+    /// Answer at once; the response can be cancelled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
+    /// Answer with the events; a background response can then be streamed again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
+    /// `false`: the response cannot be retrieved.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub store: bool,
+    /// The input's items as they came. `None`: it was text, and is the request's prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Vec<Value>>,
+    /// Parameters that are only told again, or also sent on.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub echo: Map<String, Value>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Told again with the response.
+const ECHOED: [&str; 9] = [
+    "max_tool_calls",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "reasoning",
+    "safety_identifier",
+    "service_tier",
+    "top_logprobs",
+    "truncation",
+    "user",
+];
+/// Those of them that chat completions know by the same name.
+const SENT_ON: [&str; 5] = ["parallel_tool_calls", "prompt_cache_key", "safety_identifier", "service_tier", "user"];
+/// Sent on as fields of the generation.
+const SHARED: [&str; 5] = ["instructions", "temperature", "top_p", "max_output_tokens", "metadata"];
+/// Ignoring these would give another answer than the one asked for.
+const REFUSED: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+const METADATA_PAIRS_MAX: usize = 16;
+const METADATA_KEY_CHARS_MAX: usize = 64;
+const METADATA_VALUE_CHARS_MAX: usize = 512;
+
+/// Reads and checks a body. Unknown fields are ignored, as the API has it.
+///
+/// The provider is `openai`, the default of every request, unless the model is written `provider/model` with a provider that
+/// this deployment knows.
+///
+/// # Errors
+/// [`Error::RequestTooLarge`]; [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with everything that is wrong.
+pub fn parse_create(body: &[u8], config: &Config) -> Result<Request, Error> {
+    if body.len() > limits::REQUEST_BYTES_MAX {
+        return Err(Error::RequestTooLarge(body.len()));
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
+    let Value::Object(mut given) = value else { return Err(Error::invalid("", "must be a JSON object")) };
+    given.retain(|_, value| !value.is_null());
+    check_supported(&given)?;
+    let mut errors = Vec::new();
+    check_own(&given, &mut errors);
+    let items = given.get("input").and_then(Value::as_array).cloned();
+    if let Some(items) = &items {
+        chat::check_items(items, &mut errors);
+    }
+    if !errors.is_empty() {
+        return Err(Error::InvalidRequest(errors));
+    }
+    let model = given["model"].as_str().unwrap_or_default().to_owned();
+    let generation = generation(&given, &model, items.as_deref(), config);
+    let mut request = Request::from_value(generation, config).map_err(in_own_words)?;
+    if items.is_some() {
+        request.messages = None;
+    }
+    // What the events told is final: a later verdict would contradict a stream that was read to its end.
+    request.validation = Some(Validation::Soft);
+    let flag = |name: &str, default| given.get(name).and_then(Value::as_bool).unwrap_or(default);
+    request.responses = Some(Box::new(Asked {
+        model,
+        background: flag("background", false),
+        stream: flag("stream", false),
+        store: flag("store", true),
+        input: items,
+        echo: echo(&given),
+    }));
+    Ok(request)
+}
+
+fn check_supported(given: &Map<String, Value>) -> Result<(), Error> {
+    if let Some(name) = REFUSED.iter().find(|name| given.contains_key(**name)) {
+        let message = format!("'{name}' is not supported by this server: send the whole conversation as 'input'.");
+        return Err(Error::refused(message, Some(name), Some("unsupported_parameter")));
+    }
+    let is = |name: &str| given.get(name).and_then(Value::as_bool);
+    if is("background") == Some(true) && is("store") == Some(false) {
+        let message = "'background' needs 'store' to be true: a background response is read after the call that creates it.";
+        return Err(Error::refused(message, Some("background"), Some("unsupported_parameter")));
+    }
+    Ok(())
+}
+
+fn check_own(given: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    if !given.get("model").is_some_and(Value::is_string) {
+        errors.push(FieldError::new("/model", "is required, as text"));
+    }
+    match given.get("input") {
+        Some(Value::String(text)) if !text.is_empty() => {}
+        Some(Value::Array(items)) if !items.is_empty() && items.iter().all(Value::is_object) => {}
+        _ => errors.push(FieldError::new("/input", "is required: text, or a list of items, and not empty")),
+    }
+    for name in ["background", "stream", "store"] {
+        if given.get(name).is_some_and(|flag| !flag.is_boolean()) {
+            errors.push(FieldError::new(format!("/{name}"), "must be true or false"));
+        }
+    }
+    if given.get("text").is_some_and(|text| !text.is_object()) {
+        errors.push(FieldError::new("/text", "must be an object"));
+    }
+    if let Some(metadata) = given.get("metadata") {
+        check_metadata(metadata, errors);
+    }
+}
+
+fn check_metadata(metadata: &Value, errors: &mut Vec<FieldError>) {
+    let fits = |(key, value): (&String, &Value)| {
+        let chars = value.as_str().map(|value| value.chars().count());
+        key.chars().count() <= METADATA_KEY_CHARS_MAX && chars.is_some_and(|chars| chars <= METADATA_VALUE_CHARS_MAX)
+    };
+    if !metadata.as_object().is_some_and(|pairs| pairs.len() <= METADATA_PAIRS_MAX && pairs.iter().all(fits)) {
+        let detail = format!(
+            "must be an object of at most {METADATA_PAIRS_MAX} pairs: keys of up to {METADATA_KEY_CHARS_MAX} characters, values texts of up to {METADATA_VALUE_CHARS_MAX}"
+        );
+        errors.push(FieldError::new("/metadata", detail));
+    }
+}
+
+/// The body as `POST /v1/generations` would have it.
+fn generation(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, config: &Config) -> Value {
+    let mut body = json!({ "model": model });
+    if let Some((provider, name)) = model.split_once('/').filter(|(provider, _)| config.providers.contains_key(*provider)) {
+        body["provider"] = provider.into();
+        body["model"] = name.into();
+    }
+    match items {
+        Some(items) => body["messages"] = chat::messages(items).into(),
+        None => body["prompt"] = given["input"].clone(),
+    }
+    for name in SHARED {
+        if let Some(value) = given.get(name).filter(|value| value.as_str() != Some("")) {
+            body[name] = value.clone();
+        }
+    }
+    match given.get("tools") {
+        Some(Value::Array(tools)) if tools.is_empty() => {}
+        Some(Value::Array(tools)) => body["tools"] = tools.iter().map(chat::nested_function).collect(),
+        Some(tools) => body["tools"] = tools.clone(),
+        None => {}
+    }
+    if let Some(choice) = given.get("tool_choice") {
+        body["tool_choice"] = chat::nested_function(choice);
+    }
+    let text = given.get("text").unwrap_or(&Value::Null);
+    if text["format"].is_object() {
+        body["response_format"] = chat::response_format(&text["format"]);
+    }
+    let options = provider_options(given, text);
+    if !options.is_empty() {
+        body["provider_options"] = options.into();
+    }
+    body
+}
+
+/// Parameters that go to the provider as they are. A choice among no tools would be refused there.
+fn provider_options(given: &Map<String, Value>, text: &Value) -> Map<String, Value> {
+    let has_tools = given.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
+    let sent = SENT_ON.iter().filter(|name| has_tools || **name != "parallel_tool_calls");
+    let mut options: Map<String, Value> = sent.filter_map(|name| Some(((*name).to_owned(), given.get(*name)?.clone()))).collect();
+    let effort = given.get("reasoning").map(|reasoning| &reasoning["effort"]);
+    for (name, value) in [("reasoning_effort", effort), ("verbosity", Some(&text["verbosity"]))] {
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            options.insert(name.to_owned(), value.clone());
+        }
+    }
+    options
+}
+
+fn echo(given: &Map<String, Value>) -> Map<String, Value> {
+    let mut echo: Map<String, Value> =
+        ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), given.get(*name)?.clone()))).collect();
+    if let Some(verbosity) = given.get("text").and_then(|text| text.get("verbosity")) {
+        echo.insert("verbosity".to_owned(), verbosity.clone());
+    }
+    echo
+}
+
+/// Names fields as this API has them.
+fn in_own_words(error: Error) -> Error {
+    const NAMES: [(&str, &str); 5] = [
+        ("/response_format/json_schema", "/text/format"),
+        ("/response_format", "/text/format"),
+        ("/messages", "/input"),
+        ("/prompt", "/input"),
+        ("/provider", "/model"),
+    ];
+    let Error::InvalidRequest(mut errors) = error else { return error };
+    for error in &mut errors {
+        let named = NAMES.iter().find_map(|(theirs, own)| Some(format!("{own}{}", error.pointer.strip_prefix(theirs)?)));
+        error.pointer = named.unwrap_or_else(|| std::mem::take(&mut error.pointer));
+    }
+    Error::InvalidRequest(errors)
+}

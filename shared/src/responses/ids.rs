@@ -1,0 +1,72 @@
+//! Ids of the Responses API. All of them follow from the generation's own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::{GenerationId, InvalidId};
+
+const GENERATION: &str = "gen_";
+const RESPONSE: &str = "resp_";
+
+/// A generation under the name that the Responses API gives it: `resp_` and the same ULID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseId(GenerationId);
+
+/// The kinds of items that get an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemKind {
+    /// `msg_`.
+    Message,
+    /// `rs_`.
+    Reasoning,
+    /// `fc_`.
+    FunctionCall,
+    /// `in_`: an item of the input that came without an id of its own.
+    Input,
+}
+
+impl ResponseId {
+    /// The name of `generation`.
+    #[must_use]
+    pub const fn of(generation: GenerationId) -> Self {
+        Self(generation)
+    }
+
+    /// The generation.
+    #[must_use]
+    pub const fn generation(&self) -> &GenerationId {
+        &self.0
+    }
+
+    /// The id of the item at `index`: never empty, and unique within its response.
+    #[must_use]
+    pub fn item(&self, kind: ItemKind, index: usize) -> String {
+        let prefix = match kind {
+            ItemKind::Message => "msg",
+            ItemKind::Reasoning => "rs",
+            ItemKind::FunctionCall => "fc",
+            ItemKind::Input => "in",
+        };
+        format!("{prefix}_{}_{index}", self.ulid())
+    }
+
+    fn ulid(&self) -> &str {
+        self.0.as_str().trim_start_matches(GENERATION)
+    }
+}
+
+impl fmt::Display for ResponseId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{RESPONSE}{}", self.ulid())
+    }
+}
+
+impl FromStr for ResponseId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        // Without its prefix a text can be no generation's id, and the error says what one is.
+        let ulid = text.strip_prefix(RESPONSE).unwrap_or_default();
+        format!("{GENERATION}{ulid}").parse().map(Self)
+    }
+}

@@ -1,0 +1,239 @@
+//! The log's events as the API's stream events: a state machine, one event in, one event out.
+//!
+//! `…done` events and the final response carry the text, which the log does not repeat: the renderer gathers it, and so must
+//! see a log from event 0. Whoever resumes lets it [`Renderer::follow`] what the reader has already.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::ids::ItemKind;
+use super::object::Snapshot;
+use crate::event::{End, Event, Item, NumberedEvent, Place, Stretch, TextKind};
+use crate::generation::Status;
+
+/// How far a log has been read, and what it has said.
+#[derive(Debug, Clone)]
+pub struct Renderer {
+    snapshot: Snapshot,
+    items: BTreeMap<u32, OutputItem>,
+    /// Items before this one belong to an attempt that was given up.
+    output_from: u32,
+    has_begun: bool,
+    end: Option<(Status, End)>,
+    ended_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone)]
+struct OutputItem {
+    item: Item,
+    status: &'static str,
+    parts: Vec<Part>,
+    arguments: String,
+}
+
+#[derive(Debug, Clone)]
+struct Part {
+    kind: TextKind,
+    text: String,
+}
+
+impl Renderer {
+    /// Before event 0.
+    #[must_use]
+    pub const fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot, items: BTreeMap::new(), output_from: 0, has_begun: false, end: None, ended_ms: None }
+    }
+
+    /// The response as far as it has been followed: the same object that the newest lifecycle event carries.
+    #[must_use]
+    pub fn response(&self) -> Value {
+        match &self.end {
+            Some((status, end)) => self.snapshot.ended(*status, end, self.ended_ms, self.output()),
+            None => self.snapshot.open(self.has_begun, self.output()),
+        }
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.end.as_ref().map(|(status, _)| *status)
+    }
+
+    /// Takes the next event in, in silence. `ended_ms`: when the log ended, where that is known.
+    pub fn follow(&mut self, event: &Event, ended_ms: Option<i64>) {
+        match event {
+            Event::InProgress { .. } => self.begin_attempt(),
+            Event::OutputItemAdded { output_index, item } => {
+                let item = OutputItem { item: item.clone(), status: "in_progress", parts: Vec::new(), arguments: String::new() };
+                self.items.insert(*output_index, item);
+            }
+            Event::ContentPartAdded(place) => {
+                if let Some(item) = self.items.get_mut(&place.output_index) {
+                    item.parts.push(Part { kind: place.kind, text: String::new() });
+                }
+            }
+            Event::OutputItemDone { output_index, complete } => {
+                if let Some(item) = self.items.get_mut(output_index) {
+                    item.status = if *complete { "completed" } else { "incomplete" };
+                }
+            }
+            event => {
+                if let Some((kind, stretch)) = event.stretch() {
+                    self.gather(kind, stretch);
+                }
+            }
+        }
+        if let Some((status, end)) = event.end() {
+            self.finish(status, end.clone(), ended_ms);
+        }
+    }
+
+    /// Takes the next event in, and says it as the API does.
+    #[must_use]
+    pub fn render(&mut self, event: &NumberedEvent, ended_ms: Option<i64>) -> Value {
+        self.follow(&event.event, ended_ms);
+        let (kind, fields) = self.told(&event.event);
+        let head = [("type".to_owned(), kind.into()), ("sequence_number".to_owned(), event.seq.into())];
+        let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
+        head.into_iter().chain(fields).collect::<Map<_, _>>().into()
+    }
+
+    /// A new attempt that finds an item open goes on with it; else everything before belongs to one that was given up.
+    fn begin_attempt(&mut self) {
+        self.has_begun = true;
+        if self.items.values().all(|item| item.status != "in_progress") {
+            self.output_from = self.items.keys().last().map_or(0, |last| last.saturating_add(1));
+        }
+    }
+
+    fn gather(&mut self, kind: TextKind, stretch: &Stretch) {
+        let Some(item) = self.items.get_mut(&stretch.output_index) else { return };
+        if kind == TextKind::FunctionCallArguments {
+            item.arguments.push_str(&stretch.delta);
+        } else if let Some(part) = item.parts.get_mut(stretch.content_index as usize) {
+            part.text.push_str(&stretch.delta);
+        }
+    }
+
+    fn finish(&mut self, status: Status, end: End, ended_ms: Option<i64>) {
+        self.end = Some((status, end));
+        self.ended_ms = ended_ms;
+        for item in self.items.values_mut().filter(|item| item.status == "in_progress") {
+            item.status = "incomplete";
+        }
+    }
+
+    fn told(&self, event: &Event) -> (&'static str, Value) {
+        match event {
+            Event::Created => ("response.created", json!({ "response": self.response() })),
+            // That API has no word for a violation. A snapshot takes its place, so that its number is not missing.
+            Event::InProgress { .. } | Event::SchemaViolation { .. } => {
+                ("response.in_progress", json!({ "response": self.response() }))
+            }
+            Event::OutputItemAdded { output_index, .. } => {
+                ("response.output_item.added", json!({ "output_index": output_index, "item": self.item(*output_index) }))
+            }
+            Event::OutputItemDone { output_index, .. } => {
+                ("response.output_item.done", json!({ "output_index": output_index, "item": self.item(*output_index) }))
+            }
+            Event::ContentPartAdded(place) => ("response.content_part.added", self.with_part(*place)),
+            Event::ContentPartDone(place) => ("response.content_part.done", self.with_part(*place)),
+            Event::OutputTextDelta(stretch) => ("response.output_text.delta", self.delta(TextKind::OutputText, stretch)),
+            Event::ReasoningTextDelta(stretch) => ("response.reasoning_text.delta", self.delta(TextKind::Reasoning, stretch)),
+            Event::RefusalDelta(stretch) => ("response.refusal.delta", self.delta(TextKind::Refusal, stretch)),
+            Event::FunctionCallArgumentsDelta(stretch) => {
+                ("response.function_call_arguments.delta", self.delta(TextKind::FunctionCallArguments, stretch))
+            }
+            Event::OutputTextDone(place) => ("response.output_text.done", self.done(*place, "text")),
+            Event::ReasoningTextDone(place) => ("response.reasoning_text.done", self.done(*place, "text")),
+            Event::RefusalDone(place) => ("response.refusal.done", self.done(*place, "refusal")),
+            Event::FunctionCallArgumentsDone(place) => ("response.function_call_arguments.done", self.done(*place, "arguments")),
+            Event::Completed(_) => ("response.completed", json!({ "response": self.response() })),
+            Event::Incomplete(_) => ("response.incomplete", json!({ "response": self.response() })),
+            // There is no event for a cancel: the response's own status tells it.
+            Event::Failed(_) | Event::Cancelled(_) => ("response.failed", json!({ "response": self.response() })),
+        }
+    }
+
+    fn output(&self) -> Vec<Value> {
+        self.items.range(self.output_from..).map(|(index, _)| self.item(*index)).collect()
+    }
+
+    fn item_id(&self, output_index: u32) -> String {
+        let kind = match self.items.get(&output_index).map(|item| &item.item) {
+            Some(Item::Reasoning) => ItemKind::Reasoning,
+            Some(Item::FunctionCall { .. }) => ItemKind::FunctionCall,
+            Some(Item::Message) | None => ItemKind::Message,
+        };
+        self.snapshot.id().item(kind, output_index as usize)
+    }
+
+    fn item(&self, output_index: u32) -> Value {
+        let Some(output) = self.items.get(&output_index) else { return Value::Null };
+        let (id, status) = (self.item_id(output_index), output.status);
+        let content: Vec<Value> = output.parts.iter().map(Part::told).collect();
+        match &output.item {
+            Item::Message => json!({ "id": id, "type": "message", "status": status, "role": "assistant", "content": content }),
+            Item::Reasoning => json!({ "id": id, "type": "reasoning", "summary": [], "content": content, "status": status }),
+            Item::FunctionCall { call_id, name } => json!({
+                "id": id, "type": "function_call", "status": status,
+                "call_id": call_id, "name": name, "arguments": output.arguments,
+            }),
+        }
+    }
+
+    fn part(&self, place: Place) -> Option<&Part> {
+        self.items.get(&place.output_index)?.parts.get(place.content_index as usize)
+    }
+
+    fn with_part(&self, place: Place) -> Value {
+        let mut fields = self.placed(place);
+        fields["part"] = self.part(place).map_or(Value::Null, Part::told);
+        fields
+    }
+
+    fn delta(&self, kind: TextKind, stretch: &Stretch) -> Value {
+        let mut fields = self.placed(Place { output_index: stretch.output_index, content_index: stretch.content_index, kind });
+        fields["delta"] = stretch.delta.as_str().into();
+        if kind == TextKind::OutputText {
+            fields["logprobs"] = json!([]);
+        }
+        fields
+    }
+
+    fn done(&self, place: Place, name: &str) -> Value {
+        let mut fields = self.placed(place);
+        let output = self.items.get(&place.output_index);
+        if let Some(OutputItem { item: Item::FunctionCall { name, .. }, arguments, .. }) = output {
+            fields["name"] = name.as_str().into();
+            fields["arguments"] = arguments.as_str().into();
+            return fields;
+        }
+        fields[name] = self.part(place).map_or("", |part| part.text.as_str()).into();
+        if place.kind == TextKind::OutputText {
+            fields["logprobs"] = json!([]);
+        }
+        fields
+    }
+
+    fn placed(&self, place: Place) -> Value {
+        let mut fields = json!({ "item_id": self.item_id(place.output_index), "output_index": place.output_index });
+        if place.kind.has_part() {
+            fields["content_index"] = place.content_index.into();
+        }
+        fields
+    }
+}
+
+impl Part {
+    fn told(&self) -> Value {
+        match self.kind {
+            TextKind::Refusal => json!({ "type": "refusal", "refusal": self.text }),
+            TextKind::Reasoning => json!({ "type": "reasoning_text", "text": self.text }),
+            TextKind::OutputText | TextKind::FunctionCallArguments => {
+                json!({ "type": "output_text", "text": self.text, "annotations": [], "logprobs": [] })
+            }
+        }
+    }
+}
