@@ -1,6 +1,7 @@
 //! `longhand demo`: the main job, whole, on a throw-away stack, with proof that the text kept is the text sent.
 
 mod proof;
+mod readers;
 mod source;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use crate::arguments::{Format, Tenant};
 use crate::{failure, follow, output};
 
 use proof::Proof;
+use readers::{Readers, Seen};
 use source::{Source, SourceArgs};
 
 /// With a provider of one's own recording, a minute without any change is a fault.
@@ -28,6 +30,10 @@ pub struct DemoArgs {
     source: SourceArgs,
     #[command(flatten)]
     tenant: Tenant,
+    /// Follow it live with two readers, one of which keeps leaving and coming back [default: yes, but with --json no: a
+    /// generation that nobody watches costs less]
+    #[arg(long, value_name = "YES|NO", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    readers: Option<bool>,
     #[command(flatten)]
     format: Format,
 }
@@ -38,32 +44,32 @@ struct Run {
     record: Value,
     start: Duration,
     total: Duration,
+    seen: Option<(Seen, Seen)>,
 }
 
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(&args.source)?;
     let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a throw-away folder")?;
-    let options = Options {
-        data: Data::Folder(folder.path().to_owned()),
-        organization: args.tenant.name(),
-        env: source.environment()?,
-        ..Options::default()
-    };
+    let mut env = source.environment()?;
+    // As on AWS: what it costs to be watched is shown as it would be there.
+    env.entry("LONGHAND_WATCHED_WINDOW_MS".to_owned()).or_insert_with(|| "50".to_owned());
+    let options =
+        Options { data: Data::Folder(folder.path().to_owned()), organization: args.tenant.name(), env, ..Options::default() };
     let stack = Stack::start(options).await?;
     let outcome = tokio::select! {
-        outcome = play(&stack, &source, args.format) => outcome,
+        outcome = play(&stack, &source, &args) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(failure::interrupted()),
     };
     stack.shutdown().await;
     outcome
 }
 
-async fn play(stack: &Stack, source: &Source, format: Format) -> anyhow::Result<ExitCode> {
+async fn play(stack: &Stack, source: &Source, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let api = Api::new(stack.url())?;
     eprintln!("{}, over {}", source.describe(), stack.url());
-    let run = see_through(&api, source).await?;
+    let run = see_through(&api, source, args.readers.unwrap_or(!args.format.json)).await?;
     let proof = Proof::gather(&api, source, &run, stack.write_units()).await?;
-    if format.json {
+    if args.format.json {
         output::line(serde_json::to_string(proof.figures())?)?;
     } else {
         proof.print()?;
@@ -75,12 +81,18 @@ async fn play(stack: &Stack, source: &Source, format: Format) -> anyhow::Result<
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { failure::failed() })
 }
 
-async fn see_through(api: &Api, source: &Source) -> anyhow::Result<Run> {
+async fn see_through(api: &Api, source: &Source, with_readers: bool) -> anyhow::Result<Run> {
     let began = Instant::now();
     let started = api.start(&source.request(), None).await?;
     let start = began.elapsed();
     let id = started.value["id"].as_str().context("the API did not say the generation's id")?.to_owned();
     eprintln!("{id} was accepted in {} ms", start.as_millis());
+    let readers = with_readers.then(|| Readers::start(api, &id));
     let record = follow::to_the_end(api, &id, source.is_recorded().then_some(STANDSTILL)).await?.value;
-    Ok(Run { id, record, start, total: began.elapsed() })
+    let total = began.elapsed();
+    let seen = match readers {
+        Some(readers) => Some(readers.finish().await?),
+        None => None,
+    };
+    Ok(Run { id, record, start, total, seen })
 }

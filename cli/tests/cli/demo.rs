@@ -31,4 +31,5 @@ fn the_demo_plays_any_file_of_deltas_and_shows_people_the_proof() {
     let (stdout, _) = demo(&["--tempo", "0", "--deltas", file.to_str().unwrap()]);
     assert!(stdout.contains("the blob's text is the text sent"), "{stdout}");
     assert!(stdout.contains("JSON with v, e"), "{stdout}");
+    assert!(stdout.contains("ok    the reader who kept leaving and coming back saw the same"), "{stdout}");
 }

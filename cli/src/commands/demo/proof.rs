@@ -36,6 +36,7 @@ struct Check {
     claim: &'static str,
     expected: String,
     found: String,
+    note: String,
 }
 
 #[derive(Debug)]
@@ -70,6 +71,12 @@ impl Proof {
             checks.push(Check::new("every delta with text was received", sent.deltas, number("received_chunks")));
             checks.push(Check::new("every byte sent was received", sent.bytes, number("received_bytes")));
         }
+        if let Some((stayed, returned)) = &run.seen {
+            let stored = stored_sha256.as_deref().unwrap_or("none");
+            checks.push(Check::new("the reader who stayed saw that text", stored, &stayed.sha256));
+            let claim = "the reader who kept leaving and coming back saw the same";
+            checks.push(Check { note: format!("{} returns", returned.returns), ..Check::new(claim, stored, &returned.sha256) });
+        }
         let figures = Figures {
             generation_id: run.id.clone(),
             status: word(&record, "status"),
@@ -93,7 +100,7 @@ impl Proof {
     /// What is not as it must be, each in one line.
     pub fn failed(&self) -> Vec<String> {
         let failed = self.checks.iter().filter(|check| !check.holds());
-        failed.map(|Check { claim, expected, found }| format!("{claim}: expected {expected}, found {found}")).collect()
+        failed.map(|Check { claim, expected, found, .. }| format!("{claim}: expected {expected}, found {found}")).collect()
     }
 
     pub fn print(&self) -> anyhow::Result<()> {
@@ -105,7 +112,7 @@ impl Proof {
         line("")?;
         for check in &self.checks {
             let mark = if check.holds() { "ok  " } else { "FAIL" };
-            line(format!("{mark}  {}  {}", check.claim, shortened(&check.found)))?;
+            line(format!("{mark}  {}  {}  {}", check.claim, shortened(&check.found), check.note).trim_end())?;
         }
         Ok(())
     }
@@ -119,7 +126,7 @@ impl Figures {
 
 impl Check {
     fn new(claim: &'static str, expected: impl Display, found: impl Display) -> Self {
-        Self { claim, expected: expected.to_string(), found: found.to_string() }
+        Self { claim, expected: expected.to_string(), found: found.to_string(), note: String::new() }
     }
 
     fn holds(&self) -> bool {
