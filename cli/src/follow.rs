@@ -12,16 +12,23 @@ use crate::patience::Patience;
 use crate::ticker::Ticker;
 
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// A generation that did not complete shows so as soon as its log has ended; where its text lies is on the record a moment later.
+const RESULT_WAIT: Duration = Duration::from_secs(10);
 
 /// Waits until the generation has ended, and answers with its record. With `standstill`, gives up when nothing has
 /// changed for so long.
 pub async fn to_the_end(api: &Api, id: &str, standstill: Option<Duration>) -> anyhow::Result<Reply> {
     let (mut ticker, mut patience) = (Ticker::new(), Patience::default());
     let began = Instant::now();
-    let (mut newest, mut changed) = (Value::Null, began);
+    let (mut newest, mut changed, mut ended) = (Value::Null, began, None);
     loop {
         match ask(api, id).await {
-            Ok(Answer::Ended(record)) => return Ok(*record),
+            Ok(Answer::Ended(record)) => {
+                let since = *ended.get_or_insert_with(Instant::now);
+                if !record.value["compacted_at"].is_null() || since.elapsed() > RESULT_WAIT {
+                    return Ok(*record);
+                }
+            }
             Ok(Answer::Running(progress)) => {
                 patience.restore();
                 ticker.show(&describe(&progress, began.elapsed()));
