@@ -31,6 +31,11 @@ def with_code(template):
     return name.sub(r"\1CodeUri: s3://code/\2.zip\n\g<0>", without)
 
 
+def without_streaming(template):
+    """The template without response streaming, whose integrations ministack cannot call. `ResponseStreaming` is false to match."""
+    return template.replace(", ResponseTransferMode: RESPONSE_STREAM, TimeoutInMillis: 900000", "")
+
+
 def main():
     order = json.load(sys.stdin)
     account = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -40,7 +45,7 @@ def main():
         s3.put_object(Bucket="code", Key=f"{function}.zip", Body=bundle(path))
     cloudformation.create_stack(
         StackName="longhand",
-        TemplateBody=with_code(order["template"]),
+        TemplateBody=with_code(without_streaming(order["template"])),
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in order["parameters"].items()],
     )

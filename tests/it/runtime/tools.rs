@@ -15,7 +15,7 @@ const RIE: &str = "LONGHAND_RIE";
 /// The executable of ministack, in a virtual environment that has boto3 and aws-sam-translator too.
 const MINISTACK: &str = "LONGHAND_MINISTACK";
 
-const FUNCTIONS: [&str; 5] = ["start", "stream", "compact", "api", "sweep"];
+const FUNCTIONS: [&str; 6] = ["start", "stream", "compact", "api", "sweep", "tail"];
 const BUILD: &str = "cargo bootstraps";
 
 /// The functions' release binaries.
