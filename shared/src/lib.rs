@@ -17,6 +17,7 @@
 //! [`assembly`]), the world outside ([`provider`], [`aws`]), and the verbs of [`App`].
 
 pub mod app;
+pub mod archive;
 pub mod assembly;
 pub mod aws;
 pub mod clock;

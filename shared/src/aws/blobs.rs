@@ -6,6 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
 
 use super::clients::{aws_error, unexpected};
 use crate::error::Error;
@@ -77,7 +78,7 @@ impl Blobs {
     /// [`Error::Aws`].
     pub async fn get(&self, object: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(body) = self.read(object).await? else { return Ok(None) };
-        let bytes = body.collect().await.map_err(|error| unexpected("s3 GetObject", error))?;
+        let bytes = body.0.collect().await.map_err(|error| unexpected("s3 GetObject", error))?;
         Ok(Some(bytes.to_vec()))
     }
 
@@ -85,9 +86,9 @@ impl Blobs {
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn read(&self, object: &str) -> Result<Option<ByteStream>, Error> {
+    pub async fn read(&self, object: &str) -> Result<Option<Body>, Error> {
         match self.s3.get_object().bucket(&self.bucket).key(object).send().await {
-            Ok(object) => Ok(Some(object.body)),
+            Ok(object) => Ok(Some(Body(object.body))),
             Err(error)
                 if error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) =>
             {
@@ -116,6 +117,27 @@ impl Blobs {
             self.s3.delete_object().bucket(&self.bucket).key(object).send().await.map_err(aws_error("s3 DeleteObject"))?;
         }
         Ok(())
+    }
+}
+
+/// An object's bytes as they come.
+#[derive(Debug)]
+pub struct Body(ByteStream);
+
+impl Body {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: the stream broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        self.0.try_next().await.map_err(|error| unexpected("s3 GetObject", error))
+    }
+}
+
+#[cfg(test)]
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(ByteStream::from(bytes))
     }
 }
 

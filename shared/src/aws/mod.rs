@@ -10,7 +10,7 @@ mod records;
 mod rows;
 mod secrets;
 
-pub use blobs::{BlobWriter, Blobs};
+pub use blobs::{BlobWriter, Blobs, Body};
 pub use buffer::{Appended, Buffer, ChunkPage, Meta};
 pub use clients::Clients;
 pub use invoker::Invoker;

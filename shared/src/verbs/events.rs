@@ -1,12 +1,10 @@
 //! `events`: a page of the log, from the buffer while it is there and from the bucket afterwards, with the same numbers.
 
-use std::io::{BufRead, BufReader};
-
-use flate2::bufread::GzDecoder;
 use serde::Serialize;
 
 use super::get;
 use crate::app::App;
+use crate::archive::Archive;
 use crate::aws::{Blobs, RecordRow};
 use crate::error::Error;
 use crate::event::NumberedEvent;
@@ -79,9 +77,24 @@ impl App {
         if from > outcome.last_seq {
             return Ok(Vec::new());
         }
-        let packed = self.blobs.get(&Blobs::events_key(key)).await?;
-        let packed = packed.ok_or_else(|| Error::LogGone(key.generation.to_string()))?;
-        unpack(&packed, from, limit).map_err(|error| Error::LogDamaged(key.generation.to_string(), error.to_string()))
+        let mut archive = self.open_archive(key).await?;
+        let mut events = Vec::new();
+        while events.len() < limit {
+            let page = archive.page(from).await?;
+            if page.is_empty() {
+                break;
+            }
+            events.extend(page);
+        }
+        events.truncate(limit);
+        Ok(events)
+    }
+
+    /// The event log of the bucket, from its beginning.
+    pub(super) async fn open_archive(&self, key: &GenerationKey) -> Result<Archive, Error> {
+        let body = self.blobs.read(&Blobs::events_key(key)).await?;
+        let body = body.ok_or_else(|| Error::LogGone(key.generation.to_string()))?;
+        Ok(Archive::new(key.generation.to_string(), body))
     }
 
     async fn buffered_events(
@@ -114,11 +127,4 @@ fn fitting(events: &[NumberedEvent]) -> usize {
         bytes <= EVENTS_PAGE_BYTES_MAX
     });
     fits.count().max(1)
-}
-
-/// Reads the event log of the bucket: JSON lines, gzip.
-fn unpack(packed: &[u8], from: u64, limit: usize) -> Result<Vec<NumberedEvent>, std::io::Error> {
-    let lines = BufReader::new(GzDecoder::new(packed)).lines();
-    let skip = usize::try_from(from).unwrap_or(usize::MAX);
-    lines.skip(skip).take(limit).map(|line| serde_json::from_str(&line?).map_err(std::io::Error::from)).collect()
 }

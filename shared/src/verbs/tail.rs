@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
+use crate::archive::Archive;
 use crate::aws::RecordRow;
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
@@ -15,9 +16,6 @@ use crate::event::NumberedEvent;
 use crate::hints::{Hint, Topic};
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
-
-/// Events read from the bucket at a time.
-const ARCHIVE_PAGE: usize = 4_096;
 
 /// A reader's place in a log. Dropping it costs nothing: the next one goes on from any event.
 pub struct Tail {
@@ -30,6 +28,10 @@ pub struct Tail {
     slot: Option<u64>,
     /// Read already, and not yet given out.
     ready: Vec<NumberedEvent>,
+    /// Where the log lies in the bucket, once it is read from there.
+    archive: Option<Archive>,
+    /// Before this, an empty answer of the buffer is taken for a pause, and not for a buffer that is gone.
+    look_back_at: Instant,
     hint: Hint,
     pause: Duration,
     announce_at: Instant,
@@ -52,6 +54,8 @@ impl App {
             next: after.map_or(0, |after| after.saturating_add(1)),
             slot: None,
             ready: Vec::new(),
+            archive: None,
+            look_back_at: Instant::now(),
             hint,
             pause: limits::TAIL_PAUSE_MIN,
             announce_at: Instant::now(),
@@ -129,6 +133,9 @@ impl Tail {
     }
 
     async fn read(&mut self) -> Result<Vec<NumberedEvent>, Error> {
+        if self.archive.is_some() {
+            return self.read_archive().await;
+        }
         let slot = match self.slot {
             Some(slot) => slot,
             None => match self.app.buffer.holding(&self.key, self.next).await? {
@@ -137,7 +144,8 @@ impl Tail {
             },
         };
         let page = self.app.buffer.chunks(&self.key, slot).await?;
-        if page.chunks.is_empty() && self.next > 0 && self.slot.is_some() {
+        if page.chunks.is_empty() && self.next > 0 && self.slot.is_some() && Instant::now() >= self.look_back_at {
+            self.look_back_at = Instant::now() + limits::TAIL_PAUSE_MAX;
             return self.read_archive().await;
         }
         self.ended_ms = page.chunks.last().filter(|chunk| chunk.end().is_some()).map(|chunk| chunk.at_ms).or(self.ended_ms);
@@ -158,7 +166,14 @@ impl Tail {
             self.ended = true;
             return Ok(Vec::new());
         }
-        self.app.read_events(&self.key, &self.record, self.next, ARCHIVE_PAGE).await
+        if outcome.compacted.is_none() {
+            return Err(Error::LogGone(self.key.generation.to_string()));
+        }
+        let archive = match &mut self.archive {
+            Some(archive) => archive,
+            None => self.archive.insert(self.app.open_archive(&self.key).await?),
+        };
+        archive.page(self.next).await
     }
 
     /// Tells the writer that somebody is watching, unless another reader has told it lately.
