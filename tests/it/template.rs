@@ -29,3 +29,37 @@ fn every_variable_that_the_template_sets_is_one_that_the_code_reads() {
         assert!(config.contains(&format!("\"LONGHAND_{name}\"")), "LONGHAND_{name} is not read");
     }
 }
+
+#[test]
+fn every_error_that_a_caller_can_meet_is_in_the_list_of_errors() {
+    let list = include_str!("../../docs/errors.md");
+    let codes = [
+        longhand::ErrorCode::InvalidRequest,
+        longhand::ErrorCode::RequestTooLarge,
+        longhand::ErrorCode::Unauthorized,
+        longhand::ErrorCode::NotFound,
+        longhand::ErrorCode::IdempotencyConflict,
+        longhand::ErrorCode::NotEnded,
+        longhand::ErrorCode::AlreadyEnded,
+        longhand::ErrorCode::LogGone,
+        longhand::ErrorCode::Internal,
+        longhand::ErrorCode::Unavailable,
+    ];
+    for code in codes {
+        let word = serde_json::to_value(code).unwrap();
+        assert!(list.contains(&format!("`{}`", word.as_str().unwrap())), "{word} is not told of");
+    }
+    // The reasons that the writer and the compaction give, by the words in their source.
+    let sources = [include_str!("../../shared/src/verbs/stream/writer.rs"), include_str!("../../shared/src/provider/fault.rs")];
+    let reasons = sources.iter().flat_map(|source| {
+        source
+            .match_indices("=> (\"")
+            .chain(source.match_indices("=> \""))
+            .map(|(at, mark)| source[at + mark.len()..].split('"').next().unwrap_or_default())
+    });
+    let reasons: BTreeSet<&str> = reasons.filter(|word| word.contains('_') && !word.contains(' ')).collect();
+    assert!(reasons.len() > 10, "{reasons:?}");
+    for reason in reasons {
+        assert!(list.contains(&format!("`{reason}`")), "{reason} is not told of");
+    }
+}
