@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
 
-use super::clients::{aws_error, unexpected};
+use super::clients::{aws_error, unexpected, update_where};
 use super::meter::Meter;
 use super::rows::{self, ChunkRow, MetaRow};
 use crate::clock::Clock;
@@ -175,18 +175,13 @@ impl Buffer {
     /// [`Error::Aws`].
     pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
         let update = self
-            .dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", AttributeValue::S(key.partition()))
-            .key("sk", AttributeValue::S(rows::META.into()))
+            .update_meta(key)
             .update_expression("SET attempt = :attempt, writer = :writer, lease_until = :lease, expires_at = :expires")
             .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))
             .expression_attribute_values(":writer", AttributeValue::S(next.writer.clone()))
             .expression_attribute_values(":lease", AttributeValue::N(next.lease_until.to_string()))
             .expression_attribute_values(":expires", AttributeValue::N(next.expires_at.to_string()))
-            .return_values(ReturnValue::None)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            .return_values(ReturnValue::None);
         let update = match seen.filter(|seen| seen.attempt > 0) {
             // One's own claim, whose answer was lost, is one's own.
             Some(seen) => update
@@ -196,17 +191,7 @@ impl Buffer {
                 .condition_expression("attribute_not_exists(attempt) OR writer = :writer OR expires_at <= :now")
                 .expression_attribute_values(":now", AttributeValue::N(self.now_seconds().to_string())),
         };
-        match update.send().await {
-            Ok(updated) => {
-                self.meter.wrote(updated.consumed_capacity());
-                Ok(true)
-            }
-            Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
-                self.meter.wrote(None);
-                Ok(false)
-            }
-            Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
-        }
+        update_where(update, &self.meter).await
     }
 
     /// Notes on meta that somebody is watching, until `until_ms`.
@@ -227,19 +212,19 @@ impl Buffer {
 
     async fn note(&self, key: &GenerationKey, name: &str, value: AttributeValue, expires_at: i64) -> Result<(), Error> {
         let update = self
-            .dynamodb
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", AttributeValue::S(key.partition()))
-            .key("sk", AttributeValue::S(rows::META.into()))
+            .update_meta(key)
             .update_expression("SET #name = :value, expires_at = if_not_exists(expires_at, :expires)")
             .expression_attribute_names("#name", name)
             .expression_attribute_values(":value", value)
-            .expression_attribute_values(":expires", AttributeValue::N(expires_at.to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            .expression_attribute_values(":expires", AttributeValue::N(expires_at.to_string()));
         let updated = update.send().await.map_err(aws_error("dynamodb UpdateItem"))?;
         self.meter.wrote(updated.consumed_capacity());
         Ok(())
+    }
+
+    fn update_meta(&self, key: &GenerationKey) -> UpdateItemFluentBuilder {
+        let update = self.dynamodb.update_item().table_name(&self.table).key("pk", AttributeValue::S(key.partition()));
+        update.key("sk", AttributeValue::S(rows::META.into())).return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
 
     /// Deletes everything of a log: chunks and meta.

@@ -3,7 +3,10 @@
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 
+use super::meter::Meter;
 use crate::config::AwsConfig;
 use crate::error::Error;
 
@@ -55,6 +58,21 @@ async fn shared_config(config: &AwsConfig) -> SdkConfig {
         loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
     }
     loader.load().await
+}
+
+/// Updates an item where its condition holds; `false`: it does not.
+pub(super) async fn update_where(update: UpdateItemFluentBuilder, meter: &Meter) -> Result<bool, Error> {
+    match update.send().await {
+        Ok(updated) => {
+            meter.wrote(updated.consumed_capacity());
+            Ok(true)
+        }
+        Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
+            meter.wrote(None);
+            Ok(false)
+        }
+        Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
+    }
 }
 
 /// The failure of one call, with all its causes.

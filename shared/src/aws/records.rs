@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::clients::{aws_error, unexpected};
+use super::clients::{aws_error, unexpected, update_where};
 use super::meter::Meter;
 use super::rows::{self, IdempotencyRow, IssueError, Outcome, RecordRow, RequestRow, ValidationIssueRow};
 use crate::clock::rfc3339;
@@ -138,17 +137,7 @@ impl Records {
                 .expression_attribute_names(format!("#n{number}"), name)
                 .expression_attribute_values(format!(":v{number}"), value);
         }
-        match update.update_expression(format!("SET {} REMOVE #open", sets.join(", "))).send().await {
-            Ok(updated) => {
-                self.meter.wrote(updated.consumed_capacity());
-                Ok(true)
-            }
-            Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
-                self.meter.wrote(None);
-                Ok(false)
-            }
-            Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
-        }
+        update_where(update.update_expression(format!("SET {} REMOVE #open", sets.join(", "))), &self.meter).await
     }
 
     /// Stores a validation issue. The same one again changes nothing.

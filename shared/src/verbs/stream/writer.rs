@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::lease::Lease;
 use super::schema_watch::SchemaWatch;
-use super::{Limits, Streamed, failed};
+use super::{Limits, Streamed};
 use crate::app::App;
 use crate::aws::{Appended, Meta};
 use crate::clock::millis;
@@ -182,9 +182,9 @@ impl Writer {
             Stop::Deadline => ("deadline", "the function's time ran out before the provider had finished".into()),
             Stop::Fenced => ("interrupted", Fault::Interrupted.code().into()),
         };
-        let Event::Failed(end) = failed(reason, message) else { return self.finished() };
         self.composer.close(false);
-        Event::Failed(End { usage: self.end.usage, model: self.end.model.take(), ..end })
+        let (reason, message) = (Some(reason.to_owned()), Some(message));
+        Event::Failed(End { reason, message, usage: self.end.usage, model: self.end.model.take(), ..End::default() })
     }
 
     fn finished(&mut self) -> Event {
