@@ -4,22 +4,34 @@ use lambda_runtime::{Error, service_fn};
 use longhand::{App, Clock, Config, config};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Function, function};
+use crate::{Function, handlers, maker};
 
-/// Runs the function whose binary is called `name`, for as long as Lambda wants it.
+/// Runs the function that `_HANDLER` names, for as long as Lambda wants it.
 ///
 /// # Errors
-/// A setting is missing or wrong; or the runtime API is gone.
-pub async fn host(name: &str) -> Result<(), Error> {
+/// There is no such function; a setting is missing or wrong; or the runtime API is gone.
+pub async fn host() -> Result<(), Error> {
     let filter = EnvFilter::try_new(config::log_filter()).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter).init();
-    let app = App::new(Config::from_env()?, Clock::system()).await?;
-    match function(name, app) {
-        Some(Function::HttpStream(router)) if config::response_streaming() => {
-            lambda_http::run_with_streaming_response(router).await
-        }
-        Some(Function::Http(router) | Function::HttpStream(router)) => lambda_http::run(router).await,
-        Some(Function::Event(handler)) => lambda_runtime::run(service_fn(move |event| handler(event))).await,
-        None => Err(format!("there is no function {name:?}").into()),
+    let handler = config::handler().unwrap_or_default();
+    let make = maker(&handler).ok_or_else(|| unknown(&handler))?;
+    match make(App::new(Config::from_env()?, Clock::system()).await?) {
+        Function::HttpStream(router) if config::response_streaming() => lambda_http::run_with_streaming_response(router).await,
+        Function::Http(router) | Function::HttpStream(router) => lambda_http::run(router).await,
+        Function::Event(handler) => lambda_runtime::run(service_fn(move |event| handler(event))).await,
+    }
+}
+
+fn unknown(handler: &str) -> String {
+    let expected = handlers().collect::<Vec<_>>().join(", ");
+    format!("the function's Handler, which Lambda passes on as _HANDLER, must be one of {expected}; not {handler:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_unknown_handler_is_told_what_was_expected() {
+        let message = super::unknown("bootstrap");
+        assert!(message.contains("must be one of start, ") && message.ends_with("not \"bootstrap\""), "{message}");
     }
 }

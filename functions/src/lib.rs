@@ -1,4 +1,4 @@
-//! Every Lambda function of the product, as a library: the binaries in `bin/` host these on AWS, the local stack in process.
+//! Every Lambda function of the product, as a library: the one binary hosts each of them on AWS, the local stack in process.
 
 mod deadline;
 pub mod events;
@@ -39,18 +39,31 @@ impl Function {
     }
 }
 
-/// The function whose binary is called `name`; `None` where there is no such function.
+type Maker = fn(App) -> Function;
+
+/// Every function, under the `Handler` that the template gives it.
+const FUNCTIONS: [(&str, Maker); 6] = [
+    ("start", |app| Function::HttpStream(http::start(app))),
+    ("tail", |app| Function::HttpStream(http::tail(app))),
+    ("api", |app| Function::Http(http::api(app))),
+    ("stream", |app| event(app, events::stream::handle)),
+    ("compact", |app| event(app, events::compact::handle)),
+    ("sweep", |app| event(app, events::sweep::handle)),
+];
+
+/// What the template's `Handler` may be.
+pub fn handlers() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|(handler, _)| *handler)
+}
+
+/// The function of that `Handler`; `None` where there is no such function.
 #[must_use]
-pub fn function(name: &str, app: App) -> Option<Function> {
-    Some(match name {
-        "start" => Function::HttpStream(http::start(app)),
-        "tail" => Function::HttpStream(http::tail(app)),
-        "api" => Function::Http(http::api(app)),
-        "stream" => event(app, events::stream::handle),
-        "compact" => event(app, events::compact::handle),
-        "sweep" => event(app, events::sweep::handle),
-        _ => return None,
-    })
+pub fn function(handler: &str, app: App) -> Option<Function> {
+    maker(handler).map(|make| make(app))
+}
+
+fn maker(handler: &str) -> Option<Maker> {
+    FUNCTIONS.iter().find(|(name, _)| *name == handler).map(|(_, make)| *make)
 }
 
 fn event<F, O>(app: App, handle: F) -> Function

@@ -122,6 +122,13 @@ pub fn lambda_function_name() -> Option<String> {
     std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()
 }
 
+/// Which function this process is: `_HANDLER`, which Lambda sets from the function's `Handler`
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html>).
+#[must_use]
+pub fn handler() -> Option<String> {
+    std::env::var("_HANDLER").ok()
+}
+
 /// Whether answers leave in the framing of Lambda's response streaming: `LONGHAND_RESPONSE_STREAMING`, default `true`. `false` is
 /// for emulators of API Gateway that do not know it; an answer is whole then before it leaves.
 #[must_use]

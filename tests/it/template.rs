@@ -1,10 +1,8 @@
 //! `template.yaml` and the code agree.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use longhand_local::TEMPLATE;
+use longhand_local::{TEMPLATE, Template};
 
 fn values_after<'a>(text: &'a str, marker: &str) -> BTreeSet<&'a str> {
     let word = |rest: &'a str| rest.split(|end: char| !end.is_ascii_alphanumeric() && end != '_').next().unwrap_or_default();
@@ -12,12 +10,13 @@ fn values_after<'a>(text: &'a str, marker: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_function_of_the_template_has_a_binary_and_every_binary_a_function() {
-    let bins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/src/bin");
-    let bins: BTreeSet<String> =
-        fs::read_dir(bins).unwrap().map(|bin| bin.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    let named: BTreeSet<String> = values_after(TEMPLATE, "Binary: ").into_iter().map(str::to_owned).collect();
-    assert_eq!(named, bins);
+fn every_function_of_the_template_has_a_handler_of_its_own_and_every_handler_a_function() {
+    let template = Template::read(TEMPLATE).unwrap();
+    let mut asked: Vec<&str> = template.functions.iter().map(|function| function.handler.as_str()).collect();
+    let mut known: Vec<&str> = longhand_functions::handlers().collect();
+    asked.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(asked, known);
 }
 
 #[test]

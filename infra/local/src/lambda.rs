@@ -67,11 +67,11 @@ impl Lambda {
         &self.0.functions
     }
 
-    /// The function of that logical id, physical name, binary or ARN.
+    /// The function of that logical id, physical name, `Handler` or ARN.
     pub fn find(&self, name: &str) -> Option<&Arc<Hosted>> {
         let name = name.rsplit_once("function:").map_or(name, |(_, name)| name);
         let name = name.split(':').next().unwrap_or(name);
-        let named = |hosted: &HostedFunction| [&hosted.id, &hosted.name, &hosted.binary].into_iter().any(|own| own == name);
+        let named = |hosted: &HostedFunction| [&hosted.id, &hosted.name, &hosted.handler].into_iter().any(|own| own == name);
         self.0.functions.iter().find(|hosted| named(&hosted.definition))
     }
 

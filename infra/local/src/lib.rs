@@ -23,4 +23,4 @@ pub use environment::Endpoints;
 pub use options::{Data, Options};
 pub use playback::{Playback, Script};
 pub use stack::{Registry, Stack};
-pub use template::TEMPLATE;
+pub use template::{TEMPLATE, Template};

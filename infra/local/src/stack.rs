@@ -26,7 +26,7 @@ use crate::{
 /// Invocations that run when the stack stops get this long; what an event still owes is done by the next stack.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Gives the function of a binary's name, over an `App` of its own; `None` if it knows no such binary.
+/// Gives the function of a `Handler`, over an `App` of its own; `None` if it knows no such function.
 pub type Registry = Arc<dyn Fn(&str, App) -> Option<Function> + Send + Sync>;
 
 /// A running stack. [`shutdown`](Self::shutdown) stops it in good order; dropping it stops it without waiting.
@@ -154,11 +154,11 @@ impl Stack {
         &self.endpoints
     }
 
-    /// The whole environment of the function whose binary is called `binary`, with which the real binary runs outside
-    /// against this stack. Empty if there is none.
+    /// The whole environment of the function with this `Handler`, with which the real binary runs outside against this
+    /// stack. Empty if there is none.
     #[must_use]
-    pub fn environment(&self, binary: &str) -> BTreeMap<String, String> {
-        let hosted = self.lambda.find(binary);
+    pub fn environment(&self, handler: &str) -> BTreeMap<String, String> {
+        let hosted = self.lambda.find(handler);
         hosted.map(|hosted| environment::of(&hosted.definition, &self.endpoints, &self.options.env)).unwrap_or_default()
     }
 
@@ -174,13 +174,13 @@ impl Stack {
     ///
     /// # Errors
     /// There is no such function, or the invocation failed.
-    pub async fn invoke(&self, binary: &str, payload: Value) -> Result<Value> {
+    pub async fn invoke(&self, handler: &str, payload: Value) -> Result<Value> {
         let hosted =
-            self.lambda.find(binary).with_context(|| format!("template.yaml has no function with the binary {binary}"))?;
+            self.lambda.find(handler).with_context(|| format!("template.yaml has no function with the handler {handler}"))?;
         let invocation = self.lambda.invoke(hosted, payload).await;
         match invocation.error {
             None => Ok(invocation.answer),
-            Some(error) => bail!("{binary} failed: {}", error["errorMessage"].as_str().unwrap_or_default()),
+            Some(error) => bail!("{handler} failed: {}", error["errorMessage"].as_str().unwrap_or_default()),
         }
     }
 
@@ -201,11 +201,11 @@ impl Stack {
 }
 
 fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hosted> {
-    let binary = &definition.binary;
-    let function = registry(binary, app)
-        .ok_or_else(|| anyhow!("there is no function with the binary name `{binary}` that template.yaml asks for"))?;
+    let handler = &definition.handler;
+    let function = registry(handler, app)
+        .ok_or_else(|| anyhow!("there is no function with the handler `{handler}` that template.yaml asks for"))?;
     if matches!(function, Function::Event(_)) && !definition.routes.is_empty() {
-        bail!("template.yaml routes HTTP requests to it, and the binary `{binary}` does not answer HTTP");
+        bail!("template.yaml routes HTTP requests to it, and the handler `{handler}` does not answer HTTP");
     }
     Ok(Hosted { definition, function })
 }

@@ -35,29 +35,25 @@ pub struct Functions(BTreeMap<String, Function>);
 
 impl Functions {
     /// A function that calls `handler` with each event.
-    pub fn event(
-        self,
-        binary: &str,
-        handler: impl Fn(LambdaEvent<Value>) -> Result<Value, Error> + Send + Sync + 'static,
-    ) -> Self {
-        self.later(binary, move |event| futures::future::ready(handler(event)))
+    pub fn event(self, name: &str, handler: impl Fn(LambdaEvent<Value>) -> Result<Value, Error> + Send + Sync + 'static) -> Self {
+        self.later(name, move |event| futures::future::ready(handler(event)))
     }
 
-    pub fn later<F>(mut self, binary: &str, handler: impl Fn(LambdaEvent<Value>) -> F + Send + Sync + 'static) -> Self
+    pub fn later<F>(mut self, name: &str, handler: impl Fn(LambdaEvent<Value>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Value, Error>> + Send + 'static,
     {
-        self.0.insert(binary.to_owned(), Function::Event(Arc::new(move |event| handler(event).boxed())));
+        self.0.insert(name.to_owned(), Function::Event(Arc::new(move |event| handler(event).boxed())));
         self
     }
 
-    pub fn http(mut self, binary: &str, router: axum::Router) -> Self {
-        self.0.insert(binary.to_owned(), Function::Http(router));
+    pub fn http(mut self, name: &str, router: axum::Router) -> Self {
+        self.0.insert(name.to_owned(), Function::Http(router));
         self
     }
 
     pub fn registry(self) -> Registry {
-        Arc::new(move |binary, _| self.0.get(binary).cloned())
+        Arc::new(move |name, _| self.0.get(name).cloned())
     }
 }
 

@@ -1,11 +1,10 @@
-"""Deploys template.yaml with the given binaries into ministack, by its CloudFormation.
+"""Deploys template.yaml with the given binary into ministack, by its CloudFormation.
 
-Reads {"endpoint", "template", "bootstraps": {function: file}, "parameters"} from stdin; writes the stack's outputs as JSON.
+Reads {"endpoint", "template", "bootstrap": file, "parameters"} from stdin; writes the stack's outputs as JSON.
 """
 
 import io
 import json
-import re
 import sys
 import time
 import zipfile
@@ -26,9 +25,7 @@ def bundle(path):
 
 def with_code(template):
     """The template with the functions' code in S3, as `sam package` would leave it."""
-    without = template.replace("    CodeUri: functions/\n", "")
-    name = re.compile(r'( +)FunctionName: !Sub "\$\{AWS::StackName\}-(\w+)"')
-    return name.sub(r"\1CodeUri: s3://code/\2.zip\n\g<0>", without)
+    return template.replace("    CodeUri: functions/\n", "    CodeUri: s3://code/bootstrap.zip\n")
 
 
 def without_streaming(template):
@@ -41,8 +38,7 @@ def main():
     account = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
     s3, cloudformation = (boto3.client(name, endpoint_url=order["endpoint"], **account) for name in ("s3", "cloudformation"))
     s3.create_bucket(Bucket="code")
-    for function, path in order["bootstraps"].items():
-        s3.put_object(Bucket="code", Key=f"{function}.zip", Body=bundle(path))
+    s3.put_object(Bucket="code", Key="bootstrap.zip", Body=bundle(order["bootstrap"]))
     cloudformation.create_stack(
         StackName="longhand",
         TemplateBody=with_code(without_streaming(order["template"])),

@@ -1,4 +1,4 @@
-//! One function's release binary under Lambda's runtime interface emulator.
+//! The release binary, as one function, under Lambda's runtime interface emulator.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts the emulator `rie` for the binary `bootstrap` of a function, which will find `environment` and what Lambda
+    /// Starts the emulator `rie` for the binary `bootstrap` as a function, which will find `environment` and what Lambda
     /// tells it. Lambda's time limit is `timeout_seconds`.
     pub fn start(
         rie: &Path,
@@ -26,6 +26,7 @@ impl Emulator {
         timeout_seconds: u32,
     ) -> Self {
         let [port, runtime_port] = free_ports();
+        environment.insert("_HANDLER".to_owned(), function.to_owned());
         environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), function.to_owned());
         environment.insert("AWS_LAMBDA_FUNCTION_TIMEOUT".to_owned(), timeout_seconds.to_string());
         let (address, runtime_address) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{runtime_port}"));

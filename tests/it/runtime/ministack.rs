@@ -1,11 +1,11 @@
-//! The product as it is deployed: `template.yaml` and the release binaries in ministack, an emulator of AWS that is not ours.
+//! The product as it is deployed: `template.yaml` and the release binary in ministack, an emulator of AWS that is not ours.
 //!
 //! It has limits: its DynamoDB triggers know no partial failure and no bisecting, and permissions are not enforced. Those
 //! are tested on the embedded stack, and not at all.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use aws_sdk_dynamodb::config::Credentials;
@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::background::{Background, free_ports};
-use super::tools::{self, Bootstraps, workspace};
+use super::tools::{self, workspace};
 use crate::main_job::assert_does_the_main_job;
 
 /// Whoever signs, to ministack it is this account. Without an authorizer it is the organization too.
@@ -41,12 +41,12 @@ impl Ministack {
     }
 
     /// Deploys the product with the provider `test` at `base_url`, and answers with the stack's outputs.
-    fn deploy(&self, bootstraps: &Bootstraps, base_url: &str) -> BTreeMap<String, String> {
+    fn deploy(&self, bootstrap: &Path, base_url: &str) -> BTreeMap<String, String> {
         let providers = json!({ "test": { "base_url": base_url } }).to_string();
         let order = json!({
             "endpoint": self.url,
             "template": TEMPLATE,
-            "bootstraps": bootstraps.all().collect::<BTreeMap<_, _>>(),
+            "bootstrap": bootstrap,
             // It does not know response streaming.
             "parameters": { "Arch": "x86_64", "Providers": providers, "ResponseStreaming": "false" },
         });
@@ -88,13 +88,13 @@ impl Ministack {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_deployed_template_does_the_main_job_with_the_release_binaries() {
-    let Some((bootstraps, executable)) = tools::ministack() else { return };
+async fn the_deployed_template_does_the_main_job_with_the_release_binary() {
+    let Some((bootstrap, executable)) = tools::ministack() else { return };
     let script = Script::recorded().unwrap();
     let text = script.text();
     let playback = Playback::start(script).unwrap();
     let ministack = Ministack::start(executable);
-    let outputs = ministack.deploy(&bootstraps, playback.base_url());
+    let outputs = ministack.deploy(&bootstrap, playback.base_url());
     let url = ministack.api_url(&outputs);
 
     let (status, refused): (StatusCode, Value) = Api::open(&url).get("generations").await;

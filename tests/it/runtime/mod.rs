@@ -1,4 +1,4 @@
-//! The real release binaries, outside of this process: under Lambda's runtime interface emulator, and deployed.
+//! The real release binary, outside of this process: under Lambda's runtime interface emulator, and deployed.
 
 mod background;
 mod emulator;

@@ -1,8 +1,8 @@
-//! Release binaries under the runtime interface emulator, each with its sample event of `infra/events`, against the stores
+//! The release binary under the runtime interface emulator, as each function with its sample event of `infra/events`, against the stores
 //! and the Lambda API of an embedded stack.
 //!
 //! The stack would do the work itself as soon as `start` hands over. So the functions that events lead to are notebooks
-//! here: the stack delivers to them as ever, they note what they are given, and the binaries do what is to be done. What was
+//! here: the stack delivers to them as ever, they note what they are given, and the binary does what is to be done. What was
 //! delivered is held against the samples.
 
 use std::collections::BTreeMap;
@@ -19,60 +19,60 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::emulator::Emulator;
-use super::tools::{self, Bootstraps, sample};
+use super::tools::{self, sample};
 
 /// Who calls, in the samples.
 const ORGANIZATION: &str = "demo";
 const TIMEOUT_SECONDS: u32 = 60;
 
-/// What the stack delivered: a function's binary, and its payload.
+/// What the stack delivered: a function's handler, and its payload.
 #[derive(Clone, Default)]
 struct Delivered(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Delivered {
     fn registry(&self) -> Registry {
         let delivered = self.clone();
-        Arc::new(move |binary, app| match longhand_functions::function(binary, app)? {
-            Function::Event(_) => Some(delivered.notebook(binary)),
+        Arc::new(move |handler, app| match longhand_functions::function(handler, app)? {
+            Function::Event(_) => Some(delivered.notebook(handler)),
             answers_http => Some(answers_http),
         })
     }
 
-    fn notebook(&self, binary: &str) -> Function {
-        let (delivered, binary) = (self.clone(), binary.to_owned());
+    fn notebook(&self, handler: &str) -> Function {
+        let (delivered, handler) = (self.clone(), handler.to_owned());
         Function::Event(Arc::new(move |event| {
-            delivered.0.lock().unwrap().push((binary.clone(), event.payload));
+            delivered.0.lock().unwrap().push((handler.clone(), event.payload));
             futures::future::ready(Ok(json!({ "batchItemFailures": [] }))).boxed()
         }))
     }
 
     /// Waits for the first delivery to a function.
-    async fn first(&self, binary: &str) -> Value {
+    async fn first(&self, handler: &str) -> Value {
         let began = Instant::now();
         loop {
-            let found = self.0.lock().unwrap().iter().find(|(name, _)| name == binary).map(|(_, payload)| payload.clone());
+            let found = self.0.lock().unwrap().iter().find(|(name, _)| name == handler).map(|(_, payload)| payload.clone());
             if let Some(payload) = found {
                 return payload;
             }
-            assert!(began.elapsed() < PATIENCE, "nothing was delivered to {binary}");
+            assert!(began.elapsed() < PATIENCE, "nothing was delivered to {handler}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }
 
-/// An embedded stack whose events lead to notebooks, the samples' provider on loopback, and the binaries.
+/// An embedded stack whose events lead to notebooks, the samples' provider on loopback, and the binary.
 struct Bench {
     harness: Harness,
     delivered: Delivered,
     playback: Playback,
-    bootstraps: Bootstraps,
+    bootstrap: PathBuf,
     rie: PathBuf,
 }
 
 impl Bench {
     /// `None` where the tools are not there.
     async fn start(script: Script, env: &[(&str, &str)]) -> Option<Self> {
-        let (bootstraps, rie) = tools::rie()?;
+        let (bootstrap, rie) = tools::rie()?;
         let playback = Playback::start(script).unwrap();
         let openai = json!({ "openai": { "base_url": playback.base_url(), "max_tokens_name": "max_completion_tokens" } });
         let mut env: BTreeMap<String, String> =
@@ -81,13 +81,13 @@ impl Bench {
         let options = Options { organization: ORGANIZATION.to_owned(), env, ..Options::default() };
         let delivered = Delivered::default();
         let stack = Stack::start_with(options, TEMPLATE, delivered.registry()).await.unwrap();
-        Some(Self { harness: Harness::over(stack), delivered, playback, bootstraps, rie })
+        Some(Self { harness: Harness::over(stack), delivered, playback, bootstrap, rie })
     }
 
-    /// A function's binary under the emulator, with the environment that the template gives it.
+    /// The binary as this function under the emulator, with the environment that the template gives it.
     fn host(&self, function: &str, timeout_seconds: u32) -> Emulator {
         let environment = self.harness.stack.environment(function);
-        Emulator::start(&self.rie, (function, &self.bootstraps.of(function)), environment, timeout_seconds)
+        Emulator::start(&self.rie, (function, &self.bootstrap), environment, timeout_seconds)
     }
 
     async fn invoke(&self, function: &str, event: &Value) -> Value {
@@ -113,7 +113,7 @@ fn body(answer: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_release_binaries_do_the_main_job_with_their_sample_events() {
+async fn the_release_binary_does_the_main_job_with_its_sample_events() {
     let script = Script::recorded().unwrap();
     let text = script.text();
     let Some(bench) = Bench::start(script, &[]).await else { return };

@@ -8,67 +8,52 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The folder with the functions' release binaries, as `NAME` or as `NAME/bootstrap`.
-const BOOTSTRAPS: &str = "LONGHAND_BOOTSTRAPS";
+/// The release binary that is every function.
+const BOOTSTRAP: &str = "LONGHAND_BOOTSTRAP";
 /// The runtime interface emulator, which comes with aws-sam-cli.
 const RIE: &str = "LONGHAND_RIE";
 /// The executable of ministack, in a virtual environment that has boto3 and aws-sam-translator too.
 const MINISTACK: &str = "LONGHAND_MINISTACK";
 
-const FUNCTIONS: [&str; 6] = ["start", "stream", "compact", "api", "sweep", "tail"];
-const BUILD: &str = "cargo bootstraps";
+const BUILD: &str = "cargo bootstrap";
 
-/// The functions' release binaries.
-pub struct Bootstraps(PathBuf);
-
-impl Bootstraps {
-    /// The binary of a function.
-    pub fn of(&self, function: &str) -> PathBuf {
-        let packed = self.0.join(function).join("bootstrap");
-        if packed.is_file() { packed } else { self.0.join(function) }
-    }
-
-    /// Every function and its binary.
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
-        FUNCTIONS.into_iter().map(|function| (function, self.of(function)))
-    }
-
-    /// What is wrong with them: one is not there, or older than the sources that it is built from. Cargo decides by the same
-    /// times. `Cargo.lock` is not among them: cargo may find that a change of it does not concern these binaries.
-    fn fault(&self) -> Option<String> {
-        let root = workspace();
-        let newest = ["shared", "functions", "infra/schemas"].into_iter().filter_map(|folder| newest(&root.join(folder))).max();
-        self.all().find_map(|(_, binary)| match (modified(&binary), newest) {
-            (None, _) => Some(format!("{} is not there", binary.display())),
-            (Some(built), Some(edited)) if built < edited => Some(format!("{} is older than its sources", binary.display())),
-            _ => None,
-        })
-    }
-}
-
-/// The release binaries and the emulator.
-pub fn rie() -> Option<(Bootstraps, PathBuf)> {
+/// The release binary and the emulator.
+pub fn rie() -> Option<(PathBuf, PathBuf)> {
     let how = "install aws-sam-cli; it is samcli/local/rapid/aws-lambda-rie-x86_64 in its site-packages";
-    let tools = (bootstraps()?, executable(RIE, "Lambda's runtime interface emulator", how)?);
+    let tools = (bootstrap()?, executable(RIE, "Lambda's runtime interface emulator", how)?);
     Some(tools)
 }
 
-/// The release binaries and ministack.
-pub fn ministack() -> Option<(Bootstraps, PathBuf)> {
+/// The release binary and ministack.
+pub fn ministack() -> Option<(PathBuf, PathBuf)> {
     let how = "pip install ministack==1.5.33 boto3 aws-sam-translator in a virtual environment; it is bin/ministack there";
-    let tools = (bootstraps()?, executable(MINISTACK, "ministack", how)?);
+    let tools = (bootstrap()?, executable(MINISTACK, "ministack", how)?);
     Some(tools)
 }
 
-/// Those in the folder that is named; else those that cargo last built, if they are current.
-fn bootstraps() -> Option<Bootstraps> {
-    let named = env::var_os(BOOTSTRAPS).map(PathBuf::from);
+/// The one that is named; else the one that cargo last built, if it is current.
+fn bootstrap() -> Option<PathBuf> {
+    let named = env::var_os(BOOTSTRAP);
     let is_promised = named.is_some();
-    let found = Bootstraps(named.map_or_else(|| workspace().join("target/release"), |folder| workspace().join(folder)));
-    match found.fault() {
+    let found = workspace().join(named.unwrap_or_else(|| "target/release/bootstrap".into()));
+    match fault(&found) {
         None => Some(found),
-        Some(fault) if is_promised => panic!("{BOOTSTRAPS}: {fault}; build with `{BUILD}`"),
-        Some(fault) => skip(&format!("{fault}. `{BUILD}` builds it; {BOOTSTRAPS} names another folder.")),
+        Some(fault) if is_promised => panic!("{BOOTSTRAP}: {fault}; build with `{BUILD}`"),
+        Some(fault) => skip(&format!("{fault}. `{BUILD}` builds it; {BOOTSTRAP} names another file.")),
+    }
+}
+
+/// What is wrong with the binary: it is not there, or older than the sources that it is built from. Cargo decides by the same
+/// times. `Cargo.lock` is not among them: cargo may find that a change of it does not concern this binary.
+fn fault(binary: &Path) -> Option<String> {
+    let folders = ["shared", "functions", "infra/schemas"];
+    let edited = folders.into_iter().filter_map(|folder| newest(&workspace().join(folder))).max();
+    match modified(binary) {
+        None => Some(format!("{} is not there", binary.display())),
+        Some(built) if edited.is_some_and(|edited| built < edited) => {
+            Some(format!("{} is older than its sources", binary.display()))
+        }
+        Some(_) => None,
     }
 }
 

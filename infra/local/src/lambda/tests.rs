@@ -25,8 +25,7 @@ const TEMPLATE: &str = r#"
 Resources:
   Work:
     Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: work } }
-    Properties: { FunctionName: !Sub "${AWS::StackName}-work", Timeout: 1, EventInvokeConfig: { MaximumRetryAttempts: 2 } }
+    Properties: { Handler: work, FunctionName: !Sub "${AWS::StackName}-work", Timeout: 1, EventInvokeConfig: { MaximumRetryAttempts: 2 } }
 "#;
 
 fn client(stack: &Stack) -> Client {
@@ -146,7 +145,7 @@ async fn an_event_that_was_not_finished_is_run_by_the_next_stack() {
 }
 
 #[tokio::test]
-async fn an_http_function_takes_an_api_gateway_event_as_its_binary_would() {
+async fn an_http_function_takes_an_api_gateway_event_as_the_binary_would() {
     let router = Router::new().route(
         "/things",
         post(async |request: axum::extract::Request| {

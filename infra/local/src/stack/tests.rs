@@ -19,8 +19,8 @@ const WEB: &str = r#"
 Resources:
   Web:
     Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: web } }
     Properties:
+      Handler: web
       Environment: { Variables: { MODE: template, OTHER: kept } }
       Events:
         Show: { Type: Api, Properties: { Path: "/v1/things/{id}", Method: GET } }

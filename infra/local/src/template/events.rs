@@ -255,7 +255,7 @@ mod tests {
 
     fn function(event: &str) -> Result<HostedFunction> {
         let yaml = format!(
-            "Resources: {{ T: {{ Type: AWS::SQS::Queue }}, F: {{ Type: AWS::Serverless::Function, Metadata: {{ BuildProperties: {{ Binary: f }} }}, Properties: {{ Events: {{ E: {event} }} }} }} }}"
+            "Resources: {{ T: {{ Type: AWS::SQS::Queue }}, F: {{ Type: AWS::Serverless::Function, Properties: {{ Handler: f, Events: {{ E: {event} }} }} }} }}"
         );
         Template::read(&yaml).map(|mut template| template.functions.remove(0))
     }

@@ -56,8 +56,8 @@ pub struct HostedFunction {
     pub id: String,
     /// Its local physical name.
     pub name: String,
-    /// The binary that the template builds for it.
-    pub binary: String,
+    /// Its `Handler`: which of the functions it is that all binaries can be.
+    pub handler: String,
     /// Seconds that one invocation may take.
     pub timeout_seconds: u64,
     /// The template's own environment, resolved; without the stack's endpoints.
@@ -97,14 +97,14 @@ pub fn read(resolver: &Resolver, id: &str, resource: &Value) -> Result<HostedFun
     if either("PackageType")?.is_some_and(|kind| kind != "Zip") {
         bail!("the local stack cannot host a function that is packaged as an image");
     }
-    let binary = resolver.resolve(&resource["Metadata"]["BuildProperties"]["Binary"])?;
-    let binary = binary.as_str().context("a function needs Metadata.BuildProperties.Binary, the name of its binary")?;
+    let handler = either("Handler")?.unwrap_or_default();
+    let handler = handler.as_str().context("a function needs a `Handler`, which says what the binary is to be")?;
     let mut environment = variables(resolver, globals).context("in Globals.Function")?;
     environment.extend(variables(resolver, own)?);
     let mut function = HostedFunction {
         id: id.to_owned(),
         name: resolver.name(id)?,
-        binary: binary.to_owned(),
+        handler: handler.to_owned(),
         timeout_seconds: timeout(either("Timeout")?)?,
         environment,
         async_invoke: events::async_invoke(either("EventInvokeConfig")?.as_ref())?,
@@ -144,22 +144,21 @@ Resources:
   T: { Type: AWS::S3::Bucket, Properties: { BucketName: blobs } }
   F:
     Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: run } }
-    Properties: { Policies: [!Sub "${Unknown.Arn}"], Environment: { Variables: { A: own } } }
+    Properties: { Handler: run, Policies: [!Sub "${Unknown.Arn}"], Environment: { Variables: { A: own } } }
 "#;
 
     #[test]
     fn own_settings_go_over_the_global_ones() {
         let function = Template::read(YAML).unwrap().functions.remove(0);
-        assert_eq!((function.binary.as_str(), function.timeout_seconds), ("run", 30));
+        assert_eq!((function.handler.as_str(), function.timeout_seconds), ("run", 30));
         let environment: Vec<_> = function.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(environment, [("A", "own"), ("N", "5"), ("TABLE", "blobs")]);
     }
 
     #[test]
-    fn a_function_without_a_binary_or_with_a_layer_is_refused() {
-        let message = format!("{:#}", Template::read(&YAML.replace("Binary: run", "X: y")).unwrap_err());
-        assert!(message.contains("Metadata.BuildProperties.Binary"), "{message}");
+    fn a_function_without_a_handler_or_with_a_layer_is_refused() {
+        let message = format!("{:#}", Template::read(&YAML.replace("Handler: run, ", "")).unwrap_err());
+        assert!(message.contains("needs a `Handler`"), "{message}");
         let message = format!("{:#}", Template::read(&YAML.replace("Policies:", "Layers:")).unwrap_err());
         assert!(message.contains("Layers") && message.contains('F'), "{message}");
     }

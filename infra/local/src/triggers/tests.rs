@@ -19,8 +19,8 @@ Resources:
       StreamSpecification: { StreamViewType: NEW_IMAGE }
   Compact:
     Type: AWS::Serverless::Function
-    Metadata: { BuildProperties: { Binary: compact } }
     Properties:
+      Handler: compact
       Events:
         Ended:
           Type: DynamoDB
