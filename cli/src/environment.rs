@@ -9,7 +9,7 @@ use serde_json::Value;
 pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
 
 /// What a person may set for a stack that this command starts.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 12] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_CONNECT_TIMEOUT_MS",
     "LONGHAND_FIRST_BYTE_TIMEOUT_MS",
@@ -18,6 +18,7 @@ const SETTINGS: [&str; 11] = [
     "LONGHAND_LEASE_SECONDS",
     "LONGHAND_MAX_ATTEMPTS",
     "LONGHAND_MAX_OUTPUT_BYTES",
+    "LONGHAND_MAX_RUNNING",
     "LONGHAND_UNWATCHED_WINDOW_MS",
     "LONGHAND_WATCHED_WINDOW_MS",
     "METADATA_VALIDATION_STRICT",

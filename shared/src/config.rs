@@ -32,6 +32,8 @@ pub struct Config {
     pub max_attempts: u32,
     /// `LONGHAND_MAX_OUTPUT_BYTES`, default 32 MiB: the most that a generation may say.
     pub max_output_bytes: u64,
+    /// `LONGHAND_MAX_RUNNING`, default 100: generations that one organization may have running at once.
+    pub max_running: u64,
     /// `LONGHAND_CONNECT_TIMEOUT_MS` 10000, `LONGHAND_FIRST_BYTE_TIMEOUT_MS` 120000, `LONGHAND_IDLE_TIMEOUT_MS` 60000 and
     /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
     pub timeouts: Timeouts,
@@ -176,6 +178,7 @@ impl Config {
             lease: Duration::from_secs(vars.number("LONGHAND_LEASE_SECONDS", 30, 1)?),
             max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),
             max_output_bytes: vars.number("LONGHAND_MAX_OUTPUT_BYTES", 32 * 1024 * 1024, 1)?,
+            max_running: vars.number("LONGHAND_MAX_RUNNING", 100, 1)?,
             timeouts: Timeouts {
                 connect: vars.millis("LONGHAND_CONNECT_TIMEOUT_MS", 10_000, 1)?,
                 first_byte: vars.millis("LONGHAND_FIRST_BYTE_TIMEOUT_MS", 120_000, 1)?,

@@ -4,6 +4,8 @@
 //! A provider's faults are not errors of ours: they end a generation, and are told in its record
 //! ([`crate::provider::ProviderError`]).
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::limits;
@@ -21,6 +23,41 @@ impl FieldError {
     /// Names the field and what was expected of it.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// What a request has too much of, beside its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMuch {
+    /// Which part, and the unit it is counted in.
+    pub what: TooMuchOf,
+    /// How much it has.
+    pub found: usize,
+    /// How much it may have.
+    pub most: usize,
+}
+
+/// A part of a request that is bounded at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMuchOf {
+    /// The path.
+    PathBytes,
+    /// The query.
+    QueryBytes,
+    /// Header fields.
+    Headers,
+    /// Their names and values.
+    HeaderBytes,
+}
+
+impl std::fmt::Display for TooMuchOf {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::PathBytes => "bytes of path",
+            Self::QueryBytes => "bytes of query",
+            Self::Headers => "header fields",
+            Self::HeaderBytes => "bytes of header fields",
+        })
     }
 }
 
@@ -52,6 +89,12 @@ pub enum Error {
     /// The same `Idempotency-Key` came with another body.
     #[error("the Idempotency-Key was already used with another body, for {0}; use a new key for a new request")]
     IdempotencyConflict(String),
+    /// The organization has as many generations running as it may.
+    #[error("{0} generations of this organization are running, as many as may at once; try again when one of them has ended")]
+    TooManyRunning(u64),
+    /// Too much comes with a request: which part of it, how much that has, and how much it may have.
+    #[error("the request has {} {}; at most {} are taken", .0.found, .0.what, .0.most)]
+    TooMuch(TooMuch),
     /// The generation must have ended first.
     #[error("generation {0} has not ended; {1}")]
     NotEnded(String, &'static str),
@@ -91,6 +134,12 @@ pub enum ErrorCode {
     NotFound,
     /// [`Error::IdempotencyConflict`].
     IdempotencyConflict,
+    /// [`Error::TooManyRunning`].
+    TooManyRunning,
+    /// [`Error::TooMuch`] of path or query.
+    UriTooLong,
+    /// [`Error::TooMuch`] of header fields.
+    HeadersTooLarge,
     /// [`Error::NotEnded`].
     NotEnded,
     /// [`Error::AlreadyEnded`]. Not 409, which `OpenAI`'s clients would send again.
@@ -114,6 +163,9 @@ impl ErrorCode {
             Self::IdempotencyConflict | Self::NotEnded => 409,
             Self::LogGone => 410,
             Self::RequestTooLarge => 413,
+            Self::UriTooLong => 414,
+            Self::TooManyRunning => 429,
+            Self::HeadersTooLarge => 431,
             Self::Internal => 500,
             Self::Unavailable => 503,
         }
@@ -123,7 +175,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::NotEnded | Self::Unavailable => true,
+            Self::TooManyRunning | Self::NotEnded | Self::Unavailable => true,
             Self::InvalidRequest
             | Self::Unauthorized
             | Self::NotFound
@@ -131,6 +183,8 @@ impl ErrorCode {
             | Self::AlreadyEnded
             | Self::LogGone
             | Self::RequestTooLarge
+            | Self::UriTooLong
+            | Self::HeadersTooLarge
             | Self::Internal => false,
         }
     }
@@ -156,11 +210,23 @@ impl Error {
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
+            Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
+            Self::TooMuch(TooMuch { what: TooMuchOf::PathBytes | TooMuchOf::QueryBytes, .. }) => ErrorCode::UriTooLong,
+            Self::TooMuch(TooMuch { what: TooMuchOf::Headers | TooMuchOf::HeaderBytes, .. }) => ErrorCode::HeadersTooLarge,
             Self::NotEnded(..) => ErrorCode::NotEnded,
             Self::AlreadyEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) => ErrorCode::Internal,
             Self::Aws { .. } => ErrorCode::Unavailable,
+        }
+    }
+
+    /// When to try again, where the answer should say so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRunning(_) => Some(limits::RUNNING_RETRY_AFTER),
+            _ => None,
         }
     }
 
@@ -177,6 +243,9 @@ impl Error {
             | ErrorCode::Unauthorized
             | ErrorCode::NotFound
             | ErrorCode::IdempotencyConflict
+            | ErrorCode::TooManyRunning
+            | ErrorCode::UriTooLong
+            | ErrorCode::HeadersTooLarge
             | ErrorCode::NotEnded
             | ErrorCode::AlreadyEnded
             | ErrorCode::LogGone => self.to_string(),

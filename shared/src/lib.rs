@@ -44,7 +44,7 @@ mod verbs;
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
-pub use error::{Error, ErrorCode, FieldError};
+pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{

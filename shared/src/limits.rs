@@ -4,6 +4,14 @@ use std::time::Duration;
 
 /// A request body, as JSON text. API Gateway takes 10 MB; Lambda's synchronous payload, in which the body stands escaped, 6 MB.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The path of a request. The longest of ours has 60 bytes.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// The query of a request.
+pub const QUERY_BYTES_MAX: usize = 4 * 1024;
+/// Header fields of a request.
+pub const HEADERS_MAX: usize = 100;
+/// Their names and values. API Gateway takes 10,240 bytes, the request line included, and adds a few fields of its own.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// A request up to this size lies in its row; a larger one in the bucket, where it costs less than its write units would.
 pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
 /// The caller's `metadata` object, as JSON text.
@@ -15,6 +23,8 @@ pub const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
 /// A client's own retry of a create without a key is the same generation for this long after its last try.
 pub const CREATE_RETRY_WINDOW: Duration = Duration::from_mins(1);
+/// When an organization that has as many generations running as it may is told to try again.
+pub const RUNNING_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// One write unit of DynamoDB: an item of up to this many bytes costs one.
 pub const WRITE_UNIT_BYTES: usize = 1024;

@@ -11,6 +11,7 @@ mod durable_streams;
 mod durable_streams_client;
 mod durable_streams_live;
 mod lifetime;
+mod limits;
 mod live;
 mod main_job;
 mod official_clients;

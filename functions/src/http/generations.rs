@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, LOCATION};
+use http::header::{CONTENT_LENGTH, EXPECT, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use lambda_http::RequestExt;
@@ -149,7 +149,11 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
 
 /// A body of any length up to the limit.
 pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
-    let told = header(headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
+    let told: Option<usize> = header(headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
+    // A sender that asks first is told before it sends. To one that is sending already an early answer may get lost.
+    if let Some(told) = told.filter(|told| *told > REQUEST_BYTES_MAX && headers.contains_key(EXPECT)) {
+        return Err(Error::RequestTooLarge(told));
+    }
     let too_large = |_| Error::RequestTooLarge(told.unwrap_or(REQUEST_BYTES_MAX + 1));
     to_bytes(body, REQUEST_BYTES_MAX).await.map(|body| body.to_vec()).map_err(too_large)
 }

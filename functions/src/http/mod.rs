@@ -1,6 +1,7 @@
 //! Who may call what: every route of the product on one screen.
 
 mod caller;
+mod door;
 mod durable;
 mod events;
 mod generations;
@@ -52,6 +53,7 @@ fn finish(routes: Router<App>, app: App) -> Router {
     routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
+        .layer(from_fn(door::guard))
         .layer(from_fn(problem::render))
         .with_state(app)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode, Uri};
 use longhand::{Error, FieldError};
 use serde_json::{Value, json};
@@ -44,7 +44,16 @@ pub async fn render(request: Request, next: Next) -> Response {
     }
     let errors: &[FieldError] = if let Error::InvalidRequest(errors) = error.as_ref() { errors } else { &[] };
     let code = serde_json::to_value(code).unwrap_or(Value::Null);
-    answer(error.code().status(), &code, &error.public_detail(), errors, id.as_deref())
+    let mut response = answer(error.code().status(), &code, &error.public_detail(), errors, id.as_deref());
+    tell_when_to_retry(&mut response, error);
+    response
+}
+
+/// `Retry-After`, where the error says when.
+pub fn tell_when_to_retry(response: &mut Response, error: &Error) {
+    if let Some(after) = error.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
+    }
 }
 
 /// No such path.

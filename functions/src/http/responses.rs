@@ -14,10 +14,10 @@ use longhand::responses::parse_create;
 use serde_json::{Value, json};
 
 use self::args::{CreateArgs, InputArgs, OneArgs, RetrieveArgs};
-use self::refusal::Refusal;
+
 use super::events::write_attached;
 
-pub use self::refusal::stamp;
+pub use self::refusal::{Refusal, stamp};
 
 /// `POST /v1/responses`.
 ///

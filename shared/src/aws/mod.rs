@@ -6,6 +6,7 @@ mod clients;
 mod creates;
 mod invoker;
 mod meter;
+mod open;
 mod records;
 mod rows;
 mod secrets;

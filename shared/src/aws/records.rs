@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::clients::{aws_error, unexpected, update_where};
 use super::meter::Meter;
+use super::open;
 use super::rows::{self, IdempotencyRow, IssueError, Outcome, RecordRow, RequestRow, ValidationIssueRow};
 use crate::clock::rfc3339;
 use crate::error::Error;
@@ -64,13 +65,15 @@ impl Records {
         idempotency_sha256: Option<&str>,
         created_ms: i64,
     ) -> Result<RecordRow, Error> {
+        let created_at = rfc3339(created_ms);
         let record = RecordRow {
             pk: key.partition(),
             sk: rows::RECORD.into(),
             organization: key.organization.clone(),
             generation: key.generation.clone(),
-            open: Some(shard(&key.generation)),
-            created_at: rfc3339(created_ms),
+            open: Some(open::shard(&key.organization)),
+            open_at: Some(open::open_at(&key.organization, &created_at)),
+            created_at,
             status: Status::Pending,
             provider: request.provider.clone(),
             model: request.model.clone(),
@@ -137,7 +140,7 @@ impl Records {
                 .expression_attribute_names(format!("#n{number}"), name)
                 .expression_attribute_values(format!(":v{number}"), value);
         }
-        update_where(update.update_expression(format!("SET {} REMOVE #open", sets.join(", "))), &self.meter).await
+        update_where(update.update_expression(format!("SET {} REMOVE #open, open_at", sets.join(", "))), &self.meter).await
     }
 
     /// Stores a validation issue. The same one again changes nothing.
@@ -185,6 +188,21 @@ impl Records {
         Ok(IdempotencyClaim::Used(held.generation, held.fingerprint))
     }
 
+    /// The generation that an `Idempotency-Key` was used for, without claiming it.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn idempotent(
+        &self,
+        organization: &Organization,
+        key_sha256: &str,
+        now_ms: i64,
+    ) -> Result<Option<GenerationId>, Error> {
+        let partition = idempotency_partition(organization, key_sha256);
+        let row: Option<IdempotencyRow> = self.get_row(&partition, rows::IDEMPOTENCY).await?;
+        Ok(row.filter(|row| row.expires_at > now_ms / 1_000).map(|row| row.generation))
+    }
+
     /// An organization's generations, newest first, from behind `after` on.
     ///
     /// # Errors
@@ -211,25 +229,6 @@ impl Records {
         let has_more = keys.len() > limit;
         keys.truncate(limit);
         Ok(ListPage { records: self.get_all(&keys).await?, has_more })
-    }
-
-    /// The generations of one shard that have not ended, oldest first, as many as one query page has.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn open(&self, shard: u8) -> Result<Vec<GenerationKey>, Error> {
-        let query = self
-            .dynamodb
-            .query()
-            .table_name(&self.table)
-            .index_name("by_open")
-            .key_condition_expression("#open = :shard")
-            .expression_attribute_names("#open", "open")
-            .expression_attribute_values(":shard", AttributeValue::S(shard.to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
-        self.meter.read(page.consumed_capacity());
-        Ok(partitions(page.items()).iter().filter_map(|pk| GenerationKey::from_partition(pk).ok()).collect())
     }
 
     /// Deletes every row of a generation, and the idempotency row that led to it.
@@ -340,12 +339,6 @@ impl Records {
     }
 }
 
-/// Spreads open generations over the shards by the last character of their id, which is random.
-fn shard(generation: &GenerationId) -> String {
-    let last = generation.as_str().bytes().last().unwrap_or_default();
-    (last % limits::OPEN_SHARDS).to_string()
-}
-
 fn idempotency_partition(organization: &Organization, key_sha256: &str) -> String {
     format!("{organization}#idempotency#{key_sha256}")
 }
@@ -354,6 +347,6 @@ fn row_key(pk: &str, sk: &str) -> Item {
     [("pk".to_owned(), AttributeValue::S(pk.to_owned())), ("sk".to_owned(), AttributeValue::S(sk.to_owned()))].into()
 }
 
-fn partitions(items: &[Item]) -> Vec<String> {
+pub(super) fn partitions(items: &[Item]) -> Vec<String> {
     items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect()
 }

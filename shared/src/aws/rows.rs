@@ -120,7 +120,10 @@ pub struct RecordRow {
     /// Partition key of the sparse index `by_open`: there until the generation has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) open: Option<String>,
-    /// RFC 3339; sort key of `by_open`.
+    /// Its sort key: `{organization}#{created_at}`. There for as long as `open` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) open_at: Option<String>,
+    /// RFC 3339.
     pub created_at: String,
     /// `pending`, until the end writes a terminal status. Between the two the log tells more.
     pub status: Status,

@@ -89,6 +89,7 @@ fn a_record_reads_back_with_its_outcome_and_without() {
             organization: key().organization,
             generation: key().generation,
             open: Some("3".into()),
+            open_at: Some("acme#2026-11-21T09:30:00.123Z".into()),
             created_at: "2026-11-21T09:29:00.000Z".into(),
             status: Status::Pending,
             provider: "abacus".into(),

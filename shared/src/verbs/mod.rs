@@ -1,5 +1,6 @@
 //! The verbs of [`crate::App`], one file each.
 
+mod admit;
 mod cancel;
 mod compact;
 mod events;

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
+use super::start::hash_key;
 use super::stream::failed;
 use super::tail::Tail;
 use crate::app::App;
@@ -55,12 +55,18 @@ impl App {
     ) -> Result<(ResponseTail, GenerationKey, bool), Error> {
         let now_ms = self.clock.now_ms();
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
-        let (key, hash) = match claim {
-            CreateClaim::Key(given) => {
-                let hash = format!("{:x}", Sha256::digest(given));
-                (self.claim_idempotency(new, given, &hash, request, now_ms).await?, Some(hash))
+        let hash = if let CreateClaim::Key(given) = claim { Some(hash_key(given)?) } else { None };
+        let repeated = async {
+            match (claim, hash.as_deref()) {
+                (CreateClaim::Retry, _) => self.records.recent_create(organization, &request.fingerprint(), now_ms).await,
+                (_, Some(hash)) => self.records.idempotent(organization, hash, now_ms).await,
+                (_, None) => Ok(None),
             }
-            CreateClaim::First | CreateClaim::Retry => (self.claim_create(new, request, claim, now_ms).await?, None),
+        };
+        Box::pin(self.admit(organization, self.config.max_running, repeated)).await?;
+        let key = match hash.as_deref() {
+            Some(hash) => self.claim_idempotency(new, hash, request, now_ms).await?,
+            None => self.claim_create(new, request, claim, now_ms).await?,
         };
         let may_exist = claim != CreateClaim::First;
         let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), may_exist, now_ms).await?;

@@ -33,7 +33,7 @@ impl App {
     /// Accepts a request. Once this has answered, the generation will be streamed, whatever happens to this function.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
+    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::TooManyRunning`]; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
     pub async fn start(
         &self,
         organization: &Organization,
@@ -70,9 +70,14 @@ impl App {
     ) -> Result<(Started, bool), Error> {
         let now_ms = self.clock.now_ms();
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
-        let hash = idempotency_key.map(|key| format!("{:x}", Sha256::digest(key)));
-        let key = match idempotency_key.zip(hash.as_deref()) {
-            Some((idempotency_key, hash)) => self.claim_idempotency(new, idempotency_key, hash, request, now_ms).await?,
+        let hash = idempotency_key.map(hash_key).transpose()?;
+        let repeated = async {
+            let Some(hash) = hash.as_deref() else { return Ok(None) };
+            self.records.idempotent(organization, hash, now_ms).await
+        };
+        Box::pin(self.admit(organization, self.config.max_running, repeated)).await?;
+        let key = match hash.as_deref() {
+            Some(hash) => self.claim_idempotency(new, hash, request, now_ms).await?,
             None => new,
         };
         let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), hash.is_some(), now_ms).await?;
@@ -103,16 +108,10 @@ impl App {
     pub(super) async fn claim_idempotency(
         &self,
         new: GenerationKey,
-        idempotency_key: &str,
         hash: &str,
         request: &Request,
         now_ms: i64,
     ) -> Result<GenerationKey, Error> {
-        let chars = idempotency_key.chars().count();
-        if !(1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&chars) {
-            let expected = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS_MAX);
-            return Err(Error::invalid("Idempotency-Key", expected));
-        }
         let fingerprint = request.fingerprint();
         let claim = self.records.claim_idempotency(&new.organization, hash, &new.generation, &fingerprint, now_ms).await?;
         match claim {
@@ -146,6 +145,15 @@ impl App {
         let damaged = |error| Error::LogDamaged(key.generation.to_string(), format!("its request cannot be read: {error}"));
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
+}
+
+/// An `Idempotency-Key` as it is kept.
+pub(super) fn hash_key(idempotency_key: &str) -> Result<String, Error> {
+    if (1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&idempotency_key.chars().count()) {
+        return Ok(format!("{:x}", Sha256::digest(idempotency_key)));
+    }
+    let expected = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS_MAX);
+    Err(Error::invalid("Idempotency-Key", expected))
 }
 
 impl From<RecordRow> for Started {

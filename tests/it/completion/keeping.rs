@@ -133,7 +133,7 @@ async fn output_over_its_limit_fails_and_what_fits_is_kept() {
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let long = || Script::stream([wire::whole(&pieces)]);
     let dripping = Script::stream(pieces.iter().map(|piece| wire::text(piece)).chain([wire::ending()]));
-    let (harness, hostile) = playing(vec![long(), dripping, long()], &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]).await;
+    let (harness, hostile) = playing(vec![long(), dripping, long(), long()], &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]).await;
     for _ in 0..2 {
         let (id, record) = made(&harness, json!({ "max_output_bytes": 1_050 })).await;
         assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("output_limit")));
@@ -142,9 +142,12 @@ async fn output_over_its_limit_fails_and_what_fits_is_kept() {
         assert_eq!((&record["progress"]["received_bytes"], &record["progress"]["received_chunks"]), (&json!(1_000), &json!(10)));
         assert_whole(&harness.events(&id).await);
     }
+    let (id, record) = made(&harness, json!({ "max_output_bytes": 4_999 })).await;
+    assert_eq!(record["reason"], "output_limit", "one byte over it is: {record}");
+    assert_eq!(harness.text(&id).await, pieces[..49].concat());
     let (id, record) = made(&harness, json!({ "max_output_bytes": 5_000 })).await;
     assert_eq!(record["status"], "completed", "exactly the limit is not over it: {record}");
     assert_eq!(harness.text(&id).await, pieces.concat());
-    assert_eq!(hostile.seen("test").bodies.len(), 3);
+    assert_eq!(hostile.seen("test").bodies.len(), 4);
     harness.finish().await;
 }

@@ -11,6 +11,7 @@ use longhand::{Error, ErrorCode, FieldError};
 use serde_json::{Value, json};
 
 use super::super::caller::request_id;
+use super::super::problem::tell_when_to_retry;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The clients send 408, 409, 429 and every 5xx again, unless this says otherwise.
@@ -38,6 +39,7 @@ impl IntoResponse for Refusal {
         let mut response = (status, Json(body)).into_response();
         let retry = if code.is_retryable() { "true" } else { "false" };
         response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static(retry));
+        tell_when_to_retry(&mut response, &self.0);
         if status.is_server_error() {
             response.extensions_mut().insert(Cause(Arc::new(self.0)));
         }
@@ -72,6 +74,7 @@ fn told(error: &Error) -> (String, Value, Value) {
             let id = id.strip_prefix("gen_").map_or_else(|| id.clone(), |ulid| format!("resp_{ulid}"));
             (format!("Response with id '{id}' not found."), Value::Null, Value::Null)
         }
+        Error::TooManyRunning(_) => (error.public_detail(), Value::Null, "rate_limit_exceeded".into()),
         error => (error.public_detail(), Value::Null, serde_json::to_value(error.code()).unwrap_or_default()),
     }
 }
@@ -98,11 +101,14 @@ const fn kind(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::InvalidRequest
         | ErrorCode::RequestTooLarge
+        | ErrorCode::UriTooLong
+        | ErrorCode::HeadersTooLarge
         | ErrorCode::NotFound
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded
         | ErrorCode::AlreadyEnded
         | ErrorCode::LogGone => "invalid_request_error",
+        ErrorCode::TooManyRunning => "rate_limit_error",
         ErrorCode::Unauthorized => "authentication_error",
         ErrorCode::Internal | ErrorCode::Unavailable => "server_error",
     }
