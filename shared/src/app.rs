@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::hints::Hints;
-use crate::provider::{ChatCompletions, Provider};
+use crate::provider::{ChatCompletions, Provider, can_be_continued};
 use crate::request::Request;
 
 /// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
@@ -79,6 +79,13 @@ impl App {
             base_url: settings.base_url.clone(),
             key,
             max_tokens_name: settings.max_tokens_name.clone(),
+            continuation: settings.continuation,
         }))
+    }
+
+    /// Whether the provider that a request names can go on with an answer to it.
+    pub(crate) fn can_continue(&self, request: &Request) -> bool {
+        let settings = self.config.providers.get(&request.provider).filter(|settings| settings.continuation.is_some());
+        settings.is_some_and(|settings| can_be_continued(request, settings.continues_response_format))
     }
 }

@@ -58,6 +58,15 @@ impl Composer {
         self.outline.next_output_index()
     }
 
+    /// The item that a provider can go on with: all that is open is one message, and it is text from its beginning.
+    #[must_use]
+    pub fn open_text(&self) -> Option<u32> {
+        let mut open = self.outline.open();
+        let (output_index, item) = open.next().filter(|_| open.next().is_none())?;
+        let is_text = item.part.is_some_and(|part| part.kind == TextKind::OutputText && part.content_index == 0);
+        (item.item == Item::Message && is_text).then_some(output_index)
+    }
+
     /// Adds an event as it is.
     pub fn event(&mut self, event: Event) {
         self.outline.apply(&event);

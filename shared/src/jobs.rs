@@ -12,16 +12,13 @@ pub struct StreamJob {
     pub organization: Organization,
     /// Which.
     pub generation: GenerationId,
-    /// How often the work was handed over before a deadline; 0 at first.
-    #[serde(default)]
-    pub hop: u32,
 }
 
 impl StreamJob {
-    /// The first invoke for a generation.
+    /// The job of a generation.
     #[must_use]
     pub fn new(key: &GenerationKey) -> Self {
-        Self { organization: key.organization.clone(), generation: key.generation.clone(), hop: 0 }
+        Self { organization: key.organization.clone(), generation: key.generation.clone() }
     }
 
     /// The generation that it is about.

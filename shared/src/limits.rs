@@ -74,10 +74,14 @@ pub const PROVIDER_NAME_BYTES_MAX: usize = 1_024;
 pub const PROVIDER_TOOL_CALLS_MAX: usize = 1_024;
 /// Requests to the provider within one attempt, while nothing has been received.
 pub const PROVIDER_TRIES_MAX: u32 = 4;
+/// The same, once an earlier attempt has received text: 51 s of waiting, for a provider that is being restarted.
+pub const PROVIDER_TRIES_WITH_TEXT_MAX: u32 = 8;
 /// The wait before the second of those; it doubles.
 pub const PROVIDER_BACKOFF: Duration = Duration::from_millis(500);
 /// The longest such wait that is ours to choose. A provider's `Retry-After` may ask for more.
 pub const PROVIDER_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// Hand-overs of one generation from a function that is near its deadline to the next. With Lambda's 15 minutes, four hours.
+pub const HAND_OVERS_MAX: u32 = 16;
 /// How long usage is waited for once the finish reason has been seen.
 pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
 

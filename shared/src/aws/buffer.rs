@@ -155,12 +155,25 @@ impl Buffer {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn meta(&self, key: &GenerationKey) -> Result<Option<Meta>, Error> {
+        self.get_meta(key, false).await
+    }
+
+    /// Meta as it is now: a writer that has just handed over must not look alive.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn meta_now(&self, key: &GenerationKey) -> Result<Option<Meta>, Error> {
+        self.get_meta(key, true).await
+    }
+
+    async fn get_meta(&self, key: &GenerationKey, is_consistent: bool) -> Result<Option<Meta>, Error> {
         let get = self
             .dynamodb
             .get_item()
             .table_name(&self.table)
             .key("pk", AttributeValue::S(key.partition()))
             .key("sk", AttributeValue::S(rows::META.into()))
+            .consistent_read(is_consistent)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let got = get.send().await.map_err(aws_error("dynamodb GetItem"))?;
         self.meter.read(got.consumed_capacity());
@@ -169,14 +182,17 @@ impl Buffer {
         Ok(Some(meta).filter(|meta| meta.expires_at > self.now_seconds()))
     }
 
-    /// Begins an attempt: writes `next` where meta still is as it was `seen`. `false`: somebody else was first.
+    /// Begins an attempt, or gives one up: writes `next` where meta still is as it was `seen`. `false`: somebody else was first.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
         let update = self
             .update_meta(key)
-            .update_expression("SET attempt = :attempt, writer = :writer, lease_until = :lease, expires_at = :expires")
+            .update_expression(
+                "SET attempt = :attempt, hand_overs = :hand_overs, writer = :writer, lease_until = :lease, expires_at = :expires",
+            )
+            .expression_attribute_values(":hand_overs", AttributeValue::N(next.hand_overs.to_string()))
             .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))
             .expression_attribute_values(":writer", AttributeValue::S(next.writer.clone()))
             .expression_attribute_values(":lease", AttributeValue::N(next.lease_until.to_string()))
@@ -191,6 +207,21 @@ impl Buffer {
                 .condition_expression("attribute_not_exists(attempt) OR writer = :writer OR expires_at <= :now")
                 .expression_attribute_values(":now", AttributeValue::N(self.now_seconds().to_string())),
         };
+        update_where(update, &self.meter).await
+    }
+
+    /// Prolongs the lease of `held`. `false`: it is another writer's turn, or nobody's. A renewal that comes late changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn renew(&self, key: &GenerationKey, held: &Meta, lease_until: i64) -> Result<bool, Error> {
+        let update = self
+            .update_meta(key)
+            .update_expression("SET lease_until = :lease")
+            .condition_expression("writer = :writer")
+            .expression_attribute_values(":lease", AttributeValue::N(lease_until.to_string()))
+            .expression_attribute_values(":writer", AttributeValue::S(held.writer.clone()))
+            .return_values(ReturnValue::None);
         update_where(update, &self.meter).await
     }
 

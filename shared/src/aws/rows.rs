@@ -92,7 +92,10 @@ pub struct MetaRow {
     /// Attempts begun so far. 0 where a reader or a cancel came before the first.
     #[serde(default)]
     pub attempt: u32,
-    /// The newest attempt's writer.
+    /// Those of them that ended because the function's time did, and passed the work on: they do not count as failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hand_overs: u32,
+    /// The newest attempt's writer; of one that has handed over, nobody's.
     #[serde(default)]
     pub writer: String,
     /// Until when that writer is taken to be alive, in milliseconds; a newer chunk of its prolongs it.
@@ -106,6 +109,19 @@ pub struct MetaRow {
     pub watched_until: Option<i64>,
     /// Epoch seconds.
     pub expires_at: i64,
+}
+
+impl MetaRow {
+    /// Attempts that count towards `max_attempts`.
+    #[must_use]
+    pub const fn attempts_counted(&self) -> u32 {
+        self.attempt.saturating_sub(self.hand_overs)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A generation's record.

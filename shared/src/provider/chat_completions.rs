@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::http_status;
 use super::sse::{self, SseEvent};
-use super::{Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};
+use super::{Continuation, Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};
 use crate::event::Usage;
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 use crate::request::Request;
@@ -32,18 +32,22 @@ pub struct ChatCompletions {
     pub key: Option<String>,
     /// What this provider calls the limit on output tokens.
     pub max_tokens_name: String,
+    /// How it is asked to go on from a prefix; without it a prefix is not sent.
+    pub continuation: Option<Continuation>,
 }
 
 impl Provider for ChatCompletions {
-    fn open<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-        Box::pin(async { self.post(request).await.map_err(|error| error.without_key(self.key.as_deref().unwrap_or_default())) })
+    fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        Box::pin(async move {
+            self.post(request, prefix).await.map_err(|error| error.without_key(self.key.as_deref().unwrap_or_default()))
+        })
     }
 }
 
 impl ChatCompletions {
-    async fn post(&self, request: &Request) -> Result<DeltaStream, ProviderError> {
+    async fn post(&self, request: &Request, prefix: &str) -> Result<DeltaStream, ProviderError> {
         let url = format!("{}/chat/completions", self.base_url.trim_end_matches('/'));
-        let mut post = self.client.post(url).header("accept", "text/event-stream").json(&self.body(request));
+        let mut post = self.client.post(url).header("accept", "text/event-stream").json(&self.body(request, prefix));
         if let Some(key) = &self.key {
             post = post.bearer_auth(key);
         }
@@ -53,7 +57,7 @@ impl ChatCompletions {
     }
 
     /// The request in this dialect. The caller's `provider_options` go in last but cannot turn streaming off.
-    fn body(&self, request: &Request) -> Value {
+    fn body(&self, request: &Request, prefix: &str) -> Value {
         let mut body = json!({ "model": request.model, "messages": request.chat_messages() });
         let optional = [
             ("temperature", request.temperature.map(Value::from)),
@@ -72,6 +76,15 @@ impl ChatCompletions {
         }
         for (name, value) in &request.provider_options {
             body[name] = value.clone();
+        }
+        if let Some(continuation) = self.continuation.filter(|_| !prefix.is_empty()) {
+            let mut messages = request.chat_messages();
+            messages.push(json!({ "role": "assistant", "content": prefix }));
+            body["messages"] = messages.into();
+            if continuation == Continuation::ContinueFinalMessage {
+                body["continue_final_message"] = true.into();
+                body["add_generation_prompt"] = false.into();
+            }
         }
         body["stream"] = true.into();
         body["stream_options"] = json!({ "include_usage": true });

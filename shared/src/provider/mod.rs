@@ -4,6 +4,7 @@
 //! to the provider.
 
 mod chat_completions;
+mod continuation;
 mod fault;
 mod http_status;
 mod presets;
@@ -17,9 +18,10 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use chat_completions::ChatCompletions;
+pub use continuation::{Continuation, can_be_continued};
 pub use fault::{Fault, ProviderError};
 pub use presets::{ProviderSettings, parse_providers, presets};
-pub use session::{Session, open_session};
+pub use session::{Asking, Session, open_session};
 pub use wire::{HalfPairs, WireText};
 
 use crate::event::Usage;
@@ -75,7 +77,8 @@ pub type DeltaStream = BoxStream<'static, Result<Vec<Delta>, ProviderError>>;
 /// One provider's dialect.
 pub trait Provider: Send + Sync {
     /// Sends the request and answers with the stream once its headers have come. One call is one request upstream.
-    fn open<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>>;
+    /// `prefix`: the answer so far, which the stream goes on behind and does not repeat; empty at first.
+    fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>>;
 }
 
 /// The four limits on waiting.

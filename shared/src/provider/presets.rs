@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Continuation;
+
 /// A provider as a deployment knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,13 @@ pub struct ProviderSettings {
     /// What the provider calls the limit on output tokens: most say `max_tokens`.
     #[serde(default = "max_tokens")]
     pub max_tokens_name: String,
+    /// How it goes on with an answer that was interrupted. Absent: it cannot, and begins again.
+    #[serde(default)]
+    pub continuation: Option<Continuation>,
+    /// Whether it goes on within a `response_format` too: its grammar takes the prefix for the beginning. Where that is not so
+    /// the format would begin anew in the middle, so such requests begin again.
+    #[serde(default)]
+    pub continues_response_format: bool,
 }
 
 fn max_tokens() -> String {
@@ -38,6 +47,8 @@ pub fn presets() -> BTreeMap<String, ProviderSettings> {
             key_env: Some(format!("{}_API_KEY", name.to_ascii_uppercase())),
             key_secret: None,
             max_tokens_name: max_tokens_name.to_owned(),
+            continuation: None,
+            continues_response_format: false,
         };
         (name.to_owned(), settings)
     };

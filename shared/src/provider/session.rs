@@ -29,12 +29,27 @@ impl Session {
     }
 }
 
-/// Asks `provider`, and gives up at `give_up_at` at the latest.
+/// What a provider is asked, and how patiently.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// The request.
+    pub request: Arc<Request>,
+    /// The answer so far, to go on from; empty at first.
+    pub prefix: String,
+    /// The limits on waiting.
+    pub timeouts: Timeouts,
+    /// Requests at most, while nothing has been received.
+    pub tries_max: u32,
+    /// No request is begun after this.
+    pub give_up_at: Instant,
+}
+
+/// Asks `provider`.
 #[must_use]
-pub fn open_session(provider: Arc<dyn Provider>, request: Arc<Request>, timeouts: Timeouts, give_up_at: Instant) -> Session {
+pub fn open_session(provider: Arc<dyn Provider>, asking: Asking) -> Session {
     let (sender, deltas) = mpsc::channel(BATCHES_WAITING_MAX);
     let reader = tokio::spawn(async move {
-        if let Err(error) = ask_until_received(provider.as_ref(), &request, timeouts, give_up_at, &sender).await {
+        if let Err(error) = ask_until_received(provider.as_ref(), &asking, &sender).await {
             // The writer may be gone: then nobody wants to know.
             let _ = sender.send(Err(error)).await;
         }
@@ -44,21 +59,15 @@ pub fn open_session(provider: Arc<dyn Provider>, request: Arc<Request>, timeouts
 
 type Sender = mpsc::Sender<Result<Vec<Delta>, ProviderError>>;
 
-async fn ask_until_received(
-    provider: &dyn Provider,
-    request: &Request,
-    timeouts: Timeouts,
-    give_up_at: Instant,
-    sender: &Sender,
-) -> Result<(), ProviderError> {
+async fn ask_until_received(provider: &dyn Provider, asking: &Asking, sender: &Sender) -> Result<(), ProviderError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let mut received = false;
-        let Err(error) = ask(provider, request, timeouts, sender, &mut received).await else { return Ok(()) };
+        let Err(error) = ask(provider, asking, sender, &mut received).await else { return Ok(()) };
         let wait = error.retry_after.unwrap_or_else(|| backoff(tries));
-        let in_time = Instant::now().checked_add(wait).is_some_and(|at| at < give_up_at);
-        if received || !error.is_retryable() || tries == limits::PROVIDER_TRIES_MAX || !in_time {
+        let in_time = Instant::now().checked_add(wait).is_some_and(|at| at < asking.give_up_at);
+        if received || !error.is_retryable() || tries >= asking.tries_max || !in_time {
             return Err(error);
         }
         tracing::info!(
@@ -77,15 +86,11 @@ fn backoff(tries: u32) -> Duration {
     doubled.min(limits::PROVIDER_BACKOFF_MAX).mul_f64(1.0 - fastrand::f64() / 4.0)
 }
 
-async fn ask(
-    provider: &dyn Provider,
-    request: &Request,
-    timeouts: Timeouts,
-    sender: &Sender,
-    received: &mut bool,
-) -> Result<(), ProviderError> {
+async fn ask(provider: &dyn Provider, asking: &Asking, sender: &Sender, received: &mut bool) -> Result<(), ProviderError> {
+    let timeouts = asking.timeouts;
     let mut limit = Instant::now() + timeouts.first_byte;
-    let mut stream = timeout_at(limit, provider.open(request)).await.map_err(|_| first_byte_timeout(timeouts))??;
+    let mut stream =
+        timeout_at(limit, provider.open(&asking.request, &asking.prefix)).await.map_err(|_| first_byte_timeout(timeouts))??;
     let mut finished = false;
     loop {
         let deltas = match timeout_at(limit, futures::StreamExt::next(&mut stream)).await {
@@ -144,7 +149,7 @@ mod tests {
     struct Talkative;
 
     impl Provider for Talkative {
-        fn open<'a>(&'a self, _request: &'a Request) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        fn open<'a>(&'a self, _request: &'a Request, _prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
             let said = futures::stream::iter((0..=BATCHES_WAITING_MAX).map(|_| Ok(vec![Delta::Text("a".into())])));
             let finish = futures::stream::once(async {
                 sleep(Duration::from_millis(20)).await;
@@ -156,11 +161,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_that_is_slow_is_no_silence_of_the_provider() {
-        let request = serde_json::from_value(serde_json::json!({ "model": "m" })).unwrap();
+        let request = Arc::new(serde_json::from_value(serde_json::json!({ "model": "m" })).unwrap());
         let idle = Duration::from_millis(200);
         let timeouts = Timeouts { idle, ..Timeouts::default() };
         let give_up_at = Instant::now() + timeouts.generation;
-        let mut session = open_session(Arc::new(Talkative), Arc::new(request), timeouts, give_up_at);
+        let asking = Asking { request, prefix: String::new(), timeouts, tries_max: 1, give_up_at };
+        let mut session = open_session(Arc::new(Talkative), asking);
         sleep(idle * 2).await;
         let mut last = None;
         while let Some(deltas) = session.next().await {

@@ -103,13 +103,9 @@ impl Keeper {
         millis(limits::META_WRITE_AFTER.min(self.app.config.lease / 3))
     }
 
-    async fn renew(&mut self, now: i64, view: &watch::Sender<LeaseView>) {
-        let renewed = Meta { lease_until: now + millis(self.app.config.lease), ..self.meta.clone() };
-        match self.app.buffer.claim(&self.key, Some(&self.meta), &renewed).await {
-            Ok(true) => {
-                self.meta = renewed;
-                self.last_stored_ms.store(now, Ordering::Relaxed);
-            }
+    async fn renew(&self, now: i64, view: &watch::Sender<LeaseView>) {
+        match self.app.buffer.renew(&self.key, &self.meta, now + millis(self.app.config.lease)).await {
+            Ok(true) => self.last_stored_ms.store(now, Ordering::Relaxed),
             Ok(false) => view.send_modify(|view| view.taken_over = true),
             Err(error) => tracing::warn!(generation = %self.key.generation, %error, "The lease could not be renewed."),
         }

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::aws::{Appended, Meta};
 use crate::clock::millis;
 use crate::error::Error;
-use crate::event::{End, Event};
+use crate::event::{End, Event, TextKind};
 use crate::generation::Status;
 use crate::hints::Topic;
 use crate::ids::GenerationKey;
@@ -45,6 +45,8 @@ pub enum Streamed {
     HadEnded,
     /// Another writer is alive.
     Busy,
+    /// The function's time is over, and the next one goes on.
+    HandedOver,
     /// Another writer took a slot: this one stopped, and wrote nothing after that.
     Fenced,
     /// There is no such generation (any more).
@@ -59,7 +61,7 @@ impl App {
     /// [`Error::Aws`]: the store could not be reached. The same job may be tried again.
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let key = job.key();
-        let seen = self.buffer.meta(&key).await?;
+        let seen = self.buffer.meta_now(&key).await?;
         let log = self.read_log(&key).await;
         // After the log: a buffer that is deleted once it was compacted must not look like one that has not begun.
         let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
@@ -94,7 +96,7 @@ impl App {
             return self.append_end(&key, log.next_slot(), seen.as_ref(), Event::Cancelled(End::default())).await;
         }
         let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
-        let begun = seen.as_ref().map_or(0, |meta| meta.attempt);
+        let begun = seen.as_ref().map_or(0, Meta::attempts_counted);
         if begun >= attempts_max {
             let message = format!("attempts begun: {begun}; none came to an end");
             return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("attempts_exhausted", message)).await;
@@ -133,6 +135,7 @@ impl App {
     async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>) -> Result<Option<Meta>, Error> {
         let meta = Meta {
             attempt: seen.map_or(1, |meta| meta.attempt + 1),
+            hand_overs: seen.map_or(0, |meta| meta.hand_overs),
             writer: ulid::Ulid::generate().to_string(),
             lease_until: self.clock.now_ms() + millis(self.config.lease),
             cancel_requested: false,
@@ -160,6 +163,24 @@ impl App {
             slot = page.next_slot;
         }
         Ok(log)
+    }
+
+    /// The text of an item as `log`'s slots have it. `None`: the result has text in other items too, and this is not all of it.
+    async fn stored_text(&self, key: &GenerationKey, output_index: u32, log: &LogState) -> Result<Option<String>, Error> {
+        let (mut text, mut slot) = (String::new(), Some(0));
+        while let Some(from) = slot {
+            let page = self.buffer.chunks(key, from).await?;
+            let chunks = page.chunks.iter().filter(|chunk| chunk.first_seq < log.next_seq);
+            for (kind, stretch) in chunks.flat_map(|chunk| &chunk.events).filter_map(Event::stretch) {
+                if stretch.output_index == output_index {
+                    text.push_str(&stretch.delta);
+                } else if stretch.output_index >= log.output_from && kind != TextKind::Reasoning {
+                    return Ok(None);
+                }
+            }
+            slot = page.next_slot;
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// Whether a writer has shown itself within its lease: on meta, or by a chunk.

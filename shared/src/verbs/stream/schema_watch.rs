@@ -31,17 +31,19 @@ impl SchemaWatch {
         Self { checker, stops: request.on_schema_violation == Some(OnSchemaViolation::Stop), is_told }
     }
 
-    /// An attempt begins: its text is another.
-    pub fn restart(&mut self) {
-        if let Some(checker) = &mut self.checker {
-            checker.restart();
-        }
+    /// An attempt begins, from `prefix` on: empty where its text is another.
+    pub fn restart(&mut self, prefix: &str) -> Option<Violated> {
+        self.checker.as_mut()?.restart();
+        self.feed(prefix)
     }
 
     /// Looks at what has come.
     pub fn look(&mut self, delta: &Delta) -> Option<Violated> {
-        let (Some(checker), Delta::Text(text)) = (&mut self.checker, delta) else { return None };
-        let violation = checker.feed(text)?;
+        if let Delta::Text(text) = delta { self.feed(text) } else { None }
+    }
+
+    fn feed(&mut self, text: &str) -> Option<Violated> {
+        let violation = self.checker.as_mut()?.feed(text)?;
         let (path, message) = (shortened(violation.path), shortened(violation.message));
         let place = if path.is_empty() { "at its root" } else { path.as_str() };
         let stops_with = self.stops.then(|| format!("the output breaks its schema: {place} {message}"));

@@ -5,6 +5,7 @@
 
 mod append;
 mod ending;
+mod hand_over;
 mod receive;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::event::{End, Event};
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::LogState;
-use crate::provider::{ProviderError, open_session};
+use crate::provider::{Asking, Fault, ProviderError, open_session};
 use crate::request::Request;
 
 /// Keys, counters and names of a chunk with one stretch of text in it, beside its partition key.
@@ -46,6 +47,13 @@ pub(super) struct Writer {
     fill_bytes: usize,
     end: End,
     finish: Option<String>,
+    /// This attempt goes on from the text of the one before.
+    goes_on: bool,
+    /// The provider would not do that: the next attempts begin again.
+    is_refused: bool,
+    attempts_here: u32,
+    /// Deltas and items before this attempt.
+    begun_at: (u64, u32),
 }
 
 /// How one attempt stopped.
@@ -79,31 +87,27 @@ impl Writer {
             fill_bytes: limits::WRITE_UNIT_BYTES.saturating_sub(overhead).max(1),
             end: End::default(),
             finish: None,
+            goes_on: false,
+            is_refused: false,
+            attempts_here: 0,
+            begun_at: (0, 0),
         }
     }
 
-    /// Streams until the log has ended or another writer has it. `None`: the first slot was lost, and nothing was written.
+    /// Streams until the log has ended or somebody else has it. `None`: the first slot was lost, and nothing was written.
     pub(super) async fn run(mut self, limits: Limits) -> Result<Option<Streamed>, Error> {
         loop {
-            tracing::info!(
-                generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
-                "An attempt begins."
-            );
-            self.begin_attempt();
+            let begun = self.begin_attempt().await?;
             if !self.flush_all().await? {
                 return Ok(None);
             }
-            let stop = match self.app.provider(&self.request).await {
-                Ok(provider) => {
-                    let until = limits.stop_at.map_or(limits.give_up_at, |stop_at| stop_at.min(limits.give_up_at));
-                    let session = open_session(provider, Arc::clone(&self.request), self.app.config.timeouts, until);
-                    self.receive(session, limits).await?
-                }
-                Err(Error::Configuration(message)) => Stop::NotConfigured(message),
-                Err(error) => return Err(error),
+            let stop = match begun {
+                Ok(prefix) => self.attempt(prefix, limits).await?,
+                Err(stop) => stop,
             };
             let end = match stop {
                 Stop::Fenced => return Ok(Some(Streamed::Fenced)),
+                Stop::Deadline if self.may_hand_over() => return self.hand_over().await.map(Some),
                 Stop::Fault(error) if self.is_worth_another(&error, limits.attempts_max) => {
                     if !self.next_attempt(&error).await? {
                         return Ok(Some(Streamed::Fenced));
@@ -116,26 +120,85 @@ impl Writer {
         }
     }
 
-    fn is_worth_another(&self, error: &ProviderError, attempts_max: u32) -> bool {
-        error.is_retryable() && self.received_in_this_attempt() && self.meta.attempt < attempts_max
+    /// One attempt, from the provider's first answer to whatever stops it.
+    async fn attempt(&mut self, prefix: String, limits: Limits) -> Result<Stop, Error> {
+        let provider = match self.app.provider(&self.request).await {
+            Ok(provider) => provider,
+            Err(Error::Configuration(message)) => return Ok(Stop::NotConfigured(message)),
+            Err(error) => return Err(error),
+        };
+        let has_text = self.received_bytes > 0;
+        // A wait that goes beyond the function's time is worth it only where the next function takes the rest of it.
+        let stop_at = limits.stop_at.filter(|_| !self.may_hand_over());
+        let asking = Asking {
+            request: Arc::clone(&self.request),
+            prefix,
+            timeouts: self.app.config.timeouts,
+            tries_max: if has_text { limits::PROVIDER_TRIES_WITH_TEXT_MAX } else { limits::PROVIDER_TRIES_MAX },
+            give_up_at: stop_at.map_or(limits.give_up_at, |stop_at| stop_at.min(limits.give_up_at)),
+        };
+        self.receive(open_session(provider, asking), limits).await
     }
 
-    fn begin_attempt(&mut self) {
+    /// Whether another attempt may mend it: the stream was interrupted, or the provider would not go on from a prefix. Before
+    /// the first delta the session has already asked again as often as is right.
+    fn is_worth_another(&self, error: &ProviderError, attempts_max: u32) -> bool {
+        let is_interrupted = error.is_retryable() && self.received_in_this_attempt();
+        (is_interrupted || self.is_prefix_refused(error)) && self.meta.attempts_counted() < attempts_max
+    }
+
+    fn is_prefix_refused(&self, error: &ProviderError) -> bool {
+        self.goes_on && error.fault == Fault::Rejected && !self.received_in_this_attempt()
+    }
+
+    /// Begins the attempt that meta has claimed: goes on with the text that is open, which is answered, or begins again.
+    async fn begin_attempt(&mut self) -> Result<Result<String, Stop>, Error> {
         if self.log.is_empty() && !self.composer.has_pending() {
             self.composer.event(Event::Created);
         }
-        self.composer.abandon();
-        self.schema.restart();
-        self.log.output_from = self.composer.next_output_index();
+        let prefix = self.prefix().await?;
+        self.goes_on = prefix.is_some();
+        self.attempts_here += 1;
+        let prefix = prefix.unwrap_or_else(|| {
+            self.composer.abandon();
+            self.log.output_from = self.composer.next_output_index();
+            String::new()
+        });
+        tracing::info!(
+            generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
+            goes_on = self.goes_on, "An attempt begins."
+        );
         self.composer.event(Event::InProgress { attempt: self.meta.attempt });
         self.end = End::default();
         self.finish = None;
+        self.begun_at = self.place();
+        let violated = self.schema.restart(&prefix);
+        let stop = violated.and_then(|violated| {
+            violated.event.into_iter().for_each(|event| self.composer.event(event));
+            violated.stops_with.map(Stop::SchemaViolation)
+        });
+        Ok(stop.map_or(Ok(prefix), Err))
     }
 
-    /// Whether this attempt received anything: only then is a fault an interruption, which a new attempt may mend. Before the
-    /// first delta the session has already asked again as often as is right.
+    /// The text that the provider can be asked to go on from; `None`: it must begin again. Everything is stored by now.
+    async fn prefix(&self) -> Result<Option<String>, Error> {
+        match self.composer.open_text().filter(|_| self.can_continue()) {
+            Some(output_index) => self.app.stored_text(&self.key, output_index, &self.log).await,
+            None => Ok(None),
+        }
+    }
+
+    fn can_continue(&self) -> bool {
+        !self.is_refused && self.app.can_continue(&self.request)
+    }
+
+    /// Whether this attempt received anything: only then is a fault an interruption.
     fn received_in_this_attempt(&self) -> bool {
-        self.composer.next_output_index() > self.log.output_from
+        self.place() > self.begun_at
+    }
+
+    const fn place(&self) -> (u64, u32) {
+        (self.composer.received_chunks(), self.composer.next_output_index())
     }
 
     async fn next_attempt(&mut self, error: &ProviderError) -> Result<bool, Error> {
@@ -143,6 +206,10 @@ impl Writer {
             generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
             fault = error.fault.code(), "The provider's stream was interrupted; the next attempt begins."
         );
+        self.is_refused |= self.is_prefix_refused(error);
+        if !self.flush_all().await? {
+            return Ok(false);
+        }
         let lease_until = self.app.clock.now_ms() + millis(self.app.config.lease);
         // A writer id of its own: a renewal of the old lease that is still on its way must not pass for this attempt's.
         let writer = ulid::Ulid::generate().to_string();

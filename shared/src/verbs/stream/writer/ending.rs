@@ -13,7 +13,7 @@ impl Writer {
             Stop::Finished => return self.finished(),
             Stop::Cancelled => return Event::Cancelled(std::mem::take(&mut self.end)),
             Stop::Fault(error)
-                if self.meta.attempt >= attempts_max
+                if self.meta.attempts_counted() >= attempts_max
                     && attempts_max > 1
                     && error.is_retryable()
                     && self.received_in_this_attempt() =>
