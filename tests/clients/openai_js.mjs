@@ -173,6 +173,15 @@ async function anInterruptedAttempt() {
   assert.deepEqual([final.output_text, final.output.length], ['Howdy', 1]);
 }
 
+async function anAttemptThatGoesOn() {
+  const stream = responses.stream({ model: 'steady/flaky-on-js', input: 'x' });
+  const kinds = (await collect(stream)).map((event) => event.type);
+  const final = await stream.finalResponse();
+  assert.equal(kinds.filter((kind) => kind === 'response.in_progress').length, 2);
+  assert.equal(kinds.filter((kind) => kind === 'response.output_item.added').length, 1);
+  assert.deepEqual([final.output_text, final.output.length], ['Hello', 1]);
+}
+
 async function aRetryIsNoSecondResponse() {
   const dropped = new OpenAI({ baseURL: LONGHAND_DROP_URL, apiKey: 'k' });
   const response = await dropped.responses.create({ model: 'once/m', input: 'js', background: true });
@@ -200,6 +209,7 @@ await twoReadersLive();
 await cancel();
 await structuredAndTools();
 await anInterruptedAttempt();
+await anAttemptThatGoesOn();
 await aRetryIsNoSecondResponse();
 await foreground();
 await late;

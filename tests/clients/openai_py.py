@@ -181,6 +181,15 @@ def an_interrupted_attempt():
     assert len(final.output) == 1
 
 
+def an_attempt_that_goes_on():
+    with client.responses.stream(model="steady/flaky-on-py", input="x") as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    kinds = [event.type for event in events]
+    assert kinds.count("response.in_progress") == 2 and kinds.count("response.output_item.added") == 1, kinds
+    assert text_of(events) == final.output_text == "Hello" and len(final.output) == 1, final.output_text
+
+
 def a_retry_is_no_second_response():
     dropped = OpenAI(base_url=DROP, api_key="k")
     response = dropped.responses.create(model="once/m", input="py", background=True)
@@ -207,6 +216,7 @@ with client.responses.stream(model="late/m", input="py") as late:
     cancel()
     structured_and_tools()
     an_interrupted_attempt()
+    an_attempt_that_goes_on()
     a_retry_is_no_second_response()
     foreground()
     assert late.get_final_response().status == "completed"

@@ -21,5 +21,6 @@ mod responses;
 mod runtime;
 mod schema_violation;
 mod sweeping;
+mod takeover;
 mod template;
 mod writers;

@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const SILENCE: Duration = Duration::from_secs(17);
 const CUTS: usize = 20;
 
-/// A provider that its models' names tell what to do: `tool` calls one, and `flaky…` breaks off on every other request.
+/// A provider that its models' names tell what to do: `tool` calls one, and `flaky…` breaks off on every other request, and goes on
+/// from what the assistant has said.
 async fn made_up_provider() -> String {
     let seen: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
     let answer = async move |Json(request): Json<Value>| {
@@ -44,6 +45,8 @@ async fn made_up_provider() -> String {
         let body = if model == "tool" {
             let call = |piece: &str| json!({ "tool_calls": [{ "index": 0, "id": "c1", "function": { "name": "f", "arguments": piece } }] });
             [chunk(call("{\"a\""), Value::Null), chunk(call(":1}"), Value::Null), chunk(json!({}), json!("tool_calls"))].concat()
+        } else if request["messages"].as_array().unwrap().last().unwrap()["role"] == "assistant" {
+            chunk(json!({ "content": "lo" }), Value::Null) + &chunk(json!({}), json!("stop"))
         } else if count % 2 == 1 {
             chunk(json!({ "content": "Hel" }), Value::Null)
         } else {
@@ -120,7 +123,9 @@ async fn the_official_clients_work_by_changing_their_base_url() {
     let players = scripts.map(|(name, script)| (name, Playback::start(script).unwrap()));
     let mut providers: HashMap<&str, Value> =
         players.iter().map(|(name, player)| (*name, json!({ "base_url": player.base_url() }))).collect();
-    providers.insert("made", json!({ "base_url": made_up_provider().await }));
+    let made = made_up_provider().await;
+    providers.insert("steady", json!({ "base_url": made, "continuation": "trailing_assistant" }));
+    providers.insert("made", json!({ "base_url": made }));
     let providers = json!(providers).to_string();
     let env = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_UNWATCHED_WINDOW_MS", "50")];
     let harness = Harness::start("", &env).await;

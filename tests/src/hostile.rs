@@ -41,8 +41,11 @@ pub struct Seen {
 
 type Ledger = BTreeMap<String, Seen>;
 
+/// The script for a request, by its number from 0 and its body.
+type Repertoire = Box<dyn Fn(usize, &Value) -> Script + Send + Sync>;
+
 struct Stage {
-    scripts: BTreeMap<String, Vec<Script>>,
+    repertoires: BTreeMap<String, Repertoire>,
     ledger: watch::Sender<Ledger>,
 }
 
@@ -56,11 +59,23 @@ impl Hostile {
     /// Listens on a free port of 127.0.0.1. A name's first request gets its first script, and so on; its last one is
     /// played again and again. A name without scripts is answered 404.
     pub async fn start(scripts: impl IntoIterator<Item = (&str, Vec<Script>)>) -> Self {
-        let scripts = scripts.into_iter().map(|(name, scripts)| (name.to_owned(), scripts)).collect();
+        let repertoire = |scripts: Vec<Script>| -> Repertoire {
+            Box::new(move |number, _| scripts.get(number).or(scripts.last()).cloned().unwrap_or_else(not_found))
+        };
+        Self::stage(scripts.into_iter().map(|(name, scripts)| (name.to_owned(), repertoire(scripts))).collect()).await
+    }
+
+    /// The same with one name, whose every request gets the script that is made for it: from its number, 0 at first, and its
+    /// body.
+    pub async fn improvising(name: &str, make: impl Fn(usize, &Value) -> Script + Send + Sync + 'static) -> Self {
+        Self::stage([(name.to_owned(), Box::new(make) as Repertoire)].into()).await
+    }
+
+    async fn stage(repertoires: BTreeMap<String, Repertoire>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let (sender, ledger) = watch::channel(Ledger::new());
-        let stage = Arc::new(Stage { scripts, ledger: sender });
+        let stage = Arc::new(Stage { repertoires, ledger: sender });
         let listening = tokio::spawn(listen(listener, stage)).abort_handle();
         Self { address, ledger, listening }
     }
@@ -118,11 +133,24 @@ impl Stage {
         self.ledger.send_modify(|ledger| {
             let seen = ledger.entry(request.name.clone()).or_default();
             number = seen.bodies.len();
-            seen.bodies.push(request.body);
+            seen.bodies.push(request.body.clone());
             seen.keys.push(request.key);
         });
-        let scripts = self.scripts.get(&request.name).map(Vec::as_slice).unwrap_or_default();
-        scripts.get(number).or(scripts.last()).cloned().unwrap_or_else(|| Script::plain("404 Not Found", "text/plain", ""))
+        self.repertoires.get(&request.name).map_or_else(not_found, |repertoire| repertoire(number, &request.body))
+    }
+}
+
+fn not_found() -> Script {
+    Script::plain("404 Not Found", "text/plain", "")
+}
+
+/// What is left to say of `text`, for a provider that goes on behind a trailing assistant message. `None`: that message is not
+/// how the text begins.
+pub fn rest_of<'a>(text: &'a str, body: &Value) -> Option<&'a str> {
+    let last = body["messages"].as_array().and_then(|messages| messages.last());
+    match last.filter(|message| message["role"] == "assistant") {
+        Some(message) => text.strip_prefix(message["content"].as_str()?),
+        None => Some(text),
     }
 }
 

@@ -12,18 +12,29 @@ use futures::Stream;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
+use lambda_http::RequestExt as _;
 use longhand::event::NumberedEvent;
 use longhand::request::Request;
 use longhand::{App, Error, GenerationKey, Organization, StreamJob, Tail};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::generations::{OneArgs, PageArgs};
 use super::problem::Failure;
+use crate::deadline::answer_until;
 
 /// A comment is sent when nothing else has been for this long: proxies and clients give up on what is silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The longest that a JSON answer is held back. API Gateway gives up after 29 s.
 const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Until when a function that writes and answers at once does each.
+#[derive(Debug, Clone, Copy)]
+pub struct Until {
+    /// It writes.
+    pub stop_at: Option<Instant>,
+    /// It answers.
+    pub answer: Option<Instant>,
+}
 
 /// How the events are wanted.
 pub struct EventsArgs {
@@ -32,6 +43,7 @@ pub struct EventsArgs {
     limit: Option<usize>,
     wait: Option<Duration>,
     as_sse: bool,
+    answer_until: Option<Instant>,
 }
 
 /// `GET /v1/generations/{id}/events?after=SEQ`: SSE if `Accept` names it; else a JSON page, after `wait` seconds at most.
@@ -40,7 +52,7 @@ pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response
     let mut tail = app.tail(&organization, &id, args.after).await?;
     if args.as_sse {
         // There is nothing to come back for: a browser's `EventSource` is told so by 204.
-        return Ok(if tail.is_at_end().await? { StatusCode::NO_CONTENT.into_response() } else { sse(tail) });
+        return Ok(if tail.is_at_end().await? { StatusCode::NO_CONTENT.into_response() } else { sse(tail, args.answer_until) });
     }
     if let Some(wait) = args.wait {
         // What comes is read again with the page, from where it lies.
@@ -50,21 +62,21 @@ pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response
 }
 
 /// `POST /v1/generations` with `stream: true`: writes the log in this function, and answers with it. The writing goes on if
-/// the caller goes away.
+/// the caller goes away, and beyond this function's time; the answer ends with that, and the caller comes back for the rest.
 pub async fn start_attached(
     app: App,
     organization: Organization,
     request: &Request,
     idempotency_key: Option<&str>,
-    stop_at: Option<Instant>,
+    until: Until,
 ) -> Result<Response, Failure> {
     let (started, is_new) = app.accept(&organization, request, idempotency_key).await?;
     let tail = app.tail(&organization, &started.id, None).await?;
     if is_new {
-        write_attached(app, &GenerationKey::new(organization, started.id.clone()), stop_at);
+        write_attached(app, &GenerationKey::new(organization, started.id.clone()), until.stop_at);
     }
     let location = [(LOCATION, format!("generations/{}", started.id))];
-    Ok((location, sse(tail)).into_response())
+    Ok((location, sse(tail, until.answer)).into_response())
 }
 
 /// Writes a log in this function, whatever becomes of the caller.
@@ -77,20 +89,22 @@ pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
     });
 }
 
-/// The rest of a log as server-sent events. It ends behind the terminal event.
-fn sse(tail: Tail) -> Response {
+/// The rest of a log as server-sent events. It ends behind the terminal event, or when the function's time is over.
+fn sse(tail: Tail, until: Option<Instant>) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    (headers, Body::from_stream(frames(tail))).into_response()
+    (headers, Body::from_stream(frames(tail, until))).into_response()
 }
 
-fn frames(tail: Tail) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    futures::stream::unfold(Some(tail), |tail| async {
+fn frames(tail: Tail, until: Option<Instant>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    futures::stream::unfold(Some(tail), move |tail| async move {
         let mut tail = tail?;
-        let frame = match timeout(HEARTBEAT, tail.next()).await {
+        let heartbeat_at = Instant::now() + HEARTBEAT;
+        let frame = match timeout_at(until.map_or(heartbeat_at, |until| until.min(heartbeat_at)), tail.next()).await {
+            Err(_) if until.is_some_and(|until| until <= Instant::now()) => return None,
             Err(_) => Bytes::from_static(b": hb\n\n"),
             Ok(Ok(Some(events))) => encode(&events),
             Ok(Ok(None)) => return None,
@@ -120,6 +134,7 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let one = OneArgs::from_request_parts(parts, state).await?;
         let page = PageArgs::from_request_parts(parts, state).await?;
+        let answer_until = parts.extensions.lambda_context_ref().and_then(answer_until);
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // A browser that reconnects says where it was in a header, and repeats the old query.
         let after = header("last-event-id").or(page.after);
@@ -130,6 +145,6 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
             _ => Err(Error::invalid("wait", format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs()))),
         });
         let as_sse = header(ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream"));
-        Ok(Self { one, after: after.map(number).transpose()?, limit: page.limit, wait: wait.transpose()?, as_sse })
+        Ok(Self { one, after: after.map(number).transpose()?, limit: page.limit, wait: wait.transpose()?, as_sse, answer_until })
     }
 }

@@ -12,26 +12,24 @@ use longhand::limits::REQUEST_BYTES_MAX;
 use longhand::request::Request;
 use longhand::{App, Error, GenerationId, Organization};
 
-use tokio::time::Instant;
-
 use super::caller::Caller;
-use super::events;
+use super::events::{self, Until};
 use super::problem::Failure;
-use crate::deadline::stop_at;
+use crate::deadline::{answer_until, stop_at};
 
 /// A body of any length up to the limit, the key that makes the request repeatable, and until when this function may run.
 pub struct StartArgs {
     organization: Organization,
     body: Vec<u8>,
     idempotency_key: Option<String>,
-    stop_at: Option<Instant>,
+    until: Until,
 }
 
 /// `POST /v1/generations`.
 pub async fn start(State(app): State<App>, args: StartArgs) -> Result<Response, Failure> {
     let request = Request::parse(&args.body, app.config())?;
     if request.stream {
-        return events::start_attached(app, args.organization, &request, args.idempotency_key.as_deref(), args.stop_at).await;
+        return events::start_attached(app, args.organization, &request, args.idempotency_key.as_deref(), args.until).await;
     }
     let started = app.start(&args.organization, &request, args.idempotency_key.as_deref()).await?;
     let location = [(LOCATION, format!("generations/{}", started.id))];
@@ -94,12 +92,13 @@ impl<S: Send + Sync> FromRequest<S> for StartArgs {
     type Rejection = Failure;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Failure> {
-        let stop_at = request.lambda_context_ref().and_then(stop_at);
+        let context = request.lambda_context_ref();
+        let until = Until { stop_at: context.and_then(stop_at), answer: context.and_then(answer_until) };
         let (mut parts, body) = request.into_parts();
         let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let body = read_body(&parts.headers, body).await?;
-        Ok(Self { organization, body, idempotency_key, stop_at })
+        Ok(Self { organization, body, idempotency_key, until })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The real release binary, outside of this process: under Lambda's runtime interface emulator, and deployed.
 
-mod background;
+pub mod background;
 mod emulator;
 mod ministack;
 mod rie;

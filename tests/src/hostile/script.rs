@@ -82,6 +82,14 @@ impl Script {
         self
     }
 
+    /// With a pause before each write but the first.
+    #[must_use]
+    pub fn paced(mut self, pause: Duration) -> Self {
+        let steps = std::mem::take(&mut self.steps).into_iter();
+        self.steps = steps.flat_map(|step| [Step::Pause(pause), step]).skip(1).collect();
+        self
+    }
+
     /// With another end.
     #[must_use]
     pub fn ending(self, ending: Ending) -> Self {

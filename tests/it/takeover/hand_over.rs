@@ -1,0 +1,174 @@
+//! A function's time runs out before the provider has finished: the next function goes on.
+//!
+//! The functions of these stacks have seconds where AWS gives them minutes, and the clock is moved on by what is missing.
+
+use std::time::Duration;
+
+use longhand::Clock;
+use longhand_local::Data;
+use longhand_tests::hostile::{Ending, Hostile, Script, wire};
+use longhand_tests::{assert_whole, sse};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What a function of two seconds lasts until it hands over, and what one of 15 minutes would.
+const TIMEOUT_SECONDS: u64 = 2;
+const SIMULATED: Duration = Duration::from_mins(13);
+
+/// Says a text for some seven seconds, from wherever it is asked to.
+async fn slow(text: &str) -> Hostile {
+    let said = text.to_owned();
+    Hostile::improvising("test", move |_, body| saying(&said, body, Duration::from_millis(35))).await
+}
+
+fn env(providers: &str) -> [(&'static str, &str); 2] {
+    [("LONGHAND_PROVIDERS", providers), ("LONGHAND_GENERATION_TIMEOUT_MS", "3600000")]
+}
+
+async fn until_attempt(harness: &Harness, id: &str, attempt: usize) {
+    harness.until(id, |record| record["progress"]["received_chunks"].as_u64() > Some(0)).await;
+    while attempts(&harness.events(id).await).len() < attempt {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_of_forty_minutes_passes_its_deadlines_and_is_one_text() {
+    let text = pieces(100).concat();
+    let hostile = slow(&text).await;
+    let clock = Clock::system();
+    let (providers, begun) = (providers(&hostile, &going_on()), clock.now_ms());
+    let harness = stack(Data::Memory, &clock, &env(&providers), TIMEOUT_SECONDS).await;
+    // Not one of them counts as failed.
+    let id = harness.start_generation(json!({ "max_attempts": 1 })).await;
+    for attempt in 1..=4 {
+        until_attempt(&harness, &id, attempt).await;
+        clock.advance(if attempt < 4 { SIMULATED } else { Duration::ZERO });
+    }
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!(harness.text(&id).await, text);
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    assert_eq!((count(&events, "output_item.added"), count(&events, "output_item.done")), (1, 1), "one item");
+    let attempts = attempts(&events);
+    assert!(attempts.len() >= 4, "three deadlines: {attempts:?}");
+    assert!(clock.now_ms() - begun > 39 * 60 * 1_000);
+    let meta = meta(&harness, &id).await;
+    assert_eq!(
+        (meta["attempt"].as_u64(), meta["hand_overs"].as_u64()),
+        (Some(attempts.len() as u64), Some(attempts.len() as u64 - 1))
+    );
+    let bodies = hostile.seen("test").bodies;
+    for (body, attempt) in bodies.iter().zip(1..) {
+        assert_eq!(prefix(body).unwrap_or_default(), text_before(&events, attempt));
+    }
+    assert_eq!(bodies.len(), attempts.len(), "one request for each");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_over_whose_invoke_is_lost_is_gone_on_with_by_the_sweep() {
+    let text = pieces(60).concat();
+    let hostile = slow(&text).await;
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::system());
+    let data = Data::Folder(folder.path().to_owned());
+    let providers = providers(&hostile, &going_on());
+    // Nobody is there to be invoked: what `stream` has given up nobody takes, as if its process had ended right then.
+    let lost = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_STREAM_FUNCTION", "nobody")];
+    let harness = stack(data.clone(), &clock, &lost, TIMEOUT_SECONDS).await;
+    let id = harness.start_generation(json!({ "max_attempts": 1 })).await;
+    let answer = harness.stack.invoke("stream", job(&id)).await.unwrap();
+    assert_eq!(answer["outcome"], "handed_over");
+    let given_up = meta(&harness, &id).await;
+    assert_eq!((&given_up["attempt"], &given_up["hand_overs"], &given_up["lease_until"]), (&json!(1), &json!(1), &json!(0)));
+    let shown = harness.events(&id).await;
+    assert!(!shown.is_empty());
+    harness.stack.shutdown().await;
+
+    let harness = stack(data, &clock, &env(&providers), 900).await;
+    let swept = harness.stack.invoke("sweep", json!({})).await.unwrap();
+    assert_eq!(swept, json!({ "open": 1, "streamed": 1, "compacted": 0 }), "at once: no lease has to run out");
+    assert_eq!(harness.ended(&id).await["status"], "completed");
+    assert_eq!(harness.text(&id).await, text);
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    assert_eq!(events[..shown.len()], shown[..]);
+    assert_eq!(attempts(&events), [1, 2]);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hand_overs_come_to_an_end() {
+    let hostile = Hostile::improvising("test", |number, body| {
+        assert!(prefix(body).unwrap_or_default().ends_with(if number > 0 { "more " } else { "" }));
+        Script::stream([wire::text("more ")]).ending(Ending::Stall)
+    })
+    .await;
+    let providers = providers(&hostile, &going_on());
+    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), 1).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("deadline")), "{record}");
+    assert_eq!(harness.text(&id).await, "more ".repeat(17));
+    assert_eq!(hostile.seen("test").bodies.len(), 17, "16 hand-overs");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_begin_again_is_not_handed_over_after_a_first_attempt() {
+    let hostile = slow(&pieces(100).concat()).await;
+    let providers = providers(&hostile, &json!({}));
+    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), 1).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("deadline")), "{record}");
+    assert_eq!(hostile.seen("test").bodies.len(), 1, "a new function has no more time than this one had");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_again_too_late_gets_a_function_of_its_own() {
+    let whole = Script::stream([wire::whole(&["uno ", "dos"])]);
+    // The first attempt is cut, the second has no time left, the third has a function to itself.
+    let cut = Script::stream([wire::text("uno ")]).ending(Ending::Cut);
+    let late = Script::stream([wire::text("uno ")]).ending(Ending::Stall);
+    let hostile = Hostile::start([("test", vec![cut, late, whole])]).await;
+    let providers = providers(&hostile, &json!({}));
+    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), TIMEOUT_SECONDS).await;
+    let id = harness.start_generation(json!({ "max_attempts": 2 })).await;
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!(harness.text(&id).await, "uno dos");
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    assert_eq!((attempts(&events), count(&events, "output_item.added")), (vec![1, 2, 3], 3));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_of_an_attached_start_reads_on_while_another_function_writes() {
+    let text = pieces(60).concat();
+    let hostile = slow(&text).await;
+    let providers = providers(&hostile, &going_on());
+    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), TIMEOUT_SECONDS).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola", "stream": true });
+    let url = format!("{}/v1/generations", harness.stack.url());
+    let response = harness.api.http.post(&url).json(&body).send().await.unwrap();
+    let id = response.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let (mut events, mut ended) = sse::read_response(response, &mut |_: &[Value]| false).await;
+    // The answer of a function ends with its time. Whoever wants the rest comes back with the last number.
+    while !events.last().is_some_and(|event| event["type"] == "completed") {
+        assert!(ended, "it ends well");
+        let after = events.last().and_then(|event| event["seq"].as_u64());
+        let (more, now_ended) = sse::read(&harness.api.http, &harness.events_url(&id), after, |_| false).await;
+        events.extend(more);
+        ended = now_ended;
+    }
+    assert_whole(&events);
+    assert!(attempts(&events).len() > 1);
+    let read: String = events.iter().filter_map(|event| event["delta"].as_str()).collect();
+    assert_eq!(read, text);
+    harness.finish().await;
+}
