@@ -17,6 +17,9 @@ pub struct ProviderArgs {
     pub provider: Option<String>,
     #[arg(long, requires = "provider", value_parser = base_url, help = "Its base URL, such as https://api.openai.com/v1")]
     pub base_url: Option<Url>,
+    #[arg(long, requires = "base_url", value_name = "HOW", value_parser = ["trailing_assistant", "continue_final_message"])]
+    #[arg(help = "How it goes on with an answer that was interrupted: the first for llama.cpp, the second for vLLM")]
+    pub continuation: Option<String>,
 }
 
 impl ProviderArgs {
@@ -26,7 +29,7 @@ impl ProviderArgs {
         let Some(name) = &self.provider else { return Ok(environment) };
         let key_name = key_name(name);
         if let Some(base_url) = &self.base_url {
-            let providers = with_provider(environment.get(PROVIDERS), name, base_url, &key_name)?;
+            let providers = with_provider(environment.get(PROVIDERS), name, base_url, &key_name, self.continuation.as_deref())?;
             environment.insert(PROVIDERS.to_owned(), providers);
         }
         match (environment::variable(&key_name), &self.base_url) {
@@ -46,11 +49,17 @@ pub fn key_name(provider: &str) -> String {
     format!("{}_API_KEY", provider.to_ascii_uppercase().replace('-', "_"))
 }
 
-fn with_provider(providers: Option<&String>, name: &str, base_url: &Url, key_name: &str) -> anyhow::Result<String> {
+fn with_provider(
+    providers: Option<&String>,
+    name: &str,
+    base_url: &Url,
+    key_name: &str,
+    continuation: Option<&str>,
+) -> anyhow::Result<String> {
     let providers = providers.map_or(Ok(Map::new()), |providers| serde_json::from_str(providers));
     let mut providers = providers.map_err(|error| failure::usage(format!("{PROVIDERS}: expected a JSON object ({error})")))?;
     let base_url = base_url.as_str().trim_end_matches('/');
-    providers.insert(name.to_owned(), json!({"base_url": base_url, "key_env": key_name}));
+    providers.insert(name.to_owned(), json!({"base_url": base_url, "key_env": key_name, "continuation": continuation}));
     Ok(Value::Object(providers).to_string())
 }
 

@@ -45,12 +45,14 @@ fn summary(id: &GenerationId, inspection: &Value) -> Fields {
     let (meta, record) = (&inspection["meta"], &inspection["record"]);
     fields.add("generation", id).add("status", plain(&record["status"]).unwrap_or_else(|| "no record".to_owned()));
     fields.add_if("blob", plain(&record["compacted"]));
-    for (name, key) in [("attempt", "attempt"), ("writer", "writer"), ("lease until", "lease_until")] {
+    for (name, key) in [("attempt", "attempt"), ("hand-overs", "hand_overs"), ("writer", "writer")] {
         fields.add_if(name, plain(&meta[key]));
     }
-    if meta.is_null() {
-        fields.add("lease", "none");
-    }
+    match meta["lease_until"].as_i64() {
+        None => fields.add("lease", "none"),
+        Some(0) => fields.add("lease", "given up"),
+        Some(until) => fields.add("lease until", until),
+    };
     fields
 }
 

@@ -4,19 +4,22 @@
 
 use std::time::Duration;
 
-use longhand::Clock;
+use aws_sdk_dynamodb::types::AttributeValue;
+use longhand::aws::Clients;
+use longhand::limits::HAND_OVERS_MAX;
+use longhand::{Clock, Config};
 use longhand_local::Data;
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
-use longhand_tests::{assert_whole, sse};
+use longhand_tests::{PATIENCE, assert_whole, sse};
 use serde_json::{Value, json};
 
 use super::*;
 
-/// What a function of two seconds lasts until it hands over, and what one of 15 minutes would.
-const TIMEOUT_SECONDS: u64 = 2;
+/// A writer has half of it, where one of 15 minutes has 14 minutes and 40 seconds.
+const TIMEOUT_SECONDS: u64 = 4;
 const SIMULATED: Duration = Duration::from_mins(13);
 
-/// Says a text for some seven seconds, from wherever it is asked to.
+/// Says a text for some seconds, from wherever it is asked to.
 async fn slow(text: &str) -> Hostile {
     let said = text.to_owned();
     Hostile::improvising("test", move |_, body| saying(&said, body, Duration::from_millis(35))).await
@@ -28,14 +31,16 @@ fn env(providers: &str) -> [(&'static str, &str); 2] {
 
 async fn until_attempt(harness: &Harness, id: &str, attempt: usize) {
     harness.until(id, |record| record["progress"]["received_chunks"].as_u64() > Some(0)).await;
+    let began = std::time::Instant::now();
     while attempts(&harness.events(id).await).len() < attempt {
+        assert!(began.elapsed() < PATIENCE, "attempt {attempt} does not begin");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_of_forty_minutes_passes_its_deadlines_and_is_one_text() {
-    let text = pieces(100).concat();
+    let text = pieces(140).concat();
     let hostile = slow(&text).await;
     let clock = Clock::system();
     let (providers, begun) = (providers(&hostile, &going_on()), clock.now_ms());
@@ -101,26 +106,40 @@ async fn a_hand_over_whose_invoke_is_lost_is_gone_on_with_by_the_sweep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hand_overs_come_to_an_end() {
-    let hostile = Hostile::improvising("test", |number, body| {
-        assert!(prefix(body).unwrap_or_default().ends_with(if number > 0 { "more " } else { "" }));
-        Script::stream([wire::text("more ")]).ending(Ending::Stall)
-    })
-    .await;
+    let more = || Script::stream([wire::text("more ")]).ending(Ending::Stall);
+    let hostile = Hostile::start([("test", vec![more()])]).await;
     let providers = providers(&hostile, &going_on());
-    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), 1).await;
+    let lost = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_STREAM_FUNCTION", "nobody")];
+    let harness = stack(Data::Memory, &Clock::system(), &lost, TIMEOUT_SECONDS).await;
     let id = harness.start_generation(json!({})).await;
+    let outcome = |answer: Value| answer["outcome"].clone();
+    assert_eq!(outcome(harness.stack.invoke("stream", job(&id)).await.unwrap()), "handed_over");
+    count_hand_overs(&harness, &id, HAND_OVERS_MAX - 1).await;
+    assert_eq!(outcome(harness.stack.invoke("stream", job(&id)).await.unwrap()), "handed_over");
+    assert_eq!(meta(&harness, &id).await["hand_overs"], HAND_OVERS_MAX);
+    assert_eq!(outcome(harness.stack.invoke("stream", job(&id)).await.unwrap()), json!({ "ended": "failed" }));
     let record = harness.ended(&id).await;
     assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("deadline")), "{record}");
-    assert_eq!(harness.text(&id).await, "more ".repeat(17));
-    assert_eq!(hostile.seen("test").bodies.len(), 17, "16 hand-overs");
+    assert_eq!(harness.text(&id).await, "more more more ");
     harness.finish().await;
+}
+
+/// As if there had been so many.
+async fn count_hand_overs(harness: &Harness, id: &str, hand_overs: u32) {
+    let environment = harness.stack.environment("api");
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let update = Clients::new(&config.aws).await.dynamodb.update_item().table_name(&config.buffer_table);
+    let update = update.key("pk", AttributeValue::S(format!("local#{id}"))).key("sk", AttributeValue::S("meta".into()));
+    let counted = AttributeValue::N(hand_overs.to_string());
+    let update = update.update_expression("SET attempt = :counted, hand_overs = :counted");
+    update.expression_attribute_values(":counted", counted).send().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_begin_again_is_not_handed_over_after_a_first_attempt() {
     let hostile = slow(&pieces(100).concat()).await;
     let providers = providers(&hostile, &json!({}));
-    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), 1).await;
+    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), 2).await;
     let id = harness.start_generation(json!({})).await;
     let record = harness.ended(&id).await;
     assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("deadline")), "{record}");
