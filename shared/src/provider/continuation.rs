@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    fn request(extra: Value) -> Request {
+    fn request(extra: &Value) -> Request {
         let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hola" }] });
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value(body).unwrap()
@@ -63,19 +63,19 @@ mod tests {
 
     #[test]
     fn only_what_a_prefix_says_in_full_is_continued() {
-        assert!(can_be_continued(&request(json!({})), false));
-        assert!(can_be_continued(&request(json!({ "response_format": { "type": "text" } })), false));
-        assert!(can_be_continued(&request(json!({ "provider_options": { "top_k": 40 } })), false));
+        assert!(can_be_continued(&request(&json!({})), false));
+        assert!(can_be_continued(&request(&json!({ "response_format": { "type": "text" } })), false));
+        assert!(can_be_continued(&request(&json!({ "provider_options": { "top_k": 40 } })), false));
         let format = json!({ "response_format": { "type": "json_object" } });
-        assert!(!can_be_continued(&request(format.clone()), false));
-        assert!(can_be_continued(&request(format), true));
+        assert!(!can_be_continued(&request(&format), false));
+        assert!(can_be_continued(&request(&format), true));
         let refused = [
             json!({ "tools": [] }),
             json!({ "provider_options": { "grammar": "root ::= \"a\"" } }),
             json!({ "messages": [{ "role": "user", "content": "a" }, { "role": "assistant", "content": "b" }] }),
         ];
         for extra in refused {
-            assert!(!can_be_continued(&request(extra.clone()), true), "{extra}");
+            assert!(!can_be_continued(&request(&extra), true), "{extra}");
         }
     }
 }

@@ -120,7 +120,7 @@ impl App {
     ) -> Result<Streamed, Error> {
         for _ in 0..FIRST_SLOT_TRIES_MAX {
             let writer = Writer::new(self.clone(), key.clone(), request.clone(), log, meta.clone());
-            if let Some(streamed) = writer.run(limits).await? {
+            if let Some(streamed) = Box::pin(writer.run(limits)).await? {
                 return Ok(streamed);
             }
             log = self.read_log(key).await?;
