@@ -40,6 +40,9 @@ pub struct Config {
     /// `LONGHAND_LONG_POLL_MS` 20000, `LONGHAND_SSE_KEEP_ALIVE_MS` 15000 and `LONGHAND_SSE_CONNECTION_MS` 60000: the waits of
     /// `/v1/stream`. Tests shorten them.
     pub live: LiveTimes,
+    /// `LONGHAND_CORS_ORIGIN`: the origin, like `https://app.example`, whose pages may read answers; `*` for all, `none`
+    /// (default) for none.
+    pub cors_origin: Option<String>,
     /// `METADATA_VALIDATION_STRICT`, `1` or `true`: strict unless the request says otherwise.
     pub validation: Validation,
     /// `LONGHAND_PROVIDERS`, JSON, over the presets.
@@ -190,6 +193,7 @@ impl Config {
                 keep_alive: vars.millis("LONGHAND_SSE_KEEP_ALIVE_MS", 15_000, 1)?,
                 connection: vars.millis("LONGHAND_SSE_CONNECTION_MS", 60_000, 1)?,
             },
+            cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
             providers,
             provider_keys,
@@ -229,6 +233,16 @@ impl Vars<'_> {
 
     fn millis(&self, name: &str, default: u64, least: u64) -> Result<Duration, Error> {
         self.number(name, default, least).map(Duration::from_millis)
+    }
+
+    fn origin(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(text) = self.text(name).filter(|text| text != "none") else { return Ok(None) };
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let is_host = |host: &str| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if text == "*" || host.is_some_and(is_host) {
+            return Ok(Some(text));
+        }
+        Err(Error::Configuration(format!("{name} must be an origin like https://app.example, `*` or `none`, not {text:?}")))
     }
 
     fn validation(&self, name: &str) -> Result<Validation, Error> {

@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod cancelling;
 mod completion;
+mod cors;
 mod cost;
 mod durable_streams;
 mod durable_streams_client;

@@ -1,32 +1,34 @@
 //! `template.yaml` and the code agree.
 
+mod settings;
+mod watching;
+mod wiring;
+
 use std::collections::BTreeSet;
 
 use longhand_local::{TEMPLATE, Template};
+use serde_norway::Value;
 
+/// The template as a tree. `!Ref X` is the text X, tagged.
+fn tree() -> Value {
+    serde_norway::from_str(TEMPLATE).unwrap()
+}
+
+/// The resources of a type, by logical id.
+fn resources<'a>(tree: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
+    let resources = tree["Resources"].as_mapping().unwrap();
+    let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
+    of_kind.map(|(id, resource)| (id.as_str().unwrap(), resource)).collect()
+}
+
+fn hosted() -> Template {
+    Template::read(TEMPLATE).unwrap()
+}
+
+/// The words that stand behind `marker`.
 fn values_after<'a>(text: &'a str, marker: &str) -> BTreeSet<&'a str> {
     let word = |rest: &'a str| rest.split(|end: char| !end.is_ascii_alphanumeric() && end != '_').next().unwrap_or_default();
     text.match_indices(marker).map(|(at, _)| word(&text[at + marker.len()..])).collect()
-}
-
-#[test]
-fn every_function_of_the_template_has_a_handler_of_its_own_and_every_handler_a_function() {
-    let template = Template::read(TEMPLATE).unwrap();
-    let mut asked: Vec<&str> = template.functions.iter().map(|function| function.handler.as_str()).collect();
-    let mut known: Vec<&str> = longhand_functions::handlers().collect();
-    asked.sort_unstable();
-    known.sort_unstable();
-    assert_eq!(asked, known);
-}
-
-#[test]
-fn every_variable_that_the_template_sets_is_one_that_the_code_reads() {
-    let config = include_str!("../../shared/src/config.rs");
-    let set = values_after(TEMPLATE, "LONGHAND_");
-    assert!(set.len() > 10, "{set:?}");
-    for name in set {
-        assert!(config.contains(&format!("\"LONGHAND_{name}\"")), "LONGHAND_{name} is not read");
-    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Who may call what: every route of the product on one screen.
 
 mod caller;
+mod cors;
 mod door;
 mod durable;
 mod events;
@@ -9,8 +10,9 @@ mod problem;
 mod responses;
 
 use axum::Router;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{from_fn, map_response, map_response_with_state};
 use axum::routing::{delete, get, post};
+use http::HeaderValue;
 use longhand::App;
 
 /// The routes of `start`.
@@ -50,10 +52,15 @@ fn stamped(responses: Router<App>) -> Router<App> {
 }
 
 fn finish(routes: Router<App>, app: App) -> Router {
-    routes
+    let origin = app.config().cors_origin.as_deref().and_then(|origin| HeaderValue::from_str(origin).ok());
+    let routes = routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(from_fn(door::guard))
         .layer(from_fn(problem::render))
-        .with_state(app)
+        .with_state(app);
+    match origin {
+        Some(origin) => routes.layer(map_response_with_state(origin, cors::share)),
+        None => routes,
+    }
 }

@@ -24,9 +24,11 @@ pub struct Endpoints {
     pub lambda: String,
 }
 
-/// Where a laptop differs from AWS: writes cost nothing, so what is watched is stored as fast as the store takes it; and a
-/// stack that was killed takes its writers with it, so their leases need not be long.
-const LAPTOP: [(&str, &str); 2] = [("LONGHAND_WATCHED_WINDOW_MS", "0"), ("LONGHAND_LEASE_SECONDS", "5")];
+/// Where a laptop differs from AWS: writes cost nothing, so what is watched is stored as fast as the store takes it; a stack
+/// that was killed takes its writers with it, so their leases need not be long; and keys are in the environment, as the
+/// presets have it, for there is no Secrets Manager.
+const LAPTOP: [(&str, &str); 3] =
+    [("LONGHAND_WATCHED_WINDOW_MS", "0"), ("LONGHAND_LEASE_SECONDS", "5"), ("LONGHAND_PROVIDERS", "{}")];
 
 /// The whole environment of `function`; `over` wins.
 pub fn of(function: &HostedFunction, endpoints: &Endpoints, over: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -10,6 +10,7 @@ import time
 import zipfile
 
 import boto3
+from samtranslator.yaml_helper import yaml_parse
 
 
 def bundle(path):
@@ -23,14 +24,21 @@ def bundle(path):
     return out.getvalue()
 
 
-def with_code(template):
-    """The template with the functions' code in S3, as `sam package` would leave it."""
-    return template.replace("    CodeUri: functions/\n", "    CodeUri: s3://code/bootstrap.zip\n")
-
-
-def without_streaming(template):
-    """The template without response streaming, whose integrations ministack cannot call. `ResponseStreaming` is false to match."""
-    return template.replace(", ResponseTransferMode: RESPONSE_STREAM, TimeoutInMillis: 900000", "")
+def for_ministack(text):
+    """The template with the functions' code in S3, as `sam package` would leave it, and without what ministack cannot do."""
+    template = yaml_parse(text)
+    template["Globals"]["Function"]["CodeUri"] = "s3://code/bootstrap.zip"
+    resources = template["Resources"]
+    for resource in resources.values():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            # It cannot call integrations that stream. `ResponseStreaming` is false to match.
+            for name in ("ResponseTransferMode", "TimeoutInMillis"):
+                event["Properties"].pop(name, None)
+    # It has no metric math. The dashboard shows those alarms too.
+    math = [name for name, resource in resources.items() if "Metrics" in resource.get("Properties", {})]
+    for name in [*math, "Dashboard"]:
+        del resources[name]
+    return json.dumps(template)
 
 
 def main():
@@ -39,9 +47,11 @@ def main():
     s3, cloudformation = (boto3.client(name, endpoint_url=order["endpoint"], **account) for name in ("s3", "cloudformation"))
     s3.create_bucket(Bucket="code")
     s3.put_object(Bucket="code", Key="bootstrap.zip", Body=bundle(order["bootstrap"]))
+    # From the bucket, as `sam deploy` does it: a request has only room for 51,200 bytes of template.
+    s3.put_object(Bucket="code", Key="template.yaml", Body=for_ministack(order["template"]).encode())
     cloudformation.create_stack(
         StackName="longhand",
-        TemplateBody=with_code(without_streaming(order["template"])),
+        TemplateURL=f"{order['endpoint']}/code/template.yaml",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in order["parameters"].items()],
     )

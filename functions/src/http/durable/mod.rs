@@ -31,7 +31,7 @@ pub async fn head(State(app): State<App>, args: OneArgs) -> Result<Response, Fai
     Ok(reply::head(tail))
 }
 
-/// What the protocol wants on every answer of the function, errors too. There is no CORS, so other origins get nothing.
+/// What the protocol wants on every answer of the function, errors too. Pages of other origins get what CORS lets them have.
 pub async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

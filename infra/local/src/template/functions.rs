@@ -24,9 +24,10 @@ const HOSTED: [&str; 10] = [
     "Timeout",
 ];
 
-const WITHOUT_TWIN: [&str; 20] = [
+const WITHOUT_TWIN: [&str; 21] = [
     "AssumeRolePolicyDocument",
     "AutoPublishAlias",
+    "AutoPublishAliasAllProperties",
     "CodeSigningConfigArn",
     "DeploymentPreference",
     "Description",

@@ -1,0 +1,81 @@
+//! Names and values of settings: what the template sets, the code reads, with the same bounds and defaults.
+
+use std::collections::BTreeMap;
+
+use longhand::Config;
+use longhand_local::TEMPLATE;
+
+use super::{hosted, tree, values_after};
+
+const CONFIG: &str = include_str!("../../../shared/src/config.rs");
+
+/// What a deployment has no parameter for: the code's defaults are right on AWS.
+const NOT_SET: [&str; 5] = [
+    "LONGHAND_LEASE_SECONDS",
+    "LONGHAND_CONNECT_TIMEOUT_MS",
+    "LONGHAND_LONG_POLL_MS",
+    "LONGHAND_SSE_KEEP_ALIVE_MS",
+    "LONGHAND_SSE_CONNECTION_MS",
+];
+
+#[test]
+fn every_variable_that_the_template_sets_is_one_that_the_code_reads_and_the_other_way_round() {
+    let (set, read) = (values_after(TEMPLATE, " LONGHAND_"), values_after(CONFIG, "\"LONGHAND_"));
+    assert!(set.len() > 10, "{set:?}");
+    let unread: Vec<_> = set.difference(&read).collect();
+    assert!(unread.is_empty(), "set, and not read: {unread:?}");
+    let unset: Vec<String> = read.difference(&set).map(|name| format!("LONGHAND_{name}")).collect();
+    let unset: Vec<&String> = unset.iter().filter(|name| !NOT_SET.contains(&name.as_str())).collect();
+    assert!(unset.is_empty(), "read, and never set: {unset:?}");
+}
+
+/// The settings of an environment, as the code understands them.
+fn config(environment: &BTreeMap<String, String>) -> Config {
+    Config::from_vars(&|name| environment.get(name).cloned()).unwrap()
+}
+
+#[test]
+fn the_templates_defaults_are_the_codes() {
+    let required = ["LONGHAND_BUFFER_TABLE", "LONGHAND_RECORDS_TABLE", "LONGHAND_BUCKET"];
+    let bare = config(&required.map(|name| (name.to_owned(), "x".to_owned())).into());
+    for function in hosted().functions {
+        let of_template = config(&function.environment);
+        assert_eq!(of_template.chunk_ttl, bare.chunk_ttl);
+        assert_eq!(of_template.windows, bare.windows);
+        assert_eq!(of_template.timeouts, bare.timeouts);
+        assert_eq!(of_template.max_attempts, bare.max_attempts);
+        assert_eq!(of_template.max_output_bytes, bare.max_output_bytes);
+        assert_eq!(of_template.validation, bare.validation);
+        assert_eq!(of_template.cors_origin, bare.cors_origin);
+        let names = |config: &Config| config.providers.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&of_template), names(&bare));
+    }
+}
+
+#[test]
+fn every_key_of_a_deployed_provider_is_a_secret_that_the_functions_may_read() {
+    let prefix = tree()["Parameters"]["SecretPrefix"]["Default"].as_str().unwrap().to_owned();
+    for function in hosted().functions {
+        for (name, provider) in config(&function.environment).providers {
+            let secret = provider.key_secret.unwrap_or_default();
+            assert!(secret.starts_with(&prefix), "{name}: {secret:?} is not below {prefix:?}");
+        }
+    }
+}
+
+#[test]
+fn no_function_is_given_more_time_than_lambda_gives_and_the_writer_has_most() {
+    const LAMBDA_SECONDS_MAX: u64 = 900;
+    const API_GATEWAY_SECONDS_MAX: u64 = 29;
+    for function in hosted().functions {
+        assert!(function.timeout_seconds <= LAMBDA_SECONDS_MAX, "{}", function.id);
+        let streams = function.environment.contains_key("LONGHAND_RESPONSE_STREAMING");
+        assert!(function.routes.is_empty() || streams || function.timeout_seconds <= API_GATEWAY_SECONDS_MAX, "{}", function.id);
+        if function.handler == "stream" {
+            assert_eq!(function.timeout_seconds, LAMBDA_SECONDS_MAX);
+            // A provider that is silent for as long as it may must not run into Lambda's own limit.
+            let timeouts = config(&function.environment).timeouts;
+            assert!(timeouts.first_byte.as_secs() < LAMBDA_SECONDS_MAX && timeouts.idle.as_secs() < LAMBDA_SECONDS_MAX);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What calls what: handlers, routes, triggers, schedules, and the stores.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use longhand_functions::Function;
+use longhand_local::{Options, Playback, Registry, Script, Stack, TEMPLATE};
+use longhand_tests::{Harness, environment};
+use serde_json::{Value, json};
+
+use super::{hosted, resources, tree, values_after};
+
+const ROUTES: &str = include_str!("../../../functions/src/http/mod.rs");
+
+#[test]
+fn every_function_of_the_template_has_a_handler_of_its_own_and_every_handler_a_function() {
+    let template = hosted();
+    let mut asked: Vec<&str> = template.functions.iter().map(|function| function.handler.as_str()).collect();
+    let mut known: Vec<&str> = longhand_functions::handlers().collect();
+    asked.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(asked, known);
+}
+
+#[test]
+fn every_function_is_built_as_the_one_binary_and_the_same_for_all() {
+    let tree = tree();
+    let functions = resources(&tree, "AWS::Serverless::Function");
+    assert!(functions.len() >= 6);
+    for (id, function) in functions {
+        assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], "bootstrap", "{id}");
+        assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{id}");
+        assert!(function["Properties"].get("CodeUri").is_none(), "{id} would be built once more");
+    }
+}
+
+/// `METHOD path` of every route that a router function of `functions/src/http/mod.rs` makes.
+fn routes_in_code(handler: &str) -> BTreeSet<String> {
+    let begin = ROUTES.find(&format!("pub fn {handler}(")).unwrap();
+    let body = ROUTES[begin..].split("\n}\n").next().unwrap();
+    let mut routes = BTreeSet::new();
+    for route in body.split(".route(\"").skip(1) {
+        let (path, methods) = route.split_once("\", ").unwrap();
+        for method in ["get", "head", "post", "delete", "put", "patch"] {
+            if methods.starts_with(&format!("{method}(")) || methods.contains(&format!(").{method}(")) {
+                routes.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn every_route_of_the_template_is_one_of_the_functions_router_and_the_other_way_round() {
+    let mut count = 0;
+    for function in hosted().functions.iter().filter(|function| !function.routes.is_empty()) {
+        let in_code = routes_in_code(&function.handler);
+        let has = |method: &str, path: &str| {
+            function.routes.iter().any(|route| route.path == path && (route.method == "ANY" || route.method == method))
+        };
+        for route in &in_code {
+            let (method, path) = route.split_once(' ').unwrap();
+            assert!(has(method, path), "{}: the template does not lead {route} to it", function.handler);
+        }
+        for route in &function.routes {
+            let is_in_code = in_code.iter().any(|known| {
+                let (method, path) = known.split_once(' ').unwrap();
+                path == route.path && (route.method == "ANY" || route.method == method)
+            });
+            assert!(is_in_code, "{}: its router has no {} {}", function.handler, route.method, route.path);
+        }
+        count += in_code.len();
+    }
+    assert!(count >= 13, "{count} routes");
+}
+
+#[test]
+fn what_streams_in_code_streams_in_the_template_and_has_the_functions_whole_time() {
+    let tree = tree();
+    for (id, function) in resources(&tree, "AWS::Serverless::Function") {
+        let properties = &function["Properties"];
+        let streams = properties["Environment"]["Variables"].get("LONGHAND_RESPONSE_STREAMING").is_some();
+        let events = properties["Events"].as_mapping().into_iter().flatten().map(|(_, event)| event);
+        for event in events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]) {
+            let mode = event.get("ResponseTransferMode").and_then(|mode| mode.as_str());
+            assert_eq!(mode, streams.then_some("RESPONSE_STREAM"), "{id} {event:?}");
+            let timeout = event.get("TimeoutInMillis").and_then(serde_norway::Value::as_u64);
+            let whole = properties["Timeout"].as_u64().map(|seconds| seconds * 1_000);
+            assert_eq!(timeout, whole.filter(|_| streams), "{id} {event:?}");
+        }
+    }
+}
+
+#[test]
+fn every_index_that_the_code_asks_is_one_of_the_template_and_every_one_of_those_is_asked() {
+    let code = concat!(include_str!("../../../shared/src/aws/records.rs"), include_str!("../../../shared/src/aws/buffer.rs"));
+    assert_eq!(values_after(code, "index_name(\""), values_after(TEMPLATE, "IndexName: "));
+}
+
+#[test]
+fn what_may_be_invoked_is_what_is_invoked() {
+    let alias = format!(":{}", tree()["Globals"]["Function"]["AutoPublishAlias"].as_str().unwrap());
+    for function in hosted().functions {
+        assert!(function.environment["LONGHAND_STREAM_FUNCTION"].ends_with(&format!("-stream{alias}")));
+    }
+    let granted = TEMPLATE.matches(":function:${AWS::StackName}-stream").count();
+    assert!(granted >= 3);
+    assert_eq!(TEMPLATE.matches(&format!(":function:${{AWS::StackName}}-stream{alias}\"")).count(), granted);
+}
+
+#[test]
+fn the_sweep_comes_as_often_as_a_stuck_generation_may_wait() {
+    let template = hosted();
+    let sweep = template.functions.iter().find(|function| function.handler == "sweep").unwrap();
+    let [schedule] = sweep.schedules.as_slice() else { panic!("one schedule") };
+    assert!(schedule.rate.0 <= longhand::limits::PENDING_MAX);
+}
+
+/// Streams and compactions that are noted, and not done.
+fn noting(compactions: &Arc<Mutex<Vec<Value>>>) -> Registry {
+    let compactions = compactions.clone();
+    Arc::new(move |handler, app| {
+        let compactions = compactions.clone();
+        match handler {
+            "compact" => Some(Function::Event(Arc::new(move |event| {
+                let records = event.payload["Records"].as_array().cloned().unwrap_or_default();
+                compactions.lock().unwrap().extend(records);
+                futures::future::ready(Ok(json!({ "batchItemFailures": [] }))).boxed()
+            }))),
+            _ => longhand_functions::function(handler, app),
+        }
+    })
+}
+
+#[tokio::test]
+async fn the_filter_lets_the_end_of_each_log_through_and_nothing_else() {
+    let playback = Playback::start(Script::new(["Ho", "la"])).unwrap();
+    let compactions = Arc::default();
+    // Everything unwatched goes into several chunks.
+    let env = environment(playback.base_url(), &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]);
+    let stack = Stack::start_with(Options { env, ..Options::default() }, TEMPLATE, noting(&compactions)).await.unwrap();
+    let harness = Harness::over(stack);
+    let mut ids = BTreeSet::new();
+    for _ in 0..3 {
+        ids.insert(harness.start_generation(json!({})).await);
+    }
+    let all_came = async {
+        while compactions.lock().unwrap().len() < ids.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(longhand_tests::PATIENCE, all_came).await.unwrap();
+    let records: Vec<Value> = compactions.lock().unwrap().clone();
+    let ended: BTreeSet<String> = records
+        .iter()
+        .map(|record| {
+            assert_eq!(record["eventName"], "INSERT");
+            assert_eq!(record["dynamodb"]["NewImage"]["end"]["S"], "completed", "{record}");
+            let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap();
+            pk.split_once('#').unwrap().1.to_owned()
+        })
+        .collect();
+    assert_eq!((ended, records.len()), (ids, 3), "chunks and meta of three logs, and the end of each");
+    harness.finish().await;
+}
