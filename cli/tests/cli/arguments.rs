@@ -32,6 +32,10 @@ fn wrong_arguments_are_refused_with_what_was_expected() {
         (&["start", "--prompt", "a", "--provider", "p", "--base-url", "ftp://a.example"], "begins with https://"),
         (&["start", "--prompt", "a", "--provider", "a/b"], "expected lower-case letters"),
         (
+            &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--continuation", "echo"],
+            "[possible values: trailing_assistant, continue_final_message]",
+        ),
+        (
             &["start", "--prompt", "a", "--provider", "my-llm", "--base-url", "https://a.example/v1"],
             "MY_LLM_API_KEY to hold the key",
         ),

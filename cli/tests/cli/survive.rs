@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longhand_local::{Playback, Script};
+use longhand_tests::hostile::{self, Hostile, rest_of, wire};
 use longhand_tests::{PATIENCE, assert_whole};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -20,9 +21,9 @@ impl Drop for Dev {
 }
 
 impl Dev {
-    async fn start(data: &Path, base_url: &str) -> (Self, String) {
+    async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Self, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
-        command.args(["dev", "--provider", "test", "--base-url", base_url, "--data"]).arg(data);
+        command.args(["dev", "--provider", "test", "--base-url", base_url, "--data"]).arg(data).args(arguments);
         command.env("LONGHAND_LEASE_SECONDS", "2").stdout(Stdio::null()).stderr(Stdio::null());
         let dev = Self(command.spawn().unwrap());
         let began = Instant::now();
@@ -53,28 +54,56 @@ async fn until(url: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_killed_in_the_middle_is_taken_up_again_and_what_a_reader_saw_stays() {
-    let deltas: Vec<String> = (0..600).map(|number| format!("{number} ")).collect();
-    let text = deltas.concat();
-    let playback = Playback::start(Script { deltas, tempo: 200.0, ..Script::default() }).unwrap();
+/// Starts a generation, kills the stack as soon as there is text, and answers with its record, events and text at
+/// the end.
+async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec<Value>, String) {
     let folder = tempfile::tempdir().unwrap();
-    let (dev, url) = Dev::start(folder.path(), playback.base_url()).await;
+    let (dev, url) = Dev::start(folder.path(), base_url, arguments).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
     let started: Value =
         reqwest::Client::new().post(format!("{url}/v1/generations")).json(&body).send().await.unwrap().json().await.unwrap();
     let path = format!("/v1/generations/{}", started["id"].as_str().unwrap());
     let has_text = |page: &Value| page["data"].as_array().unwrap().iter().any(|event| event["type"] == "output_text.delta");
-    let shown = until(&format!("{url}{path}/events"), has_text).await["data"].clone();
+    let shown = until(&format!("{url}{path}/events"), has_text).await["data"].as_array().unwrap().clone();
     drop(dev);
 
-    let (_dev, url) = Dev::start(folder.path(), playback.base_url()).await;
+    let (_dev, url) = Dev::start(folder.path(), base_url, arguments).await;
     let record = until(&format!("{url}{path}"), |record| !record["compacted_at"].is_null()).await;
-    assert_eq!(record["status"], "completed", "{record}");
-    let events = get(&format!("{url}{path}/events")).await["data"].clone();
-    let (events, shown) = (events.as_array().unwrap(), shown.as_array().unwrap());
-    assert_whole(events);
+    let events = get(&format!("{url}{path}/events")).await["data"].as_array().unwrap().clone();
+    assert_whole(&events);
     assert_eq!(events[..shown.len()], shown[..], "what a reader saw has not changed");
-    assert_eq!(events.iter().filter(|event| event["type"] == "in_progress").count(), 2, "the second attempt went on");
-    assert_eq!(get(&format!("{url}{path}/output")).await["text"], text);
+    let text = get(&format!("{url}{path}/output")).await["text"].as_str().unwrap().to_owned();
+    (record, events, text)
+}
+
+fn count(events: &[Value], kind: &str) -> usize {
+    events.iter().filter(|event| event["type"] == kind).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_killed_in_the_middle_is_taken_up_again_and_what_a_reader_saw_stays() {
+    let deltas: Vec<String> = (0..600).map(|number| format!("{number} ")).collect();
+    let script = Script { deltas, tempo: 200.0, ..Script::default() };
+    let whole = script.text();
+    let playback = Playback::start(script).unwrap();
+    let (record, events, text) = killed_in_the_middle(playback.base_url(), &[]).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!((count(&events, "in_progress"), count(&events, "output_item.added")), (2, 2), "the second attempt began again");
+    assert_eq!(text, whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_killed_in_the_middle_goes_on_from_its_text_where_the_provider_can() {
+    let whole: String = (0..600).map(|number| format!("{number} ")).collect();
+    let said = whole.clone();
+    let hostile = Hostile::improvising("test", move |_, body| {
+        let pieces = rest_of(&said, body).unwrap().split_inclusive(' ').map(wire::text);
+        hostile::Script::stream(pieces.chain([wire::ending()])).paced(Duration::from_millis(5))
+    });
+    let hostile = hostile.await;
+    let arguments = ["--continuation", "trailing_assistant"];
+    let (record, events, text) = killed_in_the_middle(&hostile.base_url("test"), &arguments).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!((count(&events, "in_progress"), count(&events, "output_item.added")), (2, 1), "the same item went on");
+    assert_eq!(text, whole);
 }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use longhand::aws::Clients;
+use longhand::aws::{Buffer, Clients, Meta, Meter};
 use longhand::limits::HAND_OVERS_MAX;
-use longhand::{Clock, Config};
+use longhand::{Clock, Config, GenerationKey};
 use longhand_local::Data;
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
 use longhand_tests::{PATIENCE, assert_whole, sse};
@@ -124,10 +124,14 @@ async fn hand_overs_come_to_an_end() {
     harness.finish().await;
 }
 
+fn config(harness: &Harness) -> Config {
+    let environment = harness.stack.environment("api");
+    Config::from_vars(&|name| environment.get(name).cloned()).unwrap()
+}
+
 /// As if there had been so many.
 async fn count_hand_overs(harness: &Harness, id: &str, hand_overs: u32) {
-    let environment = harness.stack.environment("api");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = config(harness);
     let update = Clients::new(&config.aws).await.dynamodb.update_item().table_name(&config.buffer_table);
     let update = update.key("pk", AttributeValue::S(format!("local#{id}"))).key("sk", AttributeValue::S("meta".into()));
     let counted = AttributeValue::N(hand_overs.to_string());
@@ -189,5 +193,41 @@ async fn the_caller_of_an_attached_start_reads_on_while_another_function_writes(
     assert!(attempts(&events).len() > 1);
     let read: String = events.iter().filter_map(|event| event["delta"].as_str()).collect();
     assert_eq!(read, text);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_longer_than_the_functions_time_is_handed_over() {
+    let make = |number: usize, body: &Value| match number {
+        0 => Script::stream([wire::text("uno ")]).ending(Ending::Cut),
+        1 => Script::plain("503 Service Unavailable", "text/plain", "restarting").header("Retry-After", "60"),
+        _ => saying("uno dos", body, Duration::ZERO),
+    };
+    let hostile = Hostile::improvising("test", make).await;
+    let providers = providers(&hostile, &going_on());
+    let harness = stack(Data::Memory, &Clock::system(), &env(&providers), TIMEOUT_SECONDS).await;
+    let id = harness.start_generation(json!({ "max_attempts": 2 })).await;
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!(harness.text(&id).await, "uno dos");
+    assert_eq!(attempts(&harness.events(&id).await), [1, 2, 3]);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_was_given_up_stays_so_when_a_renewal_comes_late() {
+    let harness = Harness::start("http://127.0.0.1:9", &[]).await;
+    let config = config(&harness);
+    let clients = Clients::new(&config.aws).await;
+    let buffer = Buffer::new(clients.dynamodb, config.buffer_table, Clock::system(), Meter::default());
+    let key = GenerationKey::from_partition("local#gen_01arz3ndektsv4rrffq69g5fav").unwrap();
+    let held: Meta =
+        serde_json::from_value(json!({ "attempt": 1, "writer": "a", "lease_until": 1, "expires_at": i64::MAX / 1_000 })).unwrap();
+    let given_up = Meta { hand_overs: 1, writer: "nobody".into(), lease_until: 0, ..held.clone() };
+    assert!(buffer.claim(&key, None, &held).await.unwrap());
+    assert!(buffer.renew(&key, &held, 2).await.unwrap());
+    assert!(buffer.claim(&key, Some(&held), &given_up).await.unwrap());
+    assert!(!buffer.renew(&key, &held, 3).await.unwrap());
+    assert_eq!(buffer.meta_now(&key).await.unwrap(), Some(given_up));
     harness.finish().await;
 }

@@ -99,7 +99,8 @@ impl Writer {
         loop {
             let begun = self.begin_attempt().await?;
             if !self.flush_all().await? {
-                return Ok(None);
+                // Of a later attempt the claim is this writer's own, and whoever took the slot has more than that.
+                return Ok((self.attempts_here > 1).then_some(Streamed::Fenced));
             }
             let stop = match begun {
                 Ok(prefix) => self.attempt(prefix, limits).await?,
