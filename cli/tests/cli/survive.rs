@@ -94,7 +94,8 @@ async fn a_stream_killed_in_the_middle_is_taken_up_again_and_what_a_reader_saw_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_killed_in_the_middle_goes_on_from_its_text_where_the_provider_can() {
-    let whole: String = (0..600).map(|number| format!("{number} ")).collect();
+    let pieces: Vec<String> = (0..600).map(|number| format!("{number} ")).collect();
+    let whole = pieces.concat();
     let said = whole.clone();
     let hostile = Hostile::improvising("test", move |_, body| {
         let pieces = rest_of(&said, body).unwrap().split_inclusive(' ').map(wire::text);
