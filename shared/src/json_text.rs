@@ -2,6 +2,11 @@
 
 use serde_json::value::RawValue;
 
+/// White space to JSON, within fences and around them.
+pub(crate) const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+/// An opening fence's info, in bytes. Longer ones are not `json`.
+pub(crate) const INFO_BYTES_MAX: usize = 64;
+
 /// The JSON text in `text`, exactly as it was written. `None`: there is none that is certain.
 #[must_use]
 pub fn find(text: &str) -> Option<&RawValue> {
@@ -9,7 +14,29 @@ pub fn find(text: &str) -> Option<&RawValue> {
 }
 
 fn parse(text: &str) -> Option<&RawValue> {
-    serde_json::from_str(text.trim()).ok()
+    let json: &RawValue = serde_json::from_str(text).ok()?;
+    (!has_half_pair(json.get())).then_some(json)
+}
+
+/// Whether half a surrogate pair stands alone in it. The grammar of JSON allows that, and many readers do not: a record that
+/// held it could not be read at all.
+fn has_half_pair(json: &str) -> bool {
+    let mut rest = json;
+    let mut first_half_ends_at = None;
+    while let Some(at) = rest.find('\\') {
+        let is_adjacent = first_half_ends_at.take().map(|end: usize| end == json.len() - rest.len() + at);
+        let escape = &rest[at + 1..];
+        let unit = escape.strip_prefix('u').and_then(|escape| u16::from_str_radix(escape.get(..4)?, 16).ok());
+        let length = if unit.is_some() { 5 } else { 1 };
+        rest = &escape[length..];
+        match (is_adjacent, unit) {
+            (Some(true), Some(0xDC00..=0xDFFF)) => {}
+            (Some(_), _) | (None, Some(0xDC00..=0xDFFF)) => return true,
+            (None, Some(0xD800..=0xDBFF)) => first_half_ends_at = Some(json.len() - rest.len()),
+            (None, _) => {}
+        }
+    }
+    first_half_ends_at.is_some()
 }
 
 /// How deep arrays and objects lie within each other in it. No recursion: the text may be nothing but brackets.
@@ -33,16 +60,23 @@ pub fn depth(json: &RawValue) -> usize {
 /// The inside of a fence: a line that begins with three backticks, to the next line of three backticks alone. With prose
 /// around it or without; but where there are two fences, which one is meant is a guess.
 fn fenced(text: &str) -> Option<&str> {
-    let mut fences = lines_with_offsets(text).filter(|(_, line)| line.trim_start().starts_with("```"));
+    let mut fences = lines_with_offsets(text).filter(|(_, line)| line.trim_start_matches(WHITE_SPACE).starts_with("```"));
     let (opening, info) = fences.next()?;
     let (closing, end) = fences.next()?;
-    let info = info.trim().trim_start_matches('`').trim();
-    let is_json = info.is_empty() || info.eq_ignore_ascii_case("json");
-    if !is_json || end.trim() != "```" || fences.next().is_some() {
+    let info = info.trim_start_matches(WHITE_SPACE).strip_prefix("```")?.trim_end_matches('\n');
+    if !is_json_info(info.as_bytes()) || end.trim_matches(WHITE_SPACE) != "```" || fences.next().is_some() {
         return None;
     }
     let inside = opening + text.get(opening..)?.find('\n')? + 1;
     text.get(inside..closing)
+}
+
+/// Whether a fence whose opening backticks are followed by `info`, to the end of the line, holds JSON.
+pub(crate) fn is_json_info(info: &[u8]) -> bool {
+    let backticks = info.iter().take_while(|byte| **byte == b'`').count();
+    let Ok(word) = std::str::from_utf8(&info[backticks..]) else { return false };
+    let word = word.trim_matches(WHITE_SPACE);
+    info.len() <= INFO_BYTES_MAX && (word.is_empty() || word.eq_ignore_ascii_case("json"))
 }
 
 fn lines_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -69,6 +103,7 @@ mod tests {
         assert_eq!(found("```json\n{\"a\": 1e400}\n```"), Some("{\"a\": 1e400}"), "numbers stay as they were written");
         assert_eq!(found("Here it is:\n\n```\n[1]\n```\nDone."), Some("[1]"));
         assert_eq!(found("```JSON\r\n[1]\r\n```\r\n"), Some("[1]"));
+        assert_eq!(found(r#"["\ud83d\ude00\\ud83d"]"#), Some(r#"["\ud83d\ude00\\ud83d"]"#));
         assert_eq!(found("\"a text with ``` inside\""), Some("\"a text with ``` inside\""));
     }
 
@@ -81,7 +116,24 @@ mod tests {
 
     #[test]
     fn nothing_is_guessed() {
-        for text in ["", "{", ".78", "[1] [2]", "```json\n[1]", "```\n[1]\n```\n```\n[2]\n```", "```rust\n[1]\n```", "so: [1]"] {
+        for text in [
+            "",
+            "{",
+            ".78",
+            "[1] [2]",
+            "```json\n[1]",
+            "```\n[1]\n```\n```\n[2]\n```",
+            "```rust\n[1]\n```",
+            "so: [1]",
+            r#"["\ud83d"]"#,
+            r#"["\ude00", "\ud83d"]"#,
+            r#"["\ud83d \ude00"]"#,
+            r#"["\ud83d\n"]"#,
+            "\u{a0}[1]",
+            "\u{c}[1]",
+            "```\n[1]\n```\u{a0}",
+            "```\n[1]\n\u{c}```",
+        ] {
             assert_eq!(found(text), None, "{text:?}");
         }
     }

@@ -51,13 +51,13 @@ impl Chunk {
     /// Where the chunk after this one goes.
     #[must_use]
     pub const fn next_slot(&self) -> NextSlot {
-        NextSlot { seq: self.last_seq() + 1, counters: self.counters, output_from: self.output_from }
+        NextSlot { seq: self.last_seq().saturating_add(1), counters: self.counters, output_from: self.output_from }
     }
 
     /// The number of its last event.
     #[must_use]
     pub const fn last_seq(&self) -> u64 {
-        self.first_seq + (self.events.len() as u64).saturating_sub(1)
+        self.first_seq.saturating_add((self.events.len() as u64).saturating_sub(1))
     }
 
     /// How the generation ended, if this is the terminal chunk.
@@ -113,7 +113,7 @@ impl Outline {
             Event::ContentPartAdded(place) => {
                 if let Some(open) = self.open.get_mut(&place.output_index) {
                     open.part = Some(*place);
-                    open.parts = place.content_index + 1;
+                    open.parts = place.content_index.saturating_add(1);
                 }
             }
             Event::ContentPartDone(place) => {
@@ -161,7 +161,7 @@ impl LogState {
             self.outline.apply(event);
             self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });
         }
-        self.next_seq = chunk.last_seq() + 1;
+        self.next_seq = chunk.next_slot().seq;
         self.counters = chunk.counters;
         self.output_from = chunk.output_from;
         self.end = chunk.end().map(|(status, end)| (status, end.clone()));
@@ -186,11 +186,11 @@ impl LogState {
         if chunk.events.iter().rev().skip(1).any(|event| event.end().is_some()) {
             return Err(format!("slot {slot} holds an event behind the end"));
         }
-        let bytes = self.counters.received_bytes + chunk.text_bytes();
+        let bytes = self.counters.received_bytes.saturating_add(chunk.text_bytes());
         if chunk.counters.received_bytes != bytes {
             return Err(format!("slot {slot} counts {} bytes of text where there are {bytes}", chunk.counters.received_bytes));
         }
-        let chunks = self.counters.chunk_count + 1;
+        let chunks = self.counters.chunk_count.saturating_add(1);
         if chunk.counters.chunk_count != chunks {
             return Err(format!("slot {slot} counts {} chunks where there are {chunks}", chunk.counters.chunk_count));
         }

@@ -17,5 +17,5 @@ pub use clients::Clients;
 pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use records::{IdempotencyClaim, ListPage, Records};
-pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow};
+pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow, chunk_from_item, chunk_to_item};
 pub use secrets::Secrets;

@@ -11,8 +11,11 @@
 //! | records | `{organization}#create#{fingerprint}` | `key` | [`IdempotencyRow`], of a request without a key |
 
 use serde::{Deserialize, Serialize};
+use serde_dynamo::Item;
+use serde_json::Value;
 
-use crate::error::FieldError;
+use super::clients::unexpected;
+use crate::error::{Error, FieldError};
 use crate::event::{Event, Usage};
 use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, GenerationKey, Organization};
@@ -28,6 +31,12 @@ pub(super) const REQUEST: &str = "request";
 pub(super) const IDEMPOTENCY: &str = "key";
 /// The first sort key after every slot.
 pub(super) const AFTER_SLOTS: &str = ":";
+
+/// What an item that cannot be read was.
+const ITEM: &str = "dynamodb item";
+
+/// The highest slot: more digits would not sort behind it.
+const SLOT_MAX: u64 = 999_999_999_999;
 
 /// The sort key of a slot: a trillion events, in the order of their numbers.
 pub(super) fn slot(seq: u64) -> String {
@@ -71,8 +80,9 @@ impl ChunkRow {
 
     /// `None`: the sort key is no slot.
     pub fn into_chunk(self) -> Option<Chunk> {
+        let first_seq = self.sk.parse().ok().filter(|seq| slot(*seq) == self.sk && *seq <= SLOT_MAX)?;
         Some(Chunk {
-            first_seq: self.sk.parse().ok()?,
+            first_seq,
             writer: self.writer,
             at_ms: self.at,
             counters: Counters {
@@ -84,6 +94,25 @@ impl ChunkRow {
             events: self.events,
         })
     }
+}
+
+/// A chunk as its item, in DynamoDB's own JSON (`{"sk":{"S":"000000000000"},…}`): what stream records and exports hold.
+///
+/// # Errors
+/// [`Error::Aws`]: it cannot be written so. None is known.
+pub fn chunk_to_item(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Value, Error> {
+    let item: Item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected(ITEM, error))?;
+    serde_json::to_value(item).map_err(|error| unexpected(ITEM, error))
+}
+
+/// The chunk of such an item; `None`: its sort key is no slot.
+///
+/// # Errors
+/// [`Error::Aws`]: it is no chunk's item.
+pub fn chunk_from_item(item: Value) -> Result<Option<Chunk>, Error> {
+    let item: Item = serde_json::from_value(item).map_err(|error| unexpected(ITEM, error))?;
+    let row: ChunkRow = serde_dynamo::from_item(item).map_err(|error| unexpected(ITEM, error))?;
+    Ok(row.into_chunk())
 }
 
 /// The log's companion: whose turn it is, until when, and who is watching.

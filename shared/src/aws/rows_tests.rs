@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::{End, Item, Place, Stretch, TextKind};
+use crate::log::LogState;
 
 fn key() -> GenerationKey {
     GenerationKey::new("acme".parse().unwrap(), GenerationId::new(1_700_000_000_000))
@@ -52,6 +53,20 @@ proptest! {
         prop_assert_eq!(item.contains_key("end"), chunk.end().is_some(), "the trigger's attribute is on the terminal chunk alone");
         let row: ChunkRow = serde_dynamo::from_item(item).unwrap();
         prop_assert_eq!(row.into_chunk(), Some(chunk));
+    }
+
+    #[test]
+    fn whatever_a_damaged_row_counts_it_is_told_and_not_a_panic(first_seq in any::<u64>(), counts in any::<[u64; 3]>(), index in any::<u32>()) {
+        let place = Place { output_index: 0, content_index: index, kind: TextKind::OutputText };
+        let events = vec![Event::OutputItemAdded { output_index: 0, item: Item::Message }, Event::ContentPartAdded(place)];
+        let [received_chunks, received_bytes, chunk_count] = counts;
+        let counters = Counters { received_chunks, received_bytes, chunk_count };
+        let chunk = Chunk { first_seq, writer: "w".into(), at_ms: 0, counters, output_from: 0, events };
+        let item = chunk_to_item(&key(), &chunk, 0).unwrap();
+        prop_assert_eq!(chunk_from_item(item).unwrap().is_some(), first_seq <= SLOT_MAX);
+        let mut log = LogState { next_seq: first_seq, counters: Counters { chunk_count: chunk_count.wrapping_sub(1), ..counters }, ..LogState::default() };
+        let _ = log.apply(&chunk);
+        let _ = chunk.next_slot();
     }
 
     #[test]

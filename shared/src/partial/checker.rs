@@ -134,9 +134,10 @@ impl Visitor for Held {
             }
         }
         if matches!(kind, Kind::Array | Kind::Object) {
-            let has_required = held.iter().any(|id| !self.rules.get(*id).required.is_empty());
+            let is_object = kind == Kind::Object;
+            let has_required = is_object && held.iter().any(|id| !self.rules.get(*id).required.is_empty());
             let seen = has_required.then(HashSet::new);
-            self.open.push(Open { rules: held, is_object: kind == Kind::Object, count: 0, name: String::new(), seen });
+            self.open.push(Open { rules: held, is_object, count: 0, name: String::new(), seen });
         } else {
             self.value = held;
         }

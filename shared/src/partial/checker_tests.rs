@@ -228,3 +228,12 @@ fn a_schema_that_goes_in_circles_or_is_huge_costs_little() {
     assert_eq!(told(&huge, "{\"p9999\": \"x\", \"p1\": \"x\"}"), None, "what is left out is never refused");
     assert_eq!(told(&huge, "{\"p1\": 1}").unwrap().1.path, "/p1");
 }
+
+#[test]
+fn a_keyword_judges_values_of_its_kind_alone() {
+    let schema = json!({ "required": ["k"], "properties": { "k": { "minItems": 2, "maxLength": 1 } }, "minItems": 1 });
+    for text in ["[1]", "{\"k\": {}}", "{\"k\": 100}", "\"a text\""] {
+        assert_eq!(told(&schema, text), None, "{text}");
+    }
+    assert!(told(&schema, "{\"a\": 1}").is_some());
+}

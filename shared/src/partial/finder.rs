@@ -2,9 +2,11 @@
 //! [`crate::json_text`], told byte by byte.
 
 use super::scanner::{Scanner, Visitor};
+use crate::json_text::{INFO_BYTES_MAX, WHITE_SPACE, is_json_info};
 
-/// An opening fence's info, in bytes. Longer ones are not `json`.
-const INFO_BYTES_MAX: usize = 64;
+fn is_white_space(byte: u8) -> bool {
+    WHITE_SPACE.contains(&char::from(byte))
+}
 
 /// What the text has turned out to be.
 #[derive(Debug, Default)]
@@ -84,7 +86,7 @@ impl Finder {
                 return;
             }
             Place::Fence => return self.byte_in_fence(byte, visitor),
-            Place::Closing if !byte.is_ascii_whitespace() => self.place = Place::Nowhere,
+            Place::Closing if !is_white_space(byte) => self.place = Place::Nowhere,
             _ => {}
         }
         if byte == b'\n' {
@@ -121,10 +123,7 @@ impl Finder {
     fn end_of_line(&mut self, visitor: &mut impl Visitor) {
         match &self.place {
             Place::Opening(info) => {
-                let info = String::from_utf8_lossy(info);
-                let info = info.trim().trim_start_matches('`').trim();
-                let is_json = info.is_empty() || info.eq_ignore_ascii_case("json");
-                self.place = if is_json { Place::Fence } else { Place::Nowhere };
+                self.place = if is_json_info(info) { Place::Fence } else { Place::Nowhere };
                 self.scanner = Scanner::default();
                 visitor.restart();
             }
@@ -139,7 +138,7 @@ impl Finder {
             (_, b'\n') => (Line::Indent, false),
             (Line::Indent, b'`') => (Line::Backticks(1), false),
             (Line::Backticks(count), b'`') => (Line::Backticks(count + 1), count == 2),
-            (Line::Indent, byte) if byte.is_ascii_whitespace() => (Line::Indent, false),
+            (Line::Indent, byte) if is_white_space(byte) => (Line::Indent, false),
             _ => (Line::Rest, false),
         };
         self.line = if opens { Line::Rest } else { line };

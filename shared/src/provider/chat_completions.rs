@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::http_status;
-use super::sse::{self, SseEvent};
+use super::sse::{SseEvent, sse_events};
 use super::{Continuation, Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};
 use crate::event::Usage;
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
@@ -53,7 +53,7 @@ impl ChatCompletions {
         }
         let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
         let response = http_status::expect_event_stream(response).await?;
-        Ok(deltas(response.bytes_stream(), self.key.clone().unwrap_or_default()))
+        Ok(chat_completion_deltas(response.bytes_stream(), self.key.clone().unwrap_or_default()))
     }
 
     /// The request in this dialect. The caller's `provider_options` go in last but cannot turn streaming off.
@@ -93,12 +93,13 @@ impl ChatCompletions {
 }
 
 /// The deltas of a body, to `[DONE]` or to its end. An error's message never repeats `key`.
-fn deltas<S>(body: S, key: String) -> DeltaStream
+pub fn chat_completion_deltas<S, E>(body: S, key: String) -> DeltaStream
 where
-    S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + 'static,
 {
     let mut decoder = Decoder::default();
-    let batches = sse::events(body).ready_chunks(BATCH_EVENTS_MAX);
+    let batches = sse_events(body).ready_chunks(BATCH_EVENTS_MAX);
     let steps = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
     // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
     let until_done = steps.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));

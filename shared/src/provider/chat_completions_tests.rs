@@ -12,10 +12,11 @@ type Read = (String, bool, Option<Fault>);
 fn read(body: &[u8], cuts: &[usize]) -> Read {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).chain([0, body.len()]).collect();
     cuts.sort_unstable();
-    let reads: Vec<_> = cuts.windows(2).map(|cut| Ok(Bytes::copy_from_slice(&body[cut[0]..cut[1]]))).collect();
+    let reads: Vec<Result<Bytes, std::io::Error>> =
+        cuts.windows(2).map(|cut| Ok(Bytes::copy_from_slice(&body[cut[0]..cut[1]]))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let mut stream = deltas(futures::stream::iter(reads), String::new());
+        let mut stream = chat_completion_deltas(futures::stream::iter(reads), String::new());
         let (mut text, mut finished, mut fault) = (String::new(), false, None);
         while let Some(deltas) = stream.next().await {
             match deltas {

@@ -17,11 +17,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-pub use chat_completions::ChatCompletions;
+pub use chat_completions::{ChatCompletions, chat_completion_deltas};
 pub use continuation::{Continuation, can_be_continued};
 pub use fault::{Fault, ProviderError};
 pub use presets::{ProviderSettings, parse_providers, presets};
 pub use session::{Asking, Session, open_session};
+pub use sse::{SseEvent, sse_events};
 pub use wire::{HalfPairs, WireText};
 
 use crate::event::Usage;

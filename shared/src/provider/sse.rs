@@ -25,8 +25,11 @@ enum BodyError {
 const END_OF_EVENT: &[u8] = b"\n\n";
 
 /// One event's name and data.
-pub(super) struct SseEvent {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SseEvent {
+    /// Its name, if it has one.
     pub event: Option<String>,
+    /// Its data, several lines joined by line feeds.
     pub data: String,
     /// The body ended before the event did: it may be whole, or cut off.
     pub is_unterminated: bool,
@@ -36,9 +39,10 @@ pub(super) struct SseEvent {
 ///
 /// The standard drops a last event that no blank line ends. Some servers send their finish reason like that, so it is given
 /// here, and marked.
-pub(super) fn events<S>(body: S) -> BoxStream<'static, Result<SseEvent, ProviderError>>
+pub fn sse_events<S, E>(body: S) -> BoxStream<'static, Result<SseEvent, ProviderError>>
 where
-    S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + 'static,
 {
     // Bytes since the last event. Several events may come in one read, so the bound is on what a read leaves unfinished.
     let unread = Arc::new(AtomicUsize::new(0));
