@@ -1,7 +1,5 @@
 //! The corpus: what the fuzzers have found worth keeping, read again without them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::fs;
 use std::path::Path;
 

@@ -66,6 +66,8 @@ pub const PART_BYTES: usize = 8 * 1024 * 1024;
 pub const SSE_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How much of a provider's error body is read.
 pub const PROVIDER_ERROR_BYTES_MAX: usize = 64 * 1024;
+/// How long it is waited for.
+pub const PROVIDER_ERROR_WAIT: Duration = Duration::from_secs(3);
 /// A provider's error message, in characters, as it is kept and shown.
 pub const PROVIDER_MESSAGE_CHARS_MAX: usize = 500;
 /// A tool call's id or name, a model's name, a finish reason.

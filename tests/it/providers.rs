@@ -3,11 +3,16 @@
 //! Every case is a generation against scripts of [`Hostile`], by itself on a provider of its own. Whatever it came to, its
 //! log must be whole and every count of it the same.
 
+mod dialects;
+mod ends;
 mod faults;
+mod framing;
+mod hostile_peer;
 mod http;
-mod regressions;
 mod text;
 mod tools;
+mod waits;
+mod wounds;
 
 use futures::future::join_all;
 use longhand::{GenerationId, Organization};
@@ -76,6 +81,10 @@ async fn play(env: &[(&str, &str)], cases: Vec<Case>) {
     let env: Vec<_> = [("LONGHAND_PROVIDERS", providers.as_str())].into_iter().chain(env.iter().copied()).collect();
     let harness = Harness::start("http://127.0.0.1:9", &env).await;
     let outcomes = join_all(cases.iter().map(|case| outcome(&harness, &hostile, case.name, &case.request))).await;
+    for (case, outcome) in cases.iter().zip(&outcomes) {
+        print_row(case.name, outcome);
+        assert_asked_once(case, outcome);
+    }
     let wrong: Vec<String> = cases
         .iter()
         .zip(&outcomes)
@@ -84,6 +93,22 @@ async fn play(env: &[(&str, &str)], cases: Vec<Case>) {
         .collect();
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     harness.finish().await;
+}
+
+/// One line of the table: the script, the status and its reason, requests upstream, text.
+fn print_row(name: &str, outcome: &Value) {
+    let word = |field: &str| outcome[field].as_str().unwrap_or("-").to_owned();
+    let text: String = word("text").chars().take(24).collect();
+    println!("{name:<26} {:<10} {:<21} {} {text:?}", word("status"), word("reason"), outcome["requests"]);
+}
+
+/// Once something was received, an attempt has asked for the last time.
+fn assert_asked_once(case: &Case, outcome: &Value) {
+    let attempts = case.request.get("max_attempts").and_then(Value::as_u64).unwrap_or(1);
+    if attempts == 1 && outcome["deltas"].as_u64() > Some(0) {
+        let first = case.scripts.iter().position(Script::says_something).unwrap_or(case.scripts.len());
+        assert_eq!(outcome["requests"], first + 1, "{}", case.name);
+    }
 }
 
 /// Has one generation made, checks its log and its counts, and tells what a caller sees of it; what is null or empty is

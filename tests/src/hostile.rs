@@ -8,6 +8,7 @@ pub mod wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -35,6 +36,10 @@ pub struct Seen {
     pub bodies: Vec<Value>,
     /// Their `Authorization` headers, in order.
     pub keys: Vec<Option<String>>,
+    /// When each had come whole.
+    pub came_at: Vec<SystemTime>,
+    /// When each answer's head had been sent.
+    pub answered_at: Vec<SystemTime>,
     /// Those whose client went away before the script's end.
     pub closed_early: usize,
 }
@@ -120,8 +125,9 @@ async fn listen(listener: TcpListener, stage: Arc<Stage>) {
             let Ok(request) = read(&mut connection).await else { return };
             let name = request.name.clone();
             let script = stage.admit(request);
-            if play(&script, &mut connection).await.is_err() {
-                stage.ledger.send_modify(|ledger| ledger.entry(name).or_default().closed_early += 1);
+            let note = |change: fn(&mut Seen)| stage.ledger.send_modify(|ledger| change(ledger.entry(name.clone()).or_default()));
+            if play(&script, &mut connection, || note(|seen| seen.answered_at.push(SystemTime::now()))).await.is_err() {
+                note(|seen| seen.closed_early += 1);
             }
         });
     }
@@ -135,6 +141,7 @@ impl Stage {
             number = seen.bodies.len();
             seen.bodies.push(request.body.clone());
             seen.keys.push(request.key);
+            seen.came_at.push(SystemTime::now());
         });
         self.repertoires.get(&request.name).map_or_else(not_found, |repertoire| repertoire(number, &request.body))
     }
@@ -178,10 +185,13 @@ async fn read(connection: &mut BufReader<TcpStream>) -> io::Result<Request> {
 }
 
 /// `Err`: the client went away before the script's end.
-async fn play(script: &Script, connection: &mut BufReader<TcpStream>) -> io::Result<()> {
+async fn play(script: &Script, connection: &mut BufReader<TcpStream>, answered: impl Fn()) -> io::Result<()> {
     connection.get_mut().set_nodelay(true)?;
     wait(script.silence, connection).await?;
-    connection.write_all(format!("{}\r\n\r\n", script.head).as_bytes()).await?;
+    if let Some(head) = &script.head {
+        connection.write_all(format!("{head}\r\n\r\n").as_bytes()).await?;
+    }
+    answered();
     for step in &script.steps {
         match step {
             Step::Write(bytes) => write(script, bytes, connection).await?,

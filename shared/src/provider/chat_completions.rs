@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::http_status;
@@ -127,6 +128,8 @@ struct Decoder {
     refusal: HalfPairs,
     calls: BTreeMap<u32, HalfPairs>,
     model_told: bool,
+    /// The limit at which the output was cut off, once that is told: no later finish reason takes it back.
+    limit: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +138,12 @@ struct ChunkWire {
     usage: Option<Value>,
     error: Option<Value>,
     model: Option<String>,
+    // What the events of other dialects have, and no chunk of this one.
+    #[serde(rename = "type")]
+    kind: Option<Value>,
+    candidates: Option<IgnoredAny>,
+    #[serde(rename = "promptFeedback")]
+    prompt_feedback: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -209,11 +218,16 @@ impl Decoder {
                 return Err(ProviderError::new(Fault::Unreadable, message));
             }
         };
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            return Err(http_status::reported_error(&error));
+        if let Some(error) = chunk.error.as_ref().filter(|error| !error.is_null()) {
+            return Err(http_status::reported_error(error));
         }
         if event.event.as_deref() == Some("error") {
-            return Err(ProviderError::new(Fault::ReportedError, "the provider reported an error without saying which"));
+            return Err(http_status::unnamed_error(data));
+        }
+        if let Some(what) = chunk.other_dialect() {
+            let message =
+                format!("the provider's events are not those of chat completions: the first of another kind has {what}");
+            return Err(ProviderError::new(Fault::NotAStream, message));
         }
         check_name("model", chunk.model.as_deref())?;
         if let Some(model) = chunk.model.filter(|model| !self.model_told && !model.is_empty()) {
@@ -251,7 +265,10 @@ impl Decoder {
             Some("error") => Err(ProviderError::new(Fault::ReportedError, "the provider finished with the reason `error`")),
             Some(reason) => {
                 self.finish(deltas);
-                deltas.push(Delta::Finish(reason.to_owned()));
+                if matches!(reason, "length" | "max_tokens" | "content_filter") {
+                    self.limit.get_or_insert_with(|| reason.to_owned());
+                }
+                deltas.push(Delta::Finish(self.limit.clone().unwrap_or_else(|| reason.to_owned())));
                 Ok(())
             }
         }
@@ -279,6 +296,21 @@ impl Decoder {
         for (index, pairs) in &mut self.calls {
             deltas.push(Delta::ToolCall(ToolCallDelta { index: *index, arguments: pairs.finish(), ..ToolCallDelta::default() }));
         }
+    }
+}
+
+impl ChunkWire {
+    /// By what the event is known to be one of Anthropic Messages, of the Responses API, or of Gemini.
+    fn other_dialect(&self) -> Option<String> {
+        if self.choices.is_some() {
+            return None;
+        }
+        let kind = self.kind.as_ref().and_then(Value::as_str).unwrap_or_default();
+        if kind.starts_with("response.") || matches!(kind, "message_start" | "content_block_start" | "content_block_delta") {
+            return Some(format!("the type {kind:?}"));
+        }
+        let fields = [("candidates", &self.candidates), ("promptFeedback", &self.prompt_feedback)];
+        fields.iter().find(|(_, field)| field.is_some()).map(|(name, _)| format!("`{name}`"))
     }
 }
 

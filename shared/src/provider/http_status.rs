@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Fault, ProviderError};
-use crate::limits::PROVIDER_ERROR_BYTES_MAX;
+use crate::limits::{PROVIDER_ERROR_BYTES_MAX, PROVIDER_ERROR_WAIT};
 
 /// The request did not reach the provider, or its answer did not begin.
 pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
@@ -25,7 +26,7 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
     if status.is_success() && content_type.to_ascii_lowercase().starts_with("text/event-stream") {
-        return Ok(response);
+        return expect_plain(response);
     }
     let retry_after = retry_after(response.headers(), Timestamp::now());
     let body = body_start(response).await;
@@ -43,6 +44,19 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
     Err(ProviderError::new(fault(status), message).with_retry_after(retry_after))
 }
 
+/// No encoding is offered, so none may come.
+fn expect_plain(response: Response) -> Result<Response, ProviderError> {
+    let encoding = response.headers().get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    match encoding.filter(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")) {
+        None => Ok(response),
+        Some(encoding) => {
+            let status = response.status();
+            let message = format!("the provider answered {status} with the content encoding {encoding}, which was not asked for");
+            Err(ProviderError::new(Fault::NotAStream, message))
+        }
+    }
+}
+
 /// An `error` object that came as data, after a 200.
 pub(super) fn reported_error(error: &Value) -> ProviderError {
     let told = error.get("message").and_then(Value::as_str).or_else(|| error.as_str()).unwrap_or("no message");
@@ -53,6 +67,14 @@ pub(super) fn reported_error(error: &Value) -> ProviderError {
     ProviderError::new(fault, format!("the provider reported an error in its stream: {told}"))
 }
 
+/// The data of an event that is named `error` and holds no `error` object: it may be the object itself.
+pub(super) fn unnamed_error(data: &str) -> ProviderError {
+    match serde_json::from_str::<Value>(data) {
+        Ok(error) if error["message"].is_string() => reported_error(&error),
+        _ => ProviderError::new(Fault::ReportedError, "the provider reported an error without saying which"),
+    }
+}
+
 const fn fault(status: StatusCode) -> Fault {
     match status.as_u16() {
         429 => Fault::RateLimited,
@@ -61,12 +83,14 @@ const fn fault(status: StatusCode) -> Fault {
     }
 }
 
+/// What comes of a body in time. The status has told enough: a body that does not end must not make a refusal a silence.
 async fn body_start(mut response: Response) -> Vec<u8> {
+    let give_up_at = Instant::now() + PROVIDER_ERROR_WAIT;
     let mut body = Vec::new();
     while body.len() < PROVIDER_ERROR_BYTES_MAX {
-        match response.chunk().await {
-            Ok(Some(bytes)) => body.extend_from_slice(&bytes),
-            Ok(None) | Err(_) => break,
+        match timeout_at(give_up_at, response.chunk()).await {
+            Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+            Ok(Ok(None) | Err(_)) | Err(_) => break,
         }
     }
     body

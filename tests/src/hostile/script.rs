@@ -25,7 +25,8 @@ pub enum Ending {
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(super) silence: Duration,
-    pub(super) head: String,
+    /// `None`: the steps hold it.
+    pub(super) head: Option<String>,
     pub(super) is_chunked: bool,
     pub(super) steps: Vec<Step>,
     pub(super) ending: Ending,
@@ -42,7 +43,9 @@ impl Script {
     pub fn stream<W: Into<Vec<u8>>>(writes: impl IntoIterator<Item = W>) -> Self {
         Self {
             silence: Duration::ZERO,
-            head: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: close".into(),
+            head: Some(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: close".into(),
+            ),
             is_chunked: true,
             steps: writes.into_iter().map(|bytes| Step::Write(bytes.into())).collect(),
             ending: Ending::End,
@@ -59,13 +62,36 @@ impl Script {
         let body = body.as_ref();
         let head =
             format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close", body.len());
-        Self { head, is_chunked: false, steps: vec![Step::Write(body.to_vec())], ..Self::stream::<Vec<u8>>([]) }
+        Self { head: Some(head), ..Self::verbatim([body]) }
+    }
+
+    /// An answer byte for byte, its head included.
+    pub fn verbatim<W: Into<Vec<u8>>>(writes: impl IntoIterator<Item = W>) -> Self {
+        Self { head: None, is_chunked: false, ..Self::stream(writes) }
+    }
+
+    /// Whether it says a piece of an answer.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        let writes = self.steps.iter().filter_map(|step| if let Step::Write(bytes) = step { Some(&bytes[..]) } else { None });
+        let body: Vec<u8> = writes.collect::<Vec<_>>().concat();
+        let body = String::from_utf8_lossy(&body).replace(' ', "");
+        ["content", "reasoning", "reasoning_content", "refusal", "arguments"]
+            .iter()
+            .any(|name| body.split(&format!("\"{name}\":\"")).skip(1).any(|value| !value.starts_with('"')))
     }
 
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.head = format!("{}\r\n{name}: {value}", self.head);
+        self.head = self.head.map(|head| format!("{head}\r\n{name}: {value}"));
+        self
+    }
+
+    /// Silent for a while before each write but the first.
+    #[must_use]
+    pub fn slowly(mut self, pause: Duration) -> Self {
+        self.steps = self.steps.into_iter().flat_map(|step| [Step::Pause(pause), step]).skip(1).collect();
         self
     }
 

@@ -1,4 +1,15 @@
-//! What a reader in the field got wrong on this wire, one test per case.
+//! The seven wounds of the field: what a reader in production got wrong on this wire, and what it cost. A test for each, and
+//! two for the one of the two writers.
+//!
+//! | wound | there |
+//! |---|---|
+//! | 1 | a delta `"0"` was taken for nothing: `0.78` became `.78`, and the JSON was lost |
+//! | 2 | an idle timeout ended the loop: half a text was returned as success |
+//! | 3 | lines without a space, with CR ends, or without an end were skipped |
+//! | 4 | errors, finish reasons and usage in the stream were never read |
+//! | 5 | two writers wrote one list: every token came twice |
+//! | 6 | counters survived a second run: six times the deltas |
+//! | 7 | the call was repeated after deltas had been handed on |
 
 use std::time::Duration;
 
@@ -22,7 +33,7 @@ fn said(texts: &[&str]) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
+async fn wound_1_a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
     let pieces = ["{\"score\": ", "0", ".", "78", ", \"rest\": ", "0", "}"];
     let (harness, _hostile) = stage(vec![Script::stream([wire::whole(&pieces)])], &[]).await;
     let id = harness.start_generation(json!({})).await;
@@ -34,7 +45,7 @@ async fn a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_timeout_is_not_success_and_the_connection_is_closed() {
+async fn wound_2_an_idle_timeout_is_not_success_and_the_connection_is_closed() {
     let stalled = said(&["Uno ", "dos"]).ending(Ending::StallWithComments);
     let (harness, hostile) = stage(vec![stalled], &[("LONGHAND_IDLE_TIMEOUT_MS", "500")]).await;
     let told = outcome(&harness, &hostile, "test", &json!({})).await;
@@ -44,7 +55,7 @@ async fn an_idle_timeout_is_not_success_and_the_connection_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_line_is_lost_for_its_form() {
+async fn wound_3_no_line_is_lost_for_its_form() {
     let whole = wire::whole(&["Uno ", "dos"]).replace("data: ", "data:").replace('\n', "\r");
     let (harness, hostile) = stage(vec![Script::stream([whole.trim_end()])], &[]).await;
     assert_eq!(outcome(&harness, &hostile, "test", &json!({})).await, super::completed("Uno dos", 2));
@@ -52,7 +63,7 @@ async fn no_line_is_lost_for_its_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_finish_reasons_and_usage_are_read() {
+async fn wound_4_errors_finish_reasons_and_usage_are_read() {
     let error = wire::event(&json!({ "error": { "message": "overloaded", "code": 503 } }));
     let failing = Script::stream([wire::text("Uno"), error, wire::DONE.to_owned()]);
     let long = Script::stream([wire::text("Uno"), wire::finish("length"), wire::usage(json!([])), wire::DONE.to_owned()]);
@@ -65,7 +76,7 @@ async fn errors_finish_reasons_and_usage_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_counters_count_each_delta_once_however_often_anything_runs() {
+async fn wound_6_the_counters_count_each_delta_once_however_often_anything_runs() {
     let pieces: Vec<String> = (0..756).map(|number| format!("{number} ")).collect();
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let (harness, hostile) = stage(vec![Script::stream([wire::whole(&pieces)])], &[]).await;
@@ -86,7 +97,7 @@ async fn the_counters_count_each_delta_once_however_often_anything_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
+async fn wound_5_of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
     let slow = Script::stream([wire::whole(&["capa", "cidades"])]).first_byte_after(Duration::from_secs(1));
     let (harness, hostile) = stage(vec![slow], &[]).await;
     let id = harness.start_generation(json!({})).await;
@@ -104,7 +115,7 @@ async fn of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing() {
+async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing() {
     let slow = said(&["capa"]).ending(Ending::Stall);
     let (harness, hostile) = stage(vec![slow, Script::stream([wire::whole(&["capa", "cidades"])])], &[]).await;
     let id = harness.start_generation(json!({})).await;
@@ -131,7 +142,7 @@ async fn a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_repeated_after_a_delta_beyond_the_attempts_asked_for() {
+async fn wound_7_no_request_is_repeated_after_a_delta_beyond_the_attempts_asked_for() {
     let (harness, hostile) = stage(vec![said(&["Uno "]).ending(Ending::Cut)], &[]).await;
     for (attempts, requests) in [(1, 1), (2, 3), (3, 6)] {
         let told = outcome(&harness, &hostile, "test", &json!({ "max_attempts": attempts })).await;
