@@ -48,6 +48,7 @@ pub struct Event {
     pub output_index: u64,
     #[serde(default)]
     pub delta: String,
+    pub attempt: Option<u64>,
 }
 
 /// The API said no: what `application/problem+json` tells, or what can be made of another body.

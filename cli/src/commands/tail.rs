@@ -36,11 +36,13 @@ pub struct TailArgs {
 struct Printer {
     after: Option<u64>,
     output_index: Option<u64>,
+    /// A later attempt that has said nothing yet.
+    attempt: Option<u64>,
 }
 
 pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
     let mut api = place::api(&args.target).await?;
-    let mut printer = Printer { after: args.after, output_index: None };
+    let mut printer = Printer { after: args.after, output_index: None, attempt: None };
     tokio::select! {
         ended = print_all(&mut api, &args, &mut printer) => ended?,
         _ = tokio::signal::ctrl_c() => {
@@ -142,11 +144,16 @@ async fn relocate(api: &mut Api, args: &TailArgs) {
 impl Printer {
     fn print(&mut self, event: &Event) -> std::io::Result<()> {
         self.after = Some(event.seq);
+        self.attempt = event.attempt.filter(|attempt| *attempt > 1).or(self.attempt);
         if !matches!(event.kind.as_str(), "output_text.delta" | "refusal.delta") {
             return Ok(());
         }
-        if self.output_index.replace(event.output_index).is_some_and(|index| index != event.output_index) {
-            eprintln!("\nnote: a new output item begins here");
+        let is_new = self.output_index.replace(event.output_index).is_some_and(|index| index != event.output_index);
+        match self.attempt.take().filter(|_| is_new) {
+            Some(attempt) => eprintln!("\nnote: attempt {attempt} begins again here; the text above is given up"),
+            None if is_new => eprintln!("\nnote: a new output item begins here"),
+            // An attempt that goes on is nothing that its text would show.
+            None => {}
         }
         output::raw(&event.delta)
     }
