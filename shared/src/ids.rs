@@ -59,6 +59,13 @@ impl GenerationId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When it was made, in milliseconds since the epoch.
+    #[must_use]
+    pub fn created_ms(&self) -> i64 {
+        let ulid = self.0.strip_prefix(GENERATION_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
+        ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or_default()
+    }
 }
 
 impl FromStr for GenerationId {

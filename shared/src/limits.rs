@@ -101,6 +101,15 @@ pub const TAIL_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub const META_WRITE_AFTER: Duration = Duration::from_secs(10);
 /// A pending generation that has not begun after this long is invoked again.
 pub const PENDING_MAX: Duration = Duration::from_mins(1);
+/// A sweep that has invoked a generation again waits this long before the next time; it doubles. A little under the schedule's
+/// minute, so that the next sweep finds it due.
+pub const SWEEP_BACKOFF: Duration = Duration::from_secs(55);
+/// The longest such wait.
+pub const SWEEP_BACKOFF_MAX: Duration = Duration::from_mins(15);
+/// How long after its time a generation is ended by the sweep, where its writer has not done so.
+pub const OVERTIME_GRACE: Duration = Duration::from_mins(1);
+/// Logs that one sweep compacts side by side. Each holds a part of two objects in memory.
+pub const COMPACTIONS_OF_A_SWEEP_MAX: usize = 8;
 /// Shards of the index of open generations: its partitions, so that no single one takes every write.
 pub const OPEN_SHARDS: u8 = 8;
 

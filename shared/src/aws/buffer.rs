@@ -190,7 +190,8 @@ impl Buffer {
         let update = self
             .update_meta(key)
             .update_expression(
-                "SET attempt = :attempt, hand_overs = :hand_overs, writer = :writer, lease_until = :lease, expires_at = :expires",
+                "SET attempt = :attempt, hand_overs = :hand_overs, writer = :writer, lease_until = :lease, expires_at = :expires \
+                 REMOVE sweeps, swept_at",
             )
             .expression_attribute_values(":hand_overs", AttributeValue::N(next.hand_overs.to_string()))
             .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))
@@ -253,7 +254,7 @@ impl Buffer {
         Ok(())
     }
 
-    fn update_meta(&self, key: &GenerationKey) -> UpdateItemFluentBuilder {
+    pub(super) fn update_meta(&self, key: &GenerationKey) -> UpdateItemFluentBuilder {
         let update = self.dynamodb.update_item().table_name(&self.table).key("pk", AttributeValue::S(key.partition()));
         update.key("sk", AttributeValue::S(rows::META.into())).return_consumed_capacity(ReturnConsumedCapacity::Total)
     }

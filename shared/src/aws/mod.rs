@@ -10,6 +10,7 @@ mod open;
 mod records;
 mod rows;
 mod secrets;
+mod sweeps;
 
 pub use blobs::{BlobWriter, Blobs, Body};
 pub use buffer::{Appended, Buffer, ChunkPage, Meta};

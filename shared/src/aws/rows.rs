@@ -136,6 +136,12 @@ pub struct MetaRow {
     /// Until when somebody is watching, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<i64>,
+    /// How often a sweep has invoked it again since the newest attempt began.
+    #[serde(default)]
+    pub sweeps: u32,
+    /// When it last did, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_at: Option<i64>,
     /// Epoch seconds.
     pub expires_at: i64,
 }

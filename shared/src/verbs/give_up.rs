@@ -3,14 +3,52 @@
 
 use serde_json::{Map, Value};
 
+use super::stream::{Streamed, failed};
 use crate::app::App;
 use crate::aws::{Outcome, RecordRow};
-use crate::clock::rfc3339;
+use crate::clock::{millis, millis_of, rfc3339};
 use crate::error::Error;
 use crate::generation::{Failure, Status};
 use crate::ids::GenerationKey;
 
+/// Tries to end a log against a writer that is still at work.
+const END_TRIES_MAX: u32 = 8;
+
 impl App {
+    /// Ends a generation that is over its time, and fences off whatever writes it. `false`: it has ended otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(super) async fn end_over_time(&self, key: &GenerationKey, record: &RecordRow) -> Result<bool, Error> {
+        let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
+        for _ in 0..END_TRIES_MAX {
+            let meta = self.buffer.meta(key).await?;
+            let log = match self.read_log(key).await {
+                Ok(log) => log,
+                Err(error) => return self.give_up_damaged(key, record, error).await.map(|()| true),
+            };
+            // After the log: one that was compacted and deleted must not look like one that has not begun.
+            let is_open = self.records.find(key).await?.is_some_and(|record| record.outcome.is_none());
+            if log.end.is_some() || !is_open {
+                return Ok(false);
+            }
+            if log.is_empty() && self.may_have_expired(record) {
+                return self.give_up(key, record, "timeout", &message).await;
+            }
+            let end = failed("timeout", message.clone());
+            if let Streamed::Ended(_) = self.append_end(key, log.next_slot(), meta.as_ref(), end).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the slots of a log that looks empty may hold what has expired and is not deleted yet.
+    fn may_have_expired(&self, record: &RecordRow) -> bool {
+        let created = millis_of(&record.created_at).unwrap_or_default();
+        self.clock.now_ms() >= created + millis(self.config.chunk_ttl)
+    }
+
     /// Writes the outcome without a log. `false`: there was one already.
     pub(super) async fn give_up(
         &self,

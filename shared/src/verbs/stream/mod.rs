@@ -140,6 +140,8 @@ impl App {
             lease_until: self.clock.now_ms() + millis(self.config.lease),
             cancel_requested: false,
             watched_until: seen.and_then(|meta| meta.watched_until),
+            sweeps: 0,
+            swept_at: None,
             expires_at: self.buffer_expiry(seen),
         };
         Ok(self.buffer.claim(key, seen, &meta).await?.then_some(meta))
