@@ -69,7 +69,7 @@ impl App {
             open.rotate_left(reached);
         }
         let last = self.look_at_all(open, stop_at, &mut swept).await;
-        let next = last.filter(|_| swept.looked_at < swept.open);
+        let next = last.or_else(|| cursor.clone()).filter(|_| swept.looked_at < swept.open);
         if next != cursor {
             self.records.set_sweep_cursor(next.as_ref()).await?;
         }
@@ -111,11 +111,17 @@ impl App {
 
     async fn take_up(&self, key: &GenerationKey, compactions: &Semaphore) -> Result<Found, Error> {
         let (newest, meta) = futures::try_join!(self.buffer.newest(key), self.buffer.meta(key))?;
+        let now = self.clock.now_ms();
+        let has_ended = newest.as_ref().is_some_and(|chunk| chunk.end().is_some());
+        let is_over_time = |since: i64| now >= since + millis(self.config.timeouts.generation + OVERTIME_GRACE);
+        // The record is never older than the id.
+        if !has_ended && !is_over_time(key.generation.created_ms()) && self.is_alive(newest.as_ref(), meta.as_ref()) {
+            return Ok(Found::Well);
+        }
         // After the buffer: one that is deleted once it was compacted must not look like one that has not begun.
         let Some(record) = self.records.find(key).await?.filter(|record| record.outcome.is_none()) else {
             return Ok(Found::Well);
         };
-        let now = self.clock.now_ms();
         if let Some(ended) = newest.as_ref().filter(|chunk| chunk.end().is_some()) {
             if now < ended.at_ms + millis(PENDING_MAX) {
                 return Ok(Found::Well);
@@ -129,19 +135,18 @@ impl App {
             };
         }
         let created = millis_of(&record.created_at).unwrap_or_default();
-        if now >= created + millis(self.config.timeouts.generation + OVERTIME_GRACE) {
+        if is_over_time(created) {
             return Ok(if self.end_over_time(key, &record).await? { Found::TimedOut } else { Found::Well });
         }
-        if self.is_well(newest.as_ref(), meta.as_ref(), created, now) {
+        let is_fresh = meta.as_ref().is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);
+        if is_fresh || self.is_alive(newest.as_ref(), meta.as_ref()) {
             return Ok(Found::Well);
         }
         self.invoke_again(key, &record, meta.as_ref(), now).await
     }
 
-    fn is_well(&self, newest: Option<&Chunk>, meta: Option<&Meta>, created: i64, now: i64) -> bool {
-        let is_fresh = meta.is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);
-        let shown = newest.map(|chunk| (chunk.writer.clone(), chunk.at_ms));
-        is_fresh || self.is_writer_alive(meta, shown.as_ref())
+    fn is_alive(&self, newest: Option<&Chunk>, meta: Option<&Meta>) -> bool {
+        self.is_writer_alive(meta, newest.map(|chunk| (chunk.writer.clone(), chunk.at_ms)).as_ref())
     }
 
     /// Invokes `stream`, unless that was done so lately that the invoke may still be waiting for its turn.
