@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
-use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, list, purge, start, tail};
+use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, list, purge, redrive, start, tail};
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";
@@ -34,6 +34,7 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
     Purge(purge::PurgeArgs),
+    Redrive(redrive::RedriveArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -50,6 +51,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
             Self::Purge(args) => purge::run(args).await,
+            Self::Redrive(args) => redrive::run(args).await,
             Self::Bench(args) => bench::run(args).await,
         }
     }

@@ -24,6 +24,9 @@ pub struct Place {
     pub organization: String,
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// URLs of the queues of what was given up.
+    #[serde(default)]
+    pub queues: Vec<String>,
 }
 
 impl Place {

@@ -77,6 +77,8 @@ pub struct AwsConfig {
     pub lambda_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SQS`.
+    pub sqs_endpoint: Option<String>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. `None`: the SDK's default chain.
     pub credentials: Option<(String, String, Option<String>)>,
 }
@@ -210,6 +212,7 @@ fn aws(vars: &Vars<'_>) -> AwsConfig {
         s3_endpoint: vars.text("AWS_ENDPOINT_URL_S3"),
         lambda_endpoint: vars.text("AWS_ENDPOINT_URL_LAMBDA"),
         secrets_manager_endpoint: vars.text("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+        sqs_endpoint: vars.text("AWS_ENDPOINT_URL_SQS"),
         credentials: credentials.map(|(id, secret)| (id, secret, vars.text("AWS_SESSION_TOKEN"))),
     }
 }

@@ -48,6 +48,6 @@ pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{
-    Compaction, CreateClaim, EventPage, GenerationPage, Inspection, LogPage, LogTail, Output, ProgressView, Purged, ResponseTail,
-    Started, Streamed, Swept, Tail,
+    CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, LogPage, LogTail, Output, ProgressView,
+    Purged, Redriven, ResponseTail, Started, Streamed, Swept, Tail,
 };

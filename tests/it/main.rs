@@ -24,4 +24,5 @@ mod schema_violation;
 mod sweeping;
 mod takeover;
 mod template;
+mod triggers;
 mod writers;

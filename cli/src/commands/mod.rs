@@ -9,5 +9,6 @@ pub mod get;
 pub mod inspect;
 pub mod list;
 pub mod purge;
+pub mod redrive;
 pub mod start;
 pub mod tail;

@@ -6,4 +6,5 @@
 mod arguments;
 mod demo;
 mod memory;
+mod redrive;
 mod survive;

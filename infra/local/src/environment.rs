@@ -22,6 +22,8 @@ pub struct Endpoints {
     pub s3: String,
     /// Lambda's Invoke API.
     pub lambda: String,
+    /// SQS, with the one queue of what was given up.
+    pub sqs: String,
 }
 
 /// Where a laptop differs from AWS: writes cost nothing, so what is watched is stored as fast as the store takes it; a stack
@@ -41,6 +43,7 @@ pub fn of(function: &HostedFunction, endpoints: &Endpoints, over: &BTreeMap<Stri
         ("AWS_ENDPOINT_URL_DYNAMODB", &endpoints.dynamodb),
         ("AWS_ENDPOINT_URL_S3", &endpoints.s3),
         ("AWS_ENDPOINT_URL_LAMBDA", &endpoints.lambda),
+        ("AWS_ENDPOINT_URL_SQS", &endpoints.sqs),
     ];
     environment.extend(LAPTOP.map(|(name, value)| (name.to_owned(), value.to_owned())));
     environment.extend(stack.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -3,6 +3,7 @@
 pub mod api;
 mod failures;
 mod queue;
+pub mod queue_api;
 mod run;
 
 use std::{

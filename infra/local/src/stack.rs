@@ -88,8 +88,13 @@ impl Stack {
         let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
         let s3 = server::bind(server::ANY_PORT).await?;
         let invoke = server::bind(server::ANY_PORT).await?;
-        let endpoints =
-            Endpoints { dynamodb: dynamodb.endpoint().to_owned(), s3: server::url(&s3)?, lambda: server::url(&invoke)? };
+        let queue = server::bind(server::ANY_PORT).await?;
+        let endpoints = Endpoints {
+            dynamodb: dynamodb.endpoint().to_owned(),
+            s3: server::url(&s3)?,
+            lambda: server::url(&invoke)?,
+            sqs: server::url(&queue)?,
+        };
         let (edge, services) = (Layer::new(), Layer::new());
         server::serve(s3, s3::router(&folder.s3(), &template.buckets)?, &services.stop, &services.tasks);
 
@@ -104,6 +109,7 @@ impl Stack {
         }
         let lambda = Lambda::new(functions, &folder, options.retry_delay);
         server::serve(invoke, lambda::api::router(lambda.clone()), &services.stop, &services.tasks);
+        server::serve(queue, lambda::queue_api::router(lambda.clone()), &services.stop, &services.tasks);
 
         let url = server::url(&api)?;
         let streams = environment::streams(&endpoints.dynamodb);
@@ -130,6 +136,7 @@ impl Stack {
             "dynamodb": self.endpoints.dynamodb,
             "s3": self.endpoints.s3,
             "lambda": self.endpoints.lambda,
+            "queues": [lambda::queue_api::url(&self.endpoints.sqs)],
             "pid": std::process::id(),
             "organization": self.options.organization,
             "environment": environment,

@@ -46,7 +46,7 @@ impl Clients {
 }
 
 /// Loopback needs no TLS, whose roots take most of a client's start.
-async fn shared_config(config: &AwsConfig) -> SdkConfig {
+pub(super) async fn shared_config(config: &AwsConfig) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));

@@ -1,7 +1,8 @@
 //! On-failure records, as Lambda would send them to a destination: a file each in the data folder.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{Hosted, queue::Event};
@@ -31,11 +32,32 @@ impl Failures {
 
     /// Every record, oldest first. What cannot be read is left out.
     pub fn all(&self) -> Vec<Value> {
+        self.named().into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The same, each with its name.
+    pub fn named(&self) -> Vec<(String, Value)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut paths: Vec<_> =
             entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "json")).collect();
         paths.sort();
-        paths.iter().filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok()).collect()
+        let read = |path: PathBuf| {
+            let name = path.file_stem()?.to_str()?.to_owned();
+            Some((name, serde_json::from_slice(&fs::read(path).ok()?).ok()?))
+        };
+        paths.into_iter().filter_map(read).collect()
+    }
+
+    /// Forgets the record of that name. One that is not there is no error.
+    ///
+    /// # Errors
+    /// The name is none, or the file cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        name.parse::<ulid::Ulid>().with_context(|| format!("{name:?} is no record's name"))?;
+        match fs::remove_file(self.folder.join(format!("{name}.json"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("the record cannot be removed"),
+            _ => Ok(()),
+        }
     }
 }
 

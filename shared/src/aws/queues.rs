@@ -1,0 +1,77 @@
+//! The on-failure queues: what Lambda gave up. For operators alone; no function reads them.
+
+use aws_sdk_sqs::Client;
+
+use super::clients::{aws_error, shared_config, unexpected};
+use crate::config::AwsConfig;
+use crate::error::Error;
+
+/// Messages of one receive (SQS's limit).
+const RECEIVE_MAX: i32 = 10;
+
+/// A client of queues.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    sqs: Client,
+}
+
+/// A message that was received and is hidden from others for a while.
+#[derive(Debug, Clone)]
+pub struct QueueMessage {
+    /// Its id.
+    pub id: String,
+    /// What it says.
+    pub body: String,
+    receipt: String,
+}
+
+impl Queues {
+    /// Builds the client. Nothing is sent yet.
+    pub async fn new(config: &AwsConfig) -> Self {
+        let mut sqs = aws_sdk_sqs::config::Builder::from(&shared_config(config).await);
+        let endpoint = config.sqs_endpoint.clone();
+        if endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) {
+            sqs.set_http_client(Some(aws_smithy_http_client::Builder::new().build_http()));
+        }
+        sqs.set_endpoint_url(endpoint);
+        Self { sqs: Client::from_conf(sqs.build()) }
+    }
+
+    /// Some messages of the queue at `url`, which others do not get for `hidden_seconds`. None: there are none, or none that
+    /// is not hidden.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn receive(&self, url: &str, hidden_seconds: i32) -> Result<Vec<QueueMessage>, Error> {
+        // A second of waiting makes SQS ask all of its servers.
+        let receive = self.sqs.receive_message().queue_url(url).max_number_of_messages(RECEIVE_MAX).wait_time_seconds(1);
+        let received = receive.visibility_timeout(hidden_seconds).send().await.map_err(aws_error("sqs ReceiveMessage"))?;
+        let message = |message: &aws_sdk_sqs::types::Message| {
+            let lacks = || unexpected("sqs ReceiveMessage", "a message without id, body or receipt");
+            Ok(QueueMessage {
+                id: message.message_id().ok_or_else(lacks)?.to_owned(),
+                body: message.body().ok_or_else(lacks)?.to_owned(),
+                receipt: message.receipt_handle().ok_or_else(lacks)?.to_owned(),
+            })
+        };
+        received.messages().iter().map(message).collect()
+    }
+
+    /// Deletes a message for good.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn delete(&self, url: &str, message: &QueueMessage) -> Result<(), Error> {
+        let delete = self.sqs.delete_message().queue_url(url).receipt_handle(&message.receipt);
+        delete.send().await.map(drop).map_err(aws_error("sqs DeleteMessage"))
+    }
+
+    /// Shows a message to others again, at once.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn give_back(&self, url: &str, message: &QueueMessage) -> Result<(), Error> {
+        let change = self.sqs.change_message_visibility().queue_url(url).receipt_handle(&message.receipt);
+        change.visibility_timeout(0).send().await.map(drop).map_err(aws_error("sqs ChangeMessageVisibility"))
+    }
+}
