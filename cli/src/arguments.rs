@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
-use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, list, purge, redrive, start, tail};
+use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, list, purge, redrive, retention, start, tail};
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";
@@ -35,6 +35,7 @@ pub enum Command {
     Compact(compact::CompactArgs),
     Purge(purge::PurgeArgs),
     Redrive(redrive::RedriveArgs),
+    Retention(retention::RetentionArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -52,6 +53,7 @@ impl Command {
             Self::Compact(args) => compact::run(args).await,
             Self::Purge(args) => purge::run(args).await,
             Self::Redrive(args) => redrive::run(args).await,
+            Self::Retention(args) => retention::run(args).await,
             Self::Bench(args) => bench::run(args).await,
         }
     }

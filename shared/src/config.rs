@@ -45,6 +45,8 @@ pub struct Config {
     pub cors_origin: Option<String>,
     /// `METADATA_VALIDATION_STRICT`, `1` or `true`: strict unless the request says otherwise.
     pub validation: Validation,
+    /// `LONGHAND_RETENTION_DAYS`: how long `longhand retention` leaves a generation that has ended; unset: for ever.
+    pub retention: Option<Duration>,
     /// `LONGHAND_PROVIDERS`, JSON, over the presets.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// The keys found in the environment under the names that `providers` gives. Never printed.
@@ -197,6 +199,10 @@ impl Config {
             },
             cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
+            retention: match vars.number("LONGHAND_RETENTION_DAYS", 0, 1)? {
+                0 => None,
+                days => Some(Duration::from_hours(24).saturating_mul(u32::try_from(days).unwrap_or(u32::MAX))),
+            },
             providers,
             provider_keys,
             aws: aws(&vars),

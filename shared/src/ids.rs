@@ -54,6 +54,13 @@ impl GenerationId {
         Self(format!("{GENERATION_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
     }
 
+    /// Before every id that is made at the given moment or after it.
+    #[must_use]
+    pub fn first_at(ms: i64) -> Self {
+        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
+        Self(format!("{GENERATION_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

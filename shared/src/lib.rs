@@ -49,5 +49,5 @@ pub use ids::{GenerationId, GenerationKey, Organization};
 pub use jobs::StreamJob;
 pub use verbs::{
     CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, LogPage, LogTail, Output, ProgressView,
-    Purged, Redriven, ResponseTail, Started, Streamed, Swept, Tail,
+    Purged, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail,
 };

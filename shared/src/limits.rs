@@ -21,6 +21,9 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long an `Idempotency-Key` is remembered.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
+/// What has no record is left over only after this long: more than an `Idempotency-Key` is remembered.
+pub const ORPHAN_AGE_MIN: Duration = Duration::from_hours(25);
+
 /// A client's own retry of a create without a key is the same generation for this long after its last try.
 pub const CREATE_RETRY_WINDOW: Duration = Duration::from_mins(1);
 /// When an organization that has as many generations running as it may is told to try again.

@@ -19,6 +19,7 @@ mod official_clients;
 mod partial_json;
 mod providers;
 mod responses;
+mod retention;
 mod runtime;
 mod schema_violation;
 mod sweeping;

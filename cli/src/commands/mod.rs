@@ -10,5 +10,6 @@ pub mod inspect;
 pub mod list;
 pub mod purge;
 pub mod redrive;
+pub mod retention;
 pub mod start;
 pub mod tail;

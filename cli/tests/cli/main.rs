@@ -7,4 +7,5 @@ mod arguments;
 mod demo;
 mod memory;
 mod redrive;
+mod retention;
 mod survive;

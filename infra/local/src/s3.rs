@@ -27,6 +27,7 @@ pub fn router(folder: &Path, buckets: &[String]) -> Result<Router> {
     for bucket in buckets {
         std::fs::create_dir_all(folder.join(bucket)).with_context(|| format!("the bucket {bucket} cannot be made"))?;
     }
+    forget_uploads(folder).with_context(|| format!("unfinished uploads in {} cannot be removed", folder.display()))?;
     let files = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow!("the folder {}: {error:?}", folder.display()))?;
     let mut builder = S3ServiceBuilder::new(store::Store::new(files, folder.to_owned()));
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
@@ -40,6 +41,19 @@ pub fn router(folder: &Path, buckets: &[String]) -> Result<Router> {
             }
         }
     }))
+}
+
+/// Nobody goes on with the uploads that an earlier stack did not finish: the file system's notes and parts are beside the
+/// buckets. (On AWS the bucket's lifecycle ends them after a day.)
+fn forget_uploads(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let of_upload = name.to_str().is_some_and(|name| name.starts_with('.') && name.contains(".upload"));
+        if of_upload {
+            std::fs::remove_file(folder.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -239,6 +239,14 @@ impl Records {
         if let Some(partition) = &record.idempotency {
             self.delete_row(row_key(partition, rows::IDEMPOTENCY)).await?;
         }
+        self.delete_rows(key).await
+    }
+
+    /// Deletes every row in a generation's partition.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; the same call goes on where this one stopped.
+    pub async fn delete_rows(&self, key: &GenerationKey) -> Result<(), Error> {
         let query = self
             .dynamodb
             .query()

@@ -93,7 +93,7 @@ impl App {
                     looks.push(look_at(self.clone(), key, Arc::clone(&compactions)));
                 }
                 match looks.next().await {
-                    Some(found) => swept.note(found),
+                    Some(found) => swept.note(found.as_ref()),
                     None => break,
                 }
             }
@@ -180,7 +180,7 @@ async fn look_at(app: App, key: GenerationKey, compactions: Arc<Semaphore>) -> O
 }
 
 impl Swept {
-    fn note(&mut self, found: Option<Found>) {
+    fn note(&mut self, found: Option<&Found>) {
         match found {
             Some(Found::Well) => {}
             Some(Found::Streamed) => self.streamed += 1,

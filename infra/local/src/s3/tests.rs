@@ -142,3 +142,24 @@ async fn nothing_of_a_deleted_object_returns_with_the_next() {
     client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"y")).send().await.unwrap();
     assert_eq!(client.head_object().bucket(BUCKET).key("k").send().await.unwrap().metadata.unwrap_or_default().len(), 0);
 }
+
+#[tokio::test]
+async fn uploads_that_an_earlier_stack_did_not_finish_are_gone_and_objects_stay() {
+    let (folder, client) = s3().await;
+    client.put_object().bucket(BUCKET).key("kept").body(b"kept".to_vec().into()).send().await.unwrap();
+    let before = files(folder.path());
+    let upload = client.create_multipart_upload().bucket(BUCKET).key("half").content_type("text/plain").send().await.unwrap();
+    let part = client.upload_part().bucket(BUCKET).key("half").upload_id(upload.upload_id().unwrap()).part_number(1);
+    part.body(vec![7; 1000].into()).send().await.unwrap();
+    assert!(files(folder.path()).len() > before.len());
+    drop(router(folder.path(), &[]).unwrap());
+    assert_eq!(files(folder.path()), before);
+    assert_eq!(get(&client, "kept").await, b"kept");
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}

@@ -84,13 +84,8 @@ impl App {
         }
         let left = self.time_left(&record.created_at);
         if left.is_zero() {
-            let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
-            if log.is_empty() {
-                // Nothing was ever stored; or it has expired, and lies in the slots still.
-                self.give_up(&key, &record, "timeout", &message).await?;
-                return Ok(Streamed::Ended(Status::Failed));
-            }
-            return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("timeout", message)).await;
+            let has_ended = self.end_over_time(&key, &record).await?;
+            return Ok(if has_ended { Streamed::Ended(Status::Failed) } else { Streamed::HadEnded });
         }
         if seen.as_ref().is_some_and(|meta| meta.cancel_requested) {
             return self.append_end(&key, log.next_slot(), seen.as_ref(), Event::Cancelled(End::default())).await;

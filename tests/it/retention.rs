@@ -1,0 +1,123 @@
+//! `retention` tells and removes what is past its window, and never what is in use.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use longhand::aws::Clients;
+use longhand::{App, Clock, Config, Organization, Retention, RetentionRules};
+use longhand_local::{Data, Options};
+use longhand_tests::hostile::{Ending, Hostile, Script, wire};
+use longhand_tests::{Harness, environment};
+use reqwest::StatusCode;
+use serde_json::json;
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn provider() -> Hostile {
+    let stalls = Script::stream([wire::text("uno ")]).ending(Ending::Stall);
+    let scripts = vec![Script::stream([wire::whole(&["uno"])]), stalls, Script::stream([wire::whole(&["dos"])])];
+    Hostile::start([("test", scripts)]).await
+}
+
+fn options(hostile: &Hostile, clock: &Clock) -> Options {
+    Options { clock: clock.clone(), env: environment(&hostile.base_url("test"), &[]), ..Options::default() }
+}
+
+async fn stores(harness: &Harness) -> (Config, Clients) {
+    let environment = harness.stack.environment("api");
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let clients = Clients::new(&config.aws).await;
+    (config, clients)
+}
+
+async fn objects(harness: &Harness) -> Vec<String> {
+    let (config, clients) = stores(harness).await;
+    let listed = clients.s3.list_objects_v2().bucket(&config.bucket).send().await.unwrap();
+    listed.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
+}
+
+async fn retain(app: &App, organization: &Organization, rules: RetentionRules) -> Retention {
+    let found = app.retention(organization, rules).await.unwrap();
+    assert!(found.failed.is_empty(), "{found:?}");
+    found
+}
+
+fn names(ids: &[longhand::GenerationId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_longer_ago_than_it_is_kept_is_purged_and_what_runs_or_is_younger_stays() {
+    let (hostile, clock) = (provider().await, Clock::system());
+    let harness = Harness::without(&["EveryMinute"], options(&hostile, &clock)).await;
+    let old = harness.start_generation(json!({})).await;
+    harness.ended(&old).await;
+    let runs = harness.start_generation(json!({})).await;
+    harness.until(&runs, |record| record["progress"]["received_chunks"] == 1).await;
+    clock.advance(31 * DAY);
+    let young = harness.start_generation(json!({})).await;
+    harness.ended(&young).await;
+
+    let (app, local) = (harness.stack.app().await.unwrap(), "local".parse().unwrap());
+    let for_ever = RetentionRules { apply: true, ..RetentionRules::default() };
+    assert!(retain(&app, &local, for_ever).await.expired.is_empty(), "without a rule they are kept for ever");
+    let tell = RetentionRules { keep: Some(30 * DAY), ..RetentionRules::default() };
+    let apply = RetentionRules { apply: true, ..tell };
+    let longer = RetentionRules { keep: Some(32 * DAY), ..apply };
+    assert!(retain(&app, &local, longer).await.expired.is_empty(), "it is not that old yet");
+    assert!(retain(&app, &"other".parse().unwrap(), apply).await.expired.is_empty(), "it is not theirs");
+    let before = objects(&harness).await;
+    assert_eq!(names(&retain(&app, &local, tell).await.expired), [old.clone()]);
+    assert_eq!(objects(&harness).await, before, "telling removes nothing");
+    assert_eq!(harness.get(&format!("generations/{old}")).await.0, StatusCode::OK);
+
+    assert_eq!(names(&retain(&app, &local, apply).await.expired), [old.clone()]);
+    assert_eq!(harness.get(&format!("generations/{old}")).await.0, StatusCode::NOT_FOUND);
+    assert!(objects(&harness).await.iter().all(|key| !key.contains(&old)));
+    for id in [&runs, &young] {
+        assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::OK);
+    }
+    assert_eq!(harness.text(&young).await, "dos");
+    assert!(retain(&app, &local, apply).await.expired.is_empty(), "once is enough");
+    harness.stack.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_without_a_record_is_found_a_day_later_and_nothing_else_is() {
+    let hostile = Hostile::start([("test", vec![Script::stream([wire::whole(&["uno"])])])]).await;
+    let (clock, folder) = (Clock::system(), tempfile::tempdir().unwrap());
+    let harness = Harness::with(Options { data: Data::Folder(folder.path().to_owned()), ..options(&hostile, &clock) }).await;
+    let large = json!({ "prompt": "p".repeat(10_000) });
+    let kept = harness.start_generation(large.clone()).await;
+    let broken = harness.start_generation(large).await;
+    harness.ended(&kept).await;
+    harness.ended(&broken).await;
+    let (config, clients) = stores(&harness).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let delete = clients.dynamodb.delete_item().table_name(&config.records_table);
+    delete.key("pk", text(&format!("local#{broken}"))).key("sk", text("record")).send().await.unwrap();
+    let foreign = clients.s3.put_object().bucket(&config.bucket).key("local/readme.txt");
+    foreign.body(b"mine".to_vec().into()).send().await.unwrap();
+
+    let (app, local): (_, Organization) = (harness.stack.app().await.unwrap(), "local".parse().unwrap());
+    assert_eq!(app.organizations().await.unwrap(), [local.clone()]);
+    let tell = RetentionRules { rows: true, ..RetentionRules::default() };
+    let apply = RetentionRules { apply: true, ..tell };
+    let found = retain(&app, &local, apply).await;
+    assert!(found.objects.is_empty() && found.rows.is_empty(), "its create may be repeated for a day: {found:?}");
+    clock.advance(26 * Duration::from_hours(1));
+    let before = objects(&harness).await;
+    for (rules, left) in [(tell, before.clone()), (apply, before.iter().filter(|key| !key.contains(&broken)).cloned().collect())]
+    {
+        let found = retain(&app, &local, rules).await;
+        assert_eq!((names(&found.objects), names(&found.rows)), (vec![broken.clone()], vec![broken.clone()]));
+        assert_eq!(found.foreign, ["local/readme.txt"]);
+        assert_eq!(objects(&harness).await, left);
+    }
+    let found = retain(&app, &local, apply).await;
+    assert!(found.objects.is_empty() && found.rows.is_empty(), "{found:?}");
+    assert_eq!(harness.text(&kept).await, "uno");
+    let rows = clients.dynamodb.scan().table_name(&config.records_table).send().await.unwrap();
+    assert!(rows.items().iter().all(|row| row["pk"] == text(&format!("local#{kept}"))), "{rows:?}");
+    harness.finish().await;
+}
