@@ -52,7 +52,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
             Self::Purge(args) => purge::run(args).await,
-            Self::Redrive(args) => redrive::run(args).await,
+            Self::Redrive(args) => Box::pin(redrive::run(args)).await,
             Self::Retention(args) => retention::run(args).await,
             Self::Bench(args) => bench::run(args).await,
         }

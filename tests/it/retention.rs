@@ -67,11 +67,11 @@ async fn what_ended_longer_ago_than_it_is_kept_is_purged_and_what_runs_or_is_you
     assert!(retain(&app, &local, longer).await.expired.is_empty(), "it is not that old yet");
     assert!(retain(&app, &"other".parse().unwrap(), apply).await.expired.is_empty(), "it is not theirs");
     let before = objects(&harness).await;
-    assert_eq!(names(&retain(&app, &local, tell).await.expired), [old.clone()]);
+    assert_eq!(names(&retain(&app, &local, tell).await.expired), [old.as_str()]);
     assert_eq!(objects(&harness).await, before, "telling removes nothing");
     assert_eq!(harness.get(&format!("generations/{old}")).await.0, StatusCode::OK);
 
-    assert_eq!(names(&retain(&app, &local, apply).await.expired), [old.clone()]);
+    assert_eq!(names(&retain(&app, &local, apply).await.expired), [old.as_str()]);
     assert_eq!(harness.get(&format!("generations/{old}")).await.0, StatusCode::NOT_FOUND);
     assert!(objects(&harness).await.iter().all(|key| !key.contains(&old)));
     for id in [&runs, &young] {
@@ -100,7 +100,7 @@ async fn what_a_crash_left_without_a_record_is_found_a_day_later_and_nothing_els
     foreign.body(b"mine".to_vec().into()).send().await.unwrap();
 
     let (app, local): (_, Organization) = (harness.stack.app().await.unwrap(), "local".parse().unwrap());
-    assert_eq!(app.organizations().await.unwrap(), [local.clone()]);
+    assert_eq!(app.organizations().await.unwrap(), std::slice::from_ref(&local));
     let tell = RetentionRules { rows: true, ..RetentionRules::default() };
     let apply = RetentionRules { apply: true, ..tell };
     let found = retain(&app, &local, apply).await;

