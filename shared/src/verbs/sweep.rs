@@ -73,8 +73,17 @@ impl App {
         if next != cursor {
             self.records.set_sweep_cursor(next.as_ref()).await?;
         }
-        let Swept { open, looked_at, streamed, compacted, timed_out, errors, oldest_seconds } = swept;
-        tracing::info!(open, looked_at, streamed, compacted, timed_out, errors, oldest_seconds, "A sweep is done.");
+        // Metric filters read this line.
+        tracing::info!(
+            open = swept.open,
+            looked_at = swept.looked_at,
+            streamed = swept.streamed,
+            compacted = swept.compacted,
+            timed_out = swept.timed_out,
+            errors = swept.errors,
+            oldest_seconds = swept.oldest_seconds,
+            "A sweep is done."
+        );
         Ok(swept)
     }
 

@@ -10,8 +10,9 @@ use super::{hosted, tree, values_after};
 const CONFIG: &str = include_str!("../../../shared/src/config.rs");
 
 /// What a deployment has no parameter for: the code's defaults are right on AWS.
-const NOT_SET: [&str; 5] = [
+const NOT_SET: [&str; 6] = [
     "LONGHAND_LEASE_SECONDS",
+    "LONGHAND_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",
     "LONGHAND_LONG_POLL_MS",
     "LONGHAND_SSE_KEEP_ALIVE_MS",
@@ -45,6 +46,7 @@ fn the_templates_defaults_are_the_codes() {
         assert_eq!(of_template.timeouts, bare.timeouts);
         assert_eq!(of_template.max_attempts, bare.max_attempts);
         assert_eq!(of_template.max_output_bytes, bare.max_output_bytes);
+        assert_eq!(of_template.max_running, bare.max_running);
         assert_eq!(of_template.validation, bare.validation);
         assert_eq!(of_template.cors_origin, bare.cors_origin);
         let names = |config: &Config| config.providers.keys().cloned().collect::<Vec<_>>();
