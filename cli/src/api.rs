@@ -13,15 +13,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use sse_stream::SseByteStream;
 
+use crate::environment;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const FOREIGN_BODY_CHARS_MAX: usize = 200;
 
 /// The API at one address.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Api {
     client: Client,
     base: Url,
+    key: Option<String>,
 }
 
 /// A JSON answer: as it came, for printing, and read.
@@ -72,25 +75,42 @@ impl Api {
         let base = Url::parse(address).with_context(|| format!("{address:?} is not an address of an API"))?;
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
         let client = if is_loopback(&base) { client.no_proxy() } else { client };
-        Ok(Self { client: client.build().context("cannot set up the HTTP client")?, base })
+        Ok(Self { client: client.build().context("cannot set up the HTTP client")?, base, key: None })
+    }
+
+    /// The same, showing this API key.
+    pub fn with_key(self, key: Option<String>) -> Self {
+        Self { key, ..self }
+    }
+
+    fn get(&self, url: Url) -> RequestBuilder {
+        self.signed(self.client.get(url))
+    }
+
+    fn post(&self, url: Url) -> RequestBuilder {
+        self.signed(self.client.post(url))
+    }
+
+    fn signed(&self, call: RequestBuilder) -> RequestBuilder {
+        self.key.iter().fold(call, RequestBuilder::bearer_auth)
     }
 
     pub async fn start(&self, request: &Value, idempotency_key: Option<&str>) -> anyhow::Result<Reply> {
-        let call = self.client.post(self.url(&[])?).json(request);
+        let call = self.post(self.url(&[])?).json(request);
         let call = idempotency_key.into_iter().fold(call, |call, key| call.header("idempotency-key", key));
         reply(call).await
     }
 
     pub async fn generation(&self, id: &str) -> anyhow::Result<Reply> {
-        reply(self.client.get(self.url(&[id])?)).await
+        reply(self.get(self.url(&[id])?)).await
     }
 
     pub async fn progress(&self, id: &str) -> anyhow::Result<Reply> {
-        reply(self.client.get(self.url(&[id, "progress"])?)).await
+        reply(self.get(self.url(&[id, "progress"])?)).await
     }
 
     pub async fn output(&self, id: &str) -> anyhow::Result<Reply> {
-        reply(self.client.get(self.url(&[id, "output"])?)).await
+        reply(self.get(self.url(&[id, "output"])?)).await
     }
 
     pub async fn list(&self, limit: Option<usize>, after: Option<&str>) -> anyhow::Result<Reply> {
@@ -101,7 +121,7 @@ impl Api {
         if let Some(after) = after {
             url.query_pairs_mut().append_pair("after", after);
         }
-        reply(self.client.get(url)).await
+        reply(self.get(url)).await
     }
 
     pub async fn events(&self, id: &str, after: Option<u64>) -> anyhow::Result<EventPage> {
@@ -109,7 +129,7 @@ impl Api {
         if let Some(after) = after {
             url.query_pairs_mut().append_pair("after", &after.to_string());
         }
-        let reply = reply(self.client.get(url)).await?;
+        let reply = reply(self.get(url)).await?;
         serde_json::from_value(reply.value).with_context(|| format!("the events of {id} are not in the expected form"))
     }
 
@@ -133,19 +153,19 @@ impl Api {
 
     /// A start whose answer is the stream itself.
     pub async fn start_attached(&self, request: &Value) -> anyhow::Result<Response> {
-        successful(self.client.post(self.url(&[])?).json(request)).await
+        successful(self.post(self.url(&[])?).json(request)).await
     }
 
     /// The answer that [`Self::follow`] reads. `None`: there is nothing more to come.
     pub async fn open_events(&self, id: &str, after: Option<u64>) -> anyhow::Result<Option<Response>> {
-        let call = self.client.get(self.url(&[id, "events"])?).header(ACCEPT, "text/event-stream");
+        let call = self.get(self.url(&[id, "events"])?).header(ACCEPT, "text/event-stream");
         let call = after.into_iter().fold(call, |call, seq| call.header("last-event-id", seq));
         let response = successful(call).await?;
         Ok(Some(response).filter(|response| response.status() != StatusCode::NO_CONTENT))
     }
 
     pub async fn cancel(&self, id: &str) -> anyhow::Result<Reply> {
-        reply(self.client.post(self.url(&[id, "cancel"])?)).await
+        reply(self.post(self.url(&[id, "cancel"])?)).await
     }
 
     /// The output's text, wherever the API keeps it.
@@ -173,6 +193,11 @@ impl Api {
 pub fn may_pass(error: &anyhow::Error) -> bool {
     let busy = |problem: &Problem| problem.status.is_server_error() || problem.status == StatusCode::TOO_MANY_REQUESTS;
     error.is::<Unreachable>() || error.downcast_ref().is_some_and(busy)
+}
+
+/// Whether it is the API that answers, and says that the key opens nothing.
+pub fn is_unauthorized(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(|problem: &Problem| problem.status == StatusCode::UNAUTHORIZED)
 }
 
 /// Whether nothing but this machine is meant.
@@ -235,6 +260,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let detail = if self.detail.is_empty() { "the API gave no reason" } else { &self.detail };
         write!(formatter, "{detail} ({})", self.status)?;
+        if self.status == StatusCode::UNAUTHORIZED {
+            write!(
+                formatter,
+                "\n  with --url, the key is taken from {}; `longhand keys create` makes one",
+                environment::API_KEY
+            )?;
+        }
         self.lines.iter().try_for_each(|line| write!(formatter, "\n  {line}"))
     }
 }

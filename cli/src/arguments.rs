@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
-use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, list, purge, redrive, retention, start, tail};
+use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, keys, list, purge, redrive, retention, start, tail};
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";
@@ -36,6 +36,7 @@ pub enum Command {
     Purge(purge::PurgeArgs),
     Redrive(redrive::RedriveArgs),
     Retention(retention::RetentionArgs),
+    Keys(keys::KeysArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -54,6 +55,7 @@ impl Command {
             Self::Purge(args) => purge::run(args).await,
             Self::Redrive(args) => Box::pin(redrive::run(args)).await,
             Self::Retention(args) => retention::run(args).await,
+            Self::Keys(args) => keys::run(args).await,
             Self::Bench(args) => bench::run(args).await,
         }
     }

@@ -8,6 +8,9 @@ use serde_json::Value;
 /// The providers, as JSON.
 pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
 
+/// The key for an API given by its address.
+pub const API_KEY: &str = "LONGHAND_API_KEY";
+
 /// What a person may set for a stack that this command starts.
 const SETTINGS: [&str; 12] = [
     "GENERATION_CHUNK_TTL",

@@ -7,19 +7,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use longhand_local::Stack;
+use reqwest::Url;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::api::Api;
+use crate::api::{Api, is_unauthorized};
 use crate::arguments::Target;
+use crate::environment;
 
 const FILE: &str = "stack.json";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A running stack: its addresses, and the settings of a function that a person's own verbs need.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct Place {
     pub url: String,
+    /// The key that its own machine's commands show.
+    #[serde(default)]
+    pub key: Option<String>,
     #[serde(default)]
     pub organization: String,
     #[serde(default)]
@@ -30,10 +36,19 @@ pub struct Place {
 }
 
 impl Place {
+    /// Its API.
+    pub fn api(&self) -> anyhow::Result<Api> {
+        Ok(Api::new(&self.url)?.with_key(self.key.clone()))
+    }
+
     async fn answers(&self) -> bool {
-        let Ok(api) = Api::new(&self.url) else { return false };
-        let list = timeout(ANSWER_TIMEOUT, api.list(Some(1), None)).await;
-        list.is_ok_and(|list| list.is_ok_and(|list| list.value.get("object").is_some_and(|object| object == "list")))
+        let Ok(api) = self.api() else { return false };
+        match timeout(ANSWER_TIMEOUT, api.list(Some(1), None)).await {
+            Ok(Ok(list)) => list.value.get("object").is_some_and(|object| object == "list"),
+            // It runs, and its key was revoked: that is for the command to tell.
+            Ok(Err(error)) => is_unauthorized(&error),
+            Err(_) => false,
+        }
     }
 }
 
@@ -46,11 +61,21 @@ pub async fn running(data: &Path) -> anyhow::Result<Option<Place>> {
 /// The API that a client command talks to.
 pub async fn api(target: &Target) -> anyhow::Result<Api> {
     if let Some(url) = &target.url {
-        return Api::new(url.as_str());
+        return at(url);
     }
     let data = &target.folder.data;
     let place = running(data).await?.ok_or_else(|| nothing_runs(data, "give --url"))?;
-    Api::new(&place.url)
+    place.api()
+}
+
+/// The API of a stack in this process.
+pub fn of(stack: &Stack) -> anyhow::Result<Api> {
+    Ok(Api::new(stack.url())?.with_key(stack.key().map(|key| key.text.clone())))
+}
+
+/// The API at an address, and the key in the environment.
+pub fn at(url: &Url) -> anyhow::Result<Api> {
+    Ok(Api::new(url.as_str())?.with_key(environment::variable(environment::API_KEY)))
 }
 
 /// The error of a command that needs a stack where there is none.

@@ -42,13 +42,14 @@ impl Function {
 type Maker = fn(App) -> Function;
 
 /// Every function, under the `Handler` that the template gives it.
-const FUNCTIONS: [(&str, Maker); 6] = [
+const FUNCTIONS: [(&str, Maker); 7] = [
     ("start", |app| Function::HttpStream(http::start(app))),
     ("tail", |app| Function::HttpStream(http::tail(app))),
     ("api", |app| Function::Http(http::api(app))),
     ("stream", |app| event(app, events::stream::handle)),
     ("compact", |app| event(app, events::compact::handle)),
     ("sweep", |app| event(app, events::sweep::handle)),
+    ("authorize", |app| event(app, events::authorize::handle)),
 ];
 
 /// What the template's `Handler` may be.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets};
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Version};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, TokenKey};
 use crate::error::Error;
 use crate::hints::Hints;
 use crate::provider::{ChatCompletions, Provider, can_be_continued};
 use crate::request::Request;
+use crate::tokens::SigningKey;
 
 /// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
 #[derive(Clone)]
@@ -63,6 +64,19 @@ impl App {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The keys of read tokens, the one that signs first. Behind it is the one that the secret had before it was rotated.
+    /// `again`: somebody came with a token of another, so they are not taken from memory, unless they were just read.
+    pub(crate) async fn signing_keys(&self, again: bool) -> Result<Vec<SigningKey>, Error> {
+        let secret = match &self.config.token_key {
+            None => return Ok(Vec::new()),
+            Some(TokenKey::Text(key)) => return Ok(vec![key.clone()]),
+            Some(TokenKey::Secret(secret)) => secret,
+        };
+        let mut keys = vec![self.secrets.get_aged(secret, Version::Current, again).await?];
+        keys.push(self.secrets.get_aged(secret, Version::Previous, again).await?);
+        Ok(keys.into_iter().flatten().map(SigningKey::new).collect())
     }
 
     /// The provider that a request names, with its key.

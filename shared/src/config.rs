@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::flush::Windows;
 use crate::provider::{ProviderSettings, Timeouts, parse_providers};
 use crate::request::Validation;
+use crate::tokens::SigningKey;
 
 /// What a function is told about where it runs and what it may do.
 #[derive(Debug, Clone)]
@@ -51,8 +52,19 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderSettings>,
     /// The keys found in the environment under the names that `providers` gives. Never printed.
     pub provider_keys: ProviderKeys,
+    /// What read tokens are signed with; `None`: there are none.
+    pub token_key: Option<TokenKey>,
     /// Where AWS is.
     pub aws: AwsConfig,
+}
+
+/// Where the key that signs read tokens is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenKey {
+    /// `LONGHAND_TOKEN_KEY`: the key itself.
+    Text(SigningKey),
+    /// `LONGHAND_TOKEN_SECRET`: name or ARN of the secret.
+    Secret(String),
 }
 
 /// How long a Durable Streams reader is kept waiting, connected, or without a word.
@@ -205,6 +217,10 @@ impl Config {
             },
             providers,
             provider_keys,
+            token_key: match vars.text("LONGHAND_TOKEN_KEY") {
+                Some(key) => Some(TokenKey::Text(SigningKey::new(key))),
+                None => vars.text("LONGHAND_TOKEN_SECRET").map(TokenKey::Secret),
+            },
             aws: aws(&vars),
         })
     }

@@ -80,12 +80,18 @@ pub enum Error {
     /// The body is too large, in bytes.
     #[error("the request body has {0} bytes; at most {max} are taken", max = limits::REQUEST_BYTES_MAX)]
     RequestTooLarge(usize),
-    /// The caller's credential carries no organization.
-    #[error("the credential names no organization: {0}")]
+    /// The caller's credential opens nothing.
+    #[error("{0}")]
     Unauthorized(String),
+    /// The credential is good, and not for this.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such generation, or it is another organization's: the answer is the same.
     #[error("there is no generation {0:?}")]
     NotFound(String),
+    /// There is no such API key.
+    #[error("there is no key {0:?}")]
+    KeyNotFound(String),
     /// The same `Idempotency-Key` came with another body.
     #[error("the Idempotency-Key was already used with another body, for {0}; use a new key for a new request")]
     IdempotencyConflict(String),
@@ -130,7 +136,9 @@ pub enum ErrorCode {
     RequestTooLarge,
     /// [`Error::Unauthorized`].
     Unauthorized,
-    /// [`Error::NotFound`].
+    /// [`Error::Forbidden`].
+    Forbidden,
+    /// [`Error::NotFound`] and [`Error::KeyNotFound`].
     NotFound,
     /// [`Error::IdempotencyConflict`].
     IdempotencyConflict,
@@ -159,6 +167,7 @@ impl ErrorCode {
         match self {
             Self::InvalidRequest | Self::AlreadyEnded => 400,
             Self::Unauthorized => 401,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::IdempotencyConflict | Self::NotEnded => 409,
             Self::LogGone => 410,
@@ -178,6 +187,7 @@ impl ErrorCode {
             Self::TooManyRunning | Self::NotEnded | Self::Unavailable => true,
             Self::InvalidRequest
             | Self::Unauthorized
+            | Self::Forbidden
             | Self::NotFound
             | Self::IdempotencyConflict
             | Self::AlreadyEnded
@@ -208,7 +218,8 @@ impl Error {
             Self::InvalidRequest(_) | Self::Refused { .. } => ErrorCode::InvalidRequest,
             Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
-            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::NotFound(_) | Self::KeyNotFound(_) => ErrorCode::NotFound,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
             Self::TooMuch(TooMuch { what: TooMuchOf::PathBytes | TooMuchOf::QueryBytes, .. }) => ErrorCode::UriTooLong,
@@ -241,6 +252,7 @@ impl Error {
             ErrorCode::InvalidRequest
             | ErrorCode::RequestTooLarge
             | ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
             | ErrorCode::NotFound
             | ErrorCode::IdempotencyConflict
             | ErrorCode::TooManyRunning

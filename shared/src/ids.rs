@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 const ORGANIZATION_CHARS_MAX: usize = 64;
 const GENERATION_PREFIX: &str = "gen_";
+const KEY_PREFIX: &str = "key_";
 const ULID_CHARS: usize = 26;
 
 /// A name that is not of its form. The text says what was expected.
@@ -49,9 +50,7 @@ impl GenerationId {
     /// A new id for the given moment, in milliseconds since the epoch.
     #[must_use]
     pub fn new(now_ms: i64) -> Self {
-        let random = Ulid::generate().random();
-        let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
-        Self(format!("{GENERATION_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+        Self(new_id(GENERATION_PREFIX, now_ms))
     }
 
     /// Before every id that is made at the given moment or after it.
@@ -79,13 +78,50 @@ impl FromStr for GenerationId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let ulid = text.strip_prefix(GENERATION_PREFIX).filter(|ulid| ulid.len() == ULID_CHARS);
-        let canonical = ulid.and_then(|ulid| Ulid::from_string(ulid).ok()).map(|ulid| ulid.to_string().to_ascii_lowercase());
-        if canonical.is_some() && canonical.as_deref() == ulid {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(InvalidId(format!("a generation's id is `{GENERATION_PREFIX}` and {ULID_CHARS} characters, not {text:?}")))
+        let told = || InvalidId(format!("a generation's id is `{GENERATION_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(GENERATION_PREFIX, text).map(Self).ok_or_else(told)
     }
+}
+
+/// An API key's id, which is no secret: `key_` and a ULID in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self(new_id(KEY_PREFIX, now_ms))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        // What came is not told: whoever mistakes the key for its id must not find it in a log.
+        let told = || InvalidId(format!("a key's id is `{KEY_PREFIX}` and {ULID_CHARS} characters; it is not the key itself"));
+        read_id(KEY_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+fn new_id(prefix: &str, now_ms: i64) -> String {
+    let random = Ulid::generate().random();
+    let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
+    format!("{prefix}{}", ulid.to_string().to_ascii_lowercase())
+}
+
+fn read_id(prefix: &str, text: &str) -> Option<String> {
+    let ulid = text.strip_prefix(prefix).filter(|ulid| ulid.len() == ULID_CHARS);
+    let canonical = ulid.and_then(|ulid| Ulid::from_string(ulid).ok()).map(|ulid| ulid.to_string().to_ascii_lowercase());
+    (canonical.is_some() && canonical.as_deref() == ulid).then(|| text.to_owned())
 }
 
 macro_rules! text_conversions {
@@ -114,6 +150,7 @@ macro_rules! text_conversions {
 
 text_conversions!(Organization);
 text_conversions!(GenerationId);
+text_conversions!(KeyId);
 
 /// Names one generation of one organization: the partition of its log and of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,6 +12,7 @@
 //! | buffer | log and meta: the short-lived part |
 //! | blob | the compacted result in S3, and beside it the event log |
 //! | attempt | one run of the writer; a crash or an interruption begins the next |
+//! | key | what a caller shows; it says which organization they are of, and what they may do |
 //!
 //! Read on in this order: the nouns ([`generation`], [`event`], [`log`], [`request`]), the rules ([`flush`], [`composer`],
 //! [`assembly`]), the world outside ([`provider`], [`aws`]), and the verbs of [`App`].
@@ -31,6 +32,7 @@ pub mod hints;
 pub mod ids;
 pub mod jobs;
 pub mod json_text;
+pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod partial;
@@ -39,15 +41,17 @@ pub mod request;
 pub mod responses;
 pub mod schema;
 mod schema_cost;
+pub mod tokens;
 mod verbs;
 
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
-pub use ids::{GenerationId, GenerationKey, Organization};
+pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use jobs::StreamJob;
+pub use keys::{ApiKey, Grant, Scope, Scopes};
 pub use verbs::{
-    CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, LogPage, LogTail, Output, ProgressView,
-    Purged, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail,
+    CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, KeyView, LogPage, LogTail, NewKey, Output, ProgressView,
+    Purged, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail,
 };

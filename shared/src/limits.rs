@@ -116,6 +116,13 @@ pub const COMPACTIONS_OF_A_SWEEP_MAX: usize = 8;
 /// Shards of the index of open generations: its partitions, so that no single one takes every write.
 pub const OPEN_SHARDS: u8 = 8;
 
+/// How long a read token is good, unless told.
+pub const READ_TOKEN_TTL_DEFAULT: Duration = Duration::from_mins(15);
+/// How long a read token may be good.
+pub const READ_TOKEN_TTL_MAX: Duration = Duration::from_hours(24);
+/// An API key's name.
+pub const KEY_NAME_CHARS_MAX: usize = 64;
+
 /// Generations in one page of a list.
 pub const LIST_LIMIT_MAX: usize = 100;
 /// Generations in one page of a list, unless told.

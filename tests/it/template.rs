@@ -38,6 +38,7 @@ fn every_error_that_a_caller_can_meet_is_in_the_list_of_errors() {
         longhand::ErrorCode::InvalidRequest,
         longhand::ErrorCode::RequestTooLarge,
         longhand::ErrorCode::Unauthorized,
+        longhand::ErrorCode::Forbidden,
         longhand::ErrorCode::NotFound,
         longhand::ErrorCode::IdempotencyConflict,
         longhand::ErrorCode::TooManyRunning,

@@ -1,10 +1,8 @@
-//! A client of the product's HTTP edge, wherever that is: the embedded stack's, or API Gateway's, which wants signatures.
+//! A client of the product's HTTP edge, wherever that is: the embedded stack's, or API Gateway's.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::config::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,20 +13,20 @@ pub struct Api {
     /// What it sends with.
     pub http: reqwest::Client,
     url: String,
-    signer: Option<Credentials>,
+    key: Option<String>,
 }
 
 impl Api {
     /// Requests to `url` are sent as they are.
     #[must_use]
     pub fn open(url: &str) -> Self {
-        Self { http: reqwest::Client::new(), url: url.to_owned(), signer: None }
+        Self { http: reqwest::Client::new(), url: url.to_owned(), key: None }
     }
 
-    /// Requests to `url` are signed, as an API with IAM authorization wants them.
+    /// The same API, to which every request shows this key.
     #[must_use]
-    pub fn signed(url: &str, credentials: Credentials) -> Self {
-        Self { signer: Some(credentials), ..Self::open(url) }
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { http: self.http.clone(), url: self.url.clone(), key: Some(key.to_owned()) }
     }
 
     /// `POST /v1/generations`.
@@ -72,15 +70,34 @@ impl Api {
         format!("{}/v1/generations/{id}/events", self.url)
     }
 
-    async fn send(&self, mut request: Request) -> (StatusCode, Value) {
-        if let Some(credentials) = &self.signer {
-            sign_for_api_gateway(&mut request, credentials);
-        }
-        let response = self.http.execute(request).await.expect("an answer");
+    /// The address of a path.
+    #[must_use]
+    pub fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// The status of the answer to a request without a body.
+    pub async fn status(&self, method: &str, path: &str) -> StatusCode {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = self.http.request(method, self.url_of(path)).build().expect("a request");
+        self.execute(request).await.status()
+    }
+
+    /// Sends a request, with the key, and reads the answer as JSON.
+    pub async fn send(&self, request: Request) -> (StatusCode, Value) {
+        let response = self.execute(request).await;
         let (status, body) = (response.status(), response.bytes().await.expect("a body"));
         let (status, body) = unframed(&body).unwrap_or((status, &body));
         let told = || panic!("a JSON body, not {:?}", String::from_utf8_lossy(body));
         (status, serde_json::from_slice(body).unwrap_or_else(|_| told()))
+    }
+
+    /// Sends a request, with the key.
+    pub async fn execute(&self, mut request: Request) -> reqwest::Response {
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(AUTHORIZATION, format!("Bearer {key}").parse().expect("a header's value"));
+        }
+        self.http.execute(request).await.expect("an answer")
     }
 
     /// Waits until the generation's record is final, and answers with it.
@@ -130,27 +147,4 @@ fn unframed(answer: &[u8]) -> Option<(StatusCode, &[u8])> {
     let head: Value = serde_json::from_slice(&answer[..head_bytes]).ok()?;
     let status = u16::try_from(head["statusCode"].as_u64()?).ok()?;
     Some((StatusCode::from_u16(status).ok()?, &answer[head_bytes + END_OF_HEAD.len()..]))
-}
-
-/// Signature version 4, with the SDK's own signer.
-fn sign_for_api_gateway(request: &mut Request, credentials: &Credentials) {
-    let identity = credentials.clone().into();
-    let parameters = v4::SigningParams::builder()
-        .identity(&identity)
-        .region("us-east-1")
-        .name("execute-api")
-        .time(SystemTime::now())
-        .settings(SigningSettings::default())
-        .build()
-        .expect("complete parameters")
-        .into();
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().expect("an ASCII header")));
-    let signable = SignableRequest::new(request.method().as_str(), request.url().as_str(), headers, SignableBody::Bytes(body))
-        .expect("a URL");
-    let (instructions, _) = sign(signable, &parameters).expect("a signature").into_parts();
-    for (name, value) in instructions.headers() {
-        let name = reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-        request.headers_mut().insert(name, value.parse().expect("a header's value"));
-    }
 }

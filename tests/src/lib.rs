@@ -54,10 +54,11 @@ impl Harness {
         Self::over(Stack::start_with(options, &template_without(events), registry).await.expect("the stack starts"))
     }
 
-    /// This stack.
+    /// This stack, with its own key if it asks for one.
     #[must_use]
     pub fn over(stack: Stack) -> Self {
-        Self { api: Api::open(stack.url()), stack }
+        let open = Api::open(stack.url());
+        Self { api: stack.key().map_or(open, |key| Api::open(stack.url()).with_key(&key.text)), stack }
     }
 
     /// A stack, and a provider that plays `script`.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::arguments::{Format, Tenant};
-use crate::{failure, follow, output};
+use crate::{failure, follow, output, place};
 
 use proof::Proof;
 use readers::{Readers, Seen};
@@ -53,8 +53,13 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut env = source.environment()?;
     // As on AWS: what it costs to be watched is shown as it would be there.
     env.entry("LONGHAND_WATCHED_WINDOW_MS".to_owned()).or_insert_with(|| "50".to_owned());
-    let options =
-        Options { data: Data::Folder(folder.path().to_owned()), organization: args.tenant.name(), env, ..Options::default() };
+    let options = Options {
+        data: Data::Folder(folder.path().to_owned()),
+        authorize: true,
+        organization: args.tenant.name(),
+        env,
+        ..Options::default()
+    };
     let stack = Stack::start(options).await?;
     let outcome = tokio::select! {
         outcome = play(&stack, &source, &args) => outcome,
@@ -65,7 +70,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn play(stack: &Stack, source: &Source, args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let api = Api::new(stack.url())?;
+    let api = place::of(stack)?;
     eprintln!("{}, over {}", source.describe(), stack.url());
     let run = see_through(&api, source, args.readers.unwrap_or(!args.format.json)).await?;
     let proof = Proof::gather(&api, source, &run, stack.write_units()).await?;

@@ -27,6 +27,9 @@ pub struct DevArgs {
     model: String,
     #[command(flatten)]
     tenant: Tenant,
+    /// Ask nobody for an API key: whoever reaches the port on this machine may do everything
+    #[arg(long)]
+    no_auth: bool,
 }
 
 pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
@@ -35,6 +38,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         data: Data::Folder(data.clone()),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+        authorize: !args.no_auth,
         organization: args.tenant.name(),
         env: args.provider.environment()?,
         ..Options::default()
@@ -62,10 +66,19 @@ fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
     let (url, endpoints) = (stack.url().trim_end_matches('/'), stack.endpoints());
     let mut fields = Fields::default();
     fields.add("api", url).add("dynamodb", &endpoints.dynamodb).add("s3", &endpoints.s3).add("lambda", &endpoints.lambda);
-    fields.add("data", args.folder.data.display()).print()?;
+    fields.add("data", args.folder.data.display());
+    fields.add_if("key", stack.key().filter(|key| key.is_new).map(|key| &key.text)).print()?;
     let provider = args.provider.provider.as_deref().unwrap_or("openai");
     let body = serde_json::json!({"provider": provider, "model": args.model, "prompt": "Hola"});
-    line(format!("\ncurl -s {url}/v1/generations -H 'content-type: application/json' -d '{body}'"))?;
+    let key_file = args.folder.data.join("key");
+    let header = stack.key().map(|_| format!(" -H \"authorization: Bearer $(cat '{}')\"", key_file.display()));
+    let header = header.unwrap_or_default();
+    line(format!("\ncurl -s {url}/v1/generations{header} -H 'content-type: application/json' -d '{body}'"))?;
+    if stack.key().is_none() {
+        eprintln!(
+            "\nwarning: --no-auth: every program and every person on this machine can use this API, and the provider keys behind it."
+        );
+    }
     eprintln!("\nCtrl-C stops it.");
     Ok(())
 }

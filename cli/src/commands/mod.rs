@@ -7,6 +7,7 @@ pub mod demo;
 pub mod dev;
 pub mod get;
 pub mod inspect;
+pub mod keys;
 pub mod list;
 pub mod purge;
 pub mod redrive;

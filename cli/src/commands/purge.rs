@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
-use crate::api::Api;
 use crate::operator::OperatorArgs;
 use crate::output::{count, line};
 use crate::product::{self, GenerationId};
@@ -54,7 +53,7 @@ pub async fn run(args: PurgeArgs) -> anyhow::Result<ExitCode> {
 async fn ended(args: &PurgeArgs) -> anyhow::Result<Vec<GenerationId>> {
     let data = &args.operator.folder.data;
     let place = place::running(data).await?.ok_or_else(|| place::nothing_runs(data, "give the ids and --aws"))?;
-    let api = Api::new(&place.url)?;
+    let api = place.api()?;
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
         let page = api.list(Some(PAGE), after.as_deref()).await?.value;

@@ -46,7 +46,7 @@ pub async fn run(args: StartArgs) -> anyhow::Result<ExitCode> {
                 "--organization does not go with --url: there it comes from the caller's credential alone",
             ));
         }
-        return on_a_running_stack(url.as_str(), &args, &request).await;
+        return on_a_running_stack(url.as_str(), place::at(url)?, &args, &request).await;
     }
     let Some(place) = place::running(&args.target.folder.data).await? else {
         return on_a_stack_of_its_own(&args, &request).await;
@@ -57,10 +57,10 @@ pub async fn run(args: StartArgs) -> anyhow::Result<ExitCode> {
             "the `longhand dev` that runs there is of the organization {organization}, not {other}"
         )));
     }
-    on_a_running_stack(&place.url, &args, &request).await
+    on_a_running_stack(&place.url, place.api()?, &args, &request).await
 }
 
-async fn on_a_running_stack(url: &str, args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
+async fn on_a_running_stack(url: &str, api: Api, args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
     if let (Some(base_url), Some(name)) = (&args.provider.base_url, &args.provider.provider) {
         let key = key_name(name);
         return Err(failure::usage(format!(
@@ -68,7 +68,6 @@ async fn on_a_running_stack(url: &str, args: &StartArgs, request: &Value) -> any
              `longhand dev --provider {name} --base-url {base_url}`, or give another --data to start a stack just for this"
         )));
     }
-    let api = Api::new(url)?;
     let started = api.start(request, args.idempotency_key.as_deref()).await?;
     if args.wait {
         return see_through(&api, &started, args).await;
@@ -83,6 +82,7 @@ async fn on_a_running_stack(url: &str, args: &StartArgs, request: &Value) -> any
 async fn on_a_stack_of_its_own(args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
     let options = Options {
         data: Data::Folder(args.target.folder.data.clone()),
+        authorize: true,
         organization: args.tenant.name(),
         env: args.provider.environment()?,
         ..Options::default()
@@ -100,7 +100,7 @@ async fn on_a_stack_of_its_own(args: &StartArgs, request: &Value) -> anyhow::Res
 }
 
 async fn start_and_see_through(stack: &Stack, args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
-    let api = Api::new(stack.url())?;
+    let api = place::of(stack)?;
     let started = api.start(request, args.idempotency_key.as_deref()).await?;
     see_through(&api, &started, args).await
 }

@@ -135,7 +135,7 @@ async fn relocate(api: &mut Api, args: &TailArgs) {
         return;
     }
     if let Ok(Some(place)) = place::running(data).await
-        && let Ok(found) = Api::new(&place.url)
+        && let Ok(found) = place.api()
     {
         *api = found;
     }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod demo;
+mod keys;
 mod memory;
 mod redrive;
 mod retention;

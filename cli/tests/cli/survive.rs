@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use longhand_local::{Playback, Script};
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
 use longhand_tests::{PATIENCE, assert_whole};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -21,7 +22,7 @@ impl Drop for Dev {
 }
 
 impl Dev {
-    async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Self, String) {
+    async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Self, Client) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
         command.args(["dev", "--provider", "test", "--base-url", base_url, "--data"]).arg(data).args(arguments);
         command.env("LONGHAND_LEASE_SECONDS", "2").stdout(Stdio::null()).stderr(Stdio::null());
@@ -30,7 +31,8 @@ impl Dev {
         loop {
             let place = std::fs::read(data.join("stack.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
             if let Some(place) = place.filter(|place| place["pid"] == dev.0.id()) {
-                return (dev, place["url"].as_str().unwrap().to_owned());
+                let word = |name: &str| place[name].as_str().unwrap().to_owned();
+                return (dev, Client { url: word("url"), key: word("key") });
             }
             assert!(began.elapsed() < PATIENCE, "longhand dev did not start");
             sleep(Duration::from_millis(20)).await;
@@ -38,19 +40,32 @@ impl Dev {
     }
 }
 
-async fn get(url: &str) -> Value {
-    reqwest::get(url).await.unwrap().json().await.unwrap()
+/// Of the stack that runs now.
+struct Client {
+    url: String,
+    key: String,
 }
 
-async fn until(url: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let answer = get(url).await;
-        if is_so(&answer) {
-            return answer;
+impl Client {
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url)).bearer_auth(&self.key);
+        request.json(body).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.send(Method::GET, path, &Value::Null).await
+    }
+
+    async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let answer = self.get(path).await;
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(began.elapsed() < PATIENCE, "still waiting: {answer}");
+            sleep(Duration::from_millis(20)).await;
         }
-        assert!(began.elapsed() < PATIENCE, "still waiting: {answer}");
-        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -58,21 +73,22 @@ async fn until(url: &str, is_so: impl Fn(&Value) -> bool) -> Value {
 /// the end.
 async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec<Value>, String) {
     let folder = tempfile::tempdir().unwrap();
-    let (dev, url) = Dev::start(folder.path(), base_url, arguments).await;
+    let (dev, api) = Dev::start(folder.path(), base_url, arguments).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
-    let started: Value =
-        reqwest::Client::new().post(format!("{url}/v1/generations")).json(&body).send().await.unwrap().json().await.unwrap();
+    let started = api.send(Method::POST, "/v1/generations", &body).await;
     let path = format!("/v1/generations/{}", started["id"].as_str().unwrap());
     let has_text = |page: &Value| page["data"].as_array().unwrap().iter().any(|event| event["type"] == "output_text.delta");
-    let shown = until(&format!("{url}{path}/events"), has_text).await["data"].as_array().unwrap().clone();
+    let shown = api.until(&format!("{path}/events"), has_text).await["data"].as_array().unwrap().clone();
     drop(dev);
 
-    let (_dev, url) = Dev::start(folder.path(), base_url, arguments).await;
-    let record = until(&format!("{url}{path}"), |record| !record["compacted_at"].is_null()).await;
-    let events = get(&format!("{url}{path}/events")).await["data"].as_array().unwrap().clone();
+    let key = api.key;
+    let (_dev, api) = Dev::start(folder.path(), base_url, arguments).await;
+    assert_eq!(api.key, key, "the key is the data folder's");
+    let record = api.until(&path, |record| !record["compacted_at"].is_null()).await;
+    let events = api.get(&format!("{path}/events")).await["data"].as_array().unwrap().clone();
     assert_whole(&events);
     assert_eq!(events[..shown.len()], shown[..], "what a reader saw has not changed");
-    let text = get(&format!("{url}{path}/output")).await["text"].as_str().unwrap().to_owned();
+    let text = api.get(&format!("{path}/output")).await["text"].as_str().unwrap().to_owned();
     (record, events, text)
 }
 

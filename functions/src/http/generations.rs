@@ -4,13 +4,13 @@ use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, EXPECT, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPECT, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use lambda_http::RequestExt;
 use longhand::limits::REQUEST_BYTES_MAX;
 use longhand::request::Request;
-use longhand::{App, Error, GenerationId, Organization};
+use longhand::{App, Error, GenerationId, KeyId, Organization};
 
 use super::caller::Caller;
 use super::events::{self, Until};
@@ -88,6 +88,32 @@ pub async fn output(State(app): State<App>, args: OneArgs) -> Result<Response, F
     Ok(Json(app.output(&args.organization, &args.id).await?).into_response())
 }
 
+/// Which generation, and a small body.
+pub struct TokenArgs {
+    one: OneArgs,
+    key: Option<KeyId>,
+    body: Vec<u8>,
+}
+
+/// `POST /v1/generations/{id}/tokens`.
+pub async fn create_token(State(app): State<App>, args: TokenArgs) -> Result<Response, Failure> {
+    let OneArgs { organization, id } = args.one;
+    let token = app.create_read_token(&organization, &id, args.key, &args.body).await?;
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(token)).into_response())
+}
+
+impl<S: Send + Sync> FromRequest<S> for TokenArgs {
+    type Rejection = Failure;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let Caller { key, .. } = Caller::from_request_parts(&mut parts, state).await?;
+        let one = OneArgs::from_request_parts(&mut parts, state).await?;
+        let body = read_body(&parts.headers, body).await?;
+        Ok(Self { one, key, body })
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for StartArgs {
     type Rejection = Failure;
 
@@ -95,7 +121,7 @@ impl<S: Send + Sync> FromRequest<S> for StartArgs {
         let context = request.lambda_context_ref();
         let until = Until { stop_at: context.and_then(stop_at), answer: context.and_then(answer_until) };
         let (mut parts, body) = request.into_parts();
-        let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
+        let Caller { organization, .. } = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let body = read_body(&parts.headers, body).await?;
         Ok(Self { organization, body, idempotency_key, until })
@@ -106,7 +132,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageArgs {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Caller(organization) = Caller::from_request_parts(parts, state).await?;
+        let Caller { organization, .. } = Caller::from_request_parts(parts, state).await?;
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(query) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
         let find = |name: &str| query.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
@@ -137,7 +163,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Caller(organization) = Caller::from_request_parts(parts, state).await?;
+        let Caller { organization, .. } = Caller::from_request_parts(parts, state).await?;
         let path = Path::<String>::from_request_parts(parts, state).await;
         // What can be no id names nothing, were it not even text: the answer is that of an absent one.
         let id = path.map_or_else(|_| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned(), |Path(id)| id);

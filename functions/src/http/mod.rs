@@ -42,7 +42,8 @@ pub fn api(app: App) -> Router {
         .route("/v1/generations/{id}", get(generations::get))
         .route("/v1/generations/{id}/progress", get(generations::progress))
         .route("/v1/generations/{id}/cancel", post(generations::cancel))
-        .route("/v1/generations/{id}/output", get(generations::output));
+        .route("/v1/generations/{id}/output", get(generations::output))
+        .route("/v1/generations/{id}/tokens", post(generations::create_token));
     finish(routes.merge(stamped(responses)), app)
 }
 

@@ -1,7 +1,9 @@
 //! The data folder: who holds it, and where in it things are.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -75,9 +77,9 @@ impl Folder {
         self.path.join("failures")
     }
 
-    /// Writes `stack.json`, from which clients learn the addresses of the running stack.
+    /// Writes `stack.json`, from which clients learn the addresses of the running stack, and the key to it.
     pub fn announce(&self, announcement: &impl Serialize) -> Result<()> {
-        write(&self.path.join("stack.json"), &serde_json::to_vec_pretty(announcement)?)
+        write_secret(&self.path.join("stack.json"), &serde_json::to_vec_pretty(announcement)?)
     }
 
     /// Takes `stack.json` away, as dropping does.
@@ -107,10 +109,19 @@ fn lock(path: &Path) -> Result<File> {
 
 /// Replaces a small file whole: a reader sees the old one or the new one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, File::options().create(true).write(true).truncate(true))
+}
+
+/// The same for a file that its owner alone may read.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    let _ = fs::remove_file(path.with_extension("new"));
+    replace(path, bytes, File::options().create_new(true).write(true).mode(0o600))
+}
+
+fn replace(path: &Path, bytes: &[u8], options: &OpenOptions) -> Result<()> {
     let beside = path.with_extension("new");
-    fs::write(&beside, bytes)
-        .and_then(|()| fs::rename(&beside, path))
-        .with_context(|| format!("{} cannot be written", path.display()))
+    let written = options.open(&beside).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&beside, path));
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]

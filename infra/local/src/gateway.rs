@@ -1,6 +1,8 @@
 //! API Gateway: leads the template's routes to the functions' own routers, with the request context that they expect.
 
-use std::{sync::Arc, time::Duration};
+mod authorizer;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,18 +11,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambda_http::{RequestExt, aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext};
-use serde_json::json;
+use longhand::Clock;
+use serde_json::{Map, Value, json};
 use tower::ServiceExt;
+
+pub use authorizer::Authorizer;
 
 use crate::{
     lambda::{Hosted, Lambda, invocation_context, request_id},
-    template::ACCOUNT,
+    template::{ACCOUNT, GatewayAnswer},
 };
 
 struct Gateway {
     lambda: Lambda,
     routes: Vec<Route>,
-    organization: String,
+    callers: Callers,
+    answers: BTreeMap<String, GatewayAnswer>,
+    clock: Clock,
+}
+
+/// Who calls.
+pub enum Callers {
+    /// Whom the authorizer lets in.
+    Authorized(Box<Authorizer>),
+    /// Everybody, as this organization.
+    All(String),
 }
 
 struct Route {
@@ -30,8 +45,8 @@ struct Route {
     router: Router,
 }
 
-/// The API: every HTTP function of `lambda` at its routes, all requests being `organization`'s.
-pub fn router(lambda: &Lambda, organization: &str) -> Router {
+/// The API: every HTTP function of `lambda` at its routes, for `callers`; what else is answered, `answers` say.
+pub fn router(lambda: &Lambda, callers: Callers, answers: BTreeMap<String, GatewayAnswer>, clock: Clock) -> Router {
     let mut routes = Vec::new();
     for hosted in lambda.functions() {
         let Some(answers) = hosted.function.router() else { continue };
@@ -42,7 +57,7 @@ pub fn router(lambda: &Lambda, organization: &str) -> Router {
     }
     // Fixed segments come before parameters, as in API Gateway.
     routes.sort_by_key(|route| route.path.split('/').map(|segment| segment.starts_with('{')).collect::<Vec<_>>());
-    let gateway = Gateway { lambda: lambda.clone(), routes, organization: organization.to_owned() };
+    let gateway = Gateway { lambda: lambda.clone(), routes, callers, answers, clock };
     Router::new().fallback(handle).with_state(Arc::new(gateway))
 }
 
@@ -95,7 +110,20 @@ fn matches(pattern: &str, path: &[&str]) -> bool {
 }
 
 async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String) -> Response {
-    let context = request_context(route, &request, &gateway.organization, &id);
+    let caller = match &gateway.callers {
+        Callers::All(organization) => Map::from_iter([("organization".to_owned(), json!(organization))]),
+        Callers::Authorized(authorizer) => {
+            let admitted = match authorizer.question(&route.path, &request) {
+                Ok(question) => authorizer.admit(question).await,
+                Err(refusal) => Err(refusal),
+            };
+            match admitted {
+                Ok(caller) => caller,
+                Err(refusal) => return gateway.answer(refusal.kind(), &id),
+            }
+        }
+    };
+    let context = request_context(gateway, route, &request, caller, &id);
     let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
     let timeout = Duration::from_secs(route.hosted.definition.timeout_seconds);
     // In a task of its own: a function goes on when its caller has left, and its panic is its own.
@@ -111,8 +139,25 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
     }
 }
 
-fn request_context(route: &Route, request: &Request, organization: &str, id: &str) -> RequestContext {
-    let now = jiff::Timestamp::now();
+impl Gateway {
+    /// What API Gateway says itself: the template's words, or its own.
+    fn answer(&self, kind: &str, id: &str) -> Response {
+        let Some(GatewayAnswer { status, headers, body }) = self.answers.get(kind) else {
+            return (StatusCode::FORBIDDEN, axum::Json(json!({ "message": kind }))).into_response();
+        };
+        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, body.replace("$context.requestId", id)).into_response();
+        for (name, value) in headers {
+            if let (Ok(name), Ok(value)) = (name.parse::<header::HeaderName>(), value.parse()) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+fn request_context(gateway: &Gateway, route: &Route, request: &Request, caller: Map<String, Value>, id: &str) -> RequestContext {
+    let now = jiff::Timestamp::from_millisecond(gateway.clock.now_ms()).unwrap_or_default();
     let mut context = ApiGatewayProxyRequestContext::default();
     context.account_id = Some(ACCOUNT.to_owned());
     context.stage = Some("local".to_owned());
@@ -123,7 +168,7 @@ fn request_context(route: &Route, request: &Request, organization: &str, id: &st
     context.path = Some(request.uri().path().to_owned());
     context.http_method = Method::clone(request.method());
     context.identity.source_ip = Some("127.0.0.1".to_owned());
-    context.authorizer.fields.insert("organization".to_owned(), json!(organization));
+    context.authorizer.fields.extend(caller);
     context.request_time_epoch = now.as_millisecond();
     context.request_time = Some(now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string());
     RequestContext::ApiGatewayV1(context)

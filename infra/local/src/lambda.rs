@@ -81,6 +81,11 @@ impl Lambda {
         run::run(hosted, payload, request_id()).await
     }
 
+    /// The same for a caller to whom a failure may be an answer: it is not logged.
+    pub async fn ask(&self, hosted: &Arc<Hosted>, payload: Value) -> Invocation {
+        run::attempt(hosted, payload, request_id()).await
+    }
+
     /// Accepts an event, which runs on its own from here, with the function's retries. Once this has returned the event
     /// outlives a crash: the next stack on the same data runs it again. Returns the request id.
     ///

@@ -11,7 +11,10 @@ pub struct Options {
     pub data: Data,
     /// The address of the API: a loopback one. Port 0 takes any free port.
     pub listen: SocketAddr,
-    /// The organization that every HTTP request is made for.
+    /// Whether callers need an API key, as the template's authorizer wants; the stack then makes one for this machine's own
+    /// commands. `false`: whoever reaches the API is taken for `organization`.
+    pub authorize: bool,
+    /// The organization of every request, or of the key that the stack makes.
     pub organization: String,
     /// Set over the template's environment, for every function.
     pub env: BTreeMap<String, String>,
@@ -36,6 +39,7 @@ impl Default for Options {
         Self {
             data: Data::Memory,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            authorize: false,
             organization: "local".to_owned(),
             env: BTreeMap::new(),
             clock: Clock::system(),

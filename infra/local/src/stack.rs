@@ -15,16 +15,20 @@ use crate::{
     dynamodb::DynamoDb,
     environment::{self, Endpoints},
     folder::Folder,
-    gateway,
+    gateway::{self, Authorizer, Callers},
+    key,
     lambda::{self, Hosted, Lambda},
     options::Options,
     s3, schedule, server,
-    template::{HostedFunction, TEMPLATE, Template},
+    template::{HostedAuthorizer, HostedFunction, TEMPLATE, Template},
     triggers,
 };
 
 /// Invocations that run when the stack stops get this long; what an event still owes is done by the next stack.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The functions' setting for the key that read tokens are signed with.
+const TOKEN_KEY: &str = "LONGHAND_TOKEN_KEY";
 
 /// Gives the function of a `Handler`, over an `App` of its own; `None` if it knows no such function.
 pub type Registry = Arc<dyn Fn(&str, App) -> Option<Function> + Send + Sync>;
@@ -34,6 +38,7 @@ pub struct Stack {
     url: String,
     endpoints: Endpoints,
     options: Options,
+    key: Option<OwnKey>,
     meters: Vec<Meter>,
     lambda: Lambda,
     dynamodb: DynamoDb,
@@ -41,6 +46,15 @@ pub struct Stack {
     edge: Layer,
     services: Layer,
     _functions: DropGuard,
+}
+
+/// The key of this machine's own commands.
+#[derive(Clone)]
+pub struct OwnKey {
+    /// It.
+    pub text: String,
+    /// Whether it was made by this start.
+    pub is_new: bool,
 }
 
 /// Tasks that stop together.
@@ -81,10 +95,13 @@ impl Stack {
     ///
     /// # Errors
     /// As for [`start`](Self::start).
-    pub async fn start_with(options: Options, template: &str, registry: Registry) -> Result<Self> {
+    pub async fn start_with(mut options: Options, template: &str, registry: Registry) -> Result<Self> {
         let template = Template::read(template)?;
         let api = server::bind(options.listen).await?;
         let folder = Folder::open(&options.data)?;
+        if !options.env.contains_key(TOKEN_KEY) {
+            options.env.insert(TOKEN_KEY.to_owned(), key::of_tokens(folder.path())?);
+        }
         let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
         let s3 = server::bind(server::ANY_PORT).await?;
         let invoke = server::bind(server::ANY_PORT).await?;
@@ -115,21 +132,28 @@ impl Stack {
         let streams = environment::streams(&endpoints.dynamodb);
         triggers::start(&lambda, &streams, &folder.triggers(), &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
-        server::serve(api, gateway::router(&lambda, &options.organization), &edge.stop, &edge.tasks);
+        let (callers, key) = callers(&lambda, &options, template.api.authorizer, &endpoints, &folder).await?;
+        server::serve(
+            api,
+            gateway::router(&lambda, callers, template.api.answers, options.clock.clone()),
+            &edge.stop,
+            &edge.tasks,
+        );
         schedule::start(&lambda, lease, &edge.stop, &edge.tasks);
         let guard = lambda.stop_on_drop();
-        let stack = Self { url, endpoints, options, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
+        let stack = Self { url, endpoints, options, key, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
         stack.announce()?;
         Ok(stack)
     }
 
-    /// Tells other commands where this stack is, and the settings that a person's own verbs need. No provider's key is
-    /// among them.
+    /// Tells other commands where this stack is, and the settings that a person's own verbs need. Neither a provider's key
+    /// nor that of the tokens is among them.
     fn announce(&self) -> Result<()> {
         const SHARED: [&str; 4] = ["AWS_", "GENERATION_", "LONGHAND_", "METADATA_"];
         let mut environment = self.environment("api");
         let keys = parse_providers(environment.get("LONGHAND_PROVIDERS").map(String::as_str)).map_err(|error| anyhow!(error))?;
-        let keys: Vec<String> = keys.into_values().filter_map(|provider| provider.key_env).collect();
+        let mut keys: Vec<String> = keys.into_values().filter_map(|provider| provider.key_env).collect();
+        keys.push(TOKEN_KEY.to_owned());
         environment.retain(|name, _| SHARED.iter().any(|prefix| name.starts_with(prefix)) && !keys.contains(name));
         self.folder.announce(&json!({
             "url": self.url,
@@ -139,6 +163,7 @@ impl Stack {
             "queues": [lambda::queue_api::url(&self.endpoints.sqs)],
             "pid": std::process::id(),
             "organization": self.options.organization,
+            "key": self.key.as_ref().map(|key| &key.text),
             "environment": environment,
         }))
     }
@@ -159,6 +184,12 @@ impl Stack {
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// The key that this machine's own commands show; `None`: none is asked for.
+    #[must_use]
+    pub const fn key(&self) -> Option<&OwnKey> {
+        self.key.as_ref()
     }
 
     /// The whole environment of the function with this `Handler`, with which the real binary runs outside against this
@@ -205,6 +236,23 @@ impl Stack {
         self.services.shutdown().await;
         self.dynamodb.shutdown().await;
     }
+}
+
+async fn callers(
+    lambda: &Lambda,
+    options: &Options,
+    authorizer: Option<HostedAuthorizer>,
+    endpoints: &Endpoints,
+    folder: &Folder,
+) -> Result<(Callers, Option<OwnKey>)> {
+    if !options.authorize {
+        return Ok((Callers::All(options.organization.clone()), None));
+    }
+    let authorizer = Authorizer::new(lambda, authorizer.context("template.yaml has no authorizer")?, options.clock.clone())?;
+    let function = &authorizer.function().definition;
+    let app = app(&environment::of(function, endpoints, &options.env), options).await?;
+    let (text, is_new) = key::own(&app, folder.path(), &options.organization).await?;
+    Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
 }
 
 fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hosted> {

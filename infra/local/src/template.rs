@@ -3,6 +3,7 @@
 //! The rule for every resource and property: it is hosted, or it is on a list of what means nothing on one machine
 //! (permissions, encryption, backups, alarms), or reading fails and names it. Nothing is skipped in silence.
 
+mod api;
 mod events;
 mod functions;
 mod resolve;
@@ -11,6 +12,7 @@ mod tables;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+pub use api::{GatewayAnswer, HostedApi, HostedAuthorizer};
 pub use events::{Schedule, StreamTrigger};
 pub use functions::HostedFunction;
 pub use resolve::{ACCOUNT, REGION};
@@ -39,7 +41,7 @@ const WITHOUT_TWIN: [&str; 18] = [
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
-    "AWS::Serverless::Api",
+    "AWS::SecretsManager::Secret",
     "AWS::WAFv2::WebACL",
     "AWS::WAFv2::WebACLAssociation",
 ];
@@ -66,6 +68,8 @@ pub struct Template {
     pub tables: Vec<HostedTable>,
     /// Names of the buckets.
     pub buckets: Vec<String>,
+    /// What is asked of callers.
+    pub api: HostedApi,
 }
 
 impl Template {
@@ -75,7 +79,7 @@ impl Template {
     /// It is not YAML, refers to what it does not contain, or asks for something that has no local twin.
     pub fn read(yaml: &str) -> Result<Self> {
         let resolver = Resolver::read(yaml)?;
-        let mut template = Self { functions: Vec::new(), tables: Vec::new(), buckets: Vec::new() };
+        let mut template = Self { functions: Vec::new(), tables: Vec::new(), buckets: Vec::new(), api: HostedApi::default() };
         for (id, resource) in resolver.resources() {
             if !resolver.exists(resource).with_context(|| format!("template.yaml: {id}"))? {
                 continue;
@@ -88,6 +92,7 @@ impl Template {
     fn add(&mut self, resolver: &Resolver, id: &str, resource: &Value) -> Result<()> {
         match resource["Type"].as_str().unwrap_or_default() {
             "AWS::Serverless::Function" => self.functions.push(functions::read(resolver, id, resource)?),
+            "AWS::Serverless::Api" => self.api = api::read(resolver, resource)?,
             "AWS::DynamoDB::Table" => self.tables.push(tables::read(resolver, id, resource)?),
             "AWS::S3::Bucket" => {
                 known(&resource["Properties"], &["BucketName"], &BUCKET_PROPERTIES_WITHOUT_TWIN)?;

@@ -351,7 +351,7 @@ fn idempotency_partition(organization: &Organization, key_sha256: &str) -> Strin
     format!("{organization}#idempotency#{key_sha256}")
 }
 
-fn row_key(pk: &str, sk: &str) -> Item {
+pub(super) fn row_key(pk: &str, sk: &str) -> Item {
     [("pk".to_owned(), AttributeValue::S(pk.to_owned())), ("sk".to_owned(), AttributeValue::S(sk.to_owned()))].into()
 }
 

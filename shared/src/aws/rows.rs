@@ -9,6 +9,8 @@
 //! | records | `{organization}#{generation}` | `issue#{id}` | [`ValidationIssueRow`] |
 //! | records | `{organization}#idempotency#{sha256 of the key}` | `key` | [`IdempotencyRow`] |
 //! | records | `{organization}#create#{fingerprint}` | `key` | [`IdempotencyRow`], of a request without a key |
+//! | records | `{organization}#keys` | the key's id | [`KeyRow`](super::KeyRow) |
+//! | records | `#key#{sha256 of the API key}` | `key` | [`KeyHashRow`](super::KeyHashRow): no organization's, because it says which |
 
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;

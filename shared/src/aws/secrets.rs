@@ -1,10 +1,11 @@
-//! Provider keys in AWS Secrets Manager, by name.
+//! Secrets in AWS Secrets Manager, by name: provider keys, and the key of read tokens.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use tokio::sync::Mutex;
 
 use super::clients::{aws_error, unexpected};
@@ -12,12 +13,34 @@ use crate::error::Error;
 
 /// How long a secret is used without looking again: a rotated key is picked up after this.
 const KEPT: Duration = Duration::from_mins(5);
+/// The same for whoever has reason to believe that it was rotated: whatever comes, it is not read more often.
+const KEPT_LEAST: Duration = Duration::from_secs(10);
+
+/// Which version of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `AWSCURRENT`.
+    Current,
+    /// `AWSPREVIOUS`: what it was before its last rotation.
+    Previous,
+}
+
+impl Version {
+    const fn stage(self) -> &'static str {
+        match self {
+            Self::Current => "AWSCURRENT",
+            Self::Previous => "AWSPREVIOUS",
+        }
+    }
+}
+
+type Known = HashMap<(String, Version), (Instant, Option<String>)>;
 
 /// Reads each secret once in five minutes.
 #[derive(Clone)]
 pub struct Secrets {
     secrets_manager: Client,
-    known: Arc<Mutex<HashMap<String, (Instant, String)>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Secrets {
@@ -32,15 +55,39 @@ impl Secrets {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn get(&self, name: &str) -> Result<String, Error> {
+        let secret = self.get_aged(name, Version::Current, false).await?;
+        secret.ok_or_else(|| unexpected("secretsmanager GetSecretValue", "there is no such secret"))
+    }
+
+    /// The same in one of its versions, which there may not be; `again`: as it was ten seconds ago at the oldest.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn get_aged(&self, name: &str, version: Version, again: bool) -> Result<Option<String>, Error> {
+        let kept = if again { KEPT_LEAST } else { KEPT };
         let mut known = self.known.lock().await;
-        if let Some((_, secret)) = known.get(name).filter(|(read, _)| read.elapsed() < KEPT) {
+        let key = (name.to_owned(), version);
+        if let Some((_, secret)) = known.get(&key).filter(|(read, _)| read.elapsed() < kept) {
             return Ok(secret.clone());
         }
-        let get = self.secrets_manager.get_secret_value().secret_id(name);
-        let answer = get.send().await.map_err(aws_error("secretsmanager GetSecretValue"))?;
-        let secret =
-            answer.secret_string().ok_or_else(|| unexpected("secretsmanager GetSecretValue", "the secret is no string"))?;
-        known.insert(name.to_owned(), (Instant::now(), secret.to_owned()));
-        Ok(secret.to_owned())
+        let secret = self.read(name, version).await?;
+        known.insert(key, (Instant::now(), secret.clone()));
+        Ok(secret)
     }
+
+    async fn read(&self, name: &str, version: Version) -> Result<Option<String>, Error> {
+        let get = self.secrets_manager.get_secret_value().secret_id(name).version_stage(version.stage());
+        match get.send().await {
+            Ok(answer) => {
+                let secret = answer.secret_string().map(str::to_owned);
+                secret.map(Some).ok_or_else(|| unexpected("secretsmanager GetSecretValue", "the secret is no string"))
+            }
+            Err(error) if version == Version::Previous && error.as_service_error().is_some_and(is_absent) => Ok(None),
+            Err(error) => Err(aws_error("secretsmanager GetSecretValue")(error)),
+        }
+    }
+}
+
+fn is_absent(error: &GetSecretValueError) -> bool {
+    error.is_resource_not_found_exception()
 }

@@ -1,12 +1,14 @@
 //! The verbs of [`crate::App`], one file each.
 
 mod admit;
+mod authorize;
 mod cancel;
 mod compact;
 mod events;
 mod get;
 mod give_up;
 mod inspect;
+mod keys;
 mod list;
 mod log_page;
 mod output;
@@ -19,11 +21,13 @@ mod start;
 mod stream;
 mod sweep;
 mod tail;
+mod tokens;
 mod validate;
 
 pub use compact::Compaction;
 pub use events::EventPage;
 pub use inspect::Inspection;
+pub use keys::{KeyView, NewKey};
 pub use list::GenerationPage;
 pub use log_page::{LogPage, LogTail};
 pub use output::Output;
@@ -36,3 +40,4 @@ pub use start::Started;
 pub use stream::Streamed;
 pub use sweep::Swept;
 pub use tail::Tail;
+pub use tokens::ReadToken;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aws_sdk_dynamodb::config::Credentials;
+use longhand::{App, Clock, Config, NewKey, Scopes};
 use longhand_local::{Playback, Script, TEMPLATE};
 use longhand_tests::{Api, Deployment};
 use reqwest::StatusCode;
@@ -18,8 +18,7 @@ use super::background::{Background, free_ports};
 use super::tools::{self, workspace};
 use crate::main_job::assert_does_the_main_job;
 
-/// Whoever signs, to ministack it is this account. Without an authorizer it is the organization too.
-const ACCOUNT: &str = "000000000000";
+const ORGANIZATION: &str = "acme";
 
 /// A running ministack. Dropping it ends it, and every function in it.
 struct Ministack {
@@ -87,6 +86,13 @@ impl Ministack {
     }
 }
 
+/// A new key, as `longhand keys create --aws` makes one.
+async fn key(environment: &BTreeMap<String, String>) -> String {
+    let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await.unwrap();
+    let new = NewKey { name: String::new(), scopes: Scopes::all(), expires_in: None };
+    app.create_key(&ORGANIZATION.parse().unwrap(), new).await.unwrap().1.reveal().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deployed_template_does_the_main_job_with_the_release_binary() {
     let Some((bootstrap, executable)) = tools::ministack() else { return };
@@ -98,8 +104,9 @@ async fn the_deployed_template_does_the_main_job_with_the_release_binary() {
     let url = ministack.api_url(&outputs);
 
     let (status, refused): (StatusCode, Value) = Api::open(&url).get("generations").await;
-    assert_eq!(status, StatusCode::FORBIDDEN, "unsigned: {refused}");
-    let api = Api::signed(&url, Credentials::new("test", "test", None, None, "ministack"));
-    let deployment = Deployment::new(&api, ACCOUNT, &ministack.environment(&outputs)).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "without a key: {refused}");
+    let environment = ministack.environment(&outputs);
+    let api = Api::open(&url).with_key(&key(&environment).await);
+    let deployment = Deployment::new(&api, ORGANIZATION, &environment).await;
     assert_does_the_main_job(&deployment, &playback, &text).await;
 }

@@ -17,6 +17,8 @@ const NOT_SET: [&str; 6] = [
     "LONGHAND_LONG_POLL_MS",
     "LONGHAND_SSE_KEEP_ALIVE_MS",
     "LONGHAND_SSE_CONNECTION_MS",
+    // On AWS it is a secret; here it lies in the data folder.
+    "LONGHAND_TOKEN_KEY",
 ];
 
 #[test]

@@ -58,7 +58,7 @@ impl<S: Send + Sync> FromRequest<S> for CreateArgs {
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Refusal> {
         let stop_at = request.lambda_context_ref().and_then(stop_at);
         let (mut parts, content) = request.into_parts();
-        let Caller(organization) = Caller::from_request_parts(&mut parts, state).await?;
+        let Caller { organization, .. } = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let retries = header(&parts.headers, "x-stainless-retry-count")?.and_then(|count| count.parse::<u32>().ok());
         let body = read_body(&parts.headers, content).await?;
@@ -70,7 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let Caller(organization) = Caller::from_request_parts(parts, state).await?;
+        let Caller { organization, .. } = Caller::from_request_parts(parts, state).await?;
         let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(id) = path.map_err(|error| Error::invalid("id", error.body_text()))?;
         // What can be no id names nothing: the answer is that of an absent one.

@@ -75,6 +75,7 @@ fn told(error: &Error) -> (String, Value, Value) {
             (format!("Response with id '{id}' not found."), Value::Null, Value::Null)
         }
         Error::TooManyRunning(_) => (error.public_detail(), Value::Null, "rate_limit_exceeded".into()),
+        Error::Unauthorized(why) => (format!("{why}."), Value::Null, "invalid_api_key".into()),
         error => (error.public_detail(), Value::Null, serde_json::to_value(error.code()).unwrap_or_default()),
     }
 }
@@ -104,6 +105,7 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::UriTooLong
         | ErrorCode::HeadersTooLarge
         | ErrorCode::NotFound
+        | ErrorCode::Forbidden
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded
         | ErrorCode::AlreadyEnded

@@ -36,8 +36,19 @@ pub fn invocation_context(hosted: &Hosted, request_id: &str) -> Context {
     context
 }
 
-/// Runs the handler in a task of its own and waits for it, for as long as the function's timeout allows.
+/// Runs the handler in a task of its own and waits for it, for as long as the function's timeout allows. Logs a failure.
 pub async fn run(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> Invocation {
+    let invocation = attempt(hosted, payload, request_id).await;
+    if let Some(error) = &invocation.error {
+        let (function, message) = (&hosted.definition.id, error["errorMessage"].as_str().unwrap_or_default());
+        let request_id = &invocation.request_id;
+        tracing::warn!(function, request_id, error = message, "an invocation of {function} failed: {message}");
+    }
+    invocation
+}
+
+/// The same, in silence.
+pub async fn attempt(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> Invocation {
     let context = invocation_context(hosted, &request_id);
     let timeout = Duration::from_secs(hosted.definition.timeout_seconds);
     let task = AbortOnDropHandle::new(tokio::spawn(call(hosted.clone(), LambdaEvent::new(payload, context))));
@@ -53,8 +64,6 @@ pub async fn run(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> In
     match outcome {
         Ok(answer) => Invocation { request_id, answer, error: None },
         Err((kind, message)) => {
-            let function = &hosted.definition.id;
-            tracing::warn!(function, request_id, error = message, "an invocation of {function} failed: {message}");
             Invocation { request_id, answer: Value::Null, error: Some(json!({ "errorType": kind, "errorMessage": message })) }
         }
     }

@@ -119,6 +119,10 @@ impl Resolver {
             "AWS::StackName" => json!(STACK_NAME),
             "AWS::Partition" => json!("aws"),
             "AWS::URLSuffix" => json!("amazonaws.com"),
+            // SAM's name for the alias that it publishes.
+            name if name.ends_with(".Alias") => {
+                json!(format!("{}:live", super::functions::arn(&self.name(name.trim_end_matches(".Alias"))?)))
+            }
             name if self.parameters.contains_key(name) => self.parameters[name].clone(),
             name if self.template["Parameters"].get(name).is_some() => bail!("the parameter `{name}` has no default"),
             name => json!(self.name(name)?),

@@ -1,0 +1,194 @@
+//! API keys in the records table: a row under the organization, for lists; and one by the key's hash, for whoever shows it.
+//!
+//! Both are written in one transaction, so that what is listed is what holds.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+
+use super::clients::{aws_error, unexpected};
+use super::records::{Records, row_key};
+use crate::error::Error;
+use crate::ids::{KeyId, Organization};
+use crate::keys::Scopes;
+
+/// Sort key of the row by hash.
+const BY_HASH: &str = "key";
+
+/// A key as its organization sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    pub(super) pk: String,
+    /// The key's id.
+    #[serde(rename = "sk")]
+    pub id: KeyId,
+    /// What a person calls it.
+    pub name: String,
+    /// SHA-256 of the key, in hex.
+    pub sha256: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Until when it is good, in milliseconds. Not `expires_at`, by which DynamoDB would delete the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<i64>,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+}
+
+impl KeyRow {
+    /// A new key of `organization`.
+    #[must_use]
+    pub fn new(
+        organization: &Organization,
+        id: KeyId,
+        name: String,
+        sha256: String,
+        scopes: Scopes,
+        created_at: String,
+        valid_until: Option<i64>,
+    ) -> Self {
+        Self { pk: partition(organization), id, name, sha256, scopes, created_at, valid_until, revoked_at: None }
+    }
+}
+
+/// What a key's hash leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyHashRow {
+    pub(super) pk: String,
+    pub(super) sk: String,
+    /// Whose key it is.
+    pub organization: Organization,
+    /// Its id.
+    pub id: KeyId,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// As in [`KeyRow`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<i64>,
+    /// As in [`KeyRow`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+}
+
+impl Records {
+    /// Stores a new key.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_key(&self, organization: &Organization, row: &KeyRow) -> Result<(), Error> {
+        let by_hash = KeyHashRow {
+            pk: hash_partition(&row.sha256),
+            sk: BY_HASH.into(),
+            organization: organization.clone(),
+            id: row.id.clone(),
+            scopes: row.scopes.clone(),
+            valid_until: row.valid_until,
+            revoked_at: None,
+        };
+        let puts = [self.put_in_transaction(row)?, self.put_in_transaction(&by_hash)?];
+        if self.transact_keys(puts.map(|put| TransactWriteItem::builder().put(put).build()).into()).await? {
+            return Ok(());
+        }
+        Err(unexpected("dynamodb TransactWriteItems", "a key of this id or hash is there already"))
+    }
+
+    /// The key with this hash, good or not.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn key_by_hash(&self, sha256: &str) -> Result<Option<KeyHashRow>, Error> {
+        self.get_row(&hash_partition(sha256), BY_HASH).await
+    }
+
+    /// A key.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn key(&self, organization: &Organization, id: &KeyId) -> Result<Option<KeyRow>, Error> {
+        self.get_row(&partition(organization), id.as_str()).await
+    }
+
+    /// Every key of an organization, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn keys(&self, organization: &Organization) -> Result<Vec<KeyRow>, Error> {
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let query = self
+                .dynamodb
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", AttributeValue::S(partition(organization)))
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+            self.meter.read(page.consumed_capacity());
+            for item in page.items.unwrap_or_default() {
+                rows.push(serde_dynamo::from_item(item).map_err(|error| unexpected("dynamodb Query", error))?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Revokes a key for good. `false`: it was revoked before.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn revoke_key(&self, row: &KeyRow, now: &str) -> Result<bool, Error> {
+        let keys = [row_key(&row.pk, row.id.as_str()), row_key(&hash_partition(&row.sha256), BY_HASH)];
+        let mut updates = Vec::with_capacity(keys.len());
+        for key in keys {
+            let update = Update::builder()
+                .table_name(&self.table)
+                .set_key(Some(key))
+                .update_expression("SET revoked_at = :now")
+                .condition_expression("attribute_exists(pk) AND attribute_not_exists(revoked_at)")
+                .expression_attribute_values(":now", AttributeValue::S(now.to_owned()))
+                .build()
+                .map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
+            updates.push(TransactWriteItem::builder().update(update).build());
+        }
+        self.transact_keys(updates).await
+    }
+
+    fn put_in_transaction<R: Serialize>(&self, row: &R) -> Result<Put, Error> {
+        let item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
+        let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        put.build().map_err(|error| unexpected("dynamodb TransactWriteItems", error))
+    }
+
+    /// All of `items`, or none; `false`: a condition does not hold.
+    async fn transact_keys(&self, items: Vec<TransactWriteItem>) -> Result<bool, Error> {
+        let transact = self.dynamodb.transact_write_items().set_transact_items(Some(items));
+        match transact.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+            Ok(answer) => {
+                self.meter.wrote(answer.consumed_capacity().first());
+                Ok(true)
+            }
+            Err(error) if error.as_service_error().is_some_and(is_refused) => Ok(false),
+            Err(error) => Err(aws_error("dynamodb TransactWriteItems")(error)),
+        }
+    }
+}
+
+fn is_refused(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
+    cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ConditionalCheckFailed"))
+}
+
+fn partition(organization: &Organization) -> String {
+    format!("{organization}#keys")
+}
+
+/// It begins with what no organization's name can: no key of another row is like it.
+fn hash_partition(sha256: &str) -> String {
+    format!("#key#{sha256}")
+}

@@ -1,0 +1,118 @@
+//! Read tokens: signed, short-lived, each for reading one generation. Whoever has the signing key can make them; nothing is stored.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::ids::{GenerationId, KeyId, Organization};
+
+const PREFIX: &str = "lht_";
+/// A token is some 250 characters long; what is much longer is not looked at.
+const CHARS_MAX: usize = 1_024;
+
+/// The key that tokens are signed with. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey(String);
+
+impl SigningKey {
+    /// From the text of a secret: at least 256 random bits, in whatever form.
+    #[must_use]
+    pub const fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    fn mac(&self, signed: &str) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).ok()?;
+        mac.update(signed.as_bytes());
+        Some(mac)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SigningKey(…)")
+    }
+}
+
+/// What a token says. The names are short because it is carried by every request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Whose generation it is.
+    #[serde(rename = "o")]
+    pub organization: Organization,
+    /// Which.
+    #[serde(rename = "g")]
+    pub generation: GenerationId,
+    /// Until when, in seconds since the epoch.
+    #[serde(rename = "e")]
+    pub expires_at: i64,
+    /// The API key that it was made with, which must be good still; `None`: without one.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+}
+
+impl Claims {
+    /// The token: `lht_`, the claims and their HMAC-SHA256, in base64 for URLs. `None` cannot happen: the claims are plain text.
+    #[must_use]
+    pub fn sign(&self, key: &SigningKey) -> Option<String> {
+        let signed = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).ok()?));
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(key.mac(&signed)?.finalize().into_bytes());
+        Some(format!("{signed}.{mac}"))
+    }
+
+    /// What a token says, if `key` signed it. It may have expired. The comparison takes the same time whatever differs.
+    #[must_use]
+    pub fn verify(token: &str, key: &SigningKey) -> Option<Self> {
+        let (signed, mac) = token.rsplit_once('.')?;
+        let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
+        key.mac(signed)?.verify_slice(&mac).ok()?;
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(signed.strip_prefix(PREFIX)?).ok()?;
+        serde_json::from_slice(&claims).ok()
+    }
+
+    /// Whether a credential looks like a token, so that it is worth a look.
+    #[must_use]
+    pub fn may_be(credential: &str) -> bool {
+        credential.starts_with(PREFIX) && credential.len() <= CHARS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims() -> Claims {
+        Claims {
+            organization: "acme".parse().unwrap(),
+            generation: GenerationId::new(1_000),
+            expires_at: 1_900_000_000,
+            key: Some(KeyId::new(1_000)),
+        }
+    }
+
+    #[test]
+    fn a_token_says_what_was_signed_and_a_change_of_any_character_makes_it_nothing() {
+        let (key, claims) = (SigningKey::new("k".repeat(64)), claims());
+        let token = claims.sign(&key).unwrap();
+        assert!(Claims::may_be(&token) && token.len() < 300, "{}", token.len());
+        assert_eq!(Claims::verify(&token, &key), Some(claims));
+        assert_eq!(Claims::verify(&token, &SigningKey::new("l".repeat(64))), None);
+        for at in 0..token.len() {
+            for other in ["A", "z", "0", "."] {
+                let mut changed = token.clone();
+                changed.replace_range(at..=at, other);
+                // The last character of unpadded base64 holds bits that mean nothing; the decoder insists that they are 0.
+                assert!(changed == token || Claims::verify(&changed, &key).is_none(), "{changed}");
+            }
+        }
+        for cut in 0..token.len() {
+            assert_eq!(Claims::verify(&token[..cut], &key), None);
+        }
+        assert!(!Claims::may_be(&format!("{token}{}", "0".repeat(CHARS_MAX))) && !Claims::may_be("lh_"));
+        assert_eq!(format!("{key:?}"), "SigningKey(…)");
+    }
+}
