@@ -11,6 +11,7 @@ mod cost;
 mod durable_streams;
 mod durable_streams_client;
 mod durable_streams_live;
+mod isolation;
 mod keys;
 mod lifetime;
 mod limits;

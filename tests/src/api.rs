@@ -64,6 +64,12 @@ impl Api {
         self.send(request.build().expect("a request")).await
     }
 
+    /// `POST /v1/generations/{id}/tokens`, with the defaults.
+    pub async fn create_token(&self, id: &str) -> (StatusCode, Value) {
+        let request = self.http.post(format!("{}/v1/generations/{id}/tokens", self.url));
+        self.send(request.build().expect("a request")).await
+    }
+
     /// Where a generation's log is followed live.
     #[must_use]
     pub fn events_url(&self, id: &str) -> String {

@@ -1,0 +1,131 @@
+//! Ways to name what may be another's: in the path, in cursors, in headers, in bodies.
+
+use longhand::Scope;
+
+/// Stands in a probe for the id of a generation, as `gen_…`.
+pub const GENERATION: &str = "<generation>";
+/// The same as a response's.
+pub const RESPONSE: &str = "<response>";
+/// Stands for a part of the path.
+pub const PART: &str = "<part>";
+/// Stands for the other organization's name, or one that nobody has.
+pub const ORGANIZATION: &str = "<organization>";
+/// Stands for an `Idempotency-Key` that was used, or was not.
+pub const USED_KEY: &str = "<used-key>";
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Credential {
+    /// A key with every scope.
+    Whole,
+    /// A key with one.
+    Scoped(Scope),
+    /// A token for a generation of one's own.
+    OwnToken,
+    /// A good token of the other organization's, for one of its generations.
+    TheirToken,
+    /// No header.
+    None,
+    /// A key that is nobody's.
+    Unknown,
+    /// The other organization's, revoked.
+    Revoked,
+    /// The other organization's, expired.
+    Expired,
+    /// The id of the other organization's key.
+    KeyId,
+    /// The other organization's token, its end moved.
+    Forged,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<String>,
+    /// The plainest way to ask: every credential asks it, for everything.
+    pub is_plain: bool,
+}
+
+const QUERIES: [&str; 15] = [
+    "after=0",
+    "after=2&limit=1",
+    "after=<generation>",
+    "after=<response>",
+    "limit=1&order=asc&after=msg_<generation>",
+    "wait=0&after=1",
+    "partial=json",
+    "offset=-1",
+    "offset=now",
+    "offset=0000000000000001&live=long-poll",
+    "offset=0000000000000001&live=sse&cursor=7",
+    "stream=true",
+    "stream=true&starting_after=1",
+    "organization=<organization>",
+    "generation=<generation>&id=<generation>",
+];
+
+const HEADERS: [(&str, &str); 14] = [
+    ("last-event-id", "1"),
+    ("accept", "text/event-stream"),
+    ("if-none-match", "\"<generation>:0:5:c\""),
+    ("if-none-match", "*"),
+    ("x-organization", "<organization>"),
+    ("organization", "<organization>"),
+    ("openai-organization", "<organization>"),
+    ("openai-project", "<organization>"),
+    ("x-amzn-request-context", "{\"authorizer\":{\"organization\":\"<organization>\"}}"),
+    ("x-forwarded-user", "<organization>"),
+    ("cookie", "organization=<organization>"),
+    ("idempotency-key", "<used-key>"),
+    ("x-stainless-retry-count", "1"),
+    ("range", "bytes=0-99"),
+];
+
+/// What a body may say. The first two are those that the other organization has sent.
+const BODIES: [&str; 9] = [
+    r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
+    r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
+    r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
+    r#"{"provider":"ours","model":"m","prompt":"p","metadata":{"organization":"<organization>","id":"<generation>"}}"#,
+    r#"{"model":"ours/m","input":"p","background":true,"previous_response_id":"<response>"}"#,
+    r#"{"model":"ours/m","input":[{"type":"item_reference","id":"<response>"}],"background":true}"#,
+    r#"{"model":"ours/m","input":"p","background":true,"conversation":"<response>"}"#,
+    r#"{"expires_in":60,"generation":"<generation>","organization":"<organization>"}"#,
+    r#"{"id":"<generation>"}"#,
+];
+
+/// Every probe of one route.
+pub fn probes(method: &str, route: &str) -> Vec<Probe> {
+    let parts = route.split('/').map(|part| if part.starts_with('{') { PART } else { part });
+    let path = parts.collect::<Vec<_>>().join("/");
+    let plain = Probe { method: method.to_owned(), path, headers: Vec::new(), body: None, is_plain: true };
+    let with_query = |query: &&str| Probe { path: format!("{}?{query}", plain.path), is_plain: false, ..plain.clone() };
+    let mut probes = vec![plain.clone()];
+    probes.extend(QUERIES.iter().map(with_query));
+    for (name, value) in HEADERS {
+        let headers = vec![(name, value.to_owned())];
+        // A header that repeats a request does so with its body.
+        let body = (method == "POST").then(|| BODIES[usize::from(route.contains("responses"))].to_owned());
+        probes.push(Probe { headers, body, is_plain: false, ..plain.clone() });
+    }
+    if method == "POST" {
+        probes.extend(BODIES.iter().map(|body| Probe { body: Some((*body).to_owned()), is_plain: false, ..plain.clone() }));
+    }
+    probes
+}
+
+impl Probe {
+    /// Whether this caller asks it.
+    pub fn is_for(&self, credential: Credential) -> bool {
+        self.is_plain || credential == Credential::Whole
+    }
+
+    /// Whether it names a generation at all.
+    pub fn has_id(&self) -> bool {
+        let texts = self.headers.iter().map(|(_, value)| value).chain(&self.body).chain([&self.path]);
+        texts.into_iter().any(|text| [GENERATION, RESPONSE, PART].iter().any(|mark| text.contains(mark)))
+    }
+}
