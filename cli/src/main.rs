@@ -23,7 +23,7 @@ use clap::Parser as _;
 async fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     logging::start(&arguments);
-    match arguments.command.run().await {
+    match Box::pin(arguments.command.run()).await {
         Ok(code) => code,
         Err(error) => failure::report(&error),
     }

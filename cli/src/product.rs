@@ -4,7 +4,9 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 pub use longhand::aws::{QueueMessage, Queues};
-pub use longhand::{App, Clock, Config, GenerationId, GenerationKey, GivenUp, KeyId, NewKey, Organization, Redriven, RetentionRules, Scope};
+pub use longhand::{
+    App, Clock, Config, GenerationId, GenerationKey, GivenUp, KeyId, NewKey, Organization, Redriven, RetentionRules, Scope,
+};
 
 /// The log of a generation as it is stored: slots, counters, lease; and its record.
 pub async fn inspect(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<Value> {

@@ -52,6 +52,6 @@ pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use jobs::StreamJob;
 pub use keys::{ApiKey, Grant, Scope, Scopes};
 pub use verbs::{
-    CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, KeyView, LogPage, LogTail, NewKey, Output, ProgressView,
-    Purged, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail,
+    CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, KeyView, LogPage, LogTail, NewKey, Output,
+    ProgressView, Purged, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail,
 };

@@ -10,7 +10,7 @@ use super::{hosted, tree, values_after};
 const CONFIG: &str = include_str!("../../../shared/src/config.rs");
 
 /// What a deployment has no parameter for: the code's defaults are right on AWS.
-const NOT_SET: [&str; 6] = [
+const NOT_SET: [&str; 7] = [
     "LONGHAND_LEASE_SECONDS",
     "LONGHAND_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",
