@@ -12,7 +12,7 @@ pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
 /// What a person may set for a stack that this command starts.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_CONNECT_TIMEOUT_MS",
     "LONGHAND_FIRST_BYTE_TIMEOUT_MS",
@@ -22,6 +22,7 @@ const SETTINGS: [&str; 12] = [
     "LONGHAND_MAX_ATTEMPTS",
     "LONGHAND_MAX_OUTPUT_BYTES",
     "LONGHAND_MAX_RUNNING",
+    "LONGHAND_RETENTION_DAYS",
     "LONGHAND_UNWATCHED_WINDOW_MS",
     "LONGHAND_WATCHED_WINDOW_MS",
     "METADATA_VALIDATION_STRICT",

@@ -229,7 +229,7 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
 
     clock.advance(Duration::from_mins(2));
     let sweeper = harness.stack.app().await.unwrap();
-    let (mut streamed, mut stopped) = (0, 0);
+    let (mut streamed, mut looked_at, mut stopped) = (0, 0, 0);
     for sweeps in 1..=500 {
         let swept = sweeper.sweep(Some(Instant::now() + Duration::from_millis(250 + 10 * sweeps))).await.unwrap();
         assert_eq!((swept.open, swept.errors), ((ORGANIZATIONS * EACH) as u64, 0));
@@ -239,6 +239,8 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
         if streamed == swept.open {
             break;
         }
+        looked_at += swept.looked_at;
+        assert_eq!(looked_at, streamed, "none is looked at twice before all were looked at once");
     }
     eprintln!("{streamed} were invoked, by sweeps that had to stop {stopped} times");
     until("every invoke runs", || jobs.lock().unwrap().len() == ORGANIZATIONS * EACH).await;
