@@ -254,7 +254,7 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purge_beside_sweeps_leaves_nothing_behind_and_nothing_half_done() {
+async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing_half_done() {
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[]);
     let harness = Harness::without(&["EveryMinute", "Ended"], Options { clock: clock.clone(), env, ..Options::default() }).await;
@@ -277,10 +277,17 @@ async fn a_purge_beside_sweeps_leaves_nothing_behind_and_nothing_half_done() {
         let id = id.parse().unwrap();
         while let Err(error) = app.purge(&organization, &id).await {
             assert!(matches!(error, longhand::Error::NotEnded(..)), "{error}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     }));
-    futures::join!(sweeps, purges);
+    // One of them ends it, the purge follows at once, and the others put what is purged already.
+    let compactions = futures::future::join_all(ids.iter().flat_map(|id| [id; 3]).map(|id| async {
+        match app.compact(&organization, &id.parse().unwrap(), "test").await {
+            Ok(_) | Err(longhand::Error::NotFound(_) | longhand::Error::LogGone(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }));
+    futures::join!(sweeps, purges, compactions);
     for id in &ids {
         assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
     }

@@ -68,12 +68,20 @@ impl App {
         if let Some(outcome) = &record.outcome {
             return Ok(Compaction::new(&key, record.status, outcome, true));
         }
-        let newest = self.buffer.newest(&key).await?.ok_or_else(|| Error::LogGone(id.to_string()))?;
+        let Some(newest) = self.buffer.newest(&key).await? else {
+            return if self.is_open(&key).await? {
+                Err(Error::LogGone(id.to_string()))
+            } else {
+                self.compacted_by_another(&key).await
+            };
+        };
         let Some((status, end)) = newest.end().map(|(status, end)| (status, end.clone())) else {
             return Err(Error::NotEnded(id.to_string(), "it is compacted by itself when it has"));
         };
         let compacted = match self.put_log(&key, &newest, status, end).await {
             Ok(compacted) => compacted,
+            // A purge takes away what is being read and put.
+            Err(_) if !self.is_open(&key).await? => return self.compacted_by_another(&key).await,
             Err(error) => {
                 self.give_up_damaged(&key, &record, error).await?;
                 return self.compacted_by_another(&key).await;
@@ -90,6 +98,11 @@ impl App {
             self.buffer.delete(&key).await?;
         }
         Ok(Compaction::new(&key, status, &outcome, false))
+    }
+
+    /// Whether there is a record, and no outcome on it.
+    pub(super) async fn is_open(&self, key: &GenerationKey) -> Result<bool, Error> {
+        Ok(self.records.find(key).await?.is_some_and(|record| record.outcome.is_none()))
     }
 
     async fn compacted_by_another(&self, key: &GenerationKey) -> Result<Compaction, Error> {

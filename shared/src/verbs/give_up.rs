@@ -28,8 +28,7 @@ impl App {
                 Err(error) => return self.give_up_damaged(key, record, error).await.map(|()| true),
             };
             // After the log: one that was compacted and deleted must not look like one that has not begun.
-            let is_open = self.records.find(key).await?.is_some_and(|record| record.outcome.is_none());
-            if log.end.is_some() || !is_open {
+            if log.end.is_some() || !self.is_open(key).await? {
                 return Ok(false);
             }
             if log.is_empty() && self.may_have_expired(record) {

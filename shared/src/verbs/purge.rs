@@ -31,6 +31,8 @@ impl App {
         let buffer_items = self.buffer.delete(&key).await?;
         self.blobs.delete(&key).await?;
         self.records.delete(&key, &record).await?;
+        // A compaction that ran beside this may have put them again; one that ends from here on deletes them itself.
+        self.blobs.delete(&key).await?;
         tracing::info!(generation = %id, organization = %organization, buffer_items, "A generation was purged.");
         Ok(Purged { id: id.clone(), buffer_items })
     }

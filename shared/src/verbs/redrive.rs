@@ -111,7 +111,7 @@ impl App {
         if newest.is_none_or(|chunk| chunk.end().is_none()) {
             return Ok(false);
         }
-        let is_open = self.records.find(key).await?.is_some_and(|record| record.outcome.is_none());
+        let is_open = self.is_open(key).await?;
         if !is_open || !apply {
             return Ok(is_open);
         }
