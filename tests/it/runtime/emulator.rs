@@ -56,10 +56,26 @@ impl Emulator {
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("a JSON answer: {text}"))
     }
 
+    /// The most memory that the function's process has had at once, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", functions(self.server.id()).trim())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// What kills (-9) the function while it works.
     pub fn killer(&self) -> Killer {
         Killer(self.server.id())
     }
+}
+
+/// The process ids of the functions under the emulator: one, once it has been invoked.
+fn functions(emulator: u32) -> String {
+    let threads = fs::read_dir(format!("/proc/{emulator}/task")).unwrap();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let functions: String = children.collect();
+    assert!(!functions.trim().is_empty(), "no function runs under the emulator");
+    functions
 }
 
 /// Knows the emulator's process, whose child the function is.
@@ -68,10 +84,7 @@ pub struct Killer(u32);
 impl Killer {
     /// Kills the function.
     pub fn kill(self) {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
-        let children = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
-        let functions: String = children.collect();
-        assert!(!functions.trim().is_empty(), "no function runs under the emulator");
+        let functions = functions(self.0);
         let killed = Command::new("sh").args(["-c", &format!("kill -9 {functions}")]).status().unwrap();
         assert!(killed.success());
     }

@@ -61,17 +61,17 @@ impl Delivered {
 }
 
 /// An embedded stack whose events lead to notebooks, the samples' provider on loopback, and the binary.
-struct Bench {
-    harness: Harness,
+pub struct Bench {
+    pub harness: Harness,
     delivered: Delivered,
     playback: Playback,
-    bootstrap: PathBuf,
+    pub bootstrap: PathBuf,
     rie: PathBuf,
 }
 
 impl Bench {
     /// `None` where the tools are not there.
-    async fn start(script: Script, env: &[(&str, &str)]) -> Option<Self> {
+    pub async fn start(script: Script, env: &[(&str, &str)]) -> Option<Self> {
         let (bootstrap, rie) = tools::rie()?;
         let playback = Playback::start(script).unwrap();
         let openai = json!({ "openai": { "base_url": playback.base_url(), "max_tokens_name": "max_completion_tokens" } });
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     /// The binary as this function under the emulator, with the environment that the template gives it.
-    fn host(&self, function: &str, timeout_seconds: u32) -> Emulator {
+    pub fn host(&self, function: &str, timeout_seconds: u32) -> Emulator {
         let environment = self.harness.stack.environment(function);
         Emulator::start(&self.rie, (function, &self.bootstrap), environment, timeout_seconds)
     }
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     /// Runs the sample of `start`, and answers with the id of its generation.
-    async fn start_sample(&self) -> String {
+    pub async fn start_sample(&self) -> String {
         let answer = self.invoke("start", &sample("start")).await;
         assert_eq!(answer["statusCode"], 202, "{answer}");
         body(&answer)["id"].as_str().unwrap().to_owned()
@@ -103,7 +103,7 @@ impl Bench {
 }
 
 /// A sample with another generation in the place of its own: ids are given by the product and cannot be asked for.
-fn sample_for(function: &str, id: &str) -> Value {
+pub fn sample_for(function: &str, id: &str) -> Value {
     let sample_id = sample("stream")["generation"].as_str().unwrap().to_owned();
     serde_json::from_str(&sample(function).to_string().replace(&sample_id, id)).unwrap()
 }

@@ -67,9 +67,14 @@ fn executable(variable: &str, what: &str, how: &str) -> Option<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "a test that did not run must not look like one that passed")]
-fn skip<T>(why: &str) -> Option<T> {
+pub fn skip<T>(why: &str) -> Option<T> {
     eprintln!("SKIPPED: {why}");
     None
+}
+
+/// A program that a shell would find by this name.
+pub fn executable_in_path(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 pub fn workspace() -> &'static Path {
