@@ -52,7 +52,7 @@ fn init(bootstrap: &Path, function: &str, environment: &BTreeMap<String, String>
 
 /// The size of the archive that is deployed: the binary, deflated.
 fn archive_bytes(bootstrap: &Path) -> usize {
-    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
+    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
     deflated.write_all(&fs::read(bootstrap).unwrap()).unwrap();
     deflated.finish().unwrap().len()
 }
