@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
-use crate::commands::{bench, cancel, compact, demo, dev, get, inspect, keys, list, purge, redrive, retention, start, tail};
+use crate::commands::{
+    bench, cancel, compact, demo, dev, get, inspect, keys, list, purge, quota, redrive, retention, start, tail,
+};
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";
@@ -37,6 +39,7 @@ pub enum Command {
     Redrive(redrive::RedriveArgs),
     Retention(retention::RetentionArgs),
     Keys(keys::KeysArgs),
+    Quota(quota::QuotaArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -56,6 +59,7 @@ impl Command {
             Self::Redrive(args) => Box::pin(redrive::run(args)).await,
             Self::Retention(args) => retention::run(args).await,
             Self::Keys(args) => keys::run(args).await,
+            Self::Quota(args) => quota::run(args).await,
             Self::Bench(args) => bench::run(args).await,
         }
     }

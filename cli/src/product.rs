@@ -4,8 +4,10 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 pub use longhand::aws::{QueueMessage, Queues};
+pub use longhand::quota::{Quota, dollars};
 pub use longhand::{
-    App, Clock, Config, GenerationId, GenerationKey, GivenUp, KeyId, NewKey, Organization, Redriven, RetentionRules, Scope,
+    App, Clock, Config, GenerationId, GenerationKey, GivenUp, KeyId, NewKey, Organization, QuotaView, Redriven, RetentionRules,
+    Scope,
 };
 
 /// The log of a generation as it is stored: slots, counters, lease; and its record.

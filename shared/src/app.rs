@@ -1,13 +1,18 @@
 //! [`App`]: the configuration, the clock and the rooms, with the verbs that handlers call. Each verb is a file in `verbs/`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Version};
 use crate::clock::Clock;
 use crate::config::{Config, TokenKey};
 use crate::error::Error;
 use crate::hints::Hints;
+use crate::ids::Organization;
 use crate::provider::{ChatCompletions, Provider, can_be_continued};
+use crate::quota::Quota;
 use crate::request::Request;
 use crate::tokens::SigningKey;
 
@@ -21,6 +26,7 @@ pub struct App {
     pub(crate) blobs: Blobs,
     pub(crate) invoker: Invoker,
     pub(crate) hints: Hints,
+    pub(crate) quotas: Arc<Mutex<HashMap<Organization, (i64, Quota)>>>,
     secrets: Secrets,
     http: reqwest::Client,
     meter: Meter,
@@ -46,7 +52,8 @@ impl App {
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
             hints: Hints::new(format!("{}/{}", config.aws.dynamodb_endpoint.as_deref().unwrap_or(""), config.buffer_table)),
             invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
-            secrets: Secrets::new(clients.secrets_manager),
+            quotas: Arc::default(),
+            secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             config: Arc::new(config),
             clock,
             http,

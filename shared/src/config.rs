@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::flush::Windows;
 use crate::provider::{ProviderSettings, Timeouts, parse_providers};
+use crate::quota::{Prices, Quota};
 use crate::request::Validation;
 use crate::tokens::SigningKey;
 
@@ -33,8 +34,12 @@ pub struct Config {
     pub max_attempts: u32,
     /// `LONGHAND_MAX_OUTPUT_BYTES`, default 32 MiB: the most that a generation may say.
     pub max_output_bytes: u64,
-    /// `LONGHAND_MAX_RUNNING`, default 100: generations that one organization may have running at once.
-    pub max_running: u64,
+    /// What an organization may use, unless it has a quota of its own: `LONGHAND_MAX_RUNNING`, default 100, and
+    /// `LONGHAND_MAX_GENERATIONS_PER_DAY`, `LONGHAND_MAX_OUTPUT_BYTES_PER_DAY` and `LONGHAND_MAX_SPEND_PER_DAY` (micro-dollars),
+    /// which are no bounds by default.
+    pub quota: Quota,
+    /// `LONGHAND_PRICES`, JSON: what models cost.
+    pub prices: Prices,
     /// `LONGHAND_CONNECT_TIMEOUT_MS` 10000, `LONGHAND_FIRST_BYTE_TIMEOUT_MS` 120000, `LONGHAND_IDLE_TIMEOUT_MS` 60000 and
     /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
     pub timeouts: Timeouts,
@@ -197,7 +202,13 @@ impl Config {
             lease: Duration::from_secs(vars.number("LONGHAND_LEASE_SECONDS", 30, 1)?),
             max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),
             max_output_bytes: vars.number("LONGHAND_MAX_OUTPUT_BYTES", 32 * 1024 * 1024, 1)?,
-            max_running: vars.number("LONGHAND_MAX_RUNNING", 100, 1)?,
+            quota: Quota {
+                running: Some(vars.number("LONGHAND_MAX_RUNNING", 100, 1)?),
+                generations_per_day: vars.number_if("LONGHAND_MAX_GENERATIONS_PER_DAY", 1)?,
+                output_bytes_per_day: vars.number_if("LONGHAND_MAX_OUTPUT_BYTES_PER_DAY", 1)?,
+                spend_per_day: vars.number_if("LONGHAND_MAX_SPEND_PER_DAY", 1)?,
+            },
+            prices: Prices::parse(vars.text("LONGHAND_PRICES").as_deref()).map_err(Error::Configuration)?,
             timeouts: Timeouts {
                 connect: vars.millis("LONGHAND_CONNECT_TIMEOUT_MS", 10_000, 1)?,
                 first_byte: vars.millis("LONGHAND_FIRST_BYTE_TIMEOUT_MS", 120_000, 1)?,
@@ -251,9 +262,14 @@ impl Vars<'_> {
     }
 
     fn number(&self, name: &str, default: u64, least: u64) -> Result<u64, Error> {
-        let Some(text) = self.text(name) else { return Ok(default) };
+        Ok(self.number_if(name, least)?.unwrap_or(default))
+    }
+
+    fn number_if(&self, name: &str, least: u64) -> Result<Option<u64>, Error> {
+        let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.trim().parse().ok().filter(|number| *number >= least);
-        number.ok_or_else(|| Error::Configuration(format!("{name} must be a whole number of at least {least}, not {text:?}")))
+        let wrong = || Error::Configuration(format!("{name} must be a whole number of at least {least}, not {text:?}"));
+        number.map(Some).ok_or_else(wrong)
     }
 
     fn millis(&self, name: &str, default: u64, least: u64) -> Result<Duration, Error> {

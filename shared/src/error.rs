@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::limits;
+use crate::quota::{Daily, UsedUp};
 
 /// One thing that is wrong with a request: where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,6 +99,9 @@ pub enum Error {
     /// The organization has as many generations running as it may.
     #[error("{0} generations of this organization are running, as many as may at once; try again when one of them has ended")]
     TooManyRunning(u64),
+    /// The organization has used up what it may use in a day.
+    #[error("{0}")]
+    QuotaUsedUp(UsedUp),
     /// Too much comes with a request: which part of it, how much that has, and how much it may have.
     #[error("the request has {} {}; at most {} are taken", .0.found, .0.what, .0.most)]
     TooMuch(TooMuch),
@@ -144,6 +148,12 @@ pub enum ErrorCode {
     IdempotencyConflict,
     /// [`Error::TooManyRunning`].
     TooManyRunning,
+    /// [`Error::QuotaUsedUp`] of generations.
+    QuotaGenerations,
+    /// [`Error::QuotaUsedUp`] of bytes of output.
+    QuotaOutputBytes,
+    /// [`Error::QuotaUsedUp`] of money.
+    QuotaSpend,
     /// [`Error::TooMuch`] of path or query.
     UriTooLong,
     /// [`Error::TooMuch`] of header fields.
@@ -173,7 +183,7 @@ impl ErrorCode {
             Self::LogGone => 410,
             Self::RequestTooLarge => 413,
             Self::UriTooLong => 414,
-            Self::TooManyRunning => 429,
+            Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
             Self::Unavailable => 503,
@@ -193,6 +203,9 @@ impl ErrorCode {
             | Self::AlreadyEnded
             | Self::LogGone
             | Self::RequestTooLarge
+            | Self::QuotaGenerations
+            | Self::QuotaOutputBytes
+            | Self::QuotaSpend
             | Self::UriTooLong
             | Self::HeadersTooLarge
             | Self::Internal => false,
@@ -222,6 +235,9 @@ impl Error {
             Self::NotFound(_) | Self::KeyNotFound(_) => ErrorCode::NotFound,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
+            Self::QuotaUsedUp(UsedUp { what: Daily::Generations, .. }) => ErrorCode::QuotaGenerations,
+            Self::QuotaUsedUp(UsedUp { what: Daily::OutputBytes, .. }) => ErrorCode::QuotaOutputBytes,
+            Self::QuotaUsedUp(UsedUp { what: Daily::Spend, .. }) => ErrorCode::QuotaSpend,
             Self::TooMuch(TooMuch { what: TooMuchOf::PathBytes | TooMuchOf::QueryBytes, .. }) => ErrorCode::UriTooLong,
             Self::TooMuch(TooMuch { what: TooMuchOf::Headers | TooMuchOf::HeaderBytes, .. }) => ErrorCode::HeadersTooLarge,
             Self::NotEnded(..) => ErrorCode::NotEnded,
@@ -237,6 +253,7 @@ impl Error {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRunning(_) => Some(limits::RUNNING_RETRY_AFTER),
+            Self::QuotaUsedUp(used_up) => Some(used_up.retry_after),
             _ => None,
         }
     }
@@ -256,6 +273,9 @@ impl Error {
             | ErrorCode::NotFound
             | ErrorCode::IdempotencyConflict
             | ErrorCode::TooManyRunning
+            | ErrorCode::QuotaGenerations
+            | ErrorCode::QuotaOutputBytes
+            | ErrorCode::QuotaSpend
             | ErrorCode::UriTooLong
             | ErrorCode::HeadersTooLarge
             | ErrorCode::NotEnded

@@ -37,6 +37,7 @@ pub mod limits;
 pub mod log;
 pub mod partial;
 pub mod provider;
+pub mod quota;
 pub mod request;
 pub mod responses;
 pub mod schema;
@@ -53,5 +54,6 @@ pub use jobs::StreamJob;
 pub use keys::{ApiKey, Grant, Scope, Scopes};
 pub use verbs::{
     CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, KeyView, LogPage, LogTail, NewKey, Output,
-    ProgressView, Purged, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail,
+    ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept,
+    Tail,
 };

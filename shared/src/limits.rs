@@ -116,6 +116,13 @@ pub const COMPACTIONS_OF_A_SWEEP_MAX: usize = 8;
 /// Shards of the index of open generations: its partitions, so that no single one takes every write.
 pub const OPEN_SHARDS: u8 = 8;
 
+/// How long an organization's quota is known without looking again.
+pub const QUOTA_KEPT: Duration = Duration::from_mins(1);
+/// Organizations whose quotas are known at once.
+pub const QUOTAS_KEPT_MAX: usize = 10_000;
+/// How long the use of a day is kept.
+pub const USAGE_TTL: Duration = Duration::from_hours(400 * 24);
+
 /// How long a read token is good, unless told.
 pub const READ_TOKEN_TTL_DEFAULT: Duration = Duration::from_mins(15);
 /// How long a read token may be good.

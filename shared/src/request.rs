@@ -121,6 +121,12 @@ fn default_provider() -> String {
 }
 
 impl Request {
+    /// The length of its JSON text: what a prompt costs is reckoned by it until the provider has counted.
+    #[must_use]
+    pub fn json_bytes(&self) -> u64 {
+        serde_json::to_string(self).map_or(0, |text| text.len() as u64)
+    }
+
     /// Reads and checks a body.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod main_job;
 mod official_clients;
 mod partial_json;
 mod providers;
+mod quota;
 mod responses;
 mod retention;
 mod runtime;

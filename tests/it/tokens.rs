@@ -1,13 +1,17 @@
 //! Read tokens: one generation, for a while, to look at.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::http::StatusCode as HttpStatus;
+use axum::routing::post;
 use longhand::{App, Clock, Config, Scope};
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::{Api, Harness, environment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::keys::{key, start};
 
@@ -133,5 +137,55 @@ async fn a_token_signed_with_another_key_opens_nothing() {
     let organization = "local".parse().unwrap();
     let forged = other.create_read_token(&organization, &id.parse().unwrap(), None, b"").await.unwrap().token;
     assert_eq!(harness.with_key(&forged).get(&format!("generations/{id}")).await.0, StatusCode::UNAUTHORIZED);
+    harness.finish().await;
+}
+
+/// A Secrets Manager that has one secret: its versions, the current one first.
+async fn secrets_manager(versions: Arc<Mutex<Vec<&'static str>>>) -> String {
+    let answer = async move |body: String| {
+        let asked: Value = serde_json::from_str(&body).unwrap();
+        let place = usize::from(asked["VersionStage"] == "AWSPREVIOUS");
+        match versions.lock().unwrap().get(place) {
+            Some(secret) => (HttpStatus::OK, json!({ "Name": asked["SecretId"], "SecretString": secret }).to_string()),
+            None => (HttpStatus::BAD_REQUEST, json!({ "__type": "ResourceNotFoundException" }).to_string()),
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/", post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn a_rotated_key_opens_what_it_signed_until_it_is_rotated_again() {
+    let (harness, _playback, clock) = start().await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let versions = Arc::new(Mutex::new(vec!["one"]));
+    let mut environment = harness.stack.environment("authorize");
+    environment.insert("AWS_ENDPOINT_URL_SECRETS_MANAGER".into(), secrets_manager(versions.clone()).await);
+    environment.remove("LONGHAND_TOKEN_KEY");
+    let app = async || {
+        let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+        App::new(config, clock.clone()).await.unwrap()
+    };
+    let (organization, generation) = ("local".parse().unwrap(), id.parse().unwrap());
+    let sign = async |app: &App| app.create_read_token(&organization, &generation, None, b"{}").await.unwrap().token;
+    let verifier = app().await;
+    let first = sign(&app().await).await;
+    assert!(verifier.authorize(&first).await.unwrap().is_some());
+
+    *versions.lock().unwrap() = vec!["two", "one"];
+    let second = sign(&app().await).await;
+    clock.advance(Duration::from_secs(11));
+    assert!(verifier.authorize(&second).await.unwrap().is_some(), "a function that knows the old key looks again");
+    assert!(app().await.authorize(&first).await.unwrap().is_some(), "the one before still opens");
+
+    *versions.lock().unwrap() = vec!["three", "two"];
+    assert!(app().await.authorize(&second).await.unwrap().is_some());
+    assert!(app().await.authorize(&first).await.unwrap().is_none());
+    clock.advance(Duration::from_mins(6));
+    assert!(verifier.authorize(&first).await.unwrap().is_none());
     harness.finish().await;
 }

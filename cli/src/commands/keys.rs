@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::arguments::Format;
+use crate::failure;
 use crate::operator::OperatorArgs;
 use crate::output::{Fields, line, plain, table};
 use crate::product::{KeyId, NewKey, Scope};
@@ -57,7 +58,7 @@ struct ListArgs {
 #[derive(Args, Clone, Debug)]
 struct RevokeArgs {
     /// The key's id
-    id: KeyId,
+    id: String,
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(flatten)]
@@ -104,8 +105,10 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
 }
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
+    // Not by the parser of arguments, which repeats what it refuses: it may be the key itself.
+    let id: KeyId = args.id.parse().map_err(|error| failure::usage(format!("{error}")))?;
     let (app, organization) = args.operator.open().await?;
-    let key = serde_json::to_value(app.revoke_key(&organization, &args.id).await?)?;
+    let key = serde_json::to_value(app.revoke_key(&organization, &id).await?)?;
     if args.format.json {
         return Ok(line(key)?);
     }

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod keys;
 pub mod list;
 pub mod purge;
+pub mod quota;
 pub mod redrive;
 pub mod retention;
 pub mod start;

@@ -103,3 +103,41 @@ fn without_authentication_everybody_is_let_in_and_it_says_so() {
     let (listed, ..) = longhand(folder.path(), None, &["list", "--url", place["url"].as_str().unwrap()]);
     assert!(listed);
 }
+
+#[test]
+fn no_key_and_no_token_is_ever_in_a_log_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dev, place) = dev(folder.path(), &["-vv"]);
+    let (url, own) = (place["url"].as_str().unwrap(), place["key"].as_str().unwrap());
+    let run = |key: Option<&str>, arguments: &[&str]| longhand(folder.path(), key, arguments);
+    let (_, created, told) = run(None, &["keys", "create", "-vv", "--data", "data", "--json"]);
+    let created: Value = serde_json::from_str(&created).unwrap();
+    let made = created["key"].as_str().unwrap().to_owned();
+    let wrong = format!("{}0", &own[..own.len() - 1]);
+    let mut told = vec![told];
+    for (key, arguments) in [
+        (made.as_str(), vec!["-vv", "list", "--url", url]),
+        (&wrong, vec!["-vv", "list", "--url", url]),
+        ("lht_forged.token", vec!["-vv", "list", "--url", url]),
+        (own, vec!["-vv", "get", own, "--url", url]),
+        (own, vec!["-vv", "keys", "revoke", own, "--data", "data"]),
+        (own, vec!["-vv", "keys", "revoke", created["id"].as_str().unwrap(), "--data", "data"]),
+        (own, vec!["-vv", "keys", "list", "--data", "data"]),
+        (own, vec!["-vv", "quota", "show", "--data", "data"]),
+    ] {
+        let (_, stdout, stderr) = run(Some(key), &arguments);
+        // What a person gives as an id is told back to that person.
+        if arguments.contains(&"get") {
+            continue;
+        }
+        told.extend([stdout, stderr]);
+    }
+    let token_key = fs::read_to_string(folder.path().join("data/token-key")).unwrap();
+    drop(dev);
+    told.push(fs::read_to_string(folder.path().join("stderr")).unwrap());
+    assert!(told.iter().any(|text| text.contains("An API key was made")), "the log is on: {told:?}");
+    for secret in [own, &made, &wrong, "lht_forged.token", &token_key] {
+        let found = told.iter().find(|text| text.contains(secret));
+        assert!(found.is_none(), "{secret} is in: {}", found.unwrap());
+    }
+}

@@ -2,12 +2,12 @@
 //!
 //! Both are written in one transaction, so that what is listed is what holds.
 
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
 use super::clients::{aws_error, unexpected};
 use super::records::{Records, row_key};
+use super::transactions::Transacted;
 use crate::error::Error;
 use crate::ids::{KeyId, Organization};
 use crate::keys::Scopes;
@@ -88,11 +88,10 @@ impl Records {
             valid_until: row.valid_until,
             revoked_at: None,
         };
-        let puts = [self.put_in_transaction(row)?, self.put_in_transaction(&by_hash)?];
-        if self.transact_keys(puts.map(|put| TransactWriteItem::builder().put(put).build()).into()).await? {
-            return Ok(());
+        match self.transact(vec![self.put_of_new(row)?, self.put_of_new(&by_hash)?]).await? {
+            Transacted::Done => Ok(()),
+            Transacted::Refused(_) => Err(unexpected("dynamodb TransactWriteItems", "a key of this id or hash is there already")),
         }
-        Err(unexpected("dynamodb TransactWriteItems", "a key of this id or hash is there already"))
     }
 
     /// The key with this hash, good or not.
@@ -156,32 +155,8 @@ impl Records {
                 .map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
             updates.push(TransactWriteItem::builder().update(update).build());
         }
-        self.transact_keys(updates).await
+        Ok(self.transact(updates).await? == Transacted::Done)
     }
-
-    fn put_in_transaction<R: Serialize>(&self, row: &R) -> Result<Put, Error> {
-        let item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
-        let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
-        put.build().map_err(|error| unexpected("dynamodb TransactWriteItems", error))
-    }
-
-    /// All of `items`, or none; `false`: a condition does not hold.
-    async fn transact_keys(&self, items: Vec<TransactWriteItem>) -> Result<bool, Error> {
-        let transact = self.dynamodb.transact_write_items().set_transact_items(Some(items));
-        match transact.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
-            Ok(answer) => {
-                self.meter.wrote(answer.consumed_capacity().first());
-                Ok(true)
-            }
-            Err(error) if error.as_service_error().is_some_and(is_refused) => Ok(false),
-            Err(error) => Err(aws_error("dynamodb TransactWriteItems")(error)),
-        }
-    }
-}
-
-fn is_refused(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
-    cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }
 
 fn partition(organization: &Organization) -> String {

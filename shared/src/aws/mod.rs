@@ -14,6 +14,8 @@ mod records;
 mod rows;
 mod secrets;
 mod sweeps;
+mod transactions;
+mod usage;
 
 pub use blobs::{BlobWriter, Blobs, Body};
 pub use buffer::{Appended, Buffer, ChunkPage, Meta};
@@ -26,3 +28,4 @@ pub use queues::{QueueMessage, Queues};
 pub use records::{IdempotencyClaim, ListPage, Records};
 pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow, chunk_from_item, chunk_to_item};
 pub use secrets::{Secrets, Version};
+pub use usage::Counted;

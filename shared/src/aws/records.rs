@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
+use crate::quota::Allowance;
 use crate::request::Request;
 
 type Item = HashMap<String, AttributeValue>;
@@ -47,6 +48,30 @@ pub struct ListPage {
     pub has_more: bool,
 }
 
+/// The update that writes an outcome on a record that has none.
+pub(super) struct OutcomeUpdate {
+    pub condition: &'static str,
+    pub expression: String,
+    pub names: HashMap<String, String>,
+    pub values: Item,
+}
+
+impl OutcomeUpdate {
+    pub fn new(status: Status, outcome: &Outcome) -> Result<Self, Error> {
+        let mut fields: Item = serde_dynamo::to_item(outcome).map_err(|error| unexpected("dynamodb UpdateItem", error))?;
+        fields.insert("status".into(), AttributeValue::S(status.as_str().into()));
+        let (mut names, mut values, mut sets) =
+            (HashMap::from([("#open".to_owned(), "open".to_owned())]), Item::new(), Vec::new());
+        for (number, (name, value)) in fields.into_iter().enumerate() {
+            sets.push(format!("#n{number} = :v{number}"));
+            names.insert(format!("#n{number}"), name);
+            values.insert(format!(":v{number}"), value);
+        }
+        let expression = format!("SET {} REMOVE #open, open_at", sets.join(", "));
+        Ok(Self { condition: "attribute_exists(pk) AND attribute_not_exists(compacted_at)", expression, names, values })
+    }
+}
+
 impl Records {
     /// Over `table`.
     #[must_use]
@@ -54,19 +79,17 @@ impl Records {
         Self { dynamodb, table, meter }
     }
 
-    /// Stores a new record. Stored already: nothing changes.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn create(
-        &self,
+    /// A new record, which is not stored yet.
+    #[must_use]
+    pub fn new_record(
         key: &GenerationKey,
         request: &Request,
         idempotency_sha256: Option<&str>,
         created_ms: i64,
-    ) -> Result<RecordRow, Error> {
+        allowance: Option<Allowance>,
+    ) -> RecordRow {
         let created_at = rfc3339(created_ms);
-        let record = RecordRow {
+        RecordRow {
             pk: key.partition(),
             sk: rows::RECORD.into(),
             organization: key.organization.clone(),
@@ -78,10 +101,17 @@ impl Records {
             provider: request.provider.clone(),
             model: request.model.clone(),
             idempotency: idempotency_sha256.map(|hash| idempotency_partition(&key.organization, hash)),
+            allowance,
             outcome: None,
-        };
-        self.put_new(&record, "attribute_not_exists(pk)", None).await?;
-        Ok(record)
+        }
+    }
+
+    /// Stores a new record. Stored already: nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn create(&self, record: &RecordRow) -> Result<(), Error> {
+        self.put_new(record, "attribute_not_exists(pk)", None).await.map(|_| ())
     }
 
     /// The record.
@@ -122,25 +152,18 @@ impl Records {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn finish(&self, key: &GenerationKey, status: Status, outcome: &Outcome) -> Result<bool, Error> {
-        let mut values: Item = serde_dynamo::to_item(outcome).map_err(|error| unexpected("dynamodb UpdateItem", error))?;
-        values.insert("status".into(), AttributeValue::S(status.as_str().into()));
-        let mut update = self
+        let OutcomeUpdate { condition, expression, names, values } = OutcomeUpdate::new(status, outcome)?;
+        let update = self
             .dynamodb
             .update_item()
             .table_name(&self.table)
-            .key("pk", AttributeValue::S(key.partition()))
-            .key("sk", AttributeValue::S(rows::RECORD.into()))
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(compacted_at)")
-            .expression_attribute_names("#open", "open")
+            .set_key(Some(row_key(&key.partition(), rows::RECORD)))
+            .condition_expression(condition)
+            .update_expression(expression)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let mut sets = Vec::with_capacity(values.len());
-        for (number, (name, value)) in values.into_iter().enumerate() {
-            sets.push(format!("#n{number} = :v{number}"));
-            update = update
-                .expression_attribute_names(format!("#n{number}"), name)
-                .expression_attribute_values(format!(":v{number}"), value);
-        }
-        update_where(update.update_expression(format!("SET {} REMOVE #open, open_at", sets.join(", "))), &self.meter).await
+        update_where(update, &self.meter).await
     }
 
     /// Stores a validation issue. The same one again changes nothing.

@@ -9,6 +9,8 @@
 //! | records | `{organization}#{generation}` | `issue#{id}` | [`ValidationIssueRow`] |
 //! | records | `{organization}#idempotency#{sha256 of the key}` | `key` | [`IdempotencyRow`] |
 //! | records | `{organization}#create#{fingerprint}` | `key` | [`IdempotencyRow`], of a request without a key |
+//! | records | `{organization}#settings` | `quota` | the organization's own [`crate::quota::Quota`] |
+//! | records | `{organization}#usage` | the day | [`crate::quota::DayUsage`], where days are bounded |
 //! | records | `{organization}#keys` | the key's id | [`KeyRow`](super::KeyRow) |
 //! | records | `#key#{sha256 of the API key}` | `key` | [`KeyHashRow`](super::KeyHashRow): no organization's, because it says which |
 
@@ -22,6 +24,7 @@ use crate::event::{Event, Usage};
 use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::log::{Chunk, Counters};
+use crate::quota::Allowance;
 
 /// Sort key of meta. Chunks' keys are digits, which sort before it.
 pub(super) const META: &str = "meta";
@@ -187,6 +190,9 @@ pub struct RecordRow {
     /// The partition key of the idempotency row that led to it, which is purged with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<String>,
+    /// The day that it counts for, and what was left of it; absent where its organization's days are not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
     /// Everything that its end brought.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use tokio::sync::Mutex;
 
 use super::clients::{aws_error, unexpected};
+use crate::clock::{Clock, millis};
 use crate::error::Error;
 
 /// How long a secret is used without looking again: a rotated key is picked up after this.
@@ -34,20 +35,21 @@ impl Version {
     }
 }
 
-type Known = HashMap<(String, Version), (Instant, Option<String>)>;
+type Known = HashMap<(String, Version), (i64, Option<String>)>;
 
 /// Reads each secret once in five minutes.
 #[derive(Clone)]
 pub struct Secrets {
-    secrets_manager: Client,
+    client: Client,
+    clock: Clock,
     known: Arc<Mutex<Known>>,
 }
 
 impl Secrets {
     /// Nothing is read yet.
     #[must_use]
-    pub fn new(secrets_manager: Client) -> Self {
-        Self { secrets_manager, known: Arc::default() }
+    pub fn new(client: Client, clock: Clock) -> Self {
+        Self { client, clock, known: Arc::default() }
     }
 
     /// The string of the secret called `name`.
@@ -65,18 +67,19 @@ impl Secrets {
     /// [`Error::Aws`].
     pub async fn get_aged(&self, name: &str, version: Version, again: bool) -> Result<Option<String>, Error> {
         let kept = if again { KEPT_LEAST } else { KEPT };
+        let now = self.clock.now_ms();
         let mut known = self.known.lock().await;
         let key = (name.to_owned(), version);
-        if let Some((_, secret)) = known.get(&key).filter(|(read, _)| read.elapsed() < kept) {
+        if let Some((_, secret)) = known.get(&key).filter(|(read, _)| now < read + millis(kept)) {
             return Ok(secret.clone());
         }
         let secret = self.read(name, version).await?;
-        known.insert(key, (Instant::now(), secret.clone()));
+        known.insert(key, (now, secret.clone()));
         Ok(secret)
     }
 
     async fn read(&self, name: &str, version: Version) -> Result<Option<String>, Error> {
-        let get = self.secrets_manager.get_secret_value().secret_id(name).version_stage(version.stage());
+        let get = self.client.get_secret_value().secret_id(name).version_stage(version.stage());
         match get.send().await {
             Ok(answer) => {
                 let secret = answer.secret_string().map(str::to_owned);

@@ -20,6 +20,8 @@ use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
 use crate::log::{Chunk, LogState};
+use crate::quota::{Allowance, DayUsage};
+use crate::request::Request;
 
 /// What a compaction came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,8 +91,7 @@ impl App {
         };
         let Some(request) = self.request(&key).await? else { return self.compacted_by_another(&key).await };
         let (status, outcome) = self.judge(&key, &record, &request, compacted, by).await?;
-        let written = self.records.finish(&key, status, &outcome).await?;
-        if !written {
+        if !self.finish(&key, &record, &request, status, &outcome).await? {
             return self.compacted_by_another(&key).await;
         }
         log_outcome(&key, &record, status, &outcome);
@@ -103,6 +104,22 @@ impl App {
     /// Whether there is a record, and no outcome on it.
     pub(super) async fn is_open(&self, key: &GenerationKey) -> Result<bool, Error> {
         Ok(self.records.find(key).await?.is_some_and(|record| record.outcome.is_none()))
+    }
+
+    /// Writes the outcome once, and counts what was used of the day with it.
+    async fn finish(
+        &self,
+        key: &GenerationKey,
+        record: &RecordRow,
+        request: &Request,
+        status: Status,
+        outcome: &Outcome,
+    ) -> Result<bool, Error> {
+        let Some(Allowance { day, .. }) = &record.allowance else { return self.records.finish(key, status, outcome).await };
+        let price = self.config.prices.find(&record.provider, &record.model);
+        let spend = price.map_or(0, |price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
+        let used = DayUsage { generations: 0, output_bytes: outcome.received_bytes, spend };
+        self.records.finish_counted(key, status, outcome, day, used).await
     }
 
     async fn compacted_by_another(&self, key: &GenerationKey) -> Result<Compaction, Error> {

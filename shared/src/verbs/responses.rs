@@ -12,7 +12,7 @@ use super::start::hash_key;
 use super::stream::failed;
 use super::tail::Tail;
 use crate::app::App;
-use crate::aws::RecordRow;
+use crate::aws::{RecordRow, Records};
 use crate::clock::millis_of;
 use crate::error::Error;
 use crate::generation::{Failure, Status};
@@ -63,13 +63,14 @@ impl App {
                 (_, None) => Ok(None),
             }
         };
-        Box::pin(self.admit(organization, self.config.max_running, repeated)).await?;
+        let allowance = Box::pin(self.admit(organization, request, now_ms, repeated)).await?;
         let key = match hash.as_deref() {
             Some(hash) => self.claim_idempotency(new, hash, request, now_ms).await?,
             None => self.claim_create(new, request, claim, now_ms).await?,
         };
         let may_exist = claim != CreateClaim::First;
-        let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), may_exist, now_ms).await?;
+        let new = Records::new_record(&key, request, hash.as_deref(), now_ms, allowance);
+        let (record, is_new) = self.accept_as(&key, request, new, may_exist).await?;
         Ok((self.response_tail(&key, &record, request, None).await?, key, is_new))
     }
 

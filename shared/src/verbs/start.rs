@@ -1,15 +1,18 @@
 //! `start`: checks a request, stores it, and has it streamed. It waits for nothing but the stores.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::aws::{Blobs, IdempotencyClaim, RecordRow};
+use crate::aws::{Blobs, Counted, IdempotencyClaim, RecordRow, Records};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::jobs::StreamJob;
 use crate::limits;
+use crate::quota::{self, Allowance, Daily, UsedUp};
 use crate::request::Request;
 
 /// A generation that has been accepted.
@@ -33,7 +36,7 @@ impl App {
     /// Accepts a request. Once this has answered, the generation will be streamed, whatever happens to this function.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::TooManyRunning`]; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
+    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::TooManyRunning`]; [`Error::QuotaUsedUp`]; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
     pub async fn start(
         &self,
         organization: &Organization,
@@ -75,12 +78,13 @@ impl App {
             let Some(hash) = hash.as_deref() else { return Ok(None) };
             self.records.idempotent(organization, hash, now_ms).await
         };
-        Box::pin(self.admit(organization, self.config.max_running, repeated)).await?;
+        let allowance = Box::pin(self.admit(organization, request, now_ms, repeated)).await?;
         let key = match hash.as_deref() {
             Some(hash) => self.claim_idempotency(new, hash, request, now_ms).await?,
             None => new,
         };
-        let (record, is_new) = self.accept_as(&key, request, hash.as_deref(), hash.is_some(), now_ms).await?;
+        let new = Records::new_record(&key, request, hash.as_deref(), now_ms, allowance);
+        let (record, is_new) = self.accept_as(&key, request, new, hash.is_some()).await?;
         Ok((Started::from(record), is_new))
     }
 
@@ -89,15 +93,23 @@ impl App {
         &self,
         key: &GenerationKey,
         request: &Request,
-        idempotency_sha256: Option<&str>,
+        record: RecordRow,
         may_exist: bool,
-        now_ms: i64,
     ) -> Result<(RecordRow, bool), Error> {
         if may_exist && let Some(record) = self.records.find(key).await? {
             return Ok((record, false));
         }
-        self.store_request(key, request).await?;
-        let record = self.records.create(key, request, idempotency_sha256, now_ms).await?;
+        let text = self.store_large_request(key, request).await?;
+        if let Some(Allowance { day, generations_per_day, .. }) = &record.allowance {
+            match self.records.create_counted(key, &record, text, day, *generations_per_day).await? {
+                Counted::Stored => {}
+                Counted::Exists => return Ok((self.records.get(key).await?, false)),
+                Counted::UsedUp => return Err(self.no_more_today(*generations_per_day)),
+            }
+        } else {
+            self.records.put_request(key, text).await?;
+            self.records.create(&record).await?;
+        }
         tracing::info!(
             generation = %key.generation, organization = %key.organization, provider = record.provider, model = record.model,
             "A generation was accepted."
@@ -123,13 +135,21 @@ impl App {
         }
     }
 
-    async fn store_request(&self, key: &GenerationKey, request: &Request) -> Result<(), Error> {
+    /// Others were faster, between the look and the count.
+    fn no_more_today(&self, most: Option<u64>) -> Error {
+        let (_, seconds_left) = quota::day(self.clock.now_ms());
+        let retry_after = Duration::from_secs(seconds_left);
+        Error::QuotaUsedUp(UsedUp { what: Daily::Generations, most: most.unwrap_or_default(), retry_after })
+    }
+
+    /// The request's text as its row has it; a large one is put into the bucket instead.
+    async fn store_large_request(&self, key: &GenerationKey, request: &Request) -> Result<Option<String>, Error> {
         let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
         if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
-            return self.records.put_request(key, Some(text)).await;
+            return Ok(Some(text));
         }
         self.blobs.put(&Blobs::request_key(key), "application/json", text.into_bytes()).await?;
-        self.records.put_request(key, None).await
+        Ok(None)
     }
 
     /// The request of a generation. `None`: it was purged.

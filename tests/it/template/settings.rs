@@ -48,7 +48,7 @@ fn the_templates_defaults_are_the_codes() {
         assert_eq!(of_template.timeouts, bare.timeouts);
         assert_eq!(of_template.max_attempts, bare.max_attempts);
         assert_eq!(of_template.max_output_bytes, bare.max_output_bytes);
-        assert_eq!(of_template.max_running, bare.max_running);
+        assert_eq!((of_template.quota, &of_template.prices), (bare.quota, &bare.prices));
         assert_eq!(of_template.validation, bare.validation);
         assert_eq!(of_template.cors_origin, bare.cors_origin);
         let names = |config: &Config| config.providers.keys().cloned().collect::<Vec<_>>();

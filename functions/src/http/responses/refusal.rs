@@ -111,6 +111,7 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::AlreadyEnded
         | ErrorCode::LogGone => "invalid_request_error",
         ErrorCode::TooManyRunning => "rate_limit_error",
+        ErrorCode::QuotaGenerations | ErrorCode::QuotaOutputBytes | ErrorCode::QuotaSpend => "insufficient_quota",
         ErrorCode::Unauthorized => "authentication_error",
         ErrorCode::Internal | ErrorCode::Unavailable => "server_error",
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::aws::{Appended, Meta};
+use crate::aws::{Appended, Meta, RecordRow};
 use crate::clock::millis;
 use crate::error::Error;
 use crate::event::{End, Event, TextKind};
@@ -18,6 +18,7 @@ use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::jobs::StreamJob;
 use crate::log::{Chunk, Counters, LogState, NextSlot};
+use crate::quota::{Bounds, SpendBound};
 use crate::request::Request;
 use writer::Writer;
 
@@ -33,6 +34,8 @@ struct Limits {
     give_up_at: Instant,
     /// When this invocation must be done.
     stop_at: Option<Instant>,
+    /// How much it may say and spend.
+    bounds: Bounds,
 }
 
 /// What one invocation of `stream` came to. None of these is worth a retry.
@@ -96,7 +99,8 @@ impl App {
             let message = format!("attempts begun: {begun}; none came to an end");
             return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("attempts_exhausted", message)).await;
         }
-        let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at };
+        let bounds = self.bounds(&record, &request);
+        let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at, bounds };
         match self.claim(&key, seen.as_ref()).await? {
             Some(meta) => self.write(&key, request, log, meta, limits).await,
             None => Ok(Streamed::Busy),
@@ -114,7 +118,7 @@ impl App {
         limits: Limits,
     ) -> Result<Streamed, Error> {
         for _ in 0..FIRST_SLOT_TRIES_MAX {
-            let writer = Writer::new(self.clone(), key.clone(), request.clone(), log, meta.clone());
+            let writer = Writer::new(self.clone(), key.clone(), request.clone(), log, meta.clone(), limits.bounds);
             if let Some(streamed) = Box::pin(writer.run(limits)).await? {
                 return Ok(streamed);
             }
@@ -124,6 +128,15 @@ impl App {
             }
         }
         Ok(Streamed::Fenced)
+    }
+
+    /// What is left of its organization's day.
+    fn bounds(&self, record: &RecordRow, request: &Request) -> Bounds {
+        let Some(allowance) = &record.allowance else { return Bounds::default() };
+        let price = self.config.prices.find(&record.provider, &record.model);
+        let spend = allowance.spend_left.zip(price);
+        let spend = spend.map(|(left, price)| SpendBound { left, price, prompt_bytes: request.json_bytes() });
+        Bounds { output_bytes: allowance.output_bytes_left, spend }
     }
 
     /// Begins the next attempt, if nobody else does.

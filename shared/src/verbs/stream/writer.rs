@@ -23,6 +23,7 @@ use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::LogState;
 use crate::provider::{Asking, Fault, ProviderError, open_session};
+use crate::quota::Bounds;
 use crate::request::Request;
 
 /// Keys, counters and names of a chunk with one stretch of text in it, beside its partition key.
@@ -47,6 +48,7 @@ pub(super) struct Writer {
     fill_bytes: usize,
     end: End,
     finish: Option<String>,
+    bounds: Bounds,
     /// This attempt goes on from the text of the one before.
     goes_on: bool,
     /// The provider would not do that: the next attempts begin again.
@@ -61,7 +63,8 @@ enum Stop {
     Finished,
     Fault(ProviderError),
     NotConfigured(String),
-    OutputLimit,
+    OutputLimit(u64),
+    SpendLimit(u64),
     SchemaViolation(String),
     Timeout,
     Deadline,
@@ -70,7 +73,7 @@ enum Stop {
 }
 
 impl Writer {
-    pub(super) fn new(app: App, key: GenerationKey, request: Request, log: LogState, meta: Meta) -> Self {
+    pub(super) fn new(app: App, key: GenerationKey, request: Request, log: LogState, meta: Meta, bounds: Bounds) -> Self {
         let overhead = CHUNK_OVERHEAD_BYTES + key.partition().len() + FILL_SLACK_BYTES;
         Self {
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
@@ -87,6 +90,7 @@ impl Writer {
             fill_bytes: limits::WRITE_UNIT_BYTES.saturating_sub(overhead).max(1),
             end: End::default(),
             finish: None,
+            bounds,
             goes_on: false,
             is_refused: false,
             attempts_here: 0,

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::event::{End, Event};
 use crate::generation::Status;
 use crate::provider::Fault;
+use crate::quota::dollars;
 use crate::verbs::stream::Streamed;
 
 impl Writer {
@@ -22,7 +23,11 @@ impl Writer {
             }
             Stop::Fault(error) => (error.fault.code(), error.message),
             Stop::NotConfigured(message) => ("provider_not_configured", message),
-            Stop::OutputLimit => ("output_limit", format!("the output is larger than {} bytes", self.output_bytes_max())),
+            Stop::OutputLimit(most) => ("output_limit", format!("the output is larger than {most} bytes")),
+            Stop::SpendLimit(left) => (
+                "spend_limit",
+                format!("it has cost the {} that were left of its organization's day when it began", dollars(left)),
+            ),
             Stop::SchemaViolation(message) => ("schema_violation", message),
             Stop::Timeout => ("timeout", format!("it took longer than {} s", self.app.config.timeouts.generation.as_secs())),
             Stop::Deadline => ("deadline", "the function's time ran out before the provider had finished".into()),

@@ -68,13 +68,17 @@ impl Writer {
                     self.received_bytes += text.text_bytes() as u64;
                     let events = self.log.next_seq + self.composer.pending_events() as u64;
                     if self.received_bytes > self.output_bytes_max() || events > limits::EVENTS_MAX {
-                        return Some(Stop::OutputLimit);
+                        return Some(Stop::OutputLimit(self.output_bytes_max()));
                     }
                     let violation = self.schema.look(&text);
                     self.composer.delta(text);
                     if let Some(violation) = violation {
                         violation.event.into_iter().for_each(|event| self.composer.event(event));
                         broken = violation.stops_with.map(Stop::SchemaViolation);
+                    }
+                    // What passes the day's bounds is kept, and so it is counted: the day is used up then.
+                    if let Some(stop) = self.day_is_used_up() {
+                        return Some(stop);
                     }
                 }
             }
@@ -85,8 +89,14 @@ impl Writer {
         broken
     }
 
-    pub(super) fn output_bytes_max(&self) -> u64 {
+    fn output_bytes_max(&self) -> u64 {
         self.request.max_output_bytes.unwrap_or(self.app.config.max_output_bytes)
+    }
+
+    fn day_is_used_up(&self) -> Option<Stop> {
+        let bytes = self.bounds.output_bytes.filter(|left| self.received_bytes > *left).map(Stop::OutputLimit);
+        let spend = self.bounds.spend.filter(|bound| bound.is_passed(self.end.usage.as_ref(), self.received_bytes));
+        bytes.or_else(|| spend.map(|bound| Stop::SpendLimit(bound.left)))
     }
 }
 

@@ -1,0 +1,104 @@
+//! Quotas: what an organization may use, and whether there is enough left for one more generation.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::clock::millis;
+use crate::error::Error;
+use crate::ids::Organization;
+use crate::limits::{QUOTA_KEPT, QUOTAS_KEPT_MAX};
+use crate::quota::{self, Allowance, DayUsage, Quota, UsedUp};
+use crate::request::Request;
+
+/// An organization's quotas, and its use of today.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QuotaView {
+    /// Whose.
+    pub organization: Organization,
+    /// What is set for it; where nothing is, the deployment's defaults hold.
+    pub own: Quota,
+    /// What holds.
+    pub quota: Quota,
+    /// The day, UTC.
+    pub day: String,
+    /// What it has used of the day. Counted only where the day is bounded.
+    pub used: DayUsage,
+}
+
+impl App {
+    /// What an organization may use: its own quota, and the deployment's where that says nothing. Known for a minute.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn quota(&self, organization: &Organization) -> Result<Quota, Error> {
+        let now = self.clock.now_ms();
+        let kept = self.quotas.lock().await.get(organization).filter(|(until, _)| now < *until).map(|(_, quota)| *quota);
+        if let Some(quota) = kept {
+            return Ok(quota);
+        }
+        let own = self.records.quota(organization).await?.unwrap_or_default();
+        let quota = own.or(self.config.quota);
+        let mut quotas = self.quotas.lock().await;
+        if quotas.len() >= QUOTAS_KEPT_MAX {
+            quotas.clear();
+        }
+        quotas.insert(organization.clone(), (now.saturating_add(millis(QUOTA_KEPT)), quota));
+        Ok(quota)
+    }
+
+    /// Sets an organization's own quota; every function goes by it within a minute.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn set_quota(&self, organization: &Organization, quota: Quota) -> Result<(), Error> {
+        self.records.put_quota(organization, quota).await?;
+        self.quotas.lock().await.remove(organization);
+        tracing::info!(%organization, ?quota, "A quota was set.");
+        Ok(())
+    }
+
+    /// What an organization may use, and what it has used today.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn quota_view(&self, organization: &Organization) -> Result<QuotaView, Error> {
+        let own = self.records.quota(organization).await?.unwrap_or_default();
+        let (day, _) = quota::day(self.clock.now_ms());
+        let used = self.records.day_usage(organization, &day).await?;
+        Ok(QuotaView { organization: organization.clone(), own, quota: own.or(self.config.quota), day, used })
+    }
+
+    /// What there is left for one more generation of today's; `None`: as much as it wants, and it is not counted.
+    ///
+    /// # Errors
+    /// [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`] for a model whose price is not known, where money is bounded;
+    /// [`Error::Aws`].
+    pub(super) async fn allowance(
+        &self,
+        organization: &Organization,
+        quota: &Quota,
+        request: &Request,
+        now_ms: i64,
+    ) -> Result<Option<Allowance>, Error> {
+        if !quota.counts_days() {
+            return Ok(None);
+        }
+        let (day, seconds_left) = quota::day(now_ms);
+        let used = self.records.day_usage(organization, &day).await?;
+        if let Some((what, most)) = used.used_up(quota) {
+            return Err(Error::QuotaUsedUp(UsedUp { what, most, retry_after: Duration::from_secs(seconds_left) }));
+        }
+        if quota.spend_per_day.is_some() && self.config.prices.find(&request.provider, &request.model).is_none() {
+            let expected = "must be one whose price is known (LONGHAND_PRICES), because this organization has a spend limit";
+            return Err(Error::invalid("/model", expected));
+        }
+        Ok(Some(Allowance {
+            day,
+            output_bytes_left: quota.output_bytes_per_day.map(|most| most - used.output_bytes),
+            spend_left: quota.spend_per_day.map(|most| most - used.spend),
+            generations_per_day: quota.generations_per_day,
+        }))
+    }
+}

@@ -1,0 +1,173 @@
+//! Quotas: what an organization may use in a day, counted exactly.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use longhand::quota::{DayUsage, Quota};
+use longhand::{App, Clock, Organization};
+use longhand_local::playback::Usage;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::{Harness, environment};
+use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
+use serde_json::{Value, json};
+
+/// A micro-dollar for each token of the prompt, two for one of the output.
+const PRICES: &str = r#"{"test":{"m":{"input":1000000,"output":2000000}}}"#;
+
+async fn bounded(script: Script, quota: Quota) -> (Harness, Playback, App, Clock) {
+    let playback = Playback::start(script).unwrap();
+    let clock = Clock::system();
+    let env = environment(playback.base_url(), &[("LONGHAND_PRICES", PRICES), ("LONGHAND_UNWATCHED_WINDOW_MS", "20")]);
+    let harness = Harness::with(Options { env, clock: clock.clone(), ..Options::default() }).await;
+    let app = harness.stack.app().await.unwrap();
+    app.set_quota(&organization(), quota).await.unwrap();
+    (harness, playback, app, clock)
+}
+
+fn organization() -> Organization {
+    "local".parse().unwrap()
+}
+
+async fn used(app: &App) -> DayUsage {
+    app.quota_view(&organization()).await.unwrap().used
+}
+
+fn request(harness: &Harness) -> reqwest::RequestBuilder {
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
+    harness.http.post(harness.url_of("/v1/generations")).json(&body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_days_generations_are_counted_exactly_however_many_come_at_once() {
+    let quota = Quota { generations_per_day: Some(5), ..Quota::default() };
+    let (harness, _playback, app, clock) = bounded(Script::new(["Hola"]), quota).await;
+    let answers = join_all((0..12).map(|_| request(&harness).send())).await;
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let accepted = answers.iter().filter(|answer| answer.status() == StatusCode::ACCEPTED).count();
+    assert_eq!(accepted, 5);
+    for refused in answers.into_iter().filter(|answer| answer.status() != StatusCode::ACCEPTED) {
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let seconds: u64 = refused.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!((1..=86_400).contains(&seconds), "{seconds}");
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(problem["code"], "quota_generations");
+        assert!(problem["detail"].as_str().unwrap().contains("5 generations a day"), "{problem}");
+    }
+    assert_eq!(used(&app).await.generations, 5);
+    let (_, page) = harness.get("generations").await;
+    assert_eq!(page["data"].as_array().unwrap().len(), 5, "nothing of the refused ones is stored");
+    let response = harness.http.post(harness.url_of("/v1/responses")).json(&json!({ "model": "test/m", "input": "Hola" }));
+    let refused = response.send().await.unwrap();
+    assert_eq!(
+        (refused.status(), refused.headers()["x-should-retry"].to_str().unwrap()),
+        (StatusCode::TOO_MANY_REQUESTS, "false")
+    );
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused["error"]["type"], "insufficient_quota", "{refused}");
+    clock.advance(Duration::from_hours(24));
+    assert_eq!(request(&harness).send().await.unwrap().status(), StatusCode::ACCEPTED, "the next day");
+    for record in page["data"].as_array().unwrap() {
+        harness.ended(record["id"].as_str().unwrap()).await;
+    }
+    harness.stack.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_repeated_with_its_key_counts_once_and_is_never_refused() {
+    let quota = Quota { generations_per_day: Some(1), ..Quota::default() };
+    let (harness, _playback, app, _) = bounded(Script::new(["Hola"]), quota).await;
+    let answers = join_all((0..4).map(|_| request(&harness).header("idempotency-key", "k").send())).await;
+    let mut ids = Vec::new();
+    for answer in answers {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        ids.push(answer.json::<Value>().await.unwrap()["id"].clone());
+    }
+    ids.dedup();
+    assert_eq!((ids.len(), used(&app).await.generations), (1, 1));
+    harness.ended(ids[0].as_str().unwrap()).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compacted_twice_a_generation_counts_once() {
+    let usage = Some(Usage { prompt_tokens: 100, completion_tokens: 50 });
+    let quota = Quota { spend_per_day: Some(1_000_000), output_bytes_per_day: Some(1_000), ..Quota::default() };
+    let (harness, _playback, app, _) = bounded(Script { usage, ..Script::new(["Hola ", "mundo"]) }, quota).await;
+    let id = harness.start_generation(json!({})).await;
+    let generation = id.parse().unwrap();
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 2).await;
+    // Beside the trigger's own.
+    let organization = organization();
+    let compactions = join_all((0..4).map(|number| {
+        let (app, organization, generation) = (app.clone(), &organization, &generation);
+        async move {
+            loop {
+                match app.compact(organization, generation, &number.to_string()).await {
+                    Ok(compaction) => return compaction,
+                    Err(longhand::Error::NotEnded(..)) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }));
+    compactions.await;
+    harness.ended(&id).await;
+    assert_eq!(used(&app).await, DayUsage { generations: 1, output_bytes: 10, spend: 100 + 2 * 50 });
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_is_stopped_when_it_has_cost_what_was_left() {
+    let script = Script { tempo: 200.0, ..Script::new((0..400).map(|_| "cuatro. ")) };
+    let quota = Quota { spend_per_day: Some(400), ..Quota::default() };
+    let (harness, playback, app, _) = bounded(script, quota).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("spend_limit")), "{record}");
+    assert!(record["error"]["message"].as_str().unwrap().contains("$0.0004"), "{record}");
+    let received = record["progress"]["received_bytes"].as_u64().unwrap();
+    assert!((1..3_200).contains(&received) && playback.stats().closed_early == 1, "{received}");
+    let spent = used(&app).await.spend;
+    assert!((401..500).contains(&spent), "a delta more than there was: {spent}");
+    let (status, problem) = harness.post(&json!({ "provider": "test", "model": "m", "prompt": "Hola" })).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("quota_spend")));
+    let (status, problem) = harness.post(&json!({ "provider": "test", "model": "n", "prompt": "Hola" })).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("quota_spend")));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_of_a_day_bound_the_generation_that_would_pass_them() {
+    let quota = Quota { output_bytes_per_day: Some(100), spend_per_day: Some(1_000_000), ..Quota::default() };
+    let (harness, _playback, app, _) = bounded(Script::new(["0123456789"; 6]), quota).await;
+    let first = harness.start_generation(json!({})).await;
+    assert_eq!(harness.ended(&first).await["status"], "completed");
+    let second = harness.start_generation(json!({})).await;
+    let record = harness.ended(&second).await;
+    assert_eq!(record["reason"], "output_limit", "{record}");
+    assert!(record["error"]["message"].as_str().unwrap().contains("larger than 40 bytes"), "{record}");
+    assert_eq!(used(&app).await.output_bytes, 110, "what passed the bound is kept, and counted");
+    let (status, problem) = harness.post(&json!({ "provider": "test", "model": "m", "prompt": "Hola" })).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("quota_output_bytes")));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_money_is_bounded_a_model_without_a_price_is_refused() {
+    let quota = Quota { spend_per_day: Some(400), ..Quota::default() };
+    let (harness, _playback, ..) = bounded(Script::new(["Hola"]), quota).await;
+    let (status, problem) = harness.post(&json!({ "provider": "test", "model": "n", "prompt": "Hola" })).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("/model")), "{problem}");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_without_bounds_is_not_counted() {
+    let (harness, _playback, app, _) = bounded(Script::new(["Hola"]), Quota::default()).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    assert_eq!(used(&app).await, DayUsage::default());
+    harness.finish().await;
+}
