@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-const { LONGHAND_URL, LONGHAND_CUT_URL, LONGHAND_DROP_URL, LONGHAND_TEXT_SHA256, LONGHAND_NODE_MODULES } = process.env;
+const { LONGHAND_URL, LONGHAND_CUT_URL, LONGHAND_DROP_URL, LONGHAND_API_KEY, LONGHAND_TEXT_SHA256, LONGHAND_NODE_MODULES } =
+  process.env;
 const require = createRequire(join(LONGHAND_NODE_MODULES, 'here.js'));
 const OpenAI = require('openai');
 const { VERSION } = require('openai/version');
@@ -15,7 +16,7 @@ const CUTS = 20;
 
 let requests = 0;
 const counted = (...of) => ((requests += 1), fetch(...of));
-const client = new OpenAI({ baseURL: LONGHAND_URL, apiKey: 'k', fetch: counted });
+const client = new OpenAI({ baseURL: LONGHAND_URL, apiKey: LONGHAND_API_KEY, fetch: counted });
 const responses = client.responses;
 
 const digest = (text) => createHash('sha256').update(text).digest('hex');
@@ -68,7 +69,7 @@ async function streamAndCuts() {
     id = event.response.id;
     break;
   }
-  const cutting = new OpenAI({ baseURL: LONGHAND_CUT_URL, apiKey: 'k', maxRetries: 0 });
+  const cutting = new OpenAI({ baseURL: LONGHAND_CUT_URL, apiKey: LONGHAND_API_KEY, maxRetries: 0 });
   const seen = [];
   const cuts = [];
   while (seen.at(-1)?.type !== 'response.completed') {
@@ -183,7 +184,7 @@ async function anAttemptThatGoesOn() {
 }
 
 async function aRetryIsNoSecondResponse() {
-  const dropped = new OpenAI({ baseURL: LONGHAND_DROP_URL, apiKey: 'k' });
+  const dropped = new OpenAI({ baseURL: LONGHAND_DROP_URL, apiKey: LONGHAND_API_KEY });
   const response = await dropped.responses.create({ model: 'once/m', input: 'js', background: true });
   assert.equal((await ended(response.id)).status, 'completed');
 }

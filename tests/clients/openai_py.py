@@ -1,4 +1,4 @@
-"""OpenAI's own Python client against Longhand: nothing but its base URL is changed.
+"""OpenAI's own Python client against Longhand: nothing but its base URL and its key are changed.
 
 Called by tests/it/official_clients.rs, which says in the environment where the stack is and which text is to be expected.
 """
@@ -14,13 +14,13 @@ from openai import OpenAI
 from pydantic import BaseModel
 
 BASE, CUT, DROP = (os.environ[name] for name in ("LONGHAND_URL", "LONGHAND_CUT_URL", "LONGHAND_DROP_URL"))
-SHA256 = os.environ["LONGHAND_TEXT_SHA256"]
+SHA256, KEY = os.environ["LONGHAND_TEXT_SHA256"], os.environ["LONGHAND_API_KEY"]
 CUTS = 20
 DELTA = "response.output_text.delta"
 
 requests = []
 hooks = {"request": [lambda request: requests.append(request)]}
-client = OpenAI(base_url=BASE, api_key="k", http_client=httpx.Client(event_hooks=hooks, timeout=60))
+client = OpenAI(base_url=BASE, api_key=KEY, http_client=httpx.Client(event_hooks=hooks, timeout=60))
 
 
 def digest(text):
@@ -79,7 +79,7 @@ def stream_and_cuts():
     stream = client.responses.create(model="text/m", input="Hola", background=True, stream=True)
     response_id = next(stream).response.id
     stream.close()
-    cutting = OpenAI(base_url=CUT, api_key="k", max_retries=0)
+    cutting = OpenAI(base_url=CUT, api_key=KEY, max_retries=0)
     while not seen or seen[-1].type != "response.completed":
         after = {"starting_after": seen[-1].sequence_number} if seen else {}
         try:
@@ -191,7 +191,7 @@ def an_attempt_that_goes_on():
 
 
 def a_retry_is_no_second_response():
-    dropped = OpenAI(base_url=DROP, api_key="k")
+    dropped = OpenAI(base_url=DROP, api_key=KEY)
     response = dropped.responses.create(model="once/m", input="py", background=True)
     assert ended(response.id).status == "completed"
 

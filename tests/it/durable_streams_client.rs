@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use longhand_local::Script;
-use longhand_tests::{Harness, PATIENCE, assert_whole};
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -29,6 +29,7 @@ async fn follow(node_modules: &str, harness: &Harness, id: &str, live: &str, fro
     let url = format!("{}/v1/stream/generations/{id}", harness.stack.url());
     let mut node = Command::new("node");
     node.arg(script).args([&url, live, from]).env("LONGHAND_NODE_MODULES", node_modules).kill_on_drop(true);
+    node.env("LONGHAND_API_KEY", &harness.stack.key().unwrap().text);
     let output = timeout(PATIENCE, node.output()).await.unwrap().unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{live} from {from}: {complaints}");
@@ -48,7 +49,9 @@ async fn the_official_client_follows_a_generation_to_its_end() {
     };
     // Shorter than the generation, so that the clients poll in vain, and reconnect.
     let env = [("LONGHAND_LONG_POLL_MS", "300"), ("LONGHAND_SSE_CONNECTION_MS", "1500")];
-    let (harness, _playback) = Harness::playing(script, &env).await;
+    let playback = Playback::start(script).unwrap();
+    let env = environment(playback.base_url(), &env);
+    let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
     let id = harness.start_generation(json!({})).await;
     let modes = ["auto", "long-poll", "sse"];
     let live = futures::future::join_all(modes.map(|live| follow(&node_modules, &harness, &id, live, "-1"))).await;

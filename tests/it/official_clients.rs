@@ -16,8 +16,8 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use futures::StreamExt;
 use longhand_local::playback::Ending;
-use longhand_local::{Playback, Script};
-use longhand_tests::Harness;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::{Harness, environment};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -84,7 +84,8 @@ async fn cutting_proxy(stack: &str, budgets: Vec<u64>) -> String {
     url
 }
 
-async fn run(mut driver: Command, stack: &str, seed: u64) -> Output {
+async fn run(mut driver: Command, harness: &Harness, seed: u64) -> Output {
+    let (stack, key) = (harness.stack.url(), &harness.stack.key().unwrap().text);
     let mut random = fastrand::Rng::with_seed(seed);
     let cuts: Vec<u64> = (0..CUTS).map(|_| random.u64(100..2_500)).collect();
     let cutting = cutting_proxy(stack, cuts).await;
@@ -93,6 +94,7 @@ async fn run(mut driver: Command, stack: &str, seed: u64) -> Output {
     let text = format!("{:x}", Sha256::digest(Script::recorded().unwrap().text()));
     let driver = driver
         .env("LONGHAND_URL", format!("{stack}/v1"))
+        .env("LONGHAND_API_KEY", key)
         .env("LONGHAND_CUT_URL", cutting)
         .env("LONGHAND_DROP_URL", dropping)
         .env("LONGHAND_TEXT_SHA256", text)
@@ -101,15 +103,16 @@ async fn run(mut driver: Command, stack: &str, seed: u64) -> Output {
     timeout(PATIENCE, driver).await.unwrap().unwrap()
 }
 
-async fn raw_stream(stack: String) -> String {
+async fn raw_stream(harness: &Harness) -> String {
     let body = json!({ "model": "late/m", "input": "raw", "stream": true });
-    let response = reqwest::Client::new().post(format!("{stack}/v1/responses")).json(&body).send().await.unwrap();
+    let request = harness.http.post(harness.url_of("/v1/responses")).json(&body).build().unwrap();
+    let response = harness.execute(request).await;
     let chunks: Vec<_> = response.bytes_stream().map(|chunk| chunk.unwrap()).collect().await;
     String::from_utf8(chunks.concat()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_clients_work_by_changing_their_base_url() {
+async fn the_official_clients_work_by_changing_their_base_url_and_key() {
     let (python, modules) = (std::env::var("LONGHAND_PYTHON"), std::env::var("LONGHAND_NODE_MODULES"));
     let (Ok(python), Ok(modules)) = (python, modules) else {
         eprintln!("SKIPPED: OpenAI's clients. Set LONGHAND_PYTHON and LONGHAND_NODE_MODULES to where `openai` is installed.");
@@ -128,14 +131,13 @@ async fn the_official_clients_work_by_changing_their_base_url() {
     providers.insert("made", json!({ "base_url": made }));
     let providers = json!(providers).to_string();
     let env = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_UNWATCHED_WINDOW_MS", "50")];
-    let harness = Harness::start("", &env).await;
+    let harness = Harness::with(Options { authorize: true, env: environment("", &env), ..Options::default() }).await;
 
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let (mut py, mut js) = (Command::new(python), Command::new("node"));
     py.arg(clients.join("openai_py.py"));
     js.arg(clients.join("openai_js.mjs")).env("LONGHAND_NODE_MODULES", modules);
-    let url = harness.stack.url().to_owned();
-    let (py, js, raw) = futures::join!(run(py, &url, 1), run(js, &url, 2), raw_stream(url.clone()));
+    let (py, js, raw) = futures::join!(run(py, &harness, 1), run(js, &harness, 2), raw_stream(&harness));
     for output in [py, js] {
         let (told, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{told}\n{wrong}");
