@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
 mod api;
+pub mod author;
 mod deployment;
 pub mod hostile;
 pub mod sse;

@@ -5,7 +5,9 @@
 
 mod arguments;
 mod demo;
+mod dev;
 mod keys;
+mod kill;
 mod memory;
 mod redrive;
 mod retention;

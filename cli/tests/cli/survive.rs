@@ -1,7 +1,6 @@
 //! A stack that is killed in the middle, and started again on the same folder.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longhand_local::{Playback, Script};
@@ -11,33 +10,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-/// `longhand dev`, killed when the test ends.
-struct Dev(Child);
+use crate::dev::{Dev, Place};
 
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Dev {
-    async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Self, Client) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
-        command.args(["dev", "--provider", "test", "--base-url", base_url, "--data"]).arg(data).args(arguments);
-        command.env("LONGHAND_LEASE_SECONDS", "2").stdout(Stdio::null()).stderr(Stdio::null());
-        let dev = Self(command.spawn().unwrap());
-        let began = Instant::now();
-        loop {
-            let place = std::fs::read(data.join("stack.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-            if let Some(place) = place.filter(|place| place["pid"] == dev.0.id()) {
-                let word = |name: &str| place[name].as_str().unwrap().to_owned();
-                return (dev, Client { url: word("url"), key: word("key") });
-            }
-            assert!(began.elapsed() < PATIENCE, "longhand dev did not start");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
+async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Dev, Client) {
+    let own = ["--provider", "test", "--base-url", base_url];
+    let (dev, Place { url, key }) = Dev::start(data, &[&own, arguments].concat(), &[("LONGHAND_LEASE_SECONDS", "2")]).await;
+    (dev, Client { url, key })
 }
 
 /// Of the stack that runs now.
@@ -73,7 +51,7 @@ impl Client {
 /// the end.
 async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec<Value>, String) {
     let folder = tempfile::tempdir().unwrap();
-    let (dev, api) = Dev::start(folder.path(), base_url, arguments).await;
+    let (dev, api) = start(folder.path(), base_url, arguments).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
     let started = api.send(Method::POST, "/v1/generations", &body).await;
     let path = format!("/v1/generations/{}", started["id"].as_str().unwrap());
@@ -82,7 +60,7 @@ async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec
     drop(dev);
 
     let key = api.key;
-    let (_dev, api) = Dev::start(folder.path(), base_url, arguments).await;
+    let (_dev, api) = start(folder.path(), base_url, arguments).await;
     assert_eq!(api.key, key, "the key is the data folder's");
     let record = api.until(&path, |record| !record["compacted_at"].is_null()).await;
     let events = api.get(&format!("{path}/events")).await["data"].as_array().unwrap().clone();

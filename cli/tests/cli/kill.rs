@@ -1,0 +1,191 @@
+//! `kill -9`, again and again, while generations are started, written and read.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use longhand_tests::author::{Author, Prompt};
+use longhand_tests::{Api, assert_whole, sse};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::dev::Dev;
+
+const KILLS: u64 = 50;
+const STARTS_PER_LIFE: u64 = 3;
+/// Starts that got no answer, sent again in one life.
+const REPEATS_PER_LIFE: usize = 3;
+const READERS: usize = 6;
+const ENVIRONMENT: [(&str, &str); 2] = [("LONGHAND_LEASE_SECONDS", "1"), ("LONGHAND_MAX_RUNNING", "1000")];
+
+/// What the callers know: they outlive every stack.
+#[derive(Default)]
+struct Known {
+    /// By the key of its start: the prompt, and the id that the answer had.
+    starts: BTreeMap<u64, (Prompt, Option<String>)>,
+    /// By the id of a generation: every event that its reader has been shown.
+    transcripts: BTreeMap<String, Vec<Value>>,
+    /// Starts that broke off and were sent again.
+    repeated: usize,
+}
+
+type Callers = Arc<Mutex<Known>>;
+
+fn prompt(number: u64, dice: &mut fastrand::Rng) -> Prompt {
+    let (pieces, pace) = match number % 3 {
+        0 => (dice.usize(0..20), 0),
+        1 => (dice.usize(20..200), dice.u64(0..5_000)),
+        _ => (dice.usize(200..1_000), dice.u64(1_000..6_000)),
+    };
+    Prompt { number, pieces, pace: Duration::from_micros(pace) }
+}
+
+/// Sends a start under its own key. A stack that dies in the middle gives no answer, and the start is sent again to the next.
+async fn start(url: String, callers: Callers, key: u64, prompt: Prompt) -> Result<(), reqwest::Error> {
+    let mut body = prompt.request();
+    body["max_attempts"] = json!(10 - key % 9);
+    let request = reqwest::Client::new().post(format!("{url}/v1/generations")).header("idempotency-key", key.to_string());
+    let answer = async { Ok::<_, reqwest::Error>(request.json(&body).send().await?.error_for_status()?.json::<Value>().await?) };
+    let answer = answer.await.inspect_err(|error| {
+        callers.lock().unwrap().repeated += 1;
+        assert!(error.status().is_none_or(|status| status.is_server_error()), "{error}");
+    })?;
+    let id = answer["id"].as_str().map(str::to_owned);
+    callers.lock().unwrap().starts.entry(key).and_modify(|(_, known)| *known = id);
+    Ok(())
+}
+
+/// Reads on behind what was seen, until the log ends or the stack does.
+async fn read(url: String, callers: Callers, id: String) {
+    let seen = callers.lock().unwrap().transcripts.get(&id).cloned().unwrap_or_default();
+    let url = Api::open(&url).events_url(&id);
+    let mut request = reqwest::Client::new().get(url).header("accept", "text/event-stream");
+    if let Some(last) = seen.last() {
+        request = request.header("last-event-id", last["seq"].to_string());
+    }
+    let Ok(response) = request.send().await else { return };
+    if response.status() == StatusCode::OK {
+        let (events, _) = sse::read_response(response, &mut |_| false).await;
+        callers.lock().unwrap().transcripts.entry(id).or_default().extend(events);
+    }
+}
+
+/// One life of a stack: new starts, those that got no answer, and readers; then it is killed.
+async fn live(data: &std::path::Path, environment: &[(&str, &str)], callers: &Callers, dice: &mut fastrand::Rng, life: u64) {
+    let (dev, url) = Dev::start(data, &[], environment).await;
+    let mut calls = JoinSet::new();
+    let mut starts: Vec<(u64, Prompt)> = unanswered(callers).into_iter().take(REPEATS_PER_LIFE).collect();
+    starts.extend((life * STARTS_PER_LIFE..(life + 1) * STARTS_PER_LIFE).map(|number| (number, prompt(number, dice))));
+    callers.lock().unwrap().starts.extend(starts.iter().map(|(key, prompt)| (*key, (*prompt, None))));
+    let followed: Vec<String> = {
+        let known = callers.lock().unwrap();
+        let is_open = |id: &&String| known.transcripts.get(*id).and_then(|seen| seen.last()).is_none_or(|last| !is_end(last));
+        known.starts.values().rev().filter_map(|(_, id)| id.as_ref()).filter(is_open).take(READERS).cloned().collect()
+    };
+    for id in followed {
+        calls.spawn(read(url.clone(), Arc::clone(callers), id));
+    }
+    let span = Duration::from_millis(dice.u64(20..1_500));
+    for (key, prompt) in starts {
+        let (url, callers, wait) = (url.clone(), Arc::clone(callers), span.mul_f64(dice.f64()));
+        calls.spawn(async move {
+            sleep(wait).await;
+            let _ = start(url, callers, key, prompt).await;
+        });
+    }
+    sleep(span).await;
+    drop(dev);
+    while let Some(call) = calls.join_next().await {
+        call.unwrap();
+    }
+}
+
+fn unanswered(callers: &Callers) -> Vec<(u64, Prompt)> {
+    let known = callers.lock().unwrap();
+    known.starts.iter().filter(|(_, (_, id))| id.is_none()).map(|(key, (prompt, _))| (*key, *prompt)).collect()
+}
+
+fn is_end(event: &Value) -> bool {
+    ["completed", "incomplete", "failed", "cancelled"].iter().any(|end| event["type"] == *end)
+}
+
+/// The seed of this run, or the one to be repeated.
+fn seed() -> u64 {
+    let given = std::env::var("LONGHAND_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    println!("LONGHAND_SEED={seed} repeats the dice of this run");
+    seed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_fifty_times_under_load_everything_goes_on_or_ends_with_a_reason() {
+    let mut dice = fastrand::Rng::with_seed(seed());
+    let author = Author::start().await;
+    let providers = author.providers();
+    let environment: Vec<(&str, &str)> = ENVIRONMENT.into_iter().chain([("LONGHAND_PROVIDERS", providers.as_str())]).collect();
+    let (folder, callers, began) = (tempfile::tempdir().unwrap(), Callers::default(), Instant::now());
+    for life in 0..KILLS {
+        live(folder.path(), &environment, &callers, &mut dice, life).await;
+    }
+    println!("{KILLS} kills in {:.1} s", began.elapsed().as_secs_f64());
+    let (_dev, url) = Dev::start(folder.path(), &[], &environment).await;
+    for (key, prompt) in unanswered(&callers) {
+        start(url.clone(), Arc::clone(&callers), key, prompt).await.unwrap();
+    }
+    let known = std::mem::take(&mut *callers.lock().unwrap());
+    let api = Api::open(&url);
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    for (prompt, id) in known.starts.values() {
+        let id = id.as_deref().expect("every start was answered in the end");
+        *ends.entry(check(&api, *prompt, id).await).or_default() += 1;
+    }
+    for (id, seen) in &known.transcripts {
+        assert_eq!(seen[..], api.events(id).await[..seen.len()], "what the reader of {id} was shown");
+    }
+    assert_eq!(listed(&api).await, known.starts.len(), "no start made two generations");
+    println!(
+        "{} generations, {} starts sent again, {} requests upstream, {} readers of {} events, {:.1} s",
+        known.starts.len(),
+        known.repeated,
+        author.requests(),
+        known.transcripts.len(),
+        known.transcripts.values().map(Vec::len).sum::<usize>(),
+        began.elapsed().as_secs_f64()
+    );
+    for (end, count) in ends {
+        println!("{count:>5} {end}");
+    }
+}
+
+/// Waits for the end; the text is the author's, or a prefix of it with a reason. Answers with the end's word.
+async fn check(api: &Api, prompt: Prompt, id: &str) -> String {
+    let record = api.ended(id).await;
+    assert_whole(&api.events(id).await);
+    let (text, whole) = (api.text(id).await, prompt.text());
+    match record["reason"].as_str() {
+        None => {
+            assert_eq!(record["status"], "completed", "{record}");
+            assert_eq!(text, whole, "{id}");
+            "completed".to_owned()
+        }
+        Some(reason) => {
+            assert!(record["status"] != "completed" && whole.starts_with(&text), "{record}");
+            reason.to_owned()
+        }
+    }
+}
+
+async fn listed(api: &Api) -> usize {
+    let (mut count, mut after) = (0, String::new());
+    loop {
+        let (_, page) = api.get(&format!("generations?limit=100{after}")).await;
+        let data = page["data"].as_array().unwrap();
+        count += data.len();
+        if page["has_more"] != true {
+            return count;
+        }
+        after = format!("&after={}", data.last().unwrap()["id"].as_str().unwrap());
+    }
+}
