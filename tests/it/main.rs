@@ -13,6 +13,7 @@ mod durable_streams_client;
 mod durable_streams_live;
 mod isolation;
 mod keys;
+mod kills;
 mod lifetime;
 mod limits;
 mod live;

@@ -92,6 +92,26 @@ async fn a_generation_whose_invoke_was_lost_is_streamed_by_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again() {
+    let playback = Playback::start(text()).unwrap();
+    let lost = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
+    let folder = tempfile::tempdir().unwrap();
+    let data = longhand_local::Data::Folder(folder.path().to_owned());
+    let harness = Harness::with(Options { data: data.clone(), env: lost, ..Options::default() }).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
+    let (_, first) = harness.post_once("once", &body).await;
+    harness.stack.shutdown().await;
+
+    let env = environment(playback.base_url(), &[]);
+    let harness = Harness::without(&["EveryMinute"], Options { data, env, ..Options::default() }).await;
+    let (_, again) = harness.post_once("once", &body).await;
+    assert_eq!(again["id"], first["id"]);
+    let record = harness.ended(first["id"].as_str().unwrap()).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_end_nobody_noticed_is_compacted_by_the_sweep() {
     let playback = Playback::start(text()).unwrap();
     let clock = Clock::system();

@@ -138,6 +138,20 @@ impl Api {
         }
     }
 
+    /// How many generations there are.
+    pub async fn count(&self) -> usize {
+        let (mut count, mut after) = (0, String::new());
+        loop {
+            let (_, page) = self.get(&format!("generations?limit=100{after}")).await;
+            let data = page["data"].as_array().expect("a page");
+            count += data.len();
+            if page["has_more"] != true {
+                return count;
+            }
+            after = format!("&after={}", data.last().and_then(|last| last["id"].as_str()).expect("an id"));
+        }
+    }
+
     /// The result's text.
     pub async fn text(&self, id: &str) -> String {
         let (_, output) = self.get(&format!("generations/{id}/output")).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::hostile::{Hostile, Script, rest_of, wire};
+use crate::{Api, assert_whole};
 
 /// What texts are made of: characters of every length, and what readers stumble over.
 const PIECES: [&str; 12] = ["0", " ", "\n", "capa", "cidad ", "ñandú", "€", "😀", "中文", "{\"a\": 0.78}", "\"", "```"];
@@ -71,6 +72,20 @@ impl Prompt {
     pub fn text(&self) -> String {
         let mut dice = fastrand::Rng::with_seed(self.number);
         (0..self.pieces).filter_map(|_| dice.choice(PIECES)).collect()
+    }
+
+    /// Waits for the end of a generation of it: the text is the whole one, or a part of it with a reason. Answers with the reason.
+    pub async fn end(&self, api: &Api, id: &str) -> String {
+        let record = api.ended(id).await;
+        assert_whole(&api.events(id).await);
+        let (text, whole) = (api.text(id).await, self.text());
+        let status = record["status"].as_str().expect("a status");
+        let Some(reason) = record["reason"].as_str() else {
+            assert_eq!((status, text), ("completed", whole), "{id}");
+            return status.to_owned();
+        };
+        assert!(status != "completed" && whole.starts_with(&text), "{record}");
+        reason.to_owned()
     }
 
     fn script(&self, body: &Value) -> Script {

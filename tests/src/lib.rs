@@ -83,6 +83,14 @@ pub fn environment(base_url: &str, env: &[(&str, &str)]) -> BTreeMap<String, Str
     own.into_iter().chain(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect()
 }
 
+/// The seed of a test that throws dice: `LONGHAND_SEED`, or a new one. It is printed, to repeat what failed.
+pub fn seed() -> u64 {
+    let given = std::env::var("LONGHAND_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    println!("LONGHAND_SEED={seed} repeats the dice of this test");
+    seed
+}
+
 /// The log's invariants, on the events that a reader gets: numbers without gaps, one terminal event, and that one last.
 pub fn assert_whole(events: &[Value]) {
     const TERMINAL: [&str; 4] = ["completed", "incomplete", "failed", "cancelled"];

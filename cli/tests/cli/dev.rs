@@ -4,23 +4,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use longhand_tests::{Api, PATIENCE};
+use longhand_tests::PATIENCE;
 use serde_json::Value;
 use tokio::time::sleep;
 
 /// Where it is, and the key of its data folder.
+#[derive(Clone)]
 pub struct Place {
     /// The API's address.
     pub url: String,
     /// An API key.
     pub key: String,
-}
-
-impl Place {
-    /// A client with the key.
-    pub fn api(&self) -> Api {
-        Api::open(&self.url).with_key(&self.key)
-    }
 }
 
 /// A running `longhand dev`. Dropping it is `kill -9`.

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longhand_tests::author::{Author, Prompt};
-use longhand_tests::{Api, assert_whole, sse};
+use longhand_tests::{Api, seed, sse};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::dev::Dev;
+use crate::dev::{Dev, Place};
 
 const KILLS: u64 = 50;
 const STARTS_PER_LIFE: u64 = 3;
@@ -43,10 +43,11 @@ fn prompt(number: u64, dice: &mut fastrand::Rng) -> Prompt {
 }
 
 /// Sends a start under its own key. A stack that dies in the middle gives no answer, and the start is sent again to the next.
-async fn start(url: String, callers: Callers, key: u64, prompt: Prompt) -> Result<(), reqwest::Error> {
+async fn start(place: Place, callers: Callers, key: u64, prompt: Prompt) -> Result<(), reqwest::Error> {
     let mut body = prompt.request();
     body["max_attempts"] = json!(10 - key % 9);
-    let request = reqwest::Client::new().post(format!("{url}/v1/generations")).header("idempotency-key", key.to_string());
+    let request = reqwest::Client::new().post(format!("{}/v1/generations", place.url)).header("idempotency-key", key.to_string());
+    let request = request.bearer_auth(&place.key);
     let answer = async { Ok::<_, reqwest::Error>(request.json(&body).send().await?.error_for_status()?.json::<Value>().await?) };
     let answer = answer.await.inspect_err(|error| {
         callers.lock().unwrap().repeated += 1;
@@ -58,10 +59,10 @@ async fn start(url: String, callers: Callers, key: u64, prompt: Prompt) -> Resul
 }
 
 /// Reads on behind what was seen, until the log ends or the stack does.
-async fn read(url: String, callers: Callers, id: String) {
+async fn read(place: Place, callers: Callers, id: String) {
     let seen = callers.lock().unwrap().transcripts.get(&id).cloned().unwrap_or_default();
-    let url = Api::open(&url).events_url(&id);
-    let mut request = reqwest::Client::new().get(url).header("accept", "text/event-stream");
+    let url = Api::open(&place.url).events_url(&id);
+    let mut request = reqwest::Client::new().get(url).bearer_auth(&place.key).header("accept", "text/event-stream");
     if let Some(last) = seen.last() {
         request = request.header("last-event-id", last["seq"].to_string());
     }
@@ -74,7 +75,7 @@ async fn read(url: String, callers: Callers, id: String) {
 
 /// One life of a stack: new starts, those that got no answer, and readers; then it is killed.
 async fn live(data: &std::path::Path, environment: &[(&str, &str)], callers: &Callers, dice: &mut fastrand::Rng, life: u64) {
-    let (dev, url) = Dev::start(data, &[], environment).await;
+    let (dev, place) = Dev::start(data, &[], environment).await;
     let mut calls = JoinSet::new();
     let mut starts: Vec<(u64, Prompt)> = unanswered(callers).into_iter().take(REPEATS_PER_LIFE).collect();
     starts.extend((life * STARTS_PER_LIFE..(life + 1) * STARTS_PER_LIFE).map(|number| (number, prompt(number, dice))));
@@ -85,14 +86,14 @@ async fn live(data: &std::path::Path, environment: &[(&str, &str)], callers: &Ca
         known.starts.values().rev().filter_map(|(_, id)| id.as_ref()).filter(is_open).take(READERS).cloned().collect()
     };
     for id in followed {
-        calls.spawn(read(url.clone(), Arc::clone(callers), id));
+        calls.spawn(read(place.clone(), Arc::clone(callers), id));
     }
     let span = Duration::from_millis(dice.u64(20..1_500));
     for (key, prompt) in starts {
-        let (url, callers, wait) = (url.clone(), Arc::clone(callers), span.mul_f64(dice.f64()));
+        let (place, callers, wait) = (place.clone(), Arc::clone(callers), span.mul_f64(dice.f64()));
         calls.spawn(async move {
             sleep(wait).await;
-            let _ = start(url, callers, key, prompt).await;
+            let _ = start(place, callers, key, prompt).await;
         });
     }
     sleep(span).await;
@@ -111,14 +112,6 @@ fn is_end(event: &Value) -> bool {
     ["completed", "incomplete", "failed", "cancelled"].iter().any(|end| event["type"] == *end)
 }
 
-/// The seed of this run, or the one to be repeated.
-fn seed() -> u64 {
-    let given = std::env::var("LONGHAND_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    println!("LONGHAND_SEED={seed} repeats the dice of this run");
-    seed
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_fifty_times_under_load_everything_goes_on_or_ends_with_a_reason() {
     let mut dice = fastrand::Rng::with_seed(seed());
@@ -130,21 +123,21 @@ async fn killed_fifty_times_under_load_everything_goes_on_or_ends_with_a_reason(
         live(folder.path(), &environment, &callers, &mut dice, life).await;
     }
     println!("{KILLS} kills in {:.1} s", began.elapsed().as_secs_f64());
-    let (_dev, url) = Dev::start(folder.path(), &[], &environment).await;
+    let (_dev, place) = Dev::start(folder.path(), &[], &environment).await;
     for (key, prompt) in unanswered(&callers) {
-        start(url.clone(), Arc::clone(&callers), key, prompt).await.unwrap();
+        start(place.clone(), Arc::clone(&callers), key, prompt).await.unwrap();
     }
     let known = std::mem::take(&mut *callers.lock().unwrap());
-    let api = Api::open(&url);
+    let api = Api::open(&place.url).with_key(&place.key);
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for (prompt, id) in known.starts.values() {
         let id = id.as_deref().expect("every start was answered in the end");
-        *ends.entry(check(&api, *prompt, id).await).or_default() += 1;
+        *ends.entry(prompt.end(&api, id).await).or_default() += 1;
     }
     for (id, seen) in &known.transcripts {
         assert_eq!(seen[..], api.events(id).await[..seen.len()], "what the reader of {id} was shown");
     }
-    assert_eq!(listed(&api).await, known.starts.len(), "no start made two generations");
+    assert_eq!(api.count().await, known.starts.len(), "no start made two generations");
     println!(
         "{} generations, {} starts sent again, {} requests upstream, {} readers of {} events, {:.1} s",
         known.starts.len(),
@@ -156,36 +149,5 @@ async fn killed_fifty_times_under_load_everything_goes_on_or_ends_with_a_reason(
     );
     for (end, count) in ends {
         println!("{count:>5} {end}");
-    }
-}
-
-/// Waits for the end; the text is the author's, or a prefix of it with a reason. Answers with the end's word.
-async fn check(api: &Api, prompt: Prompt, id: &str) -> String {
-    let record = api.ended(id).await;
-    assert_whole(&api.events(id).await);
-    let (text, whole) = (api.text(id).await, prompt.text());
-    match record["reason"].as_str() {
-        None => {
-            assert_eq!(record["status"], "completed", "{record}");
-            assert_eq!(text, whole, "{id}");
-            "completed".to_owned()
-        }
-        Some(reason) => {
-            assert!(record["status"] != "completed" && whole.starts_with(&text), "{record}");
-            reason.to_owned()
-        }
-    }
-}
-
-async fn listed(api: &Api) -> usize {
-    let (mut count, mut after) = (0, String::new());
-    loop {
-        let (_, page) = api.get(&format!("generations?limit=100{after}")).await;
-        let data = page["data"].as_array().unwrap();
-        count += data.len();
-        if page["has_more"] != true {
-            return count;
-        }
-        after = format!("&after={}", data.last().unwrap()["id"].as_str().unwrap());
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use longhand_local::{Playback, Script};
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
-use longhand_tests::{PATIENCE, assert_whole};
+use longhand_tests::{Api, PATIENCE, assert_whole};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -25,6 +25,10 @@ struct Client {
 }
 
 impl Client {
+    fn api(&self) -> Api {
+        Api::open(&self.url).with_key(&self.key)
+    }
+
     async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
         let request = reqwest::Client::new().request(method, format!("{}{path}", self.url)).bearer_auth(&self.key);
         request.json(body).send().await.unwrap().json().await.unwrap()
@@ -101,4 +105,37 @@ async fn a_stream_killed_in_the_middle_goes_on_from_its_text_where_the_provider_
     assert_eq!(record["status"], "completed", "{record}");
     assert_eq!((count(&events, "in_progress"), count(&events, "output_item.added")), (2, 1), "the same item went on");
     assert_eq!(text, whole);
+}
+
+/// Every small file of the stack, cut in half or filled with what is no text, as a machine that stops may leave it.
+fn tear(data: &Path) {
+    let entries = |name: &str| std::fs::read_dir(data.join(name)).unwrap().map(|entry| entry.unwrap().path());
+    for checkpoint in entries("triggers").collect::<Vec<_>>() {
+        std::fs::write(checkpoint, [0xFF, 0, b'1']).unwrap();
+    }
+    std::fs::write(data.join("stack.json"), "{\"pid\": ").unwrap();
+    for name in ["events/torn.json", "failures/torn.json"] {
+        std::fs::write(data.join(name), "{\"request_id\": \"a").unwrap();
+    }
+    std::fs::write(data.join("events/torn.new"), "").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn torn_files_do_not_stop_the_next_start_and_nothing_is_lost() {
+    let playback = Playback::start(Script::new(["Uno ", "dos"])).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (dev, client) = start(folder.path(), playback.base_url(), &[]).await;
+        let api = client.api();
+        ids.push(api.start_generation(json!({})).await);
+        for id in &ids {
+            assert_eq!(api.ended(id).await["status"], "completed");
+            assert_eq!(api.text(id).await, "Uno dos");
+        }
+        drop(dev);
+        tear(folder.path());
+    }
+    let (_dev, client) = start(folder.path(), playback.base_url(), &[]).await;
+    assert_eq!(client.api().text(&ids[1]).await, "Uno dos");
 }

@@ -70,9 +70,9 @@ pub async fn start_attached(
     idempotency_key: Option<&str>,
     until: Until,
 ) -> Result<Response, Failure> {
-    let (started, is_new) = app.accept(&organization, request, idempotency_key).await?;
+    let (started, is_waiting) = app.accept(&organization, request, idempotency_key).await?;
     let tail = app.tail(&organization, &started.id, None).await?;
-    if is_new {
+    if is_waiting {
         write_attached(app, &GenerationKey::new(organization, started.id.clone()), until.stop_at);
     }
     let location = [(LOCATION, format!("generations/{}", started.id))];

@@ -26,16 +26,16 @@ pub use self::refusal::{Refusal, stamp};
 /// also where OpenAI's own service would stop: a response that was begun can be retrieved.
 pub async fn create(State(app): State<App>, args: CreateArgs) -> Result<Response, Refusal> {
     let request = parse_create(&args.body, app.config())?;
-    let (mut tail, key, is_new) = app.accept_response(&args.organization, &request, args.claim()).await?;
+    let (mut tail, key, is_waiting) = app.accept_response(&args.organization, &request, args.claim()).await?;
     let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));
     if background && !streams {
-        if is_new {
+        if is_waiting {
             app.hand_over_response(&key).await;
             return Ok(Json(tail.response()).into_response());
         }
         return Ok(Json(tail.now().await?).into_response());
     }
-    if is_new {
+    if is_waiting {
         write_attached(app, &key, args.stop_at);
     }
     Ok(if streams { stream::events(tail) } else { stream::object(tail) })

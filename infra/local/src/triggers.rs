@@ -91,7 +91,7 @@ impl Trigger {
         let name = format!("{}-{}", hosted.definition.id, trigger.name);
         let mut checkpoint = Checkpoint::open(folder, &name)?;
         let mut reader = Reader::open(client, &trigger.table).await?;
-        if checkpoint.position().is_none() && trigger.from_latest {
+        if checkpoint.is_new() && trigger.from_latest {
             checkpoint.advance(&reader.last().await?)?;
         }
         reader.seek(checkpoint.position());

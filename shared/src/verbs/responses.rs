@@ -70,8 +70,8 @@ impl App {
         };
         let may_exist = claim != CreateClaim::First;
         let new = Records::new_record(&key, request, hash.as_deref(), now_ms, allowance);
-        let (record, is_new) = self.accept_as(&key, request, new, may_exist).await?;
-        Ok((self.response_tail(&key, &record, request, None).await?, key, is_new))
+        let (record, is_waiting) = self.accept_as(&key, request, new, may_exist).await?;
+        Ok((self.response_tail(&key, &record, request, None).await?, key, is_waiting))
     }
 
     /// Has a new response written by a function of its own.

@@ -43,8 +43,8 @@ impl App {
         request: &Request,
         idempotency_key: Option<&str>,
     ) -> Result<Started, Error> {
-        let (started, is_new) = self.accept(organization, request, idempotency_key).await?;
-        if is_new {
+        let (started, is_waiting) = self.accept(organization, request, idempotency_key).await?;
+        if is_waiting {
             self.hand_over(&GenerationKey::new(organization.clone(), started.id.clone())).await;
         }
         Ok(started)
@@ -61,7 +61,7 @@ impl App {
         }
     }
 
-    /// Stores a request and its record; whoever calls has it streamed. `false`: an earlier request with the same key did.
+    /// Stores a request and its record; whoever calls has it streamed. `false`: it has begun, by an earlier request with the same key.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -84,11 +84,12 @@ impl App {
             None => new,
         };
         let new = Records::new_record(&key, request, hash.as_deref(), now_ms, allowance);
-        let (record, is_new) = self.accept_as(&key, request, new, hash.is_some()).await?;
-        Ok((Started::from(record), is_new))
+        let (record, is_waiting) = self.accept_as(&key, request, new, hash.is_some()).await?;
+        Ok((Started::from(record), is_waiting))
     }
 
-    /// Stores a request and its record under `key`, unless they may be there and are.
+    /// Stores a request and its record under `key`, unless they may be there and are. `true`: nobody has begun to stream it. Whoever
+    /// stored it may have died before the invoke; two invokes at once are one writer.
     pub(super) async fn accept_as(
         &self,
         key: &GenerationKey,
@@ -97,7 +98,8 @@ impl App {
         may_exist: bool,
     ) -> Result<(RecordRow, bool), Error> {
         if may_exist && let Some(record) = self.records.find(key).await? {
-            return Ok((record, false));
+            let is_waiting = record.outcome.is_none() && self.buffer.meta(key).await?.is_none_or(|meta| meta.attempt == 0);
+            return Ok((record, is_waiting));
         }
         let text = self.store_large_request(key, request).await?;
         if let Some(Allowance { day, generations_per_day, .. }) = &record.allowance {

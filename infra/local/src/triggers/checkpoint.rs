@@ -12,18 +12,24 @@ use crate::folder;
 pub struct Checkpoint {
     path: PathBuf,
     position: Option<String>,
+    is_new: bool,
 }
 
 impl Checkpoint {
     pub fn open(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
-        let position = match fs::read_to_string(&path) {
-            // Empty where the machine stopped while it was written: the trigger then begins anew.
-            Ok(position) => Some(position).filter(|position| !position.is_empty()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        let (position, is_new) = match fs::read(&path) {
+            // Torn where the machine stopped while it was written: then everything is delivered again.
+            Ok(bytes) => (String::from_utf8(bytes).ok().filter(|position| is_position(position)), false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, true),
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         };
-        Ok(Self { path, position })
+        Ok(Self { path, position, is_new })
+    }
+
+    /// Whether the trigger has never run on this folder.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The sequence number of the last record that is done with.
@@ -36,4 +42,9 @@ impl Checkpoint {
         self.position = Some(position.to_owned());
         Ok(())
     }
+}
+
+/// A sequence number is digits alone.
+fn is_position(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
