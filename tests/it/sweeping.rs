@@ -96,7 +96,7 @@ async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again
     let playback = Playback::start(text()).unwrap();
     let lost = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
     let folder = tempfile::tempdir().unwrap();
-    let data = longhand_local::Data::Folder(folder.path().to_owned());
+    let data = Data::Folder(folder.path().to_owned());
     let harness = Harness::with(Options { data: data.clone(), env: lost, ..Options::default() }).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
     let (_, first) = harness.post_once("once", &body).await;
