@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// In every run of the tests; `LONGHAND_KILLS` asks for another number.
-const GENERATIONS: u64 = 200;
+const GENERATIONS: u64 = 120;
 const AT_ONCE: usize = 16;
 const SWEEP_EVERY: Duration = Duration::from_millis(300);
 /// After so many sweeps that found nothing to do, or so many of any kind, a minute passes at once. Writers that live are then

@@ -48,7 +48,7 @@ async fn start(place: Place, callers: Callers, key: u64, prompt: Prompt) -> Resu
     body["max_attempts"] = json!(10 - key % 9);
     let request = reqwest::Client::new().post(format!("{}/v1/generations", place.url)).header("idempotency-key", key.to_string());
     let request = request.bearer_auth(&place.key);
-    let answer = async { Ok::<_, reqwest::Error>(request.json(&body).send().await?.error_for_status()?.json::<Value>().await?) };
+    let answer = async { request.json(&body).send().await?.error_for_status()?.json::<Value>().await };
     let answer = answer.await.inspect_err(|error| {
         callers.lock().unwrap().repeated += 1;
         assert!(error.status().is_none_or(|status| status.is_server_error()), "{error}");
@@ -88,7 +88,7 @@ async fn live(data: &std::path::Path, environment: &[(&str, &str)], callers: &Ca
     for id in followed {
         calls.spawn(read(place.clone(), Arc::clone(callers), id));
     }
-    let span = Duration::from_millis(dice.u64(20..1_500));
+    let span = Duration::from_millis(dice.u64(20..1_200));
     for (key, prompt) in starts {
         let (place, callers, wait) = (place.clone(), Arc::clone(callers), span.mul_f64(dice.f64()));
         calls.spawn(async move {
