@@ -26,7 +26,7 @@ impl OperatorArgs {
     pub async fn open(&self) -> anyhow::Result<(App, Organization)> {
         let (config, place) = settings(&self.folder, self.aws).await?;
         let organization = self.organization.clone().or(place.map(|place| place.organization)).unwrap_or_default();
-        Ok((App::new(config, Clock::system()).await?, named(&organization)?))
+        Ok((App::new(config, Clock::system()).await, named(&organization)?))
     }
 }
 
@@ -51,7 +51,7 @@ impl DeploymentArgs {
     pub async fn open(&self) -> anyhow::Result<Deployment> {
         let (config, place) = settings(&self.folder, self.aws).await?;
         let queues = place.map(|place| place.queues).unwrap_or_default();
-        Ok(Deployment { app: App::new(config, Clock::system()).await?, queues })
+        Ok(Deployment { app: App::new(config, Clock::system()).await, queues })
     }
 }
 

@@ -15,7 +15,7 @@ pub async fn host() -> Result<(), Error> {
     tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter).init();
     let handler = config::handler().unwrap_or_default();
     let make = maker(&handler).ok_or_else(|| unknown(&handler))?;
-    match make(App::new(Config::from_env()?, Clock::system()).await?) {
+    match make(App::new(Config::from_env()?, Clock::system()).await) {
         Function::HttpStream(router) if config::response_streaming() => lambda_http::run_with_streaming_response(router).await,
         Function::Http(router) | Function::HttpStream(router) => lambda_http::run(router).await,
         Function::Event(handler) => lambda_runtime::run(service_fn(move |event| handler(event))).await,

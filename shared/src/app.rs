@@ -1,7 +1,7 @@
 //! [`App`]: the configuration, the clock and the rooms, with the verbs that handlers call. Each verb is a file in `verbs/`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
@@ -14,6 +14,7 @@ use crate::ids::Organization;
 use crate::provider::{ChatCompletions, Provider, can_be_continued};
 use crate::quota::Quota;
 use crate::request::Request;
+use crate::tap::{Tap, TappedProvider};
 use crate::tokens::SigningKey;
 
 /// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
@@ -28,25 +29,26 @@ pub struct App {
     pub(crate) hints: Hints,
     pub(crate) quotas: Arc<Mutex<HashMap<Organization, (i64, Quota)>>>,
     secrets: Secrets,
-    http: reqwest::Client,
+    http: Arc<OnceLock<reqwest::Client>>,
     meter: Meter,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 impl App {
     /// Builds the clients. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`]: the HTTP client for providers cannot be built (no TLS roots).
-    pub async fn new(config: Config, clock: Clock) -> Result<Self, Error> {
-        let clients = Clients::new(&config.aws).await;
+    pub async fn new(config: Config, clock: Clock) -> Self {
+        Self::build(config, clock, None).await
+    }
+
+    /// The same, with `tap` between it and the services, which must be on loopback, and the providers.
+    pub async fn tapped(config: Config, clock: Clock, tap: Arc<dyn Tap>) -> Self {
+        Self::build(config, clock, Some(tap)).await
+    }
+
+    async fn build(config: Config, clock: Clock, tap: Option<Arc<dyn Tap>>) -> Self {
+        let clients = Clients::tapped(&config.aws, tap.as_ref()).await;
         let meter = Meter::default();
-        // A redirect would carry the key and the prompt to an address that nobody configured.
-        let http = reqwest::Client::builder()
-            .connect_timeout(config.timeouts.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| Error::Configuration(format!("the HTTP client for providers cannot be built: {error}")))?;
-        Ok(Self {
+        Self {
             buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),
             records: Records::new(clients.dynamodb, config.records_table.clone(), meter.clone()),
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
@@ -56,9 +58,10 @@ impl App {
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             config: Arc::new(config),
             clock,
-            http,
+            http: Arc::default(),
             meter,
-        })
+            tap,
+        }
     }
 
     /// What DynamoDB has charged this app so far.
@@ -71,6 +74,20 @@ impl App {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Made at its first use: its TLS roots take most of a start, and only those who ask a provider need it.
+    fn provider_client(&self) -> Result<reqwest::Client, Error> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
+        }
+        // A redirect would carry the key and the prompt to an address that nobody configured.
+        let client = reqwest::Client::builder()
+            .connect_timeout(self.config.timeouts.connect)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Error::Configuration(format!("the HTTP client for providers cannot be built: {error}")))?;
+        Ok(self.http.get_or_init(|| client).clone())
     }
 
     /// The keys of read tokens, the one that signs first. Behind it is the one that the secret had before it was rotated.
@@ -95,13 +112,17 @@ impl App {
             (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
             (None, None) => None,
         };
-        Ok(Arc::new(ChatCompletions {
-            client: self.http.clone(),
+        let provider = Arc::new(ChatCompletions {
+            client: self.provider_client()?,
             base_url: settings.base_url.clone(),
             key,
             max_tokens_name: settings.max_tokens_name.clone(),
             continuation: settings.continuation,
-        }))
+        });
+        Ok(match &self.tap {
+            None => provider,
+            Some(tap) => Arc::new(TappedProvider { provider, tap: Arc::clone(tap) }),
+        })
     }
 
     /// Whether the provider that a request names can go on with an answer to it.

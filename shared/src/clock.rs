@@ -31,6 +31,13 @@ impl Clock {
     }
 }
 
+/// The wait behind try number `tries` (from 1): `first`, doubling up to `most`, with up to half of it taken off at random, so that
+/// those who failed together do not come back together.
+#[must_use]
+pub fn backoff(first: Duration, most: Duration, tries: u32) -> Duration {
+    first.saturating_mul(1 << (tries.max(1) - 1).min(20)).min(most).mul_f64(1.0 - fastrand::f64() / 2.0)
+}
+
 /// A duration in whole milliseconds.
 #[must_use]
 pub fn millis(duration: Duration) -> i64 {

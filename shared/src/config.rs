@@ -96,6 +96,8 @@ pub struct AwsConfig {
     pub lambda_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_MAX_ATTEMPTS`: tries of one call in all.
+    pub max_attempts: Option<u32>,
     /// `AWS_ENDPOINT_URL_SQS`.
     pub sqs_endpoint: Option<String>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. `None`: the SDK's default chain.
@@ -232,14 +234,18 @@ impl Config {
                 Some(key) => Some(TokenKey::Text(SigningKey::new(key))),
                 None => vars.text("LONGHAND_TOKEN_SECRET").map(TokenKey::Secret),
             },
-            aws: aws(&vars),
+            aws: aws(&vars)?,
         })
     }
 }
 
-fn aws(vars: &Vars<'_>) -> AwsConfig {
+fn aws(vars: &Vars<'_>) -> Result<AwsConfig, Error> {
     let credentials = vars.text("AWS_ACCESS_KEY_ID").zip(vars.text("AWS_SECRET_ACCESS_KEY"));
-    AwsConfig {
+    let max_attempts = match vars.text("AWS_MAX_ATTEMPTS") {
+        Some(_) => Some(u32::try_from(vars.number("AWS_MAX_ATTEMPTS", 1, 1)?).unwrap_or(u32::MAX)),
+        None => None,
+    };
+    Ok(AwsConfig {
         region: vars.text("AWS_REGION"),
         dynamodb_endpoint: vars.text("AWS_ENDPOINT_URL_DYNAMODB"),
         s3_endpoint: vars.text("AWS_ENDPOINT_URL_S3"),
@@ -247,7 +253,8 @@ fn aws(vars: &Vars<'_>) -> AwsConfig {
         secrets_manager_endpoint: vars.text("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
         sqs_endpoint: vars.text("AWS_ENDPOINT_URL_SQS"),
         credentials: credentials.map(|(id, secret)| (id, secret, vars.text("AWS_SESSION_TOKEN"))),
-    }
+        max_attempts,
+    })
 }
 
 struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);

@@ -42,6 +42,7 @@ pub mod request;
 pub mod responses;
 pub mod schema;
 mod schema_cost;
+pub mod tap;
 pub mod tokens;
 mod verbs;
 

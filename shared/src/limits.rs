@@ -36,6 +36,13 @@ pub const CHUNK_TEXT_BYTES_MAX: usize = 350 * 1024;
 /// Text that waits for its flush while the store is slow. Above it the provider is read no further.
 pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How long a writer goes on trying to store one chunk; each try is the SDK's own few.
+pub const STORE_PATIENCE: Duration = Duration::from_mins(5);
+/// The wait behind the first of those; it doubles.
+pub const STORE_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest of those waits.
+pub const STORE_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
 /// A parsed JSON result up to this size is kept on the record; above it, only in the bucket.
 pub const LLM_RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// JSON nested deeper than this is only in the bucket: common readers stop at 128 levels, and a record or a page of records

@@ -47,7 +47,7 @@ async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_c
     clock.advance(Duration::from_mins(1));
     let environment = harness.stack.environment("stream");
     let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
-    let second = App::new(config, clock).await.unwrap();
+    let second = App::new(config, clock).await;
     let shown = harness.events(&id).await;
     let job = StreamJob { organization: "local".parse().unwrap(), generation: id.parse().unwrap() };
     let streamed = second.stream(&job, None).await.unwrap();

@@ -21,7 +21,7 @@ mod testing;
 mod triggers;
 
 pub use environment::Endpoints;
-pub use options::{Data, Options};
+pub use options::{Data, Options, Taps};
 pub use playback::{Playback, Script};
 pub use stack::{OwnKey, Registry, Stack};
 pub use template::{TEMPLATE, Template};

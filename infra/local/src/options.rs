@@ -1,8 +1,8 @@
 //! How a stack is started.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use longhand::clock::Clock;
+use longhand::{clock::Clock, tap::Tap};
 
 /// Settings of a [`Stack`](crate::Stack).
 #[derive(Clone, Debug)]
@@ -23,6 +23,14 @@ pub struct Options {
     /// The pause before the first retry of a failed async invoke or stream batch; it doubles with each further one, up
     /// to 16 times this. (AWS waits one and two minutes.)
     pub retry_delay: Duration,
+    /// Between the functions and everything that they call.
+    pub taps: Option<Arc<dyn Taps>>,
+}
+
+/// Makes the tap of each function.
+pub trait Taps: fmt::Debug + Send + Sync {
+    /// The tap of the function of that handler.
+    fn tap(&self, handler: &str) -> Arc<dyn Tap>;
 }
 
 /// Where a stack keeps its data.
@@ -44,6 +52,7 @@ impl Default for Options {
             env: BTreeMap::new(),
             clock: Clock::system(),
             retry_delay: Duration::from_secs(1),
+            taps: None,
         }
     }
 }

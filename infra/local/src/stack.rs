@@ -119,7 +119,7 @@ impl Stack {
         for definition in template.functions {
             let name = definition.id.clone();
             let environment = environment::of(&definition, &endpoints, &options.env);
-            let app = app(&environment, &options).await.with_context(|| format!("function {name}"))?;
+            let app = app(&environment, &options, Some(&definition.handler)).await.with_context(|| format!("function {name}"))?;
             meters.push(app.meter().clone());
             lease = lease.max(app.config().lease);
             functions.push(host(definition, app, &registry).with_context(|| format!("function {name}"))?);
@@ -205,7 +205,7 @@ impl Stack {
     /// # Errors
     /// The configuration is wrong.
     pub async fn app(&self) -> Result<App> {
-        app(&self.environment("api"), &self.options).await
+        app(&self.environment("api"), &self.options, None).await
     }
 
     /// Invokes a function once and waits for its answer.
@@ -250,7 +250,7 @@ async fn callers(
     }
     let authorizer = Authorizer::new(lambda, authorizer.context("template.yaml has no authorizer")?, options.clock.clone())?;
     let function = &authorizer.function().definition;
-    let app = app(&environment::of(function, endpoints, &options.env), options).await?;
+    let app = app(&environment::of(function, endpoints, &options.env), options, None).await?;
     let (text, is_new) = key::own(&app, folder.path(), &options.organization).await?;
     Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
 }
@@ -265,9 +265,14 @@ fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hos
     Ok(Hosted { definition, function })
 }
 
-async fn app(environment: &BTreeMap<String, String>, options: &Options) -> Result<App> {
+/// `function`: whose tap it gets, if there are taps.
+async fn app(environment: &BTreeMap<String, String>, options: &Options, function: Option<&str>) -> Result<App> {
     let config = Config::from_vars(&|name| environment.get(name).cloned())?;
-    Ok(App::new(config, options.clock.clone()).await?)
+    let clock = options.clock.clone();
+    Ok(match options.taps.as_ref().zip(function) {
+        Some((taps, function)) => App::tapped(config, clock, taps.tap(function)).await,
+        None => App::new(config, clock).await,
+    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,37 @@
 //! One client per service, from one shared configuration.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::meter::Meter;
+use super::tapped::Tapped;
 use crate::config::AwsConfig;
 use crate::error::Error;
+use crate::tap::Tap;
+
+/// Tries of one call in all, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise.
+const SDK_TRIES_MAX: u32 = 4;
+/// The SDK's own default.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+/// One try. `DynamoDB` answers within milliseconds: what takes this long will not come, and the lease goes on.
+const DYNAMODB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// One try, a part of an upload included.
+const S3_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// One try of any other service.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait before the second try, at most; it doubles, and jitter takes off up to all of it (the SDK's standard mode).
+const BACKOFF: Duration = Duration::from_millis(200);
+/// The same for `DynamoDB`, whose throttling passes quickly (AWS's SDK for Java begins with 25 ms).
+const DYNAMODB_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The SDK's clients. Each service may have an endpoint of its own: only that differs on a laptop.
 #[derive(Debug, Clone)]
@@ -26,15 +49,38 @@ pub struct Clients {
 impl Clients {
     /// Builds them. Nothing is sent yet.
     pub async fn new(config: &AwsConfig) -> Self {
+        Self::tapped(config, None).await
+    }
+
+    /// The same, with `tap` before the services, where they are on loopback.
+    pub(crate) async fn tapped(config: &AwsConfig, tap: Option<&Arc<dyn Tap>>) -> Self {
         let shared = shared_config(config).await;
-        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared);
+        let shared = |service, attempt_timeout, backoff| {
+            let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt_timeout);
+            let tries = config.max_attempts.unwrap_or(SDK_TRIES_MAX);
+            let retries = RetryConfig::standard().with_max_attempts(tries).with_initial_backoff(backoff);
+            let builder = shared.to_builder().timeout_config(timeouts.build()).retry_config(retries);
+            // Loopback needs no TLS, whose roots take most of a client's start.
+            if !config.is_plain_http() {
+                return builder.build();
+            }
+            let plain = aws_smithy_http_client::Builder::new().build_http();
+            let client = match tap {
+                None => plain,
+                Some(tap) => SharedHttpClient::new(Tapped { service, client: plain, tap: Arc::clone(tap) }),
+            };
+            builder.http_client(client).build()
+        };
+        let mut dynamodb =
+            aws_sdk_dynamodb::config::Builder::from(&shared("dynamodb", DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
-        let mut s3 = aws_sdk_s3::config::Builder::from(&shared);
+        let mut s3 = aws_sdk_s3::config::Builder::from(&shared("s3", S3_ATTEMPT_TIMEOUT, BACKOFF));
         // An endpoint of one's own has no DNS name per bucket.
         s3.set_endpoint_url(config.s3_endpoint.clone()).set_force_path_style(config.s3_endpoint.as_ref().map(|_| true));
-        let mut lambda = aws_sdk_lambda::config::Builder::from(&shared);
+        let mut lambda = aws_sdk_lambda::config::Builder::from(&shared("lambda", ATTEMPT_TIMEOUT, BACKOFF));
         lambda.set_endpoint_url(config.lambda_endpoint.clone());
-        let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(&shared);
+        let mut secrets_manager =
+            aws_sdk_secretsmanager::config::Builder::from(&shared("secretsmanager", ATTEMPT_TIMEOUT, BACKOFF));
         secrets_manager.set_endpoint_url(config.secrets_manager_endpoint.clone());
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
@@ -45,7 +91,6 @@ impl Clients {
     }
 }
 
-/// Loopback needs no TLS, whose roots take most of a client's start.
 pub(super) async fn shared_config(config: &AwsConfig) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &config.region {

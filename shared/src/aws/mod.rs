@@ -14,6 +14,7 @@ mod records;
 mod rows;
 mod secrets;
 mod sweeps;
+mod tapped;
 mod transactions;
 mod usage;
 

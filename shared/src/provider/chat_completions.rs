@@ -13,14 +13,11 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::http_status;
-use super::sse::{SseEvent, sse_events};
+use super::sse::{SseEvent, batches};
 use super::{Continuation, Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};
 use crate::event::Usage;
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 use crate::request::Request;
-
-/// Events that one read brought are handed on together, up to this many.
-const BATCH_EVENTS_MAX: usize = 512;
 
 /// A provider of this dialect.
 #[derive(Debug, Clone)]
@@ -100,8 +97,7 @@ where
     E: std::error::Error + 'static,
 {
     let mut decoder = Decoder::default();
-    let batches = sse_events(body).ready_chunks(BATCH_EVENTS_MAX);
-    let steps = batches.flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
+    let steps = batches(body).flat_map(move |events| futures::stream::iter(decoder.decode_batch(events)));
     // `[DONE]` ends the stream: whatever a gateway leaves open behind it is not waited for.
     let until_done = steps.take_while(|step| futures::future::ready(!matches!(step, Step::Done)));
     until_done

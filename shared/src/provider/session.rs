@@ -3,13 +3,13 @@
 //! A second request is a new generation at the provider, billed apart; so once a delta has come there is none from here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Delta, Fault, Provider, ProviderError, Timeouts};
+use crate::clock::backoff;
 use crate::limits;
 use crate::request::Request;
 
@@ -65,7 +65,7 @@ async fn ask_until_received(provider: &dyn Provider, asking: &Asking, sender: &S
         tries += 1;
         let mut received = false;
         let Err(error) = ask(provider, asking, sender, &mut received).await else { return Ok(()) };
-        let wait = error.retry_after.unwrap_or_else(|| backoff(tries));
+        let wait = error.retry_after.unwrap_or_else(|| backoff(limits::PROVIDER_BACKOFF, limits::PROVIDER_BACKOFF_MAX, tries));
         let in_time = Instant::now().checked_add(wait).is_some_and(|at| at < asking.give_up_at);
         if received || !error.is_retryable() || tries >= asking.tries_max || !in_time {
             return Err(error);
@@ -78,12 +78,6 @@ async fn ask_until_received(provider: &dyn Provider, asking: &Asking, sender: &S
         );
         sleep(wait).await;
     }
-}
-
-/// Doubling, bounded, with up to a quarter of jitter taken off.
-fn backoff(tries: u32) -> Duration {
-    let doubled = limits::PROVIDER_BACKOFF.saturating_mul(1 << (tries - 1).min(10));
-    doubled.min(limits::PROVIDER_BACKOFF_MAX).mul_f64(1.0 - fastrand::f64() / 4.0)
 }
 
 async fn ask(provider: &dyn Provider, asking: &Asking, sender: &Sender, received: &mut bool) -> Result<(), ProviderError> {
@@ -139,6 +133,8 @@ fn idle_timeout(timeouts: Timeouts) -> ProviderError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::StreamExt;
     use futures::future::BoxFuture;
 

@@ -4,14 +4,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, poll_fn};
 use futures::{Stream, StreamExt};
 use sse_stream::{Error as SseError, SseByteStream};
 
 use super::{Fault, ProviderError};
 use crate::limits::SSE_EVENT_BYTES_MAX;
+
+/// Events that one batch holds at most.
+const BATCH_EVENTS_MAX: usize = 512;
+/// A batch that has reached this holds no further event.
+const BATCH_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 enum BodyError {
@@ -70,6 +76,30 @@ where
         futures::future::ready(event)
     });
     events.boxed()
+}
+
+/// The events of a body, as many together as are there at once, within bounds: what waits for a writer is counted in batches.
+pub(super) fn batches<S, E>(body: S) -> impl Stream<Item = Vec<Result<SseEvent, ProviderError>>> + Send
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + 'static,
+{
+    let mut events = sse_events(body).fuse();
+    poll_fn(move |context| {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_EVENTS_MAX && bytes < BATCH_BYTES {
+            match events.poll_next_unpin(context) {
+                Poll::Pending if batch.is_empty() => return Poll::Pending,
+                Poll::Ready(None) if batch.is_empty() => return Poll::Ready(None),
+                Poll::Pending | Poll::Ready(None) => break,
+                Poll::Ready(Some(event)) => {
+                    bytes += event.as_ref().map_or(0, |event| event.data.len());
+                    batch.push(event);
+                }
+            }
+        }
+        Poll::Ready(Some(batch))
+    })
 }
 
 fn provider_error(error: &SseError) -> ProviderError {

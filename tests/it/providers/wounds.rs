@@ -126,7 +126,7 @@ async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing(
     let ahead = Clock::system();
     ahead.advance(Duration::from_mins(5));
     let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
-    let second = App::new(config, ahead).await.unwrap();
+    let second = App::new(config, ahead).await;
     let job: StreamJob = serde_json::from_value(json!({ "organization": "local", "generation": id })).unwrap();
     let streamed = second.stream(&job, None).await.unwrap();
     assert_eq!(streamed, Streamed::Ended(Status::Completed));

@@ -88,7 +88,7 @@ impl Ministack {
 
 /// A new key, as `longhand keys create --aws` makes one.
 async fn key(environment: &BTreeMap<String, String>) -> String {
-    let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await.unwrap();
+    let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await;
     let new = NewKey { name: String::new(), scopes: Scopes::all(), expires_in: None };
     app.create_key(&ORGANIZATION.parse().unwrap(), new).await.unwrap().1.reveal().to_owned()
 }

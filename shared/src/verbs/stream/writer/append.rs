@@ -7,14 +7,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Writer;
 use crate::aws::Appended;
+use crate::clock::backoff;
 use crate::error::Error;
 use crate::flush::{Decision, Waiting, decide};
 use crate::hints::Topic;
 use crate::limits;
 use crate::log::{Chunk, Counters};
-
-/// Tries to store one chunk before the invocation gives up; each is the SDK's own three.
-const APPEND_TRIES_MAX: u32 = 6;
 
 /// A chunk that is being stored.
 pub(super) type Append = AbortOnDropHandle<Result<Appended, Error>>;
@@ -59,21 +57,28 @@ impl Writer {
         Chunk { first_seq: self.log.next_seq, writer, at_ms: now, counters, output_from, events }
     }
 
+    /// Stores a chunk, again and again for as long as the table is not well: what has been received lies in memory only.
     fn append(&self, chunk: Chunk) -> Append {
         let (app, key, expires_at) = (self.app.clone(), self.key.clone(), self.meta.expires_at);
+        let patient_until = Instant::now() + limits::STORE_PATIENCE;
         AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut wait = Duration::from_millis(100);
-            for _ in 1..APPEND_TRIES_MAX {
-                match app.buffer.append(&key, &chunk, expires_at).await {
+            let mut tries = 0;
+            loop {
+                let error = match app.buffer.append(&key, &chunk, expires_at).await {
                     Ok(appended) => return Ok(appended),
-                    Err(error) => {
-                        tracing::warn!(generation = %key.generation, slot = chunk.first_seq, %error, "A chunk was not stored; it is tried again.");
-                    }
+                    Err(error) => error,
+                };
+                tries += 1;
+                let wait = backoff(limits::STORE_BACKOFF, limits::STORE_BACKOFF_MAX, tries);
+                if Instant::now() + wait > patient_until {
+                    return Err(error);
                 }
+                tracing::warn!(
+                    generation = %key.generation, slot = chunk.first_seq, tries, %error,
+                    "A chunk was not stored; it is tried again."
+                );
                 sleep(wait).await;
-                wait *= 2;
             }
-            app.buffer.append(&key, &chunk, expires_at).await
         }))
     }
 
