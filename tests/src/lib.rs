@@ -4,6 +4,7 @@
 mod api;
 pub mod author;
 mod deployment;
+pub mod faults;
 pub mod hostile;
 pub mod sse;
 

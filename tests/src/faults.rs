@@ -1,0 +1,287 @@
+//! Faults at the calls that leave the functions: a plan says which call, by its number in the order of time, meets what.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use longhand::tap::{Call, Fate, Sickness, Tap};
+use longhand_functions::Function;
+use longhand_local::{Registry, Taps};
+use tokio_util::sync::CancellationToken;
+
+/// What a call meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// The connection breaks before it takes effect.
+    Refused,
+    /// The service turns it away: too many requests.
+    Throttled,
+    /// The service fails.
+    Sick,
+    /// It takes effect, and the answer is lost.
+    AnswerLost,
+    /// It takes effect only after the lease has run out and the work was taken up by others.
+    Late,
+    /// It takes effect, and the answer comes only after that.
+    AnswerLate,
+    /// The function's process ends before it takes effect.
+    Killed,
+    /// The function's process ends once it has taken effect.
+    KilledAfter,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Refused,
+        Self::Throttled,
+        Self::Sick,
+        Self::AnswerLost,
+        Self::Late,
+        Self::AnswerLate,
+        Self::Killed,
+        Self::KilledAfter,
+    ];
+}
+
+/// A call that went out, or was to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The function that made it, by its handler's name.
+    pub function: String,
+    /// It.
+    pub call: Call,
+    /// What it met.
+    pub met: Option<Mode>,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.function, self.call)
+    }
+}
+
+/// The plan, and what came of it. Clones are the same.
+#[derive(Clone)]
+pub struct Faults(Arc<Inner>);
+
+type Meanwhile = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+type Plan = Box<dyn Fn(usize, &str, &Call) -> Option<Mode> + Send + Sync>;
+
+struct Inner {
+    plan: Plan,
+    made: Mutex<Vec<Made>>,
+    lives: Mutex<BTreeMap<String, CancellationToken>>,
+    running: AtomicUsize,
+    meanwhile: OnceLock<Meanwhile>,
+}
+
+impl Faults {
+    /// Call number `n`, from 0, meets `plan[n]`.
+    #[must_use]
+    pub fn new(plan: impl IntoIterator<Item = (usize, Mode)>) -> Self {
+        let plan: BTreeMap<usize, Mode> = plan.into_iter().collect();
+        Self::deciding(move |number, _, _| plan.get(&number).copied())
+    }
+
+    /// Each call meets what `plan` says of its number, the function that makes it, and itself.
+    #[must_use]
+    pub fn deciding(plan: impl Fn(usize, &str, &Call) -> Option<Mode> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Inner {
+            plan: Box::new(plan),
+            made: Mutex::default(),
+            lives: Mutex::default(),
+            running: AtomicUsize::new(0),
+            meanwhile: OnceLock::new(),
+        }))
+    }
+
+    /// What happens while a call is late.
+    pub fn meanwhile<F>(&self, happens: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let _ = self.0.meanwhile.set(Box::new(move || happens().boxed()));
+    }
+
+    /// The taps, for a stack's options.
+    #[must_use]
+    pub fn taps(&self) -> Arc<dyn Taps> {
+        Arc::new(self.clone())
+    }
+
+    /// The product's functions, each of whose invocations ends with its process.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        let faults = self.clone();
+        Arc::new(move |name, app| longhand_functions::function(name, app).map(|function| faults.mortal(name, function)))
+    }
+
+    /// Every call so far, in order.
+    #[must_use]
+    pub fn made(&self) -> Vec<Made> {
+        locked(&self.0.made).clone()
+    }
+
+    /// Whether no invocation runs.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.running.load(Ordering::SeqCst) == 0
+    }
+
+    /// The function, each of whose invocations ends when the process does.
+    fn mortal(&self, name: &str, function: Function) -> Function {
+        match function {
+            Function::Http(router) => Function::Http(self.mortal_router(name, router)),
+            Function::HttpStream(router) => Function::HttpStream(self.mortal_router(name, router)),
+            Function::Event(handler) => {
+                let (faults, name) = (self.clone(), name.to_owned());
+                Function::Event(Arc::new(move |event| {
+                    let (life, answer) = (faults.begin(&name), handler(event));
+                    let ended = || Err("the function's process ended".into());
+                    async move { life.token.run_until_cancelled(answer).await.unwrap_or_else(ended) }.boxed()
+                }))
+            }
+        }
+    }
+
+    fn mortal_router(&self, name: &str, router: axum::Router) -> axum::Router {
+        let (faults, name) = (self.clone(), name.to_owned());
+        router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let life = faults.begin(&name);
+            let ended = || StatusCode::BAD_GATEWAY.into_response();
+            async move { life.token.run_until_cancelled(next.run(request)).await.unwrap_or_else(ended) }
+        }))
+    }
+
+    fn begin(&self, function: &str) -> Life {
+        let token = locked(&self.0.lives).entry(function.to_owned()).or_default().clone();
+        self.0.running.fetch_add(1, Ordering::SeqCst);
+        Life { token, inner: Arc::clone(&self.0) }
+    }
+
+    /// Ends the function's process, with all that runs in it. The next invocation finds a new one.
+    fn kill(&self, function: &str) {
+        if let Some(token) = locked(&self.0.lives).insert(function.to_owned(), CancellationToken::new()) {
+            token.cancel();
+        }
+    }
+
+    async fn meanwhile_happens(&self) {
+        if let Some(happens) = self.0.meanwhile.get() {
+            happens().await;
+        }
+    }
+
+    fn fate(&self, function: &str, call: Call) -> BoxFuture<'static, Fate> {
+        let sickness = sickness(&call);
+        let mode = {
+            let mut made = locked(&self.0.made);
+            let met = (self.0.plan)(made.len(), function, &call);
+            made.push(Made { function: function.to_owned(), call, met });
+            met
+        };
+        let Some(mode) = mode else { return futures::future::ready(Fate::Pass).boxed() };
+        let (faults, function) = (self.clone(), function.to_owned());
+        async move {
+            match mode {
+                Mode::Refused => Fate::Refuse(Sickness::Broken),
+                Mode::Throttled => Fate::Refuse(sickness.0),
+                Mode::Sick => Fate::Refuse(sickness.1),
+                Mode::AnswerLost => Fate::Hold { until: futures::future::ready(()).boxed(), lost: true },
+                Mode::Late => {
+                    faults.meanwhile_happens().await;
+                    Fate::Pass
+                }
+                Mode::AnswerLate => Fate::Hold { until: async move { faults.meanwhile_happens().await }.boxed(), lost: false },
+                Mode::Killed => {
+                    faults.kill(&function);
+                    pending().await
+                }
+                Mode::KilledAfter => {
+                    let until = async move {
+                        faults.kill(&function);
+                        pending::<()>().await;
+                    };
+                    Fate::Hold { until: until.boxed(), lost: true }
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// One invocation, for as long as it runs.
+struct Life {
+    token: CancellationToken,
+    inner: Arc<Inner>,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.inner.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "faults, behind {} calls", locked(&self.0.made).len())
+    }
+}
+
+impl Taps for Faults {
+    fn tap(&self, handler: &str) -> Arc<dyn Tap> {
+        Arc::new(FunctionTap { function: handler.to_owned(), faults: self.clone() })
+    }
+}
+
+struct FunctionTap {
+    function: String,
+    faults: Faults,
+}
+
+impl fmt::Debug for FunctionTap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the tap of {}", self.function)
+    }
+}
+
+impl Tap for FunctionTap {
+    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+        self.faults.fate(&self.function, call)
+    }
+}
+
+/// How a service says that there are too many requests, and that it is not well.
+fn sickness(call: &Call) -> (Sickness, Sickness) {
+    let answer = |status, body: &str| Sickness::Answer { status, body: body.to_owned() };
+    let dynamodb = |kind: &str| format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"not now"}}"#);
+    match call.service {
+        "dynamodb" if call.operation.starts_with("Transact") => {
+            (answer(400, &dynamodb("TransactionConflictException")), answer(500, &dynamodb("InternalServerError")))
+        }
+        "dynamodb" => {
+            (answer(400, &dynamodb("ProvisionedThroughputExceededException")), answer(500, &dynamodb("InternalServerError")))
+        }
+        "s3" => (
+            answer(503, "<Error><Code>SlowDown</Code><Message>not now</Message></Error>"),
+            answer(500, "<Error><Code>InternalError</Code><Message>not now</Message></Error>"),
+        ),
+        _ => {
+            (answer(429, r#"{"__type":"TooManyRequestsException","message":"not now"}"#), answer(500, r#"{"message":"not now"}"#))
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
