@@ -37,14 +37,15 @@ pub struct App {
 impl App {
     /// Builds the clients. Nothing is sent yet.
     pub async fn new(config: Config, clock: Clock) -> Self {
-        Self::build(config, clock, None).await
+        Box::pin(Self::build(config, clock, None)).await
     }
 
     /// The same, with `tap` between it and the services, which must be on loopback, and the providers.
     pub async fn tapped(config: Config, clock: Clock, tap: Arc<dyn Tap>) -> Self {
-        Self::build(config, clock, Some(tap)).await
+        Box::pin(Self::build(config, clock, Some(tap))).await
     }
 
+    /// The SDK's futures are large: on the heap, they do not make every caller's large too.
     async fn build(config: Config, clock: Clock, tap: Option<Arc<dyn Tap>>) -> Self {
         let clients = Clients::tapped(&config.aws, tap.as_ref()).await;
         let meter = Meter::default();
