@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    bench, cancel, compact, demo, dev, get, inspect, keys, list, purge, quota, redrive, retention, start, tail,
+    bench, cancel, compact, cost, demo, dev, get, inspect, keys, list, purge, quota, redrive, retention, start, tail,
 };
 
 const DATA: &str = "./.longhand";
@@ -40,6 +40,7 @@ pub enum Command {
     Retention(retention::RetentionArgs),
     Keys(keys::KeysArgs),
     Quota(quota::QuotaArgs),
+    Cost(Box<cost::CostArgs>),
     Bench(bench::BenchArgs),
 }
 
@@ -60,6 +61,7 @@ impl Command {
             Self::Retention(args) => retention::run(args).await,
             Self::Keys(args) => keys::run(args).await,
             Self::Quota(args) => quota::run(args).await,
+            Self::Cost(args) => cost::run(&args),
             Self::Bench(args) => bench::run(args).await,
         }
     }

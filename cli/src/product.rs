@@ -4,6 +4,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 pub use longhand::aws::{QueueMessage, Queues};
+pub use longhand::estimate::{Estimate, Pace, Workload, estimate};
+pub use longhand::limits;
 pub use longhand::quota::{Quota, dollars};
 pub use longhand::{
     App, Clock, Config, GenerationId, GenerationKey, GivenUp, KeyId, NewKey, Organization, QuotaView, Redriven, RetentionRules,

@@ -5,6 +5,12 @@
 use std::time::Duration;
 
 use crate::clock::millis;
+use crate::limits;
+
+/// Keys, counters and names of a chunk with one stretch of text in it, beside its partition key.
+const CHUNK_OVERHEAD_BYTES: usize = 215;
+/// So that the delta that fills a write unit does not spill into the next.
+const FILL_SLACK_BYTES: usize = 24;
 
 /// How long text may wait. Configuration; the defaults are for AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +45,13 @@ pub enum Decision {
     Flush,
     /// Ask again at this moment (milliseconds), or when more has come.
     WaitUntil(i64),
+}
+
+/// The text that fills one write unit, where the partition key has so many bytes.
+#[must_use]
+pub const fn fill_bytes(partition_bytes: usize) -> usize {
+    let text = limits::WRITE_UNIT_BYTES.saturating_sub(CHUNK_OVERHEAD_BYTES + partition_bytes + FILL_SLACK_BYTES);
+    if text == 0 { 1 } else { text }
 }
 
 /// Decides. `fill_bytes` is the text that fills one write unit; `last_flush_ms` is when the newest flush left.

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod composer;
 pub mod config;
 pub mod error;
+pub mod estimate;
 pub mod event;
 pub mod flush;
 pub mod generation;

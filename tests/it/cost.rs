@@ -1,12 +1,15 @@
-//! What a generation costs in write units, counted by DynamoDB's own answers and not by the clock.
+//! What a generation costs in write units, counted by DynamoDB's own answers and not by the clock; and that the estimate of it
+//! says the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use longhand::Clock;
+use longhand::estimate::{Estimate, Pace, Workload, estimate};
+use longhand::flush::Windows;
 use longhand_local::{Options, Playback, Script};
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, environment, sse};
 use serde_json::json;
 
 /// Of both tables and their indexes, for the whole life of one generation. The floor is 12: its text alone.
@@ -14,6 +17,8 @@ const WRITE_UNITS_MAX: u64 = 60;
 /// The test's time runs this much faster than the machine's.
 const SPEED: u32 = 40;
 const SECONDS: f64 = 60.0;
+/// How far an estimate may be from what is counted, in hundredths of it.
+const TOLERANCE_PERCENT: u64 = 20;
 
 /// Lets `clock` run at [`SPEED`] until dropped.
 struct FastClock(Arc<AtomicBool>);
@@ -63,5 +68,60 @@ async fn an_unwatched_generation_of_3000_deltas_12_kb_and_60_seconds_costs_at_mo
     // It did run for a minute, by its own clock: the text waited two seconds at a time, not for one flush at the end.
     let chunks = record["chunk_count"].as_u64().unwrap();
     assert!((15..=40).contains(&chunks), "{chunks} chunks");
+    // The recording is JSON, which the record keeps too.
+    let workload = Workload { response_bytes: bytes as u64, ..workload(deltas, bytes, Duration::from_secs_f64(SECONDS)) };
+    assert_near(&estimate(&workload, &Pace { store: Duration::ZERO, ..Pace::default() }).unwrap(), units);
     harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_estimate_of_a_fast_generation_is_what_is_counted() {
+    let (deltas, tempo) = (4_000_u32, 1_000.0);
+    let script = Script { deltas: vec!["palabra ".to_owned(); deltas as usize], tempo, ..Script::default() };
+    let bytes = script.text().len();
+    let (harness, _playback) = Harness::playing(script, &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    assert_eq!(harness.ended(&id).await["status"], "completed");
+    let units = harness.stack.write_units();
+    let workload = workload(deltas as usize, bytes, Duration::from_secs_f64(f64::from(deltas) / tempo));
+    assert_near(&estimate(&workload, &Pace::default()).unwrap(), units);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_estimate_of_a_watched_generation_is_what_is_counted() {
+    let (deltas, tempo) = (40_u32, 8.0);
+    let script = Script { deltas: vec!["palabra ".to_owned(); deltas as usize], tempo, ..Script::default() };
+    let bytes = script.text().len();
+    let (harness, _playback) = Harness::playing(script, &[("LONGHAND_WATCHED_WINDOW_MS", "20")]).await;
+    let id = harness.start_generation(json!({})).await;
+    let (events, has_ended) = sse::read(&harness.http, &harness.events_url(&id), None, |_| false).await;
+    assert!(has_ended && events.len() > 30, "{} events", events.len());
+    assert_eq!(harness.ended(&id).await["status"], "completed");
+    let units = harness.stack.write_units();
+    let stream = Duration::from_secs_f64(f64::from(deltas) / tempo);
+    let workload = Workload { watched: stream, readers: 1, ..workload(deltas as usize, bytes, stream) };
+    let windows = Windows { watched: Duration::from_millis(20), ..Windows::default() };
+    assert_near(&estimate(&workload, &Pace { windows, ..Pace::default() }).unwrap(), units);
+    harness.finish().await;
+}
+
+/// A generation of so much text that nobody watches.
+fn workload(deltas: usize, bytes: usize, stream: Duration) -> Workload {
+    Workload {
+        output_bytes: bytes as u64,
+        deltas: deltas as u64,
+        silence: Duration::ZERO,
+        stream,
+        watched: Duration::ZERO,
+        readers: 0,
+        request_bytes: 60,
+        response_bytes: 0,
+    }
+}
+
+fn assert_near(estimate: &Estimate, counted: u64) {
+    let estimated = estimate.writes.total();
+    eprintln!("{estimated} write units estimated, {counted} counted: {:?}", estimate.writes);
+    assert!(estimated.abs_diff(counted) * 100 <= counted * TOLERANCE_PERCENT, "{estimate:?}, {counted} counted");
 }

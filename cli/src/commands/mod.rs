@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cancel;
 pub mod compact;
+pub mod cost;
 pub mod demo;
 pub mod dev;
 pub mod get;

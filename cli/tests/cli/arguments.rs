@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 /// Exit code, stdout and stderr of `longhand`, run in an empty folder and with an empty environment.
-fn longhand(arguments: &[&str], stdin: &str) -> (i32, String, String) {
+pub fn longhand(arguments: &[&str], stdin: &str) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bad.jsonl"), "\"Hola\"\nmundo\n").unwrap();
     fs::write(folder.path().join("list.json"), "[1]").unwrap();
@@ -60,6 +60,14 @@ fn wrong_arguments_are_refused_with_what_was_expected() {
         (&["keys", "create", "--expires-in", "soon"], "expected a time from 1s to 36500d"),
         (&["keys", "revoke", "lh_1"], "a key's id is `key_` and 26 characters"),
         (&["keys", "list", "--aws"], "--organization <NAME>"),
+        (&["cost"], "--tokens <NUMBER>"),
+        (&["cost", "--tokens", "0", "--seconds", "1"], "0 is not in 1..=10000000"),
+        (&["cost", "--tokens", "1", "--seconds", "0"], "expected seconds above 0 and up to 10800"),
+        (&["cost", "--tokens", "1", "--seconds", "1", "--watched", "2"], "expected a share from 0 to 1, such as 0.5 or 50%"),
+        (&["cost", "--tokens", "1", "--seconds", "1", "--memory", "64"], "64 is not in 128..=10240"),
+        (&["cost", "--tokens", "1", "--seconds", "1", "--price", "logs"], "expected NAME=DOLLARS, such as dynamodb-write=0.705"),
+        (&["cost", "--tokens", "1", "--seconds", "1", "--price", "gold=1"], "\"gold\" is none of the prices: dynamodb-write, "),
+        (&["cost", "--tokens", "1", "--seconds", "1", "--region", "mars"], "no price list of \"mars\", only of us-east-1"),
         (&["purge"], "<ID|--all>"),
         (&["purge", "--all"], "--yes"),
         (&["purge", "--all", "--yes", "--aws"], "'--all' cannot be used with '--aws'"),

@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arguments;
+mod cost;
 mod demo;
 mod dev;
+mod documents;
 mod keys;
 mod kill;
 mod memory;

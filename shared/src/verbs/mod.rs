@@ -40,6 +40,8 @@ pub use responses::{CreateClaim, ResponseTail};
 pub use retention::{Retention, RetentionRules};
 pub use start::Started;
 pub use stream::Streamed;
+pub(crate) use stream::{look_every, renew_after};
 pub use sweep::Swept;
 pub use tail::Tail;
+pub(crate) use tail::longer;
 pub use tokens::ReadToken;

@@ -39,6 +39,11 @@ pub struct Tail {
     ended_ms: Option<i64>,
 }
 
+/// A reader's next pause, when nothing has come in this one.
+pub fn longer(pause: Duration) -> Duration {
+    (pause * 3 / 2).min(limits::TAIL_PAUSE_MAX)
+}
+
 impl App {
     /// Follows a generation's log from behind event `after` on.
     ///
@@ -200,7 +205,7 @@ impl Tail {
         let due = Instant::now() + pause;
         tokio::select! {
             () = self.hint.heard() => {}
-            () = sleep_until(due.min(self.announce_at)) => self.pause = (self.pause * 3 / 2).min(limits::TAIL_PAUSE_MAX),
+            () = sleep_until(due.min(self.announce_at)) => self.pause = longer(self.pause),
         }
     }
 }

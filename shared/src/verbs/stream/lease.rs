@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::interval;
@@ -66,6 +67,16 @@ impl Lease {
     }
 }
 
+/// How often the keeper of a lease looks at meta.
+pub fn look_every(lease: Duration) -> Duration {
+    limits::META_READ_EVERY.min(lease / 3)
+}
+
+/// It renews the lease when nothing else has been stored for this long.
+pub fn renew_after(lease: Duration) -> Duration {
+    limits::META_WRITE_AFTER.min(lease / 3)
+}
+
 struct Keeper {
     hint: Hint,
     app: App,
@@ -76,7 +87,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self, view: watch::Sender<LeaseView>) {
-        let mut ticks = interval(limits::META_READ_EVERY.min(self.app.config.lease / 3));
+        let mut ticks = interval(look_every(self.app.config.lease));
         loop {
             tokio::select! {
                 // The first tick is now: whoever announced himself while meta was being claimed is not in it.
@@ -93,14 +104,10 @@ impl Keeper {
                 view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
             }
             let now = self.app.clock.now_ms();
-            if now - self.last_stored_ms.load(Ordering::Relaxed) >= self.renew_after_ms() {
+            if now - self.last_stored_ms.load(Ordering::Relaxed) >= millis(renew_after(self.app.config.lease)) {
                 self.renew(now, &view).await;
             }
         }
-    }
-
-    fn renew_after_ms(&self) -> i64 {
-        millis(limits::META_WRITE_AFTER.min(self.app.config.lease / 3))
     }
 
     async fn renew(&self, now: i64, view: &watch::Sender<LeaseView>) {

@@ -20,6 +20,7 @@ use crate::jobs::StreamJob;
 use crate::log::{Chunk, Counters, LogState, NextSlot};
 use crate::quota::{Bounds, SpendBound};
 use crate::request::Request;
+pub(crate) use lease::{look_every, renew_after};
 use writer::Writer;
 
 /// Tries for the first slot of an attempt, against a writer that does not know yet that it has been taken over.

@@ -19,17 +19,13 @@ use crate::clock::millis;
 use crate::composer::Composer;
 use crate::error::Error;
 use crate::event::{End, Event};
+use crate::flush;
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::LogState;
 use crate::provider::{Asking, Fault, ProviderError, open_session};
 use crate::quota::Bounds;
 use crate::request::Request;
-
-/// Keys, counters and names of a chunk with one stretch of text in it, beside its partition key.
-const CHUNK_OVERHEAD_BYTES: usize = 215;
-/// So that the delta that fills a write unit does not spill into the next.
-const FILL_SLACK_BYTES: usize = 24;
 
 /// One writer, for as many attempts as this invocation makes.
 pub(super) struct Writer {
@@ -74,12 +70,12 @@ enum Stop {
 
 impl Writer {
     pub(super) fn new(app: App, key: GenerationKey, request: Request, log: LogState, meta: Meta, bounds: Bounds) -> Self {
-        let overhead = CHUNK_OVERHEAD_BYTES + key.partition().len() + FILL_SLACK_BYTES;
         Self {
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
             schema: SchemaWatch::new(&request, log.has_schema_violation),
             lease: Lease::keep(&app, &key, &meta),
             app,
+            fill_bytes: flush::fill_bytes(key.partition().len()),
             key,
             request: Arc::new(request),
             received_bytes: log.counters.received_bytes,
@@ -87,7 +83,6 @@ impl Writer {
             meta,
             waiting_since_ms: None,
             last_flush_ms: None,
-            fill_bytes: limits::WRITE_UNIT_BYTES.saturating_sub(overhead).max(1),
             end: End::default(),
             finish: None,
             bounds,

@@ -1,0 +1,191 @@
+//! `longhand cost`: what a generation will cost on AWS, before anything is deployed.
+//!
+//! The quantities are the product's own rules played through; the prices are a list that a person may correct.
+
+mod bill;
+mod deployed;
+mod prices;
+mod shown;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::arguments::Format;
+use crate::output::line;
+use crate::product::{Pace, Workload, estimate, limits};
+use bill::Deployment;
+use prices::{Override, Prices};
+
+/// Reckon what a generation costs on AWS, item by item
+#[derive(Args, Clone, Debug)]
+pub struct CostArgs {
+    /// Tokens of output
+    #[arg(long, value_name = "NUMBER", required_unless_present = "list_prices", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    tokens: Option<u64>,
+    /// Seconds from the first token to the last
+    #[arg(long, value_name = "SECONDS", required_unless_present = "list_prices", value_parser = seconds)]
+    seconds: Option<f64>,
+    /// How much of that time somebody watches: a share such as 0.5 or 50%
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    watched: f64,
+    /// How many watch at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    readers: u32,
+    /// Seconds before the first token
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds_or_none)]
+    first_token: f64,
+    /// Deltas that the provider sends in a second [default: each token is one]
+    #[arg(long, value_name = "NUMBER", value_parser = positive)]
+    deltas_per_second: Option<f64>,
+    /// Bytes of a token
+    #[arg(long, value_name = "BYTES", default_value = "4", value_parser = positive)]
+    bytes_per_token: f64,
+    /// The request, as JSON
+    #[arg(long, value_name = "BYTES", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(..=limits::REQUEST_BYTES_MAX as u64))]
+    request_bytes: u64,
+    /// The output is JSON: up to 64 KB of it are kept on the record too
+    #[arg(long)]
+    output_is_json: bool,
+    /// How often the result is read later
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    later_reads: u32,
+    /// Months that the result is kept
+    #[arg(long, value_name = "NUMBER", default_value = "12", value_parser = positive)]
+    kept_months: f64,
+    /// Generations a month: adds the month's bill
+    #[arg(long, value_name = "NUMBER")]
+    generations: Option<u64>,
+    /// Megabytes of the function stream [default: the template's]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    memory: Option<u32>,
+    /// The functions' processors
+    #[arg(long, default_value = "arm64")]
+    arch: Arch,
+    /// Dollars that the provider asks for a million tokens of output, to compare with
+    #[arg(long, value_name = "DOLLARS", value_parser = positive)]
+    token_price: Option<f64>,
+    /// The region of the price list
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    region: String,
+    /// A price that is not as in the list; may be given again
+    #[arg(long = "price", value_name = "NAME=DOLLARS")]
+    prices: Vec<Override>,
+    /// Show the price list, with dates and sources, and nothing else
+    #[arg(long)]
+    list_prices: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Arch {
+    #[value(name = "arm64")]
+    Arm64,
+    #[value(name = "x86_64")]
+    X86,
+}
+
+/// The longest that a generation can take: a hand-over after every function.
+const SECONDS_MAX: f64 = 3.0 * 3_600.0;
+const LOG_DAYS: Duration = Duration::from_hours(24);
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let fits = |seconds: &f64| *seconds > 0.0 && *seconds <= SECONDS_MAX;
+    number(text).filter(fits).ok_or_else(|| format!("expected seconds above 0 and up to {SECONDS_MAX}, such as 60"))
+}
+
+fn seconds_or_none(text: &str) -> Result<f64, String> {
+    if number(text) == Some(0.0) { Ok(0.0) } else { seconds(text) }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.strip_suffix('%').map_or_else(|| number(text), |percent| number(percent).map(|percent| percent / 100.0));
+    share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "expected a share from 0 to 1, such as 0.5 or 50%".to_owned())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text).filter(|number| *number > 0.0 && *number <= 1e9).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+impl CostArgs {
+    /// The generation that is meant. Tokens and seconds are there unless the list is asked for.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded by the parsers"
+    )]
+    fn workload(&self) -> Workload {
+        let (tokens, seconds) = (self.tokens.unwrap_or(1), self.seconds.unwrap_or(1.0));
+        let deltas = self.deltas_per_second.map_or(tokens as f64, |each| each * seconds).clamp(1.0, tokens as f64) as u64;
+        let output_bytes = (tokens as f64 * self.bytes_per_token).ceil() as u64;
+        let whole = self.first_token + seconds;
+        let is_kept = self.output_is_json && output_bytes <= limits::LLM_RESPONSE_BYTES_MAX as u64;
+        Workload {
+            output_bytes,
+            deltas,
+            silence: Duration::from_secs_f64(self.first_token),
+            stream: Duration::from_secs_f64(seconds),
+            watched: Duration::from_secs_f64(whole * self.watched),
+            readers: if self.watched > 0.0 { u64::from(self.readers) } else { 0 },
+            request_bytes: self.request_bytes,
+            response_bytes: if is_kept { output_bytes } else { 0 },
+        }
+    }
+
+    fn deployment(&self) -> Deployment {
+        Deployment {
+            memory_mb: self.memory.or_else(|| deployed::memory_mb("stream")).unwrap_or(256),
+            lambda: match self.arch {
+                Arch::Arm64 => "lambda-arm64",
+                Arch::X86 => "lambda-x86_64",
+            },
+            chunk_ttl: LOG_DAYS,
+            kept_months: self.kept_months,
+            later_reads: f64::from(self.later_reads),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+pub fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
+    let prices = Prices::of(&args.region, &args.prices)?;
+    if args.list_prices {
+        shown::list(&prices, args.format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (workload, deployment) = (args.workload(), args.deployment());
+    let estimate = estimate(&workload, &Pace::default())?;
+    let generation = bill::of_generation(&workload, &estimate, &deployment, &prices)?;
+    let stack = bill::of_stack(deployment.lambda, &prices)?;
+    let tokens = args.token_price.map(|price| price * args.tokens.unwrap_or(0) as f64 / 1e6);
+    if args.format.json {
+        let month = args.generations.map(|number| {
+            let generations = number as f64 * generation.dollars;
+            json!({ "generations": number, "dollars": generations, "stack_dollars": stack.dollars, "total_dollars": generations + stack.dollars })
+        });
+        line(json!({
+            "region": args.region, "estimate": estimate, "write_units": estimate.writes.total(), "read_units": estimate.reads.total(),
+            "generation": generation, "stack_month": stack, "month": month, "token_dollars": tokens,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    shown::estimate(&workload, &estimate)?;
+    shown::bill("one generation", &generation, &prices)?;
+    if let Some(tokens) = tokens {
+        shown::compared(tokens, generation.dollars)?;
+    }
+    if let Some(number) = args.generations {
+        shown::bill("the stack itself, a month", &stack, &prices)?;
+        shown::month(number, generation.dollars, stack.dollars)?;
+    }
+    shown::notes(&args.region)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,191 @@
+//! From quantities to dollars.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::deployed::{Deployed, memory_mb};
+use super::prices::Prices;
+use crate::product::{Estimate, Workload, limits};
+
+const GB: f64 = 1e9;
+const DAYS_A_MONTH: f64 = 30.4;
+const SWEEPS_A_MONTH: f64 = 60.0 * 24.0 * DAYS_A_MONTH;
+/// What Lambda streams of one answer without asking for it.
+const STREAMED_FREE_BYTES: f64 = 6.0 * 1024.0 * 1024.0;
+/// A streamed answer counts as a request for each of these, begun.
+const REQUEST_BYTES: f64 = 10.0 * 1024.0 * 1024.0;
+
+/// Assumed, and little beside the rest: seconds of functions that wait for DynamoDB and S3 alone.
+const START_SECONDS: f64 = 0.1;
+const STREAM_EXTRA_SECONDS: f64 = 0.3;
+const COMPACT_SECONDS: f64 = 0.5;
+const API_SECONDS: f64 = 0.05;
+const SWEEP_SECONDS: f64 = 0.3;
+/// Bytes that one invocation and one request leave in the logs, Lambda's own lines included.
+const INVOCATION_LOG_BYTES: f64 = 1_500.0;
+const REQUEST_LOG_BYTES: f64 = 600.0;
+/// What an event has around its text as it is sent, and what is left of the event log when it is packed.
+const EVENT_FRAME_BYTES: f64 = 150.0;
+const PACKED: f64 = 1.0 / 3.0;
+/// DynamoDB asks for a table's key every five minutes at most, for each of seven functions and two tables.
+const KMS_REQUESTS_A_MONTH: f64 = 12.0 * 24.0 * DAYS_A_MONTH * 7.0 * 2.0;
+/// The keys of two providers, beside the stack's own secrets.
+const PROVIDER_SECRETS: f64 = 2.0;
+
+/// What is known of the deployment beside the template.
+#[derive(Clone, Copy, Debug)]
+pub struct Deployment {
+    /// Megabytes of `stream`.
+    pub memory_mb: u32,
+    /// The name of the price of a GB-second.
+    pub lambda: &'static str,
+    /// How long the log stays in the buffer table.
+    pub chunk_ttl: Duration,
+    /// How long the result is kept.
+    pub kept_months: f64,
+    /// How often it is read later.
+    pub later_reads: f64,
+}
+
+/// One line.
+#[derive(Clone, Debug, Serialize)]
+pub struct Item {
+    pub name: &'static str,
+    pub quantity: f64,
+    pub unit: String,
+    pub price: String,
+    pub dollars: f64,
+    pub is_assumed: bool,
+}
+
+/// A list of items.
+#[derive(Debug, Serialize)]
+pub struct Bill {
+    pub items: Vec<Item>,
+    pub dollars: f64,
+}
+
+struct Biller<'a> {
+    prices: &'a Prices,
+    items: Vec<Item>,
+}
+
+impl<'a> Biller<'a> {
+    fn new(prices: &'a Prices) -> Self {
+        Self { prices, items: Vec::new() }
+    }
+
+    fn add(&mut self, name: &'static str, quantity: f64, price: &str) -> anyhow::Result<()> {
+        let price = self.prices.get(price)?;
+        let (unit, asked) = (price.unit.clone(), price.name.clone());
+        let dollars = price.of(quantity);
+        self.items.push(Item { name, quantity, unit, price: asked, dollars, is_assumed: price.is_assumed });
+        Ok(())
+    }
+
+    fn bill(self) -> Bill {
+        Bill { dollars: self.items.iter().map(|item| item.dollars).sum(), items: self.items }
+    }
+}
+
+/// What leaves the functions towards callers.
+struct Traffic {
+    connections: f64,
+    api_requests: f64,
+    streamed_bytes: f64,
+    sent_bytes: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+impl Traffic {
+    fn of(workload: &Workload, estimate: &Estimate, later_reads: f64) -> Self {
+        let whole = (workload.silence + workload.stream).as_secs_f64();
+        let share = (workload.watched.as_secs_f64() / whole).min(1.0);
+        let output = workload.output_bytes as f64;
+        // A reader's connection lives as long as its function.
+        let of_each = (workload.watched.as_secs_f64() / 898.0).ceil();
+        let connections = workload.readers as f64 * of_each;
+        let seen = (output + EVENT_FRAME_BYTES * estimate.chunks as f64) * share;
+        let of_connection = if of_each > 0.0 { seen / of_each } else { 0.0 };
+        Self {
+            connections,
+            api_requests: 1.0 + connections * (of_connection / REQUEST_BYTES).ceil().max(1.0) + later_reads,
+            streamed_bytes: connections * (of_connection - STREAMED_FREE_BYTES).max(0.0),
+            sent_bytes: workload.readers as f64 * seen + later_reads * output,
+        }
+    }
+}
+
+/// One generation.
+#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+pub fn of_generation(workload: &Workload, estimate: &Estimate, deployment: &Deployment, prices: &Prices) -> anyhow::Result<Bill> {
+    let traffic = Traffic::of(workload, estimate, deployment.later_reads);
+    let gigabytes = |handler| memory_mb(handler).map(|mb| f64::from(mb) / 1024.0).context("the template lacks a function");
+    let whole = (workload.silence + workload.stream).as_secs_f64();
+    let invocations = estimate.invocations as f64;
+    let stream = f64::from(deployment.memory_mb) / 1024.0 * (whole + STREAM_EXTRA_SECONDS * invocations);
+    let tail = gigabytes("tail")? * workload.readers as f64 * workload.watched.as_secs_f64();
+    let others = gigabytes("start")? * START_SECONDS
+        + gigabytes("authorize")? * API_SECONDS
+        + gigabytes("compact")? * COMPACT_SECONDS
+        + gigabytes("api")? * API_SECONDS * deployment.later_reads;
+    // `start`, `authorize` and `compact` once.
+    let functions = invocations + 3.0 + traffic.connections + deployment.later_reads;
+    let months = deployment.chunk_ttl.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
+    let (output, record) = (workload.output_bytes as f64, estimate.record_bytes as f64 / GB * deployment.kept_months);
+    let packed = (output + EVENT_FRAME_BYTES * estimate.chunks as f64) * PACKED;
+    let is_large = workload.request_bytes > limits::REQUEST_INLINE_BYTES_MAX as u64;
+    let request = if is_large { workload.request_bytes as f64 } else { 0.0 };
+    let mut biller = Biller::new(prices);
+    biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
+    // A later read asks for the record; and a key is looked up.
+    biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + 2.0, "dynamodb-read")?;
+    biller.add("DynamoDB log, until its TTL", estimate.log_bytes as f64 / GB * months, "dynamodb-storage")?;
+    biller.add("DynamoDB record", record, "dynamodb-storage")?;
+    biller.add("DynamoDB backup", record, "dynamodb-backup")?;
+    biller.add("Lambda stream", stream, deployment.lambda)?;
+    biller.add("Lambda tail", tail, deployment.lambda)?;
+    biller.add("Lambda others", others, deployment.lambda)?;
+    biller.add("Lambda invocations", functions, "lambda-requests")?;
+    biller.add("Lambda response streaming", traffic.streamed_bytes / GB, "lambda-streaming")?;
+    biller.add("API Gateway", traffic.api_requests, "api-requests")?;
+    biller.add("Data to callers", traffic.sent_bytes / GB, "transfer-out")?;
+    biller.add("S3 puts", puts(output) + puts(packed) + if is_large { 1.0 } else { 0.0 }, "s3-put")?;
+    biller.add("S3 gets", deployment.later_reads + if is_large { 2.0 } else { 0.0 }, "s3-get")?;
+    biller.add("S3 result", (output + packed + request) / GB * deployment.kept_months, "s3-storage")?;
+    let logs = functions * INVOCATION_LOG_BYTES + traffic.api_requests * REQUEST_LOG_BYTES;
+    biller.add("CloudWatch logs", logs / GB, "logs")?;
+    biller.add("X-Ray", traffic.api_requests, "traces")?;
+    Ok(biller.bill())
+}
+
+/// Requests that put an object.
+#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+fn puts(bytes: f64) -> f64 {
+    let part = limits::PART_BYTES as f64;
+    // A multipart upload is begun and completed too.
+    if bytes <= part { 1.0 } else { (bytes / part).ceil() + 2.0 }
+}
+
+/// A month of the stack itself, with nobody there.
+#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+pub fn of_stack(lambda: &str, prices: &Prices) -> anyhow::Result<Bill> {
+    let deployed = Deployed::read();
+    let memory = f64::from(memory_mb("sweep").context("the template lacks sweep")?) / 1024.0;
+    let mut biller = Biller::new(prices);
+    biller.add("Sweeps", SWEEPS_A_MONTH * SWEEP_SECONDS * memory, lambda)?;
+    biller.add("Sweeps, invocations", SWEEPS_A_MONTH, "lambda-requests")?;
+    // Half a unit for each shard of what is open.
+    biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS) / 2.0, "dynamodb-read")?;
+    biller.add("Sweeps, logs", SWEEPS_A_MONTH * INVOCATION_LOG_BYTES / GB, "logs")?;
+    biller.add("Sweeps, X-Ray", SWEEPS_A_MONTH, "traces")?;
+    biller.add("KMS key", deployed.keys as f64, "kms-key")?;
+    biller.add("KMS requests, at most", KMS_REQUESTS_A_MONTH, "kms-requests")?;
+    biller.add("Secrets", deployed.secrets as f64 + PROVIDER_SECRETS, "secret")?;
+    biller.add("Alarms", deployed.alarm_metrics as f64, "alarm")?;
+    biller.add("Metrics from logs", deployed.metrics as f64, "metric")?;
+    biller.add("Dashboard", deployed.dashboards as f64, "dashboard")?;
+    Ok(biller.bill())
+}

@@ -1,0 +1,39 @@
+//! The `longhand` command. A library only so that tests can ask its parser about the commands that the documents show.
+
+mod api;
+mod arguments;
+mod commands;
+mod environment;
+mod failure;
+mod follow;
+mod logging;
+mod operator;
+mod output;
+mod patience;
+mod place;
+mod product;
+mod provider;
+mod ticker;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Does what the process's arguments say.
+pub async fn run() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    logging::start(&arguments);
+    match Box::pin(arguments.command.run()).await {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+/// Whether these words, without the name of the command, are a command line; nothing is done.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(words: &[String]) -> Result<(), clap::Error> {
+    let words = std::iter::once("longhand".to_owned()).chain(words.iter().cloned());
+    arguments::Arguments::try_parse_from(words).map(|_| ())
+}

@@ -1,0 +1,113 @@
+//! `longhand cost`: a bill that adds up, by prices that can be replaced.
+
+use std::collections::BTreeMap;
+
+use longhand_local::TEMPLATE;
+use serde_json::Value;
+
+use crate::arguments::longhand;
+
+const GENERATION: [&str; 5] = ["cost", "--tokens", "3000", "--seconds", "60"];
+
+fn cost(more: &[&str]) -> Value {
+    let arguments: Vec<&str> = GENERATION.iter().chain(more).copied().chain(["--json"]).collect();
+    let (code, stdout, stderr) = longhand(&arguments, "");
+    assert_eq!((code, stderr.as_str()), (0, ""), "{arguments:?}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+/// Dollars by item.
+fn items(bill: &Value) -> BTreeMap<String, f64> {
+    let items = bill["items"].as_array().unwrap().iter();
+    items.map(|item| (item["name"].as_str().unwrap().to_owned(), item["dollars"].as_f64().unwrap())).collect()
+}
+
+fn near(left: f64, right: f64) -> bool {
+    (left - right).abs() <= 1e-9 * left.abs().max(right.abs())
+}
+
+#[test]
+fn a_bill_is_the_sum_of_its_items_each_by_its_own_price() {
+    let (_, list, _) = longhand(&["cost", "--list-prices", "--json"], "");
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let price = |name: &Value| list["data"].as_array().unwrap().iter().find(|price| price["name"] == *name).unwrap();
+    let cost = cost(&["--watched", "40%", "--readers", "3", "--request-bytes", "20000"]);
+    for bill in [&cost["generation"], &cost["stack_month"]] {
+        let mut sum = 0.0;
+        for item in bill["items"].as_array().unwrap() {
+            let (price, dollars) = (price(&item["price"]), item["dollars"].as_f64().unwrap());
+            let each = price["dollars"].as_f64().unwrap() / price["per"].as_f64().unwrap();
+            assert!(near(item["quantity"].as_f64().unwrap() * each, dollars), "{item}");
+            assert_eq!(item["is_assumed"], price["is_assumed"]);
+            sum += dollars;
+        }
+        assert!(near(sum, bill["dollars"].as_f64().unwrap()) && sum > 0.0, "{bill}");
+    }
+}
+
+#[test]
+fn a_price_that_is_given_replaces_the_lists_and_no_other() {
+    let (list, own) = (cost(&[]), cost(&["--price", "dynamodb-write=1.25", "--price", "traces=0"]));
+    let (list, own) = (items(&list["generation"]), items(&own["generation"]));
+    for (item, dollars) in &list {
+        let expected = match item.as_str() {
+            "DynamoDB writes" => dollars * 2.0,
+            "X-Ray" => 0.0,
+            _ => *dollars,
+        };
+        assert!(near(own[item], expected), "{item}: {} and not {expected}", own[item]);
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_what_is_reckoned() {
+    let plain = cost(&[]);
+    let of = |more: &[&str], item: &str| items(&cost(more)["generation"])[item];
+    let item = |item: &str| items(&plain["generation"])[item];
+    assert!(near(of(&["--memory", "512"], "Lambda stream"), 2.0 * item("Lambda stream")));
+    assert!(of(&["--arch", "x86_64"], "Lambda stream") > 1.2 * item("Lambda stream"));
+    assert!(item("Lambda tail") == 0.0 && of(&["--watched", "1"], "Lambda tail") > 0.0);
+    assert!(
+        of(&["--watched", "1"], "DynamoDB writes") > 10.0 * item("DynamoDB writes"),
+        "20 chunks a second, and not one in two"
+    );
+    assert!(near(of(&["--kept-months", "24"], "S3 result"), 2.0 * item("S3 result")));
+    assert!(of(&["--output-is-json"], "DynamoDB writes") > item("DynamoDB writes"));
+    assert!(of(&["--deltas-per-second", "0.1"], "DynamoDB writes") < item("DynamoDB writes"));
+    let month = &cost(&["--generations", "1000"])["month"];
+    let generations = 1_000.0 * plain["generation"]["dollars"].as_f64().unwrap();
+    assert!(near(month["dollars"].as_f64().unwrap(), generations));
+    let stack = plain["stack_month"]["dollars"].as_f64().unwrap();
+    assert!(near(month["total_dollars"].as_f64().unwrap(), generations + stack));
+}
+
+#[test]
+fn the_stack_that_is_paid_for_each_month_is_the_templates() {
+    let bill = cost(&[])["stack_month"].clone();
+    let quantity = |name: &str| {
+        let item = bill["items"].as_array().unwrap().iter().find(|item| item["name"] == name).unwrap();
+        item["quantity"].as_f64().unwrap()
+    };
+    let resources = |kind: &str| f64::from(u32::try_from(TEMPLATE.matches(kind).count()).unwrap());
+    assert!(near(quantity("Metrics from logs"), resources("AWS::Logs::MetricFilter\n")));
+    assert!(near(quantity("KMS key"), resources("AWS::KMS::Key\n")));
+    assert!(near(quantity("Secrets"), resources("AWS::SecretsManager::Secret\n") + 2.0), "its own, and two providers'");
+    assert!(quantity("Alarms") >= resources("AWS::CloudWatch::Alarm\n"), "an alarm looks at one metric or more");
+}
+
+#[test]
+fn people_are_told_the_total_the_month_and_how_it_compares_with_the_tokens() {
+    let arguments: Vec<&str> =
+        GENERATION.iter().copied().chain(["--generations", "1000", "--token-price", "10", "--watched", "0.5"]).collect();
+    let (code, stdout, stderr) = longhand(&arguments, "");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    for words in [
+        "watched by 1 for 30 s",
+        "one generation",
+        "the stack itself, a month",
+        "keeping them adds",
+        "1000 generations and the stack",
+    ] {
+        assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
+    }
+}

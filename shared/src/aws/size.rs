@@ -1,0 +1,35 @@
+//! How large DynamoDB takes an item to be, which is what it charges by.
+
+use serde_dynamo::{AttributeValue, Item};
+
+use super::clients::unexpected;
+use super::rows::ChunkRow;
+use crate::error::Error;
+use crate::ids::GenerationKey;
+use crate::log::Chunk;
+
+/// Bytes of a chunk's item, names and values, as DynamoDB reckons them
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
+///
+/// # Errors
+/// [`Error::Aws`]: it cannot be written as an item. None is known.
+pub fn chunk_item_bytes(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<usize, Error> {
+    let item: Item =
+        serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected("dynamodb item", error))?;
+    Ok(item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum())
+}
+
+/// Two digits are a byte, and each number one more; a list or map has three, and one for each element.
+fn value_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+        AttributeValue::B(bytes) => bytes.len(),
+        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
+        AttributeValue::M(values) => 3 + values.iter().map(|(name, value)| 1 + name.len() + value_bytes(value)).sum::<usize>(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+        AttributeValue::Ns(numbers) => numbers.iter().map(|digits| digits.len().div_ceil(2) + 1).sum(),
+        AttributeValue::Bs(blobs) => blobs.iter().map(Vec::len).sum(),
+        AttributeValue::Null(_) | AttributeValue::Bool(_) => 1,
+    }
+}
