@@ -144,12 +144,6 @@ impl std::fmt::Debug for ProviderKeys {
     }
 }
 
-/// The name of the function under which it runs: `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets.
-#[must_use]
-pub fn lambda_function_name() -> Option<String> {
-    std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()
-}
-
 /// Which function this process is: `_HANDLER`, which Lambda sets from the function's `Handler`
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html>).
 #[must_use]

@@ -9,6 +9,7 @@ mod completion;
 mod cors;
 mod cost;
 mod crash_points;
+mod documents;
 mod durable_streams;
 mod durable_streams_client;
 mod durable_streams_live;
