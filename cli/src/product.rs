@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 pub use longhand::aws::{QueueMessage, Queues};
+pub use longhand::clock::rfc3339;
 pub use longhand::estimate::{Estimate, Pace, Workload, estimate};
 pub use longhand::limits;
 pub use longhand::quota::{Quota, dollars};

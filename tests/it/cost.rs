@@ -84,7 +84,9 @@ async fn the_estimate_of_a_fast_generation_is_what_is_counted() {
     assert_eq!(harness.ended(&id).await["status"], "completed");
     let units = harness.stack.write_units();
     let workload = workload(deltas as usize, bytes, Duration::from_secs_f64(f64::from(deltas) / tempo));
-    assert_near(&estimate(&workload, &Pace::default()).unwrap(), units);
+    let estimate = estimate(&workload, &Pace::default()).unwrap();
+    assert_near(&estimate, units);
+    assert_reads_near(&estimate, &harness);
     harness.finish().await;
 }
 
@@ -102,7 +104,9 @@ async fn the_estimate_of_a_watched_generation_is_what_is_counted() {
     let stream = Duration::from_secs_f64(f64::from(deltas) / tempo);
     let workload = Workload { watched: stream, readers: 1, ..workload(deltas as usize, bytes, stream) };
     let windows = Windows { watched: Duration::from_millis(20), ..Windows::default() };
-    assert_near(&estimate(&workload, &Pace { windows, ..Pace::default() }).unwrap(), units);
+    let estimate = estimate(&workload, &Pace { windows, ..Pace::default() }).unwrap();
+    assert_near(&estimate, units);
+    assert_reads_near(&estimate, &harness);
     harness.finish().await;
 }
 
@@ -124,4 +128,13 @@ fn assert_near(estimate: &Estimate, counted: u64) {
     let estimated = estimate.writes.total();
     eprintln!("{estimated} write units estimated, {counted} counted: {:?}", estimate.writes);
     assert!(estimated.abs_diff(counted) * 100 <= counted * TOLERANCE_PERCENT, "{estimate:?}, {counted} counted");
+}
+
+/// What writer and compaction read. A reader's polls are hints here, and `start` has its organization's quota to read first.
+fn assert_reads_near(estimate: &Estimate, harness: &Harness) {
+    for (handler, estimated) in [("stream", estimate.reads.stream), ("compact", estimate.reads.compact)] {
+        let counted = harness.stack.read_units(handler);
+        eprintln!("{handler}: {estimated} read units estimated, {counted} counted");
+        assert!((estimated - counted).abs() <= (counted * 0.2).max(2.0), "{handler}: {estimated} estimated, {counted} counted");
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::arguments::Format;
 use crate::operator::OperatorArgs;
 use crate::output::{Fields, line, plain, table};
-use crate::product::{self, GenerationId};
+use crate::product::{self, GenerationId, rfc3339};
 
 /// Show a generation's log as it is stored: slots, counters, lease
 #[derive(Args, Clone, Debug)]
@@ -51,8 +51,10 @@ fn summary(id: &GenerationId, inspection: &Value) -> Fields {
     match meta["lease_until"].as_i64() {
         None => fields.add("lease", "none"),
         Some(0) => fields.add("lease", "given up"),
-        Some(until) => fields.add("lease until", until),
+        Some(until) => fields.add("lease until", rfc3339(until)),
     };
+    // It has been invoked again so often since the newest attempt began.
+    fields.add_if("sweeps", plain(&meta["sweeps"]).filter(|sweeps| sweeps != "0"));
     fields
 }
 

@@ -39,7 +39,8 @@ pub struct Stack {
     endpoints: Endpoints,
     options: Options,
     key: Option<OwnKey>,
-    meters: Vec<Meter>,
+    /// By the functions' handlers.
+    meters: BTreeMap<String, Meter>,
     lambda: Lambda,
     dynamodb: DynamoDb,
     folder: Folder,
@@ -115,12 +116,12 @@ impl Stack {
         let (edge, services) = (Layer::new(), Layer::new());
         server::serve(s3, s3::router(&folder.s3(), &template.buckets)?, &services.stop, &services.tasks);
 
-        let (mut functions, mut meters, mut lease) = (Vec::new(), Vec::new(), Duration::ZERO);
+        let (mut functions, mut meters, mut lease) = (Vec::new(), BTreeMap::new(), Duration::ZERO);
         for definition in template.functions {
             let name = definition.id.clone();
             let environment = environment::of(&definition, &endpoints, &options.env);
             let app = app(&environment, &options, Some(&definition.handler)).await.with_context(|| format!("function {name}"))?;
-            meters.push(app.meter().clone());
+            meters.insert(definition.handler.clone(), app.meter().clone());
             lease = lease.max(app.config().lease);
             functions.push(host(definition, app, &registry).with_context(|| format!("function {name}"))?);
         }
@@ -171,7 +172,13 @@ impl Stack {
     /// Write units that the functions of this stack have been charged since it started, buffer and records together.
     #[must_use]
     pub fn write_units(&self) -> u64 {
-        self.meters.iter().map(|meter| meter.reading().write_units).sum()
+        self.meters.values().map(|meter| meter.reading().write_units).sum()
+    }
+
+    /// Read units that the function of this handler has been charged since the stack started.
+    #[must_use]
+    pub fn read_units(&self, handler: &str) -> f64 {
+        self.meters.get(handler).map_or(0.0, |meter| meter.reading().read_units)
     }
 
     /// The API's address, `http://127.0.0.1:PORT`.

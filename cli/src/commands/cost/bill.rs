@@ -29,7 +29,7 @@ const REQUEST_LOG_BYTES: f64 = 600.0;
 /// What an event has around its text as it is sent, and what is left of the event log when it is packed.
 const EVENT_FRAME_BYTES: f64 = 150.0;
 const PACKED: f64 = 1.0 / 3.0;
-/// DynamoDB asks for a table's key every five minutes at most, for each of seven functions and two tables.
+/// DynamoDB asks for a table's key every five minutes for each caller: seven functions and two tables.
 const KMS_REQUESTS_A_MONTH: f64 = 12.0 * 24.0 * DAYS_A_MONTH * 7.0 * 2.0;
 /// The keys of two providers, beside the stack's own secrets.
 const PROVIDER_SECRETS: f64 = 2.0;
@@ -182,7 +182,7 @@ pub fn of_stack(lambda: &str, prices: &Prices) -> anyhow::Result<Bill> {
     biller.add("Sweeps, logs", SWEEPS_A_MONTH * INVOCATION_LOG_BYTES / GB, "logs")?;
     biller.add("Sweeps, X-Ray", SWEEPS_A_MONTH, "traces")?;
     biller.add("KMS key", deployed.keys as f64, "kms-key")?;
-    biller.add("KMS requests, at most", KMS_REQUESTS_A_MONTH, "kms-requests")?;
+    biller.add("KMS requests", KMS_REQUESTS_A_MONTH, "kms-requests")?;
     biller.add("Secrets", deployed.secrets as f64 + PROVIDER_SECRETS, "secret")?;
     biller.add("Alarms", deployed.alarm_metrics as f64, "alarm")?;
     biller.add("Metrics from logs", deployed.metrics as f64, "metric")?;
