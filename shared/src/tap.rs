@@ -19,8 +19,22 @@ pub struct Call {
     pub service: &'static str,
     /// The operation, as IAM spells it: `PutItem`. For a provider, the path.
     pub operation: String,
-    /// What it is about: `table` or `table/index/name`, the object's key, the function, the secret.
+    /// What it is about: `table` or `table/index/name`, `bucket/key`, the function, the secret.
     pub resource: String,
+    /// The items of a table that it names, each with what is done to it: one, or as many as a transaction has. A query names a
+    /// partition; of a batch they are not told.
+    pub items: Vec<Item>,
+}
+
+/// An item of a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item {
+    /// As IAM spells it: `PutItem`. A transaction is allowed where each of these is.
+    pub operation: String,
+    /// Its table.
+    pub table: String,
+    /// Its partition key.
+    pub partition: String,
 }
 
 impl fmt::Display for Call {
@@ -62,6 +76,9 @@ pub enum Sickness {
 pub trait Tap: fmt::Debug + Send + Sync {
     /// Called before `call` goes out, which waits for the answer.
     fn call(&self, call: Call) -> BoxFuture<'static, Fate>;
+
+    /// Called when a service, and no provider, has answered `call` with this HTTP status.
+    fn answered(&self, _call: &Call, _status: u16) {}
 }
 
 /// A provider behind a tap.
@@ -72,7 +89,12 @@ pub(crate) struct TappedProvider {
 
 impl Provider for TappedProvider {
     fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-        let call = Call { service: "provider", operation: "chat/completions".into(), resource: request.provider.clone() };
+        let call = Call {
+            service: "provider",
+            operation: "chat/completions".into(),
+            resource: request.provider.clone(),
+            items: Vec::new(),
+        };
         let broken = || ProviderError::new(Fault::Unreachable, "the connection broke");
         Box::pin(async move {
             match self.tap.call(call).await {

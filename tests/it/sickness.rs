@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longhand::tap::Call;
-use longhand_local::{Options, Playback, Script, Stack};
+use longhand_local::{Options, Playback, Script};
 use longhand_tests::faults::{Faults, Mode};
-use longhand_tests::{Harness, assert_whole, environment, template_without};
+use longhand_tests::{Harness, assert_whole, environment, start_stack, template_without};
 use serde_json::json;
 
 /// A stack whose calls meet what `plan` says, and which sweeps when it is told to.
@@ -17,8 +17,7 @@ async fn sick(provider: &Playback, env: &[(&str, &str)], faults: &Faults) -> Har
         retry_delay: Duration::from_millis(1),
         ..Options::default()
     };
-    let stack = Stack::start_with(options, &template_without(&["EveryMinute"]), faults.registry()).await;
-    Harness::over(stack.unwrap())
+    Harness::over(start_stack(options, &template_without(&["EveryMinute"]), faults.registry()).await)
 }
 
 fn is_append(function: &str, call: &Call) -> bool {

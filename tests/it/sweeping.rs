@@ -8,9 +8,9 @@ use futures::StreamExt as _;
 use longhand::request::Request;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
-use longhand_local::{Data, Options, Playback, Registry, Script, Stack};
+use longhand_local::{Data, Options, Playback, Registry, Script};
 use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
-use longhand_tests::{Harness, PATIENCE, assert_whole, environment, template_without};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -211,7 +211,7 @@ async fn a_queue_that_is_behind_is_not_flooded_and_never_given_up() {
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[("LONGHAND_GENERATION_TIMEOUT_MS", "7200000")]);
     let options = Options { clock: clock.clone(), env, ..Options::default() };
-    let harness = Harness::over(Stack::start_with(options, &template_without(&["EveryMinute"]), registry).await.unwrap());
+    let harness = Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await);
     harness.start_generation(json!({})).await;
     let mut invoked = Vec::new();
     for minute in 1..=60 {
@@ -233,7 +233,7 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[]);
     let options = Options { clock: clock.clone(), env, ..Options::default() };
-    let harness = Harness::over(Stack::start_with(options, &template_without(&["EveryMinute"]), registry).await.unwrap());
+    let harness = Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await);
     let mut lost = harness.stack.environment("start");
     lost.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
     let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();

@@ -8,9 +8,9 @@ mod refusals;
 use std::time::Duration;
 
 use longhand::Clock;
-use longhand_local::{Data, Options, Registry, Stack, TEMPLATE};
+use longhand_local::{Data, Options, Registry, TEMPLATE};
 use longhand_tests::hostile::{Hostile, Script, rest_of, wire};
-use longhand_tests::{Harness, template_without};
+use longhand_tests::{Harness, start_stack, template_without};
 use serde_json::{Map, Value, json};
 
 /// A text with characters of one to four bytes, in pieces as a provider sends them.
@@ -47,7 +47,7 @@ async fn stack(data: Data, clock: &Clock, env: &[(&str, &str)], timeout_seconds:
     let template = template_without(&["EveryMinute"]).replace("Timeout: 900\n", &format!("Timeout: {timeout_seconds}\n"));
     assert!(TEMPLATE.contains("Timeout: 900\n"), "the writers' deadline");
     let registry: Registry = std::sync::Arc::new(longhand_functions::function);
-    Harness::over(Stack::start_with(options, &template, registry).await.unwrap())
+    Harness::over(start_stack(options, &template, registry).await)
 }
 
 fn job(id: &str) -> Value {

@@ -10,18 +10,18 @@ use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
 
 /// The template as a tree. `!Ref X` is the text X, tagged.
-fn tree() -> Value {
+pub fn tree() -> Value {
     serde_norway::from_str(TEMPLATE).unwrap()
 }
 
 /// The resources of a type, by logical id.
-fn resources<'a>(tree: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
+pub fn resources<'a>(tree: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
     let resources = tree["Resources"].as_mapping().unwrap();
     let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
     of_kind.map(|(id, resource)| (id.as_str().unwrap(), resource)).collect()
 }
 
-fn hosted() -> Template {
+pub fn hosted() -> Template {
     Template::read(TEMPLATE).unwrap()
 }
 

@@ -141,7 +141,7 @@ async fn a_token_signed_with_another_key_opens_nothing() {
 }
 
 /// A Secrets Manager that has one secret: its versions, the current one first.
-async fn secrets_manager(versions: Arc<Mutex<Vec<&'static str>>>) -> String {
+pub async fn secrets_manager(versions: Arc<Mutex<Vec<&'static str>>>) -> String {
     let answer = async move |body: String| {
         let asked: Value = serde_json::from_str(&body).unwrap();
         let place = usize::from(asked["VersionStage"] == "AWSPREVIOUS");

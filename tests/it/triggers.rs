@@ -10,8 +10,8 @@ use lambda_runtime::{Context, LambdaEvent};
 use longhand::aws::Clients;
 use longhand::{Clock, Config};
 use longhand_functions::{EventHandler, Function};
-use longhand_local::{Options, Playback, Registry, Script, Stack, TEMPLATE};
-use longhand_tests::{Harness, PATIENCE, assert_whole, environment, template_without};
+use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
 use serde_json::{Value, json};
 
 const GENERATIONS: usize = 12;
@@ -35,7 +35,7 @@ async fn start(playback: &Playback, template: &str, registry: Registry) -> Harne
         clock: Clock::system(),
         ..Options::default()
     };
-    Harness::over(Stack::start_with(options, template, registry).await.unwrap())
+    Harness::over(start_stack(options, template, registry).await)
 }
 
 fn event(payload: &Value) -> LambdaEvent<Value> {

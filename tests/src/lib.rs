@@ -3,6 +3,7 @@
 
 mod api;
 pub mod author;
+pub mod calls;
 mod deployment;
 pub mod faults;
 pub mod hostile;
@@ -53,7 +54,7 @@ impl Harness {
     /// `EveryMinute` triggers `sweep`.
     pub async fn without(events: &[&str], options: Options) -> Self {
         let registry: Registry = Arc::new(longhand_functions::function);
-        Self::over(Stack::start_with(options, &template_without(events), registry).await.expect("the stack starts"))
+        Self::over(start_stack(options, &template_without(events), registry).await)
     }
 
     /// This stack, with its own key if it asks for one.
@@ -75,6 +76,14 @@ impl Harness {
         assert!(failures.is_empty(), "given up: {failures:#?}");
         self.stack.shutdown().await;
     }
+}
+
+/// Starts a stack, whose calls are recorded where the suite's are.
+pub async fn start_stack(mut options: Options, template: &str, registry: Registry) -> Stack {
+    if let Some(recorder) = calls::Recorder::of_suite() {
+        options.taps = Some(recorder.before(options.taps.take(), &options.env));
+    }
+    Stack::start_with(options, template, registry).await.expect("the stack starts")
 }
 
 /// The functions' environment with the provider `test` at `base_url`.

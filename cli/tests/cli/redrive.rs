@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longhand_functions::Function;
-use longhand_local::{Data, Options, Playback, Registry, Script, Stack};
-use longhand_tests::{Harness, PATIENCE, environment, template_without};
+use longhand_local::{Data, Options, Playback, Registry, Script};
+use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
 use serde_json::json;
 
 /// The product's functions, but that the one called `broken` always fails.
@@ -27,7 +27,7 @@ async fn start(data: &Path, playback: &Playback, registry: Registry) -> Harness 
         retry_delay: Duration::from_millis(1),
         ..Options::default()
     };
-    Harness::over(Stack::start_with(options, &template_without(&["EveryMinute"]), registry).await.unwrap())
+    Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await)
 }
 
 /// The exit code and what was said on stdout.

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
 
-use crate::tap::{Call, Fate, Sickness, Tap};
+use crate::tap::{Call, Fate, Item, Sickness, Tap};
 
 /// The client of one service.
 #[derive(Debug)]
@@ -37,15 +37,23 @@ impl HttpClient for Tapped {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let fate = self.tap.call(call(self.service, &request));
-        let connector = self.inner.clone();
+        let call = call(self.service, &request);
+        let fate = self.tap.call(call.clone());
+        let (connector, tap) = (self.inner.clone(), Arc::clone(&self.tap));
         HttpConnectorFuture::new(async move {
+            let send = async |request| {
+                let answer = connector.call(request).await;
+                if let Ok(answer) = &answer {
+                    tap.answered(&call, answer.status().as_u16());
+                }
+                answer
+            };
             match fate.await {
-                Fate::Pass => connector.call(request).await,
+                Fate::Pass => send(request).await,
                 Fate::Refuse(Sickness::Broken) => Err(broken()),
                 Fate::Refuse(Sickness::Answer { status, body }) => answer(status, body),
                 Fate::Hold { until, lost } => {
-                    let answer = connector.call(request).await;
+                    let answer = send(request).await;
                     until.await;
                     if lost { Err(broken()) } else { answer }
                 }
@@ -65,27 +73,52 @@ fn answer(status: u16, body: String) -> Result<HttpResponse, ConnectorError> {
 
 /// What a request is, read off the wire form of its service's protocol.
 fn call(service: &'static str, request: &HttpRequest) -> Call {
-    let (operation, resource) = match service {
-        "s3" => s3(request),
+    let named = |operation: String, resource| Call { service, operation, resource, items: Vec::new() };
+    match service {
+        "s3" => named(s3(request), path(request).trim_start_matches('/').to_owned()),
         // `/2015-03-31/functions/NAME/invocations`
-        "lambda" => ("InvokeFunction".to_owned(), path(request).split('/').nth(3).unwrap_or_default().replace("%3A", ":")),
-        _ => json_protocol(request),
-    };
-    Call { service, operation, resource }
+        "lambda" => {
+            let function = path(request).split('/').nth(3).unwrap_or_default();
+            named("InvokeFunction".to_owned(), function.replace("%3A", ":"))
+        }
+        _ => json_protocol(service, request),
+    }
 }
 
-fn json_protocol(request: &HttpRequest) -> (String, String) {
+fn json_protocol(service: &'static str, request: &HttpRequest) -> Call {
     let target = request.headers().get("x-amz-target").and_then(|target| target.split('.').nth(1)).unwrap_or_default();
     let body: Value = request.body().bytes().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     let in_batch = || body["RequestItems"].as_object().and_then(|tables| tables.keys().next().cloned());
-    let name = text("TableName").or_else(|| text("SecretId")).or_else(in_batch).unwrap_or_default();
+    let items = items(target, &body);
+    let in_transaction = || items.first().map(|item| item.table.clone());
+    let name = text("TableName").or_else(|| text("SecretId")).or_else(in_batch).or_else(in_transaction).unwrap_or_default();
     let resource = text("IndexName").map_or_else(|| name.clone(), |index| format!("{name}/index/{index}"));
-    (target.to_owned(), resource)
+    Call { service, operation: target.to_owned(), resource, items }
+}
+
+/// The items that a request to `DynamoDB` names by their keys; of a query of a table, the partition. Batches are not looked into.
+fn items(operation: &str, body: &Value) -> Vec<Item> {
+    let item = |operation: &str, of: &Value| {
+        let text = |text: &Value| text.as_str().unwrap_or_default().to_owned();
+        let keys = [&of["Key"]["pk"], &of["Item"]["pk"], &of["ExpressionAttributeValues"][":pk"]];
+        let key = keys.into_iter().find(|key| !key.is_null()).unwrap_or(&Value::Null);
+        Item { operation: operation.to_owned(), table: text(&of["TableName"]), partition: text(&key["S"]) }
+    };
+    if let Some(transaction) = body["TransactItems"].as_array() {
+        let kinds = transaction.iter().filter_map(Value::as_object).flatten();
+        // `Put`, `Update`, `Delete`, `ConditionCheck`, `Get`.
+        return kinds.map(|(kind, of)| item(&format!("{kind}Item"), of)).collect();
+    }
+    match operation {
+        "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" => vec![item(operation, body)],
+        "Query" if body["IndexName"].is_null() => vec![item(operation, body)],
+        _ => Vec::new(),
+    }
 }
 
 /// Path style: `/bucket/key?…&x-id=GetObject`. Three operations of an upload have no `x-id`.
-fn s3(request: &HttpRequest) -> (String, String) {
+fn s3(request: &HttpRequest) -> String {
     let query = request.uri().split_once('?').map_or("", |(_, query)| query);
     let named = query.split('&').find_map(|pair| pair.strip_prefix("x-id="));
     let operation = match (named, request.method()) {
@@ -98,8 +131,7 @@ fn s3(request: &HttpRequest) -> (String, String) {
         (None, "HEAD") => "HeadObject",
         (None, method) => method,
     };
-    let key = path(request).splitn(3, '/').nth(2).unwrap_or_default();
-    (operation.to_owned(), key.to_owned())
+    operation.to_owned()
 }
 
 /// Behind `http://host:port`, up to the query.

@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use longhand::generation::Status;
 use longhand_functions::{Function, function};
-use longhand_local::{Stack, TEMPLATE};
+use longhand_local::TEMPLATE;
 use longhand_tests::hostile::{Hostile, Script, wire};
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, environment, start_stack};
 use serde_json::json;
 
 use super::{by_hand, dynamodb};
@@ -22,7 +22,7 @@ async fn ended() -> (Harness, Hostile, String) {
     let idle: longhand_functions::EventHandler = Arc::new(|_| Box::pin(async { Ok(json!({ "batchItemFailures": [] })) }));
     let registry =
         move |name: &str, app| if name == "compact" { Some(Function::Event(idle.clone())) } else { function(name, app) };
-    let stack = Stack::start_with(options, TEMPLATE, Arc::new(registry)).await.expect("the stack starts");
+    let stack = start_stack(options, TEMPLATE, Arc::new(registry)).await;
     let harness = Harness { api: longhand_tests::Api::open(stack.url()), stack };
     let id = harness.start_generation(json!({})).await;
     hostile.until("test", |seen| seen.bodies.len() == 1).await;

@@ -7,7 +7,7 @@ use longhand::event::{Event, NumberedEvent};
 use longhand::{App, Clock, GenerationId, Organization};
 use longhand_local::{Options, Playback, Script, Stack};
 use longhand_tests::faults::{Faults, Made, Mode};
-use longhand_tests::{PATIENCE, environment, template_without};
+use longhand_tests::{PATIENCE, environment, start_stack, template_without};
 use serde_json::{Value, json};
 
 use super::invariants;
@@ -56,8 +56,7 @@ pub async fn live(plan: &[(usize, Mode)]) -> Life {
         taps: Some(faults.taps()),
         ..Options::default()
     };
-    let stack = Stack::start_with(options, &template_without(&["EveryMinute"]), faults.registry()).await;
-    let stack = Arc::new(stack.expect("the stack starts"));
+    let stack = Arc::new(start_stack(options, &template_without(&["EveryMinute"]), faults.registry()).await);
     let run = Run { app: stack.app().await.expect("an app"), stack: Arc::clone(&stack), faults: faults.clone(), clock };
     let late = (Arc::downgrade(&stack), run.clock.clone());
     faults.meanwhile(move || {

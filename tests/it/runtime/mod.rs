@@ -7,3 +7,5 @@ mod ministack;
 mod rie;
 mod sam_local;
 mod tools;
+
+pub use tools::skip;

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use longhand_functions::Function;
 use longhand_local::playback::Ending;
-use longhand_local::{Options, Playback, Registry, Script, Stack, TEMPLATE};
-use longhand_tests::{Harness, PATIENCE, assert_whole};
+use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
+use longhand_tests::{Harness, PATIENCE, assert_whole, start_stack};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -80,7 +80,7 @@ impl Bench {
         env.insert("LONGHAND_PROVIDERS".to_owned(), openai.to_string());
         let options = Options { organization: ORGANIZATION.to_owned(), env, ..Options::default() };
         let delivered = Delivered::default();
-        let stack = Stack::start_with(options, TEMPLATE, delivered.registry()).await.unwrap();
+        let stack = start_stack(options, TEMPLATE, delivered.registry()).await;
         Some(Self { harness: Harness::over(stack), delivered, playback, bootstrap, rie })
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use longhand_functions::Function;
-use longhand_local::{Options, Playback, Registry, Script, Stack, TEMPLATE};
-use longhand_tests::{Harness, environment};
+use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
+use longhand_tests::{Harness, environment, start_stack};
 use serde_json::{Value, json};
 
 use super::{hosted, resources, tree, values_after};
@@ -146,7 +146,7 @@ async fn the_filter_lets_the_end_of_each_log_through_and_nothing_else() {
     let compactions = Arc::default();
     // Everything unwatched goes into several chunks.
     let env = environment(playback.base_url(), &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]);
-    let stack = Stack::start_with(Options { env, ..Options::default() }, TEMPLATE, noting(&compactions)).await.unwrap();
+    let stack = start_stack(Options { env, ..Options::default() }, TEMPLATE, noting(&compactions)).await;
     let harness = Harness::over(stack);
     let mut ids = BTreeSet::new();
     for _ in 0..3 {

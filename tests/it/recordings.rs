@@ -1,0 +1,3 @@
+//! What a run of the whole suite has left in `LONGHAND_RECORDINGS`, looked at when it is over.
+
+mod calls;

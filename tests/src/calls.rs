@@ -1,0 +1,195 @@
+//! What the functions called: each call once, in the words that a policy has for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use longhand::tap::{Call, Fate, Tap};
+use longhand_local::Taps;
+
+/// The folder that a run of the whole suite records into.
+const FOLDER: &str = "LONGHAND_RECORDINGS";
+/// A test that has this function's invokes get lost gives it the name of one that is not there.
+const STREAM_FUNCTION: &str = "LONGHAND_STREAM_FUNCTION";
+
+/// A call of a function, without what differs from one generation to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recorded {
+    /// The function, by its handler's name.
+    pub function: String,
+    /// As in [`Call`].
+    pub service: String,
+    /// As in [`Call`]; of a transaction, each item's own. With `:404` it was answered that there is no such thing.
+    pub operation: String,
+    /// As in [`Call`], with `*` for the part of a key that names a generation.
+    pub resource: String,
+    /// The same of an item's partition key; empty where there is none.
+    pub partition: String,
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, service, operation, resource, partition } = self;
+        write!(formatter, "{function}\t{service}\t{operation}\t{resource}\t{partition}")
+    }
+}
+
+impl Recorded {
+    /// Reads a line of a recording.
+    #[must_use]
+    pub fn read(line: &str) -> Option<Self> {
+        let mut fields = line.split('\t').map(str::to_owned);
+        let mut next = || fields.next();
+        Some(Self { function: next()?, service: next()?, operation: next()?, resource: next()?, partition: next()? })
+    }
+
+    fn all(function: &str, call: &Call) -> Vec<Self> {
+        let one = |operation: &str, resource: String, partition| Self {
+            function: function.to_owned(),
+            service: call.service.to_owned(),
+            operation: operation.to_owned(),
+            resource,
+            partition,
+        };
+        if call.items.is_empty() {
+            return vec![one(&call.operation, resource(call), String::new())];
+        }
+        call.items.iter().map(|item| one(&item.operation, item.table.clone(), partition(&item.partition))).collect()
+    }
+}
+
+/// Records calls. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    seen: Mutex<BTreeSet<Recorded>>,
+    file: Option<File>,
+}
+
+impl Recorder {
+    /// Every call so far.
+    #[must_use]
+    pub fn seen(&self) -> BTreeSet<Recorded> {
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These taps behind one that records what comes to them, for the options of a stack. `env`: those of the same options.
+    #[must_use]
+    pub fn before(&self, taps: Option<Arc<dyn Taps>>, env: &BTreeMap<String, String>) -> Arc<dyn Taps> {
+        Arc::new(Recording { recorder: self.clone(), taps, nobody: env.get(STREAM_FUNCTION).cloned() })
+    }
+
+    /// The recorder of a run of the whole suite; `None`: this is none, or not one that is recorded.
+    pub(crate) fn of_suite() -> Option<&'static Self> {
+        static OF_SUITE: OnceLock<Option<Recorder>> = OnceLock::new();
+        OF_SUITE.get_or_init(|| folder().map(|folder| Self::into_folder(&folder))).as_ref()
+    }
+
+    fn into_folder(folder: &Path) -> Self {
+        fs::create_dir_all(folder).expect("the folder of the recordings");
+        // Every test has a process of its own.
+        let path = folder.join(std::process::id().to_string());
+        let file = OpenOptions::new().create(true).append(true).open(path).expect("a recording");
+        Self(Arc::new(Inner { seen: Mutex::default(), file: Some(file) }))
+    }
+
+    fn note(&self, recorded: Recorded) {
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut file) = self.0.file.as_ref().filter(|_| !seen.contains(&recorded)) {
+            writeln!(file, "{recorded}").expect("a recording");
+        }
+        seen.insert(recorded);
+    }
+}
+
+/// Where the calls of a run of the whole suite are; `None`: this is none that is recorded.
+#[must_use]
+pub fn folder() -> Option<PathBuf> {
+    std::env::var_os(FOLDER).map(|folder| PathBuf::from(folder).join("calls"))
+}
+
+#[derive(Debug)]
+struct Recording {
+    recorder: Recorder,
+    taps: Option<Arc<dyn Taps>>,
+    nobody: Option<String>,
+}
+
+impl Taps for Recording {
+    fn tap(&self, handler: &str) -> Arc<dyn Tap> {
+        Arc::new(RecordingTap {
+            recorder: self.recorder.clone(),
+            function: handler.to_owned(),
+            tap: self.taps.as_ref().map(|taps| taps.tap(handler)),
+            nobody: self.nobody.clone(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct RecordingTap {
+    recorder: Recorder,
+    function: String,
+    tap: Option<Arc<dyn Tap>>,
+    nobody: Option<String>,
+}
+
+impl RecordingTap {
+    fn note(&self, call: &Call) {
+        for recorded in Recorded::all(&self.function, call) {
+            self.recorder.note(recorded);
+        }
+    }
+}
+
+impl Tap for RecordingTap {
+    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+        if call.service != "provider" && self.nobody.as_ref() != Some(&call.resource) {
+            self.note(&call);
+        }
+        match &self.tap {
+            Some(tap) => tap.call(call),
+            None => futures::future::ready(Fate::Pass).boxed(),
+        }
+    }
+
+    fn answered(&self, call: &Call, status: u16) {
+        if call.service == "s3" && status == 404 {
+            let call = Call { operation: format!("{}:404", call.operation), ..call.clone() };
+            self.note(&call);
+        }
+        if let Some(tap) = &self.tap {
+            tap.answered(call, status);
+        }
+    }
+}
+
+/// `bucket/organization/generation/name` as `bucket/*/name`, and `folder/secret` as `folder/*`.
+fn resource(call: &Call) -> String {
+    let parts: Vec<&str> = call.resource.split('/').collect();
+    match (call.service, parts.as_slice()) {
+        ("s3", [bucket, _, generation, name]) if generation.starts_with("gen_") => format!("{bucket}/*/{name}"),
+        ("secretsmanager", [folder, _]) => format!("{folder}/*"),
+        _ => call.resource.clone(),
+    }
+}
+
+/// `organization#generation` as `*#gen_*`, `organization#keys` as `*#keys`, `#key#hash` as `#key#*`.
+fn partition(key: &str) -> String {
+    let mut parts = key.split('#').enumerate();
+    let shapes = parts.by_ref().map(|(place, part)| match (place, part) {
+        (_, "") => "",
+        (0, _) => "*",
+        (_, part) if part.starts_with("gen_") => "gen_*",
+        (1, part) => part,
+        _ => "*",
+    });
+    shapes.collect::<Vec<_>>().join("#")
+}
