@@ -58,6 +58,9 @@ pub struct CostArgs {
     /// Generations a month: adds the month's bill
     #[arg(long, value_name = "NUMBER")]
     generations: Option<u64>,
+    /// Least milliseconds between two flushes while somebody watches: `WatchedWindowMs` [default: the product's, 50]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    watched_window: Option<u64>,
     /// Megabytes of the function stream [default: the template's]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: Option<u32>,
@@ -140,6 +143,14 @@ impl CostArgs {
         }
     }
 
+    fn pace(&self) -> Pace {
+        let mut pace = Pace::default();
+        if let Some(window) = self.watched_window {
+            pace.windows.watched = Duration::from_millis(window);
+        }
+        pace
+    }
+
     fn deployment(&self) -> Deployment {
         Deployment {
             memory_mb: self.memory.or_else(|| deployed::memory_mb("stream")).unwrap_or(256),
@@ -162,7 +173,7 @@ pub fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (workload, deployment) = (args.workload(), args.deployment());
-    let estimate = estimate(&workload, &Pace::default())?;
+    let estimate = estimate(&workload, &args.pace())?;
     let generation = bill::of_generation(&workload, &estimate, &deployment, &prices)?;
     let stack = bill::of_stack(deployment.lambda, &prices)?;
     let tokens = args.token_price.map(|price| price * args.tokens.unwrap_or(0) as f64 / 1e6);

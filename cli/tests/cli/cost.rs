@@ -71,6 +71,8 @@ fn what_is_asked_for_is_what_is_reckoned() {
         of(&["--watched", "1"], "DynamoDB writes") > 10.0 * item("DynamoDB writes"),
         "20 chunks a second, and not one in two"
     );
+    let slower = of(&["--watched", "1", "--watched-window", "200"], "DynamoDB writes");
+    assert!(slower < 0.3 * of(&["--watched", "1"], "DynamoDB writes"), "a quarter of the chunks");
     assert!(near(of(&["--kept-months", "24"], "S3 result"), 2.0 * item("S3 result")));
     assert!(of(&["--output-is-json"], "DynamoDB writes") > item("DynamoDB writes"));
     assert!(of(&["--deltas-per-second", "0.1"], "DynamoDB writes") < item("DynamoDB writes"));
