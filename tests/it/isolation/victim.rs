@@ -42,7 +42,9 @@ impl Victim {
                 .into_iter()
                 .collect::<std::collections::BTreeMap<_, _>>()
         );
-        let env = environment("", &[("LONGHAND_PROVIDERS", &providers.to_string()), ("LONGHAND_MAX_RUNNING", "1000")]);
+        // What stalls stays as it is, however long the probes take.
+        let idle = ("LONGHAND_IDLE_TIMEOUT_MS", "1800000");
+        let env = environment("", &[("LONGHAND_PROVIDERS", &providers.to_string()), ("LONGHAND_MAX_RUNNING", "1000"), idle]);
         let clock = Clock::system();
         let options = Options { authorize: true, organization: NAME.to_owned(), env, clock: clock.clone(), ..Options::default() };
         let harness = Harness::with(options).await;
