@@ -18,7 +18,7 @@ const WRITE_UNITS_MAX: u64 = 60;
 const SPEED: u32 = 40;
 const SECONDS: f64 = 60.0;
 /// How far an estimate may be from what is counted, in hundredths of it.
-const TOLERANCE_PERCENT: u64 = 20;
+const TOLERANCE_PERCENT: u64 = 25;
 
 /// Lets `clock` run at [`SPEED`] until dropped.
 struct FastClock(Arc<AtomicBool>);
@@ -75,8 +75,9 @@ async fn an_unwatched_generation_of_3000_deltas_12_kb_and_60_seconds_costs_at_mo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_estimate_of_a_fast_generation_is_what_is_counted() {
-    let (deltas, tempo) = (4_000_u32, 1_000.0);
+async fn the_estimate_of_a_generation_that_fills_its_chunks_is_what_is_counted() {
+    // A write unit in a third of a second: no store takes so long that more than that waits for it, not on a busy machine either.
+    let (deltas, tempo) = (1_250_u32, 250.0);
     let script = Script { deltas: vec!["palabra ".to_owned(); deltas as usize], tempo, ..Script::default() };
     let bytes = script.text().len();
     let (harness, _playback) = Harness::playing(script, &[]).await;
