@@ -249,6 +249,28 @@ async fn paths_queries_and_methods_that_name_nothing_are_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_readers_place_is_a_number_wherever_it_is_told() {
+    let refusing = Hostile::start([]).await;
+    let harness = Harness::start(&refusing.base_url("test"), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let get = |query: &str, last: &[u8]| {
+        let request = harness.http.get(format!("{}{query}", harness.events_url(&id)));
+        request.header("Last-Event-ID", HeaderValue::from_bytes(last).expect("a header"))
+    };
+    let rows = [
+        ("", &b"x"[..], "Last-Event-ID must be the number of an event, 0 or more"),
+        ("", "1é".as_bytes(), "Last-Event-ID must be printable ASCII"),
+        ("?after=0", b"-1", "Last-Event-ID must be the number of an event, 0 or more"),
+        ("?after=18446744073709551616", b"0", "after must be the number of an event, 0 or more"),
+    ];
+    assert_told(rows.map(|(query, last, told)| (format!("{query} {last:?}"), get(query, last), told.to_owned()))).await;
+    let events: Value = get("?after=0", b"1").send().await.unwrap().json().await.unwrap();
+    assert_eq!(events["data"][0]["seq"], 2, "the header wins");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idempotency_key_belongs_to_one_request() {
     let hostile = Hostile::start([("test", vec![Script::stream([wire::whole(&["Uno"])])])]).await;
     let harness = Harness::start(&hostile.base_url("test"), &[]).await;

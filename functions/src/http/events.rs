@@ -18,7 +18,7 @@ use longhand::request::Request;
 use longhand::{App, Error, GenerationKey, Organization, StreamJob, Tail};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::generations::{OneArgs, PageArgs};
+use super::generations::{OneArgs, PageArgs, header};
 use super::problem::Failure;
 use crate::deadline::answer_until;
 
@@ -128,6 +128,10 @@ fn encode(events: &[NumberedEvent]) -> Bytes {
     frames.into()
 }
 
+fn names_event_streams(accept: &str) -> bool {
+    accept.contains("text/event-stream")
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
     type Rejection = Failure;
 
@@ -135,16 +139,19 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
         let one = OneArgs::from_request_parts(parts, state).await?;
         let page = PageArgs::from_request_parts(parts, state).await?;
         let answer_until = parts.extensions.lambda_context_ref().and_then(answer_until);
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        // A browser that reconnects says where it was in a header, and repeats the old query.
-        let after = header("last-event-id").or(page.after);
         let number =
             |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event, 0 or more"));
+        let id = header(&parts.headers, "Last-Event-ID")?;
+        let id =
+            id.map(|id| id.parse().map_err(|_| Error::invalid("Last-Event-ID", "must be the number of an event, 0 or more")));
+        let after = page.after.map(number).transpose()?;
+        // A browser that reconnects says where it was in a header, and repeats the old query.
+        let after = id.transpose()?.or(after);
         let wait = page.wait.map(|seconds| match seconds {
             0..=20 => Ok(Duration::from_secs(seconds)),
             _ => Err(Error::invalid("wait", format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs()))),
         });
-        let as_sse = header(ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream"));
-        Ok(Self { one, after: after.map(number).transpose()?, limit: page.limit, wait: wait.transpose()?, as_sse, answer_until })
+        let as_sse = parts.headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(names_event_streams));
+        Ok(Self { one, after, limit: page.limit, wait: wait.transpose()?, as_sse, answer_until })
     }
 }

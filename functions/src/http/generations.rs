@@ -164,12 +164,16 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Caller { organization, .. } = Caller::from_request_parts(parts, state).await?;
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        // What can be no id names nothing, were it not even text: the answer is that of an absent one.
-        let id = path.map_or_else(|_| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned(), |Path(id)| id);
+        let id = name_in_path(parts, state).await;
         let id = id.parse().map_err(|_| Error::NotFound(id))?;
         Ok(Self { organization, id })
     }
+}
+
+/// The `{id}` of a path. What can be no id names nothing, were it not even text: the answer is that of an absent one.
+pub(super) async fn name_in_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
+    let path = Path::<String>::from_request_parts(parts, state).await;
+    path.map_or_else(|_| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned(), |Path(id)| id)
 }
 
 /// A body of any length up to the limit.

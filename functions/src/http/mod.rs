@@ -17,39 +17,32 @@ use longhand::App;
 
 /// The routes of `start`.
 pub fn start(app: App) -> Router {
-    let responses = Router::new().route("/v1/responses", post(responses::create));
-    finish(Router::new().route("/v1/generations", post(generations::start)).merge(stamped(responses)), app)
+    let routes = Router::new().route("/v1/generations", post(generations::start)).route("/v1/responses", post(responses::create));
+    finish(routes, app)
 }
 
 /// The routes of `tail`: what is followed live.
 pub fn tail(app: App) -> Router {
-    let responses = Router::new().route("/v1/responses/{id}", get(responses::retrieve));
     let routes = Router::new()
         .route("/v1/generations/{id}/events", get(events::events))
         .route("/v1/stream/generations/{id}", get(durable::read).head(durable::head))
-        .merge(stamped(responses));
+        .route("/v1/responses/{id}", get(responses::retrieve));
     finish(routes, app).layer(map_response(durable::secure))
 }
 
 /// The routes of `api`: what is answered at once.
 pub fn api(app: App) -> Router {
-    let responses = Router::new()
-        .route("/v1/responses/{id}", delete(responses::delete))
-        .route("/v1/responses/{id}/cancel", post(responses::cancel))
-        .route("/v1/responses/{id}/input_items", get(responses::input_items));
     let routes = Router::new()
         .route("/v1/generations", get(generations::list))
         .route("/v1/generations/{id}", get(generations::get))
         .route("/v1/generations/{id}/progress", get(generations::progress))
         .route("/v1/generations/{id}/cancel", post(generations::cancel))
         .route("/v1/generations/{id}/output", get(generations::output))
-        .route("/v1/generations/{id}/tokens", post(generations::create_token));
-    finish(routes.merge(stamped(responses)), app)
-}
-
-/// OpenAI's clients show their users the request's id, from a header.
-fn stamped(responses: Router<App>) -> Router<App> {
-    responses.route_layer(from_fn(responses::stamp))
+        .route("/v1/generations/{id}/tokens", post(generations::create_token))
+        .route("/v1/responses/{id}", delete(responses::delete))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route("/v1/responses/{id}/input_items", get(responses::input_items));
+    finish(routes, app)
 }
 
 fn finish(routes: Router<App>, app: App) -> Router {

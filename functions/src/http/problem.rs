@@ -6,11 +6,13 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderName, Method, StatusCode, Uri};
 use longhand::{Error, FieldError};
 use serde_json::{Value, json};
 
 use super::caller::request_id;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An error on its way to the caller.
 pub struct Failure(pub Error);
@@ -24,6 +26,10 @@ impl From<Error> for Failure {
 #[derive(Clone)]
 struct Told(Arc<Error>);
 
+/// On an answer that does not tell it: the cause, for the log.
+#[derive(Clone)]
+pub struct Cause(pub Arc<Error>);
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -32,20 +38,32 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Turns a [`Failure`] into its answer, with the request's id, and logs the cause where the caller is not told it.
+/// What is done to every answer: a [`Failure`] is turned into its own, a cause that the caller is not told is logged, and the
+/// request's id put on it, which `OpenAI`'s clients show their users.
 pub async fn render(request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    let Some(Told(error)) = response.extensions().get::<Told>() else { return response };
-    let code = error.code();
-    if code.status() >= 500 {
+    let mut response = next.run(request).await;
+    if let Some(Told(error)) = response.extensions().get::<Told>().cloned() {
+        response = of_error(&error, id.as_deref());
+    }
+    if let Some(Cause(error)) = response.extensions().get::<Cause>() {
         tracing::error!(request_id = id, %method, path, %error, "A request could not be done.");
     }
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn of_error(error: &Arc<Error>, id: Option<&str>) -> Response {
     let errors: &[FieldError] = if let Error::InvalidRequest(errors) = error.as_ref() { errors } else { &[] };
-    let code = serde_json::to_value(code).unwrap_or(Value::Null);
-    let mut response = answer(error.code().status(), &code, &error.public_detail(), errors, id.as_deref());
+    let code = serde_json::to_value(error.code()).unwrap_or(Value::Null);
+    let mut response = answer(error.code().status(), &code, &error.public_detail(), errors, id);
     tell_when_to_retry(&mut response, error);
+    if response.status().is_server_error() {
+        response.extensions_mut().insert(Cause(Arc::clone(error)));
+    }
     response
 }
 

@@ -17,7 +17,7 @@ use self::args::{CreateArgs, InputArgs, OneArgs, RetrieveArgs};
 
 use super::events::write_attached;
 
-pub use self::refusal::{Refusal, stamp};
+pub use self::refusal::Refusal;
 
 /// `POST /v1/responses`.
 ///

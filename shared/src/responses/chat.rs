@@ -68,6 +68,7 @@ pub fn check_items(items: &[Value], errors: &mut Vec<FieldError>) {
             Some("reasoning") => {}
             Some("function_call") => require_text(item, index, &["call_id", "name", "arguments"], errors),
             Some("function_call_output") => require_text(item, index, &["call_id"], errors),
+            None if !item["type"].is_null() => errors.push(FieldError::new(format!("/input/{index}/type"), "must be a string")),
             Some("message") | None => check_message(item, index, errors),
             Some(_) => errors.push(FieldError::new(format!("/input/{index}/type"), "is not a kind of input that is taken")),
         }

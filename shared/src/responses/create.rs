@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::error::{Error, FieldError};
 use crate::limits;
 use crate::request::{Request, Validation, no_json};
+use crate::schema::must_be;
 
 /// What a create request said beside what every [`Request`] says: kept to be told again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,17 +36,17 @@ const fn yes() -> bool {
     true
 }
 
-/// Told again with the response.
-const ECHOED: [&str; 9] = [
-    "max_tool_calls",
-    "parallel_tool_calls",
-    "prompt_cache_key",
-    "reasoning",
-    "safety_identifier",
-    "service_tier",
-    "top_logprobs",
-    "truncation",
-    "user",
+/// Told again with the response, and of which type they are.
+const ECHOED: [(&str, &str); 9] = [
+    ("max_tool_calls", "integer"),
+    ("parallel_tool_calls", "boolean"),
+    ("prompt_cache_key", "string"),
+    ("reasoning", "object"),
+    ("safety_identifier", "string"),
+    ("service_tier", "string"),
+    ("top_logprobs", "integer"),
+    ("truncation", "string"),
+    ("user", "string"),
 ];
 /// Those of them that chat completions know by the same name.
 const SENT_ON: [&str; 5] = ["parallel_tool_calls", "prompt_cache_key", "safety_identifier", "service_tier", "user"];
@@ -123,16 +124,28 @@ fn check_own(given: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         Some(Value::Array(items)) if !items.is_empty() && items.iter().all(Value::is_object) => {}
         _ => errors.push(FieldError::new("/input", "is required: text, or a list of items, and not empty")),
     }
-    for name in ["background", "stream", "store"] {
-        if given.get(name).is_some_and(|flag| !flag.is_boolean()) {
-            errors.push(FieldError::new(format!("/{name}"), "must be true or false"));
-        }
+    let flags = ["background", "stream", "store"].map(|name| (name, "boolean"));
+    for (name, kind) in flags.into_iter().chain([("text", "object")]).chain(ECHOED) {
+        check_type(given.get(name), &format!("/{name}"), kind, errors);
     }
-    if given.get("text").is_some_and(|text| !text.is_object()) {
-        errors.push(FieldError::new("/text", "must be an object"));
-    }
+    let within = |name: &str, field: &str| given.get(name).and_then(|value| value.get(field)).filter(|value| !value.is_null());
+    check_type(within("text", "format"), "/text/format", "object", errors);
+    check_type(within("text", "verbosity"), "/text/verbosity", "string", errors);
+    check_type(within("reasoning", "effort"), "/reasoning/effort", "string", errors);
     if let Some(metadata) = given.get("metadata") {
         check_metadata(metadata, errors);
+    }
+}
+
+fn check_type(value: Option<&Value>, pointer: &str, kind: &str, errors: &mut Vec<FieldError>) {
+    let is_right = value.is_none_or(|value| match kind {
+        "boolean" => value.is_boolean(),
+        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "object" => value.is_object(),
+        _ => value.is_string(),
+    });
+    if !is_right {
+        errors.push(FieldError::new(pointer, must_be(&[kind])));
     }
 }
 
@@ -201,7 +214,7 @@ fn provider_options(given: &Map<String, Value>, text: &Value) -> Map<String, Val
 
 fn echo(given: &Map<String, Value>) -> Map<String, Value> {
     let mut echo: Map<String, Value> =
-        ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), given.get(*name)?.clone()))).collect();
+        ECHOED.iter().filter_map(|(name, _)| Some(((*name).to_owned(), given.get(*name)?.clone()))).collect();
     if let Some(verbosity) = given.get("text").and_then(|text| text.get("verbosity")) {
         echo.insert("verbosity".to_owned(), verbosity.clone());
     }

@@ -51,9 +51,17 @@ async fn what_is_wrong_with_a_request_is_told_in_the_envelope() {
         (json!({ "input": [] }), "input", json!(null)),
         (json!({ "input": [{ "role": "nobody", "content": "x" }] }), "input[0].role", json!(null)),
         (json!({ "input": [{ "type": "item_reference", "id": "x" }] }), "input[0].type", json!(null)),
+        (json!({ "input": [{ "type": {}, "role": "user", "content": "x" }] }), "input[0].type", json!(null)),
         (json!({ "model": "" }), "model", json!(null)),
         (json!({ "metadata": { "k": 1 } }), "metadata", json!(null)),
         (json!({ "stream": "yes" }), "stream", json!(null)),
+        (json!({ "user": {} }), "user", json!(null)),
+        (json!({ "parallel_tool_calls": "no" }), "parallel_tool_calls", json!(null)),
+        (json!({ "top_logprobs": 1.5 }), "top_logprobs", json!(null)),
+        (json!({ "reasoning": "high" }), "reasoning", json!(null)),
+        (json!({ "reasoning": { "effort": 3 } }), "reasoning.effort", json!(null)),
+        (json!({ "text": { "format": "json" } }), "text.format", json!(null)),
+        (json!({ "text": { "verbosity": 1 } }), "text.verbosity", json!(null)),
         (json!({ "text": { "format": { "type": "json_schema", "name": "n" } } }), "text.format.schema", json!(null)),
     ];
     for (extra, param, code) in wrong {

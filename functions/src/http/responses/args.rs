@@ -1,6 +1,6 @@
 //! What the handlers of `/v1/responses` are told.
 
-use axum::extract::{FromRequest, FromRequestParts, Path, Query};
+use axum::extract::{FromRequest, FromRequestParts, Query};
 use http::request::Parts;
 use lambda_http::RequestExt;
 use longhand::responses::{InputOrder, InputQuery, ResponseId};
@@ -8,7 +8,7 @@ use longhand::{CreateClaim, Error, Organization};
 use tokio::time::Instant;
 
 use super::super::caller::Caller;
-use super::super::generations::{header, read_body};
+use super::super::generations::{header, name_in_path, read_body};
 use super::super::problem::Failure;
 use super::refusal::Refusal;
 use crate::deadline::stop_at;
@@ -71,9 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let Caller { organization, .. } = Caller::from_request_parts(parts, state).await?;
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(id) = path.map_err(|error| Error::invalid("id", error.body_text()))?;
-        // What can be no id names nothing: the answer is that of an absent one.
+        let id = name_in_path(parts, state).await;
         let id = id.parse().map_err(|_| Error::NotFound(id))?;
         Ok(Self { organization, id })
     }

@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use longhand::{Error, ErrorCode, FieldError};
 use serde_json::{Value, json};
 
-use super::super::caller::request_id;
-use super::super::problem::tell_when_to_retry;
+use super::super::problem::{Cause, tell_when_to_retry};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The clients send 408, 409, 429 and every 5xx again, unless this says otherwise.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -25,10 +21,6 @@ impl From<Error> for Refusal {
         Self(error)
     }
 }
-
-/// The cause of a failure of ours, for the log.
-#[derive(Clone)]
-struct Cause(Arc<Error>);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -45,20 +37,6 @@ impl IntoResponse for Refusal {
         }
         response
     }
-}
-
-/// Puts the request's id on the answer, and logs the cause where the caller is not told it.
-pub async fn stamp(request: Request, next: Next) -> Response {
-    let id = request_id(&request);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
-    if let Some(Cause(error)) = response.extensions().get::<Cause>() {
-        tracing::error!(request_id = id, %method, path, %error, "A request could not be done.");
-    }
-    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
 }
 
 /// The message, the parameter at fault, and the word for programs.
