@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    bench, cancel, compact, cost, demo, dev, get, inspect, keys, list, purge, quota, redrive, retention, start, tail,
+    bench, cancel, compact, cost, demo, dev, get, inspect, keys, list, openapi, purge, quota, redrive, retention, start, tail,
 };
 
 const DATA: &str = "./.longhand";
@@ -41,6 +41,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     Quota(quota::QuotaArgs),
     Cost(Box<cost::CostArgs>),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApiArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -62,6 +64,7 @@ impl Command {
             Self::Keys(args) => keys::run(args).await,
             Self::Quota(args) => quota::run(args).await,
             Self::Cost(args) => cost::run(&args),
+            Self::OpenApi(_) => openapi::run(),
             Self::Bench(args) => bench::run(args).await,
         }
     }

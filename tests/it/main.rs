@@ -22,6 +22,8 @@ mod limits;
 mod live;
 mod main_job;
 mod official_clients;
+mod openapi;
+mod openapi_fuzz;
 mod partial_json;
 mod providers;
 mod quota;

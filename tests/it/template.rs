@@ -2,12 +2,33 @@
 
 mod settings;
 mod watching;
-mod wiring;
+pub mod wiring;
 
 use std::collections::BTreeSet;
 
 use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
+
+/// Every code of an error.
+pub const CODES: [longhand::ErrorCode; 17] = [
+    longhand::ErrorCode::InvalidRequest,
+    longhand::ErrorCode::RequestTooLarge,
+    longhand::ErrorCode::Unauthorized,
+    longhand::ErrorCode::Forbidden,
+    longhand::ErrorCode::NotFound,
+    longhand::ErrorCode::IdempotencyConflict,
+    longhand::ErrorCode::TooManyRunning,
+    longhand::ErrorCode::QuotaGenerations,
+    longhand::ErrorCode::QuotaOutputBytes,
+    longhand::ErrorCode::QuotaSpend,
+    longhand::ErrorCode::UriTooLong,
+    longhand::ErrorCode::HeadersTooLarge,
+    longhand::ErrorCode::NotEnded,
+    longhand::ErrorCode::AlreadyEnded,
+    longhand::ErrorCode::LogGone,
+    longhand::ErrorCode::Internal,
+    longhand::ErrorCode::Unavailable,
+];
 
 /// The template as a tree. `!Ref X` is the text X, tagged.
 pub fn tree() -> Value {
@@ -34,26 +55,7 @@ fn values_after<'a>(text: &'a str, marker: &str) -> BTreeSet<&'a str> {
 #[test]
 fn every_error_that_a_caller_can_meet_is_in_the_list_of_errors() {
     let list = include_str!("../../docs/errors.md");
-    let codes = [
-        longhand::ErrorCode::InvalidRequest,
-        longhand::ErrorCode::RequestTooLarge,
-        longhand::ErrorCode::Unauthorized,
-        longhand::ErrorCode::Forbidden,
-        longhand::ErrorCode::NotFound,
-        longhand::ErrorCode::IdempotencyConflict,
-        longhand::ErrorCode::TooManyRunning,
-        longhand::ErrorCode::QuotaGenerations,
-        longhand::ErrorCode::QuotaOutputBytes,
-        longhand::ErrorCode::QuotaSpend,
-        longhand::ErrorCode::UriTooLong,
-        longhand::ErrorCode::HeadersTooLarge,
-        longhand::ErrorCode::NotEnded,
-        longhand::ErrorCode::AlreadyEnded,
-        longhand::ErrorCode::LogGone,
-        longhand::ErrorCode::Internal,
-        longhand::ErrorCode::Unavailable,
-    ];
-    for code in codes {
+    for code in CODES {
         let word = serde_json::to_value(code).unwrap();
         assert!(list.contains(&format!("`{}`", word.as_str().unwrap())), "{word} is not told of");
     }

@@ -7,6 +7,10 @@ use reqwest::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::PATIENCE;
+use crate::contract::{Answer, CONTRACT};
+
+/// Larger answers are of the same forms, and take long to look through.
+const JUDGED_BYTES_MAX: usize = 256 * 1024;
 
 /// The client.
 pub struct Api {
@@ -89,11 +93,19 @@ impl Api {
         self.execute(request).await.status()
     }
 
-    /// Sends a request, with the key, and reads the answer as JSON.
+    /// Sends a request, with the key, and reads the answer as JSON. From a stack itself, it must be one that the `OpenAPI` document
+    /// tells of; an emulator of API Gateway has answers of its own.
     pub async fn send(&self, request: Request) -> (StatusCode, Value) {
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
         let response = self.execute(request).await;
-        let (status, body) = (response.status(), response.bytes().await.expect("a body"));
-        let (status, body) = unframed(&body).unwrap_or((status, &body));
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.expect("a body");
+        let framed = unframed(&body);
+        if path.starts_with("/v1/") && body.len() <= JUDGED_BYTES_MAX {
+            let answer = Answer { status, headers: &headers, body: &body };
+            CONTRACT.judge(&method, &path, &answer).unwrap_or_else(|wrong| panic!("openapi.yaml: {wrong}"));
+        }
+        let (status, body) = framed.unwrap_or((status, &body));
         let told = || panic!("a JSON body, not {:?}", String::from_utf8_lossy(body));
         (status, serde_json::from_slice(body).unwrap_or_else(|_| told()))
     }

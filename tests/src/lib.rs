@@ -4,6 +4,7 @@
 mod api;
 pub mod author;
 pub mod calls;
+pub mod contract;
 mod deployment;
 pub mod faults;
 pub mod hostile;

@@ -10,6 +10,7 @@ pub mod get;
 pub mod inspect;
 pub mod keys;
 pub mod list;
+pub mod openapi;
 pub mod purge;
 pub mod quota;
 pub mod redrive;

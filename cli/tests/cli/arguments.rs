@@ -141,3 +141,12 @@ fn a_gateways_own_answer_is_told_too() {
     let (code, _, stderr) = longhand(&["get", "gen_1", "--url", &url], "");
     assert_eq!((code, stderr.as_str()), (1, "error: Missing Authentication Token (403 Forbidden)\n"));
 }
+
+#[test]
+fn the_api_is_told_in_one_piece() {
+    let (code, stdout, stderr) = longhand(&["openapi"], "");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["components"]["schemas"]["GenerationRequest"]["required"][0], "model");
+}

@@ -9,6 +9,7 @@ mod folder;
 mod gateway;
 mod key;
 mod lambda;
+mod openapi;
 mod options;
 pub mod playback;
 mod s3;
@@ -21,6 +22,7 @@ mod testing;
 mod triggers;
 
 pub use environment::Endpoints;
+pub use openapi::openapi;
 pub use options::{Data, Options, Taps};
 pub use playback::{Playback, Script};
 pub use stack::{OwnKey, Registry, Stack};

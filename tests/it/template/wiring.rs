@@ -39,7 +39,7 @@ fn every_function_is_built_as_the_one_binary_and_the_same_for_all() {
 }
 
 /// `METHOD path` of every route that a router function of `functions/src/http/mod.rs` makes.
-fn routes_in_code(handler: &str) -> BTreeSet<String> {
+pub fn routes_in_code(handler: &str) -> BTreeSet<String> {
     let begin = ROUTES.find(&format!("pub fn {handler}(")).unwrap();
     let body = ROUTES[begin..].split("\n}\n").next().unwrap();
     let mut routes = BTreeSet::new();
