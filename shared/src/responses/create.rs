@@ -215,7 +215,8 @@ fn provider_options(given: &Map<String, Value>, text: &Value) -> Map<String, Val
 fn echo(given: &Map<String, Value>) -> Map<String, Value> {
     let mut echo: Map<String, Value> =
         ECHOED.iter().filter_map(|(name, _)| Some(((*name).to_owned(), given.get(*name)?.clone()))).collect();
-    if let Some(verbosity) = given.get("text").and_then(|text| text.get("verbosity")) {
+    let verbosity = given.get("text").and_then(|text| text.get("verbosity"));
+    if let Some(verbosity) = verbosity.filter(|verbosity| !verbosity.is_null()) {
         echo.insert("verbosity".to_owned(), verbosity.clone());
     }
     echo

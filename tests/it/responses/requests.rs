@@ -71,8 +71,10 @@ async fn what_is_wrong_with_a_request_is_told_in_the_envelope() {
         assert_eq!((&error["type"], &error["param"], &error["code"]), (&json!("invalid_request_error"), &json!(param), &code));
         assert!(error["message"].as_str().unwrap().contains(param), "{error}");
     }
-    let answer = post(&harness, "", &ask(&json!({ "unknown_to_us": { "a": 1 }, "temperature": null }))).await;
+    let odd = json!({ "unknown_to_us": { "a": 1 }, "temperature": null, "text": { "format": null, "verbosity": null } });
+    let answer = post(&harness, "", &ask(&odd)).await;
     assert_eq!(answer.body["status"], "completed", "unknown fields are ignored");
+    assert_eq!(answer.body["text"]["verbosity"], "medium", "null is the same as nothing");
     assert_eq!(playback.stats().requests, 1);
     for path in ["/nothing", "/nothing?stream=true", "/nothing/input_items"] {
         assert_eq!(get(&harness, path).await.body["error"]["message"], "Response with id 'nothing' not found.");
