@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::NumberedEvent;
 
 /// Compressed bytes that are unpacked at a time. A thousandfold, gzip's most, they are still only a few megabytes.
-const STEP_BYTES: usize = 4 * 1024;
+const STEP_BYTES: usize = 4_096;
 
 /// A place in an event log.
 pub struct Archive {
@@ -61,7 +61,7 @@ impl Archive {
         let Some(end) = self.unpacked.get_ref().iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         let rest = self.unpacked.get_mut().split_off(end + 1);
         let lines = std::mem::replace(self.unpacked.get_mut(), rest);
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines[..end].split(|byte| *byte == b'\n') {
             if self.next >= from {
                 events.push(serde_json::from_slice(line).map_err(|error| self.damaged(&error))?);
             }

@@ -66,3 +66,59 @@ impl Assembly {
         (Some(self.refusal).filter(|refusal| !refusal.is_empty()), self.tool_calls)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stretch;
+
+    fn delta(kind: TextKind, output_index: u32, delta: &str) -> Event {
+        kind.delta(Stretch { output_index, content_index: 0, delta: delta.into() })
+    }
+
+    fn call(output_index: u32, name: &str) -> Event {
+        Event::OutputItemAdded {
+            output_index,
+            item: Item::FunctionCall { call_id: format!("c{output_index}"), name: name.into() },
+        }
+    }
+
+    /// The text of these events, and what there is beside it.
+    fn assembled(output_from: u32, events: &[Event]) -> (String, bool, Option<String>, Vec<(String, String, String)>) {
+        let mut assembly = Assembly::new(output_from);
+        let text = events.iter().filter_map(|event| assembly.event(event)).collect();
+        let has_other = assembly.has_other_output();
+        let (refusal, calls) = assembly.into_other_output();
+        (text, has_other, refusal, calls.into_iter().map(|call| (call.call_id, call.name, call.arguments)).collect())
+    }
+
+    #[test]
+    fn only_what_begins_with_the_output_is_in_the_result() {
+        let events = [
+            call(0, "given up"),
+            delta(TextKind::FunctionCallArguments, 0, "{"),
+            delta(TextKind::OutputText, 1, "given up"),
+            delta(TextKind::OutputText, 2, "uno "),
+            Event::OutputItemAdded { output_index: 3, item: Item::Message },
+            delta(TextKind::Reasoning, 3, "hm"),
+            delta(TextKind::OutputText, 3, "dos"),
+        ];
+        assert_eq!(assembled(2, &events), ("uno dos".into(), false, None, vec![]));
+    }
+
+    #[test]
+    fn refusals_and_tool_calls_are_gathered_beside_the_text() {
+        let refused = [delta(TextKind::Refusal, 0, "No"), delta(TextKind::Refusal, 0, ".")];
+        assert_eq!(assembled(0, &refused), (String::new(), true, Some("No.".into()), vec![]));
+        let called = [
+            call(0, "f"),
+            call(1, "g"),
+            delta(TextKind::FunctionCallArguments, 1, "[1"),
+            delta(TextKind::FunctionCallArguments, 0, "{}"),
+            delta(TextKind::FunctionCallArguments, 1, "]"),
+        ];
+        let calls = [("c0", "f", "{}"), ("c1", "g", "[1]")];
+        let calls = calls.map(|(id, name, arguments)| (id.into(), name.into(), arguments.into())).to_vec();
+        assert_eq!(assembled(0, &called), (String::new(), true, None, calls));
+    }
+}

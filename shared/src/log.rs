@@ -225,3 +225,7 @@ pub fn join(last: Option<&mut Event>, kind: TextKind, stretch: Stretch) -> Optio
         _ => Some(stretch),
     }
 }
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -48,9 +48,11 @@ async function rejects(kind, call) {
 }
 
 async function backgroundAndPoll() {
-  const began = performance.now();
+  // Its provider never finishes, so an answer that waited for that would not come.
+  const waiting = await responses.create({ model: 'stall/m', input: 'Hola', background: true });
+  assert.equal(waiting.status, 'queued');
+  assert.equal((await responses.cancel(waiting.id)).status, 'cancelled');
   const created = await responses.create({ model: 'text/m', input: 'Hola', background: true });
-  assert(performance.now() - began < 1000);
   assert.equal(created.status, 'queued');
   assert(created._request_id);
   let partial;

@@ -5,6 +5,7 @@ mod hostile_schemas;
 mod json;
 mod judgement;
 mod keeping;
+mod purging;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};

@@ -17,7 +17,8 @@ async fn sick(provider: &Playback, env: &[(&str, &str)], faults: &Faults) -> Har
         retry_delay: Duration::from_millis(1),
         ..Options::default()
     };
-    Harness::over(start_stack(options, &template_without(&["EveryMinute"]), faults.registry()).await)
+    let registry = faults.registry(&options.clock);
+    Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await)
 }
 
 fn is_append(function: &str, call: &Call) -> bool {

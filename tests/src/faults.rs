@@ -6,16 +6,20 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::IntoResponse;
-use futures::FutureExt;
+use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use longhand::tap::{Call, Fate, Sickness, Tap};
+use longhand::{App, Clock, Config};
 use longhand_functions::Function;
 use longhand_local::{Registry, Taps};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// What a call meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,11 +123,14 @@ impl Faults {
         Arc::new(self.clone())
     }
 
-    /// The product's functions, each of whose invocations ends with its process.
+    /// The product's functions, each of whose invocations ends with its process. `clock` is that of the stack.
     #[must_use]
-    pub fn registry(&self) -> Registry {
-        let faults = self.clone();
-        Arc::new(move |name, app| longhand_functions::function(name, app).map(|function| faults.mortal(name, function)))
+    pub fn registry(&self, clock: &Clock) -> Registry {
+        let (faults, clock) = (self.clone(), clock.clone());
+        Arc::new(move |name, app| {
+            let config = app.config().clone();
+            longhand_functions::function(name, app).map(|function| faults.mortal(name, function, config, &clock))
+        })
     }
 
     /// Every call so far, in order.
@@ -139,10 +146,10 @@ impl Faults {
     }
 
     /// The function, each of whose invocations ends when the process does.
-    fn mortal(&self, name: &str, function: Function) -> Function {
+    fn mortal(&self, name: &str, function: Function, config: Config, clock: &Clock) -> Function {
         match function {
             Function::Http(router) => Function::Http(self.mortal_router(name, router)),
-            Function::HttpStream(router) => Function::HttpStream(self.mortal_router(name, router)),
+            Function::HttpStream(_) => Function::HttpStream(self.mortal_streams(name, config, clock.clone())),
             Function::Event(handler) => {
                 let (faults, name) = (self.clone(), name.to_owned());
                 Function::Event(Arc::new(move |event| {
@@ -154,13 +161,48 @@ impl Faults {
         }
     }
 
-    fn mortal_router(&self, name: &str, router: axum::Router) -> axum::Router {
+    fn mortal_router(&self, name: &str, router: Router) -> Router {
         let (faults, name) = (self.clone(), name.to_owned());
         router.layer(middleware::from_fn(move |request: Request, next: Next| {
             let life = faults.begin(&name);
             let ended = || StatusCode::BAD_GATEWAY.into_response();
             async move { life.token.run_until_cancelled(next.run(request)).await.unwrap_or_else(ended) }
         }))
+    }
+
+    /// A function that may go on behind its answer, in tasks of its own. So each of its processes has an app of its own, none
+    /// of whose calls goes out any more once it has ended.
+    fn mortal_streams(&self, name: &str, config: Config, clock: Clock) -> Router {
+        let (faults, name, process) = (self.clone(), name.to_owned(), Arc::new(tokio::sync::Mutex::new(None::<Process>)));
+        Router::new().fallback(move |request: Request| {
+            let (faults, name, process) = (faults.clone(), name.clone(), Arc::clone(&process));
+            let (config, clock) = (config.clone(), clock.clone());
+            async move {
+                let life = faults.begin(&name);
+                let router = {
+                    let mut process = process.lock().await;
+                    match &*process {
+                        Some(process) if !process.token.is_cancelled() => process.router.clone(),
+                        _ => {
+                            let tap = FunctionTap { process: Some(life.token.clone()), ..faults.function_tap(&name) };
+                            let app = App::tapped(config, clock, Arc::new(tap)).await;
+                            let router = longhand_functions::function(&name, app).and_then(|made| made.router().cloned());
+                            let router = router.expect("a function that answers HTTP");
+                            *process = Some(Process { token: life.token.clone(), router: router.clone() });
+                            router
+                        }
+                    }
+                };
+                match life.token.run_until_cancelled(router.oneshot(request)).await {
+                    Some(Ok(answer)) => life.until_the_end_of(answer),
+                    None => StatusCode::BAD_GATEWAY.into_response(),
+                }
+            }
+        })
+    }
+
+    fn function_tap(&self, function: &str) -> FunctionTap {
+        FunctionTap { function: function.to_owned(), faults: self.clone(), process: None }
     }
 
     fn begin(&self, function: &str) -> Life {
@@ -226,6 +268,19 @@ struct Life {
     inner: Arc<Inner>,
 }
 
+impl Life {
+    /// An answer is a part of its invocation, and breaks off with it.
+    fn until_the_end_of(self, answer: Response) -> Response {
+        let ended = self.token.clone().cancelled_owned();
+        answer.map(|body| {
+            let frames = body.into_data_stream().take_until(ended);
+            Body::from_stream(frames.inspect(move |_| {
+                let _runs = &self;
+            }))
+        })
+    }
+}
+
 impl Drop for Life {
     fn drop(&mut self) {
         self.inner.running.fetch_sub(1, Ordering::SeqCst);
@@ -240,13 +295,21 @@ impl fmt::Debug for Faults {
 
 impl Taps for Faults {
     fn tap(&self, handler: &str) -> Arc<dyn Tap> {
-        Arc::new(FunctionTap { function: handler.to_owned(), faults: self.clone() })
+        Arc::new(self.function_tap(handler))
     }
+}
+
+/// A function's process that goes on between its invocations.
+struct Process {
+    token: CancellationToken,
+    router: Router,
 }
 
 struct FunctionTap {
     function: String,
     faults: Faults,
+    /// The process with whose end the calls end. `None`: they end with their invocation.
+    process: Option<CancellationToken>,
 }
 
 impl fmt::Debug for FunctionTap {
@@ -257,7 +320,10 @@ impl fmt::Debug for FunctionTap {
 
 impl Tap for FunctionTap {
     fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
-        self.faults.fate(&self.function, call)
+        match &self.process {
+            Some(process) if process.is_cancelled() => pending().boxed(),
+            _ => self.faults.fate(&self.function, call),
+        }
     }
 }
 

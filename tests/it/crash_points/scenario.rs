@@ -1,16 +1,18 @@
 //! One generation's whole life under a plan of faults, and what is wrong with how it ended.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longhand::event::{Event, NumberedEvent};
 use longhand::{App, Clock, GenerationId, Organization};
-use longhand_local::{Options, Playback, Script, Stack};
+use longhand_local::{Options, Stack};
 use longhand_tests::faults::{Faults, Made, Mode};
-use longhand_tests::{PATIENCE, environment, start_stack, template_without};
-use serde_json::{Value, json};
+use longhand_tests::{PATIENCE, environment, start_stack};
+use serde_json::json;
 
+use super::caller::Caller;
 use super::invariants;
+use super::kind::{Kind, Upstream};
 
 /// What one round of looking waits for.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
@@ -24,8 +26,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(90);
 /// Each fault is found within two sweeps.
 const SWEEPS_PER_FAULT: usize = 2;
 
-/// Its TLS roots take longer to load than a life lasts.
-static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
+/// Text that a caller wants to have seen before it cancels.
+const CANCELLED_BEHIND_BYTES: usize = 4;
 
 /// What a run came to.
 pub struct Life {
@@ -37,28 +39,23 @@ pub struct Life {
     pub violations: Vec<String>,
 }
 
-/// The text that the provider says.
-pub fn script() -> Script {
-    let deltas = ["{\"score\": ", "0", ".", "78", ", \"names\": [\"año\", ", "\"0\"", "]", "}"];
-    Script { tempo: 400.0, ..Script::new(deltas) }
-}
-
-/// A generation under `plan`.
-pub async fn live(plan: &[(usize, Mode)]) -> Life {
-    let provider = Playback::start(script()).expect("the provider starts");
+/// A generation of a kind under `plan`.
+pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
+    let upstream = kind.upstream().await;
     let faults = Faults::new(plan.iter().copied());
     let clock = Clock::system();
-    let env = [("LONGHAND_UNWATCHED_WINDOW_MS", "1"), ("AWS_MAX_ATTEMPTS", "1")];
+    let providers = upstream.providers();
+    let env = [("LONGHAND_UNWATCHED_WINDOW_MS", "1"), ("AWS_MAX_ATTEMPTS", "1"), ("LONGHAND_PROVIDERS", &providers)];
     let options = Options {
-        env: environment(provider.base_url(), &env),
+        env: environment("", &env),
         clock: clock.clone(),
         retry_delay: Duration::from_millis(1),
         taps: Some(faults.taps()),
         ..Options::default()
     };
-    let stack = Arc::new(start_stack(options, &template_without(&["EveryMinute"]), faults.registry()).await);
-    let run = Run { app: stack.app().await.expect("an app"), stack: Arc::clone(&stack), faults: faults.clone(), clock };
-    let late = (Arc::downgrade(&stack), run.clock.clone());
+    let registry = faults.registry(&clock);
+    let stack = Arc::new(start_stack(options, &kind.template(), registry).await);
+    let late = (Arc::downgrade(&stack), clock.clone());
     faults.meanwhile(move || {
         let (stack, clock) = late.clone();
         async move {
@@ -69,7 +66,16 @@ pub async fn live(plan: &[(usize, Mode)]) -> Life {
             }
         }
     });
-    let life = run.to_the_end(plan, &provider).await;
+    let run = Run {
+        kind,
+        app: stack.app().await.expect("an app"),
+        caller: Caller::new(stack.url(), kind, plan.len()),
+        stack: Arc::clone(&stack),
+        faults: faults.clone(),
+        clock,
+        upstream,
+    };
+    let life = run.to_the_end(plan).await;
     drop(run);
     if let Some(stack) = Arc::into_inner(stack) {
         stack.shutdown().await;
@@ -78,42 +84,30 @@ pub async fn live(plan: &[(usize, Mode)]) -> Life {
 }
 
 pub struct Run {
+    pub kind: Kind,
     pub app: App,
+    pub caller: Caller,
+    pub upstream: Upstream,
     pub stack: Arc<Stack>,
     pub faults: Faults,
     pub clock: Clock,
 }
 
 impl Run {
-    async fn to_the_end(&self, plan: &[(usize, Mode)], provider: &Playback) -> Life {
+    async fn to_the_end(&self, plan: &[(usize, Mode)]) -> Life {
         let mut violations = Vec::new();
         let mut sweeps = 0;
-        if let Some(id) = self.start(plan.len(), &mut violations).await {
-            let mut seen = Vec::new();
-            sweeps = self.watch(&id, plan.len(), &mut seen, &mut violations).await;
-            if violations.is_empty() {
-                invariants::check(self, &id, &seen, provider, &mut violations).await;
+        match self.caller.start().await {
+            Ok(id) => {
+                let mut seen = Vec::new();
+                sweeps = self.watch(&id, plan.len(), &mut seen, &mut violations).await;
+                if violations.is_empty() {
+                    invariants::check(self, &id, &seen, &mut violations).await;
+                }
             }
+            Err(wrong) => violations.push(wrong),
         }
         Life { made: self.faults.made(), sweeps, violations }
-    }
-
-    /// A client that tries again with the same key, as clients do.
-    async fn start(&self, faults: usize, violations: &mut Vec<String>) -> Option<GenerationId> {
-        let http = HTTP.get_or_init(reqwest::Client::new);
-        let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
-        let mut answers = Vec::new();
-        for _ in 0..=faults {
-            let post = http.post(format!("{}/v1/generations", self.stack.url())).header("idempotency-key", "one").json(&body);
-            let answer = post.send().await.expect("an answer");
-            if answer.status() == 202 {
-                let started: Value = answer.json().await.expect("JSON");
-                return started["id"].as_str().and_then(|id| id.parse().ok());
-            }
-            answers.push(format!("{} {}", answer.status(), answer.text().await.unwrap_or_default()));
-        }
-        violations.push(format!("no try was accepted: {answers:?}"));
-        None
     }
 
     /// Reads the log as it grows, and sweeps when nothing moves any more.
@@ -125,15 +119,23 @@ impl Run {
         violations: &mut Vec<String>,
     ) -> usize {
         let (began, mut sweeps, mut idle_looks) = (Instant::now(), 0, 0);
+        let mut is_cancelled = false;
         loop {
             let after = seen.last().map(|event| event.seq);
             match self.app.events(&organization(), id, after, None).await {
                 Ok(page) => {
                     let moves = !page.data.is_empty() || !self.faults.is_idle();
                     idle_looks = if moves { 0 } else { idle_looks + 1 };
+                    if is_cancelled && !page.data.is_empty() {
+                        violations.push(format!("it was cancelled, and then came {:?}", page.data));
+                    }
                     seen.extend(page.data);
                 }
                 Err(error) => violations.push(format!("a reader was told {error}")),
+            }
+            if self.kind == Kind::Cancelled && !is_cancelled && text_of(seen).len() >= CANCELLED_BEHIND_BYTES {
+                is_cancelled = true;
+                self.cancel(id, seen, violations).await;
             }
             let generation = self.app.get(&organization(), id).await.expect("the generation");
             if generation.compacted_at.is_some() {
@@ -153,6 +155,24 @@ impl Run {
                 violations.push(format!("it has not come to an end: {:?}", generation.status));
                 return sweeps;
             }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Cancels it, and reads what there is to be read from then on.
+    async fn cancel(&self, id: &GenerationId, seen: &mut Vec<NumberedEvent>, violations: &mut Vec<String>) {
+        violations.extend(self.caller.cancel(id).await.err());
+        let after = seen.last().map(|event| event.seq);
+        match self.app.events(&organization(), id, after, None).await {
+            Ok(page) => seen.extend(page.data),
+            Err(error) => violations.push(format!("a reader was told {error}")),
+        }
+    }
+
+    /// Waits for what still runs.
+    pub async fn until_idle(&self) {
+        let began = Instant::now();
+        while !self.faults.is_idle() && began.elapsed() < PATIENCE {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
