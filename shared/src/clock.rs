@@ -55,3 +55,20 @@ pub fn millis_of(rfc3339: &str) -> Option<i64> {
 pub fn rfc3339(at_ms: i64) -> String {
     Timestamp::from_millisecond(at_ms).map_or_else(|_| format!("{at_ms} ms"), |at| format!("{at:.3}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_are_spread_over_their_upper_half() {
+        for (tries, ms) in [(0, 100), (1, 100), (2, 200), (4, 800), (5, 1_000), (40, 1_000), (u32::MAX, 1_000)] {
+            let whole = Duration::from_millis(ms);
+            let waits: Vec<Duration> =
+                (0..400).map(|_| backoff(Duration::from_millis(100), Duration::from_secs(1), tries)).collect();
+            assert!(waits.iter().all(|wait| (whole / 2..=whole).contains(wait)), "try {tries}: {waits:?}");
+            // Four hundred that all miss a fifth of the range: once in 10^38.
+            assert!(waits.iter().any(|wait| *wait < whole.mul_f64(0.6)) && waits.iter().any(|wait| *wait > whole.mul_f64(0.9)));
+        }
+    }
+}

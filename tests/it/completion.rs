@@ -1,11 +1,11 @@
 //! What a generation leaves behind: its result as JSON, the judgement on it, its metadata, and the log once the buffer is gone.
 
+mod beside;
 mod compaction;
 mod hostile_schemas;
 mod json;
 mod judgement;
 mod keeping;
-mod purging;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand::Clock;
 use longhand::estimate::{Estimate, Pace, Workload, estimate};
 use longhand::flush::Windows;
 use longhand_local::{Options, Playback, Script};
+use longhand_tests::faults::Faults;
 use longhand_tests::{Harness, environment, sse};
 use serde_json::json;
 
@@ -138,4 +139,23 @@ fn assert_reads_near(estimate: &Estimate, harness: &Harness) {
         eprintln!("{handler}: {estimated} read units estimated, {counted} counted");
         assert!((estimated - counted).abs() <= (counted * 0.2).max(2.0), "{handler}: {estimated} estimated, {counted} counted");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_provider_costs_at_most_one_write_in_ten_seconds() {
+    const SILENCE: Duration = Duration::from_secs(9);
+    let playback = Playback::start(Script { first_byte_delay: SILENCE, ..Script::new(["uno"]) }).unwrap();
+    let faults = Faults::deciding(|_, _, _| None);
+    let env = environment(playback.base_url(), &[("LONGHAND_LEASE_SECONDS", "600")]);
+    let began = Instant::now();
+    let harness = Harness::with(Options { env, taps: Some(faults.taps()), ..Options::default() }).await;
+    let id = harness.start_generation(json!({})).await;
+    assert_eq!(harness.ended(&id).await["status"], "completed");
+    let made = faults.made();
+    let looks = made.iter().filter(|made| made.function == "stream" && made.call.operation == "GetItem").count();
+    let updates = made.iter().filter(|made| made.function == "stream" && made.call.operation == "UpdateItem").count();
+    assert!(looks > 4, "the lease was kept: {looks} looks at meta");
+    // One is the claim.
+    assert!(updates as u64 <= 1 + began.elapsed().as_secs() / 10, "{updates} writes on meta");
+    harness.finish().await;
 }

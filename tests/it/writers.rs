@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use longhand::aws::{Appended, Buffer, Clients, Meter};
+use longhand::event::{Stretch, TextKind};
 use longhand::generation::Status;
-use longhand::{App, Clock, Config, StreamJob, Streamed};
+use longhand::log::{Chunk, Counters};
+use longhand::{App, Clock, Config, GenerationId, GenerationKey, StreamJob, Streamed};
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::{Harness, assert_whole, environment};
 use serde_json::{Value, json};
@@ -32,6 +35,31 @@ async fn two_invocations_at_once_make_one_log_with_one_writer_and_no_doubled_tex
     assert_eq!(record["progress"]["received_chunks"], 200);
     assert_eq!(playback.stats().requests, 1, "one request upstream");
     assert_whole(&harness.events(&id).await);
+    harness.finish().await;
+}
+
+/// With no other guard in between: not the lease, not the attempt on meta.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_is_whose_it_was_first_and_the_retry_of_its_writer_is_told_so() {
+    let harness = Harness::start("http://127.0.0.1:1/v1", &[]).await;
+    let environment = harness.stack.environment("stream");
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let clients = Clients::new(&config.aws).await;
+    let buffer = Buffer::new(clients.dynamodb, config.buffer_table.clone(), Clock::system(), Meter::default());
+    let key = GenerationKey::new("local".parse().unwrap(), GenerationId::new(0));
+    let chunk = |writer: &str, text: &str| Chunk {
+        first_seq: 0,
+        writer: writer.into(),
+        at_ms: 1,
+        counters: Counters { received_chunks: 1, received_bytes: text.len() as u64, chunk_count: 1 },
+        output_from: 0,
+        events: vec![TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta: text.into() })],
+    };
+    let (one, other) = (chunk("one", "uno"), chunk("other", "dos"));
+    for (chunk, appended) in [(&one, Appended::Stored), (&other, Appended::Lost), (&one, Appended::Stored)] {
+        assert_eq!(buffer.append(&key, chunk, i64::MAX / 1_000).await.unwrap(), appended, "{}", chunk.writer);
+        assert_eq!(buffer.newest(&key).await.unwrap().as_ref(), Some(&one), "what is stored stays as it is");
+    }
     harness.finish().await;
 }
 

@@ -16,7 +16,8 @@ static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
 /// Pieces of text with the numbers of their events.
 type Pieces = Arc<Mutex<Vec<(u64, String)>>>;
 
-/// The caller of one generation.
+/// The caller of one generation. Clones are the same.
+#[derive(Clone)]
 pub struct Caller {
     url: String,
     kind: Kind,

@@ -19,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// Nothing runs and nothing has come in so many looks: nothing more will, but for the sweep. Looks, and no time: a machine that
 /// is busy is slow at looking too.
 const IDLE_LOOKS: u32 = 6;
+/// The same where an answer is open for as long as the log is, whether anyone writes it or not: then all that tells is the log.
+const SILENT_LOOKS: u32 = 12;
 /// How long the others have for their work while a call is late.
 const MEANWHILE: Duration = Duration::from_millis(150);
 /// Between two sweeps, by the product's clock. On AWS it is a minute; here, a little more than any lease and any pause.
@@ -26,6 +28,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(90);
 /// Each fault is found within two sweeps.
 const SWEEPS_PER_FAULT: usize = 2;
 
+/// This only turns a hang into a violation.
+const LIFE_MAX: Duration = Duration::from_mins(3);
 /// Text that a caller wants to have seen before it cancels.
 const CANCELLED_BEHIND_BYTES: usize = 4;
 
@@ -97,7 +101,7 @@ impl Run {
     async fn to_the_end(&self, plan: &[(usize, Mode)]) -> Life {
         let mut violations = Vec::new();
         let mut sweeps = 0;
-        match self.caller.start().await {
+        match self.start().await {
             Ok(id) => {
                 let mut seen = Vec::new();
                 sweeps = self.watch(&id, plan.len(), &mut seen, &mut violations).await;
@@ -110,6 +114,23 @@ impl Run {
         Life { made: self.faults.made(), sweeps, violations }
     }
 
+    /// An attached start is answered with the log, and its first event may have to wait for a sweep. So it goes on by itself.
+    async fn start(&self) -> Result<GenerationId, String> {
+        if self.kind != Kind::Attached {
+            return self.caller.start().await;
+        }
+        let caller = self.caller.clone();
+        let attached = tokio::spawn(async move { caller.start().await });
+        loop {
+            let list = self.app.list(&organization(), None, None).await.expect("the list");
+            match list.data.into_iter().next() {
+                Some(generation) => return Ok(generation.id),
+                None if attached.is_finished() => return attached.await.expect("a caller does not panic"),
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
     /// Reads the log as it grows, and sweeps when nothing moves any more.
     async fn watch(
         &self,
@@ -120,11 +141,13 @@ impl Run {
     ) -> usize {
         let (began, mut sweeps, mut idle_looks) = (Instant::now(), 0, 0);
         let mut is_cancelled = false;
+        let is_attached = self.kind == Kind::Attached;
+        let looks_max = if is_attached { SILENT_LOOKS } else { IDLE_LOOKS };
         loop {
             let after = seen.last().map(|event| event.seq);
             match self.app.events(&organization(), id, after, None).await {
                 Ok(page) => {
-                    let moves = !page.data.is_empty() || !self.faults.is_idle();
+                    let moves = !page.data.is_empty() || !(is_attached || self.faults.is_idle());
                     idle_looks = if moves { 0 } else { idle_looks + 1 };
                     if is_cancelled && !page.data.is_empty() {
                         violations.push(format!("it was cancelled, and then came {:?}", page.data));
@@ -141,7 +164,7 @@ impl Run {
             if generation.compacted_at.is_some() {
                 return sweeps;
             }
-            if idle_looks > IDLE_LOOKS {
+            if idle_looks > looks_max {
                 if sweeps == SWEEPS_PER_FAULT * faults.max(1) {
                     violations.push(format!("it is still {:?} after {sweeps} sweeps", generation.status));
                     return sweeps;
@@ -151,8 +174,8 @@ impl Run {
                 drop(self.stack.invoke("sweep", json!({})).await);
                 idle_looks = 0;
             }
-            if began.elapsed() > PATIENCE {
-                violations.push(format!("it has not come to an end: {:?}", generation.status));
+            if began.elapsed() > LIFE_MAX {
+                violations.push(format!("it has not come to an end, after {sweeps} sweeps: {:?}", generation.status));
                 return sweeps;
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -1,0 +1,146 @@
+//! What happens to the stores beside a compaction, while it reads and puts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use longhand::aws::Clients;
+use longhand::tap::{Call, Fate, Sickness, Tap};
+use longhand::{Clock, Config, Error};
+use longhand_local::{Options, Playback, Registry, Script, Taps};
+use longhand_tests::faults::{Faults, Mode};
+use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{by_hand, dynamodb};
+
+/// The compactor's call that `is_it`, behind the first `spared` of them, meets `mode`.
+fn once(mode: Mode, spared: usize, is_it: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Faults {
+    let seen = AtomicUsize::new(0);
+    Faults::deciding(move |_, function, call| {
+        let is_it = function == "compact" && is_it(call) && seen.fetch_add(1, Ordering::SeqCst) == spared;
+        is_it.then_some(mode)
+    })
+}
+
+/// A stack that sweeps when it is told to.
+async fn stack(provider: &Playback, taps: Arc<dyn Taps>, registry: Registry) -> Harness {
+    let env = environment(provider.base_url(), &[]);
+    let options = Options { env, taps: Some(taps), retry_delay: Duration::from_millis(1), ..Options::default() };
+    Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await)
+}
+
+/// A stack whose compactor is late once, with this object, and by then another has compacted the generation and it was purged.
+async fn purged_beside(object: &'static str, mode: Mode) {
+    let provider = Playback::start(Script::new(["hola"])).unwrap();
+    let faults = once(mode, 0, move |call| call.operation == "PutObject" && call.resource.ends_with(object));
+    let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
+    let purges = Arc::downgrade(&harness);
+    faults.meanwhile(move || {
+        let purges = purges.clone();
+        async move {
+            let harness = purges.upgrade().expect("the test waits for it");
+            let list = harness.get("generations").await.1;
+            let (app, organization, id) = by_hand(&harness, list["data"][0]["id"].as_str().unwrap()).await;
+            assert!(!app.compact(&organization, &id, "hand").await.unwrap().was_compacted);
+            app.purge(&organization, &id).await.unwrap();
+            assert!(matches!(app.get(&organization, &id).await, Err(Error::NotFound(_))));
+        }
+    });
+    let id = harness.start_generation(json!({})).await;
+    let began = Instant::now();
+    while !(faults.is_idle() && faults.made().iter().any(|made| made.met.is_some())) {
+        assert!(began.elapsed() < PATIENCE, "{:?}", faults.made());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
+    let environment = harness.stack.environment("api");
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let clients = Clients::new(&config.aws).await;
+    let objects = clients.s3.list_objects_v2().bucket(&config.bucket).send().await.unwrap();
+    assert_eq!(objects.contents(), [], "{object} {mode:?}");
+    for table in [&config.buffer_table, &config.records_table] {
+        let rows = clients.dynamodb.scan().table_name(table).send().await.unwrap();
+        assert_eq!(rows.items(), [], "{object} {mode:?}, in {table}");
+    }
+    Arc::into_inner(harness).expect("nothing else holds it").finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_late_compaction_puts_once_its_generation_is_purged_does_not_stay() {
+    for object in ["output.txt", "events.jsonl.gz"] {
+        for mode in [Mode::Late, Mode::AnswerLate] {
+            purged_beside(object, mode).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_end_vanishes_while_it_is_read_is_not_compacted() {
+    let provider = Playback::start(Script::new(["hola"])).unwrap();
+    // The first query finds the newest chunk.
+    let faults = once(Mode::Late, 1, |call| call.operation == "Query");
+    let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
+    let held = Arc::downgrade(&harness);
+    faults.meanwhile(move || {
+        let held = held.clone();
+        async move {
+            let harness = held.upgrade().expect("the test waits for it");
+            let list = harness.get("generations").await.1;
+            let id = list["data"][0]["id"].as_str().unwrap();
+            let (app, organization, generation) = by_hand(&harness, id).await;
+            let last = app.inspect(&organization, &generation).await.unwrap().slots.last().unwrap().seq;
+            let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
+            let delete = dynamodb(&harness).delete_item().table_name(table);
+            let delete = delete.key("pk", AttributeValue::S(format!("local#{id}")));
+            delete.key("sk", AttributeValue::S(format!("{last:012}"))).send().await.unwrap();
+        }
+    });
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!(
+        (&record["status"], &record["reason"], &record["compacted"]),
+        (&json!("failed"), &json!("log_damaged"), &json!(null))
+    );
+    let message = record["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("its log contradicts itself: it ends at "), "{message}");
+    Arc::into_inner(harness).expect("nothing else holds it").finish().await;
+}
+
+/// The bucket says once of the compactor's object that it is empty.
+#[derive(Clone, Debug, Default)]
+struct Emptied(Arc<AtomicUsize>);
+
+impl Taps for Emptied {
+    fn tap(&self, _handler: &str) -> Arc<dyn Tap> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Tap for Emptied {
+    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+        let is_first = call.operation == "HeadObject" && self.0.fetch_add(1, Ordering::SeqCst) == 0;
+        let empty = Sickness::Answer { status: 200, body: String::new() };
+        futures::future::ready(if is_first { Fate::Refuse(empty) } else { Fate::Pass }).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_has_another_length_in_the_bucket_is_put_again() {
+    let provider = Playback::start(Script::new(["hola"])).unwrap();
+    let emptied = Emptied::default();
+    let registry: Registry = Arc::new(longhand_functions::function);
+    let harness = stack(&provider, Arc::new(emptied.clone()), registry).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!(
+        (&record["status"], record["sha256"].as_str()),
+        (&json!("completed"), Some(provider.stats().sent_sha256.as_str()))
+    );
+    assert_eq!(emptied.0.load(Ordering::SeqCst), 3, "looks at lengths: the text's twice, and the events'");
+    harness.finish().await;
+}
