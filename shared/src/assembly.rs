@@ -83,8 +83,11 @@ mod tests {
         }
     }
 
+    /// Id, name and arguments.
+    type Call = (String, String, String);
+
     /// The text of these events, and what there is beside it.
-    fn assembled(output_from: u32, events: &[Event]) -> (String, bool, Option<String>, Vec<(String, String, String)>) {
+    fn assembled(output_from: u32, events: &[Event]) -> (String, bool, Option<String>, Vec<Call>) {
         let mut assembly = Assembly::new(output_from);
         let text = events.iter().filter_map(|event| assembly.event(event)).collect();
         let has_other = assembly.has_other_output();

@@ -60,6 +60,9 @@ fn a_violation_of_the_schema_is_not_forgotten() {
     assert!(log([vec![violation], vec![text("a")]]).has_schema_violation);
 }
 
+/// A change to a chunk that fits, and how it is told.
+type Case<'a> = (&'a dyn Fn(&mut Chunk), &'a str);
+
 #[test]
 fn every_contradiction_is_told() {
     let ended = log([vec![Event::Created, completed()]]);
@@ -74,7 +77,7 @@ fn every_contradiction_is_told() {
         open.clone().apply(&chunk)
     };
     assert_eq!(with(&|_| {}), Ok(()));
-    let cases: [(&dyn Fn(&mut Chunk), &str); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&|chunk| chunk.first_seq = 3, "slot 3 where 2 was due"),
         (&|chunk| chunk.first_seq = 1, "slot 1 where 2 was due"),
         (&|chunk| chunk.events.clear(), "slot 2 holds no event"),
