@@ -61,6 +61,7 @@ async fn while_nothing_can_be_stored_the_provider_is_read_up_to_a_bound_and_then
     const DELTA_BYTES: usize = 64 * 1024;
     const DELTAS: usize = 400;
     const HELD_BYTES_MAX: u64 = 20 * 1024 * 1024;
+    const QUIET_LOOKS: u32 = 60;
     let script = Script::new((0..DELTAS).map(|number| format!("{number:05}").repeat(DELTA_BYTES / 5)));
     let provider = Playback::start(script.clone()).unwrap();
     let gate = std::sync::Arc::new(AtomicUsize::new(0));
@@ -82,10 +83,14 @@ async fn while_nothing_can_be_stored_the_provider_is_read_up_to_a_bound_and_then
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     gate.store(1, Ordering::SeqCst);
-    let shut_at = turned_away();
-    while turned_away() < shut_at + 4 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    // Until nothing more is read, for so many looks.
+    let (mut read, mut same) = (0, 0);
+    while same < QUIET_LOOKS {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let now = provider.stats().bytes;
+        (read, same) = (now, if now == read { same + 1 } else { 0 });
     }
+    assert!(turned_away() > 1, "nothing could be stored");
     let (sent, stored) = (provider.stats().bytes, harness.get(&format!("generations/{id}")).await.1);
     let stored = stored["progress"]["received_bytes"].as_u64().unwrap();
     assert!(sent - stored <= HELD_BYTES_MAX, "{sent} bytes were read, and {stored} stored");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longhand::event::{Event, NumberedEvent};
-use longhand::{App, Clock, GenerationId, Organization};
+use longhand::{App, Clock, Config, GenerationId, Organization};
 use longhand_local::{Options, Stack};
 use longhand_tests::faults::{Faults, Made, Mode};
 use longhand_tests::{PATIENCE, environment, start_stack};
@@ -72,7 +72,7 @@ pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
     });
     let run = Run {
         kind,
-        app: stack.app().await.expect("an app"),
+        app: observer(&stack, &clock).await,
         caller: Caller::new(stack.url(), kind, plan.len()),
         stack: Arc::clone(&stack),
         faults: faults.clone(),
@@ -85,6 +85,13 @@ pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
         stack.shutdown().await;
     }
     life
+}
+
+/// An app that tries again, as the SDK does: what it sees is not to be spoiled by a busy machine.
+async fn observer(stack: &Stack, clock: &Clock) -> App {
+    let environment = stack.environment("api");
+    let given = |name: &str| environment.get(name).filter(|_| name != "AWS_MAX_ATTEMPTS").cloned();
+    App::new(Config::from_vars(&given).expect("the settings"), clock.clone()).await
 }
 
 pub struct Run {
