@@ -8,6 +8,7 @@ mod failure;
 mod follow;
 mod logging;
 mod operator;
+mod otlp;
 mod output;
 mod patience;
 mod place;
@@ -22,11 +23,18 @@ use clap::Parser as _;
 /// Does what the process's arguments say.
 pub async fn run() -> ExitCode {
     let arguments = arguments::Arguments::parse();
-    logging::start(&arguments);
-    match Box::pin(arguments.command.run()).await {
+    let export = match logging::start(&arguments) {
+        Ok(export) => export,
+        Err(error) => return failure::report(&error),
+    };
+    let code = match Box::pin(arguments.command.run()).await {
         Ok(code) => code,
         Err(error) => failure::report(&error),
+    };
+    if let Some(export) = export {
+        export.finish().await;
     }
+    code
 }
 
 /// Whether these words, without the name of the command, are a command line; nothing is done.

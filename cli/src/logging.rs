@@ -1,14 +1,21 @@
-//! Log lines, on stderr: stdout belongs to the answer.
+//! Log lines, on stderr: stdout belongs to the answer. And traces, to whom they are wanted by.
 
 use std::io::{IsTerminal as _, stderr};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::arguments::{Arguments, Command};
 use crate::environment;
+use crate::otlp::Export;
 
-/// Starts logging. A stack that runs for a while tells what it does; other commands only what goes wrong.
-pub fn start(arguments: &Arguments) {
+/// Starts logging. A stack that runs for a while tells what it does; other commands only what goes wrong. Traces are exported if
+/// the stack is asked for them; whoever ends it ends the export.
+pub fn start(arguments: &Arguments) -> anyhow::Result<Option<Export>> {
     let serves = matches!(arguments.command, Command::Dev(_));
     let filter = match arguments.verbose + u8::from(serves) {
         0 => "error",
@@ -17,6 +24,22 @@ pub fn start(arguments: &Arguments) {
         _ => "debug",
     };
     let colors = stderr().is_terminal() && !environment::no_color();
-    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(stderr).with_ansi(colors);
-    lines.with_target(false).compact().init();
+    // What is for machines would take most of a line.
+    let fields = debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name if name.starts_with("otel.") || name.starts_with("faas.") => Ok(()),
+        name => write!(writer, "{name}={value:?}"),
+    });
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(colors).with_target(false).compact();
+    let lines = lines.fmt_fields(fields.delimited(" "));
+    let export = match &arguments.command {
+        Command::Dev(dev) => dev.otlp.as_ref().map(Export::to).transpose()?,
+        _ => None,
+    };
+    let spans = export.as_ref().map(|export| {
+        let ours = filter_fn(|metadata| metadata.target().starts_with("longhand"));
+        tracing_opentelemetry::layer().with_tracer(export.tracer()).with_filter(ours)
+    });
+    Registry::default().with(lines.with_filter(EnvFilter::new(filter))).with(spans).init();
+    Ok(export)
 }

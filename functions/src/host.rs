@@ -2,17 +2,15 @@
 
 use lambda_runtime::{Error, service_fn};
 use longhand::{App, Clock, Config, config};
-use tracing_subscriber::EnvFilter;
 
-use crate::{Function, handlers, maker};
+use crate::{Function, handlers, logs, maker};
 
 /// Runs the function that `_HANDLER` names, for as long as Lambda wants it.
 ///
 /// # Errors
 /// There is no such function; a setting is missing or wrong; or the runtime API is gone.
 pub async fn host() -> Result<(), Error> {
-    let filter = EnvFilter::try_new(config::log_filter()).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter).init();
+    logs::start(&config::log_filter(), config::metrics_namespace());
     let handler = config::handler().unwrap_or_default();
     let make = maker(&handler).ok_or_else(|| unknown(&handler))?;
     match make(App::new(Config::from_env()?, Clock::system()).await) {

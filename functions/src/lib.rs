@@ -4,6 +4,8 @@ mod deadline;
 pub mod events;
 mod host;
 pub mod http;
+mod invocation;
+pub mod logs;
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use futures::future::BoxFuture;
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::App;
 use serde_json::Value;
+use tracing::Instrument;
 
 pub use host::host;
 
@@ -46,10 +49,10 @@ const FUNCTIONS: [(&str, Maker); 7] = [
     ("start", |app| Function::HttpStream(http::start(app))),
     ("tail", |app| Function::HttpStream(http::tail(app))),
     ("api", |app| Function::Http(http::api(app))),
-    ("stream", |app| event(app, events::stream::handle)),
-    ("compact", |app| event(app, events::compact::handle)),
-    ("sweep", |app| event(app, events::sweep::handle)),
-    ("authorize", |app| event(app, events::authorize::handle)),
+    ("stream", |app| event("stream", app, events::stream::handle)),
+    ("compact", |app| event("compact", app, events::compact::handle)),
+    ("sweep", |app| event("sweep", app, events::sweep::handle)),
+    ("authorize", |app| event("authorize", app, events::authorize::handle)),
 ];
 
 /// What the template's `Handler` may be.
@@ -67,10 +70,13 @@ fn maker(handler: &str) -> Option<Maker> {
     FUNCTIONS.iter().find(|(name, _)| *name == handler).map(|(_, make)| *make)
 }
 
-fn event<F, O>(app: App, handle: F) -> Function
+fn event<F, O>(name: &'static str, app: App, handle: F) -> Function
 where
     F: Fn(App, LambdaEvent<Value>) -> O + Send + Sync + 'static,
     O: Future<Output = Result<Value, Error>> + Send + 'static,
 {
-    Function::Event(Arc::new(move |event| Box::pin(handle(app.clone(), event))))
+    Function::Event(Arc::new(move |event: LambdaEvent<Value>| {
+        let span = invocation::span(name, Some(&event.context), None);
+        Box::pin(handle(app.clone(), event).instrument(span))
+    }))
 }

@@ -31,6 +31,7 @@ pub struct App {
     secrets: Secrets,
     http: Arc<OnceLock<reqwest::Client>>,
     meter: Meter,
+    pub(crate) request_id: Option<Arc<str>>,
     tap: Option<Arc<dyn Tap>>,
 }
 
@@ -61,8 +62,24 @@ impl App {
             clock,
             http: Arc::default(),
             meter,
+            request_id: None,
             tap,
         }
+    }
+
+    /// The same, for one request: what it starts will be told of under this id, to its end.
+    #[must_use]
+    pub fn for_request(self, id: Option<&str>) -> Self {
+        Self { request_id: id.map(Into::into), ..self }
+    }
+
+    /// The same, with a meter for what is done through it.
+    pub(crate) fn metered(&self) -> Self {
+        let meter = self.meter.part();
+        let (mut buffer, mut records) = (self.buffer.clone(), self.records.clone());
+        buffer.meter = meter.clone();
+        records.meter = meter.clone();
+        Self { buffer, records, meter, ..self.clone() }
     }
 
     /// What DynamoDB has charged this app so far.

@@ -164,6 +164,12 @@ pub fn log_filter() -> String {
     std::env::var("LONGHAND_LOG").unwrap_or_else(|_| "info".to_owned())
 }
 
+/// The CloudWatch namespace of the metrics: `LONGHAND_METRICS_NAMESPACE`. Unset: lines bring no metrics.
+#[must_use]
+pub fn metrics_namespace() -> Option<String> {
+    std::env::var("LONGHAND_METRICS_NAMESPACE").ok().filter(|namespace| !namespace.is_empty())
+}
+
 impl Config {
     /// Reads the process's environment.
     ///

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::aws::write_units;
 use crate::error::Error;
 use crate::flush::Windows;
 use crate::limits;
@@ -100,7 +101,7 @@ pub struct Reads {
     pub start: f64,
     /// `stream`: record, request, log, and meta again and again.
     pub stream: f64,
-    /// `compact`: record, request and the whole log.
+    /// `compact`: record, request, the whole log, and meta.
     pub compact: f64,
     /// `tail`, for all readers.
     pub tail: f64,
@@ -174,7 +175,7 @@ pub fn estimate(workload: &Workload, pace: &Pace) -> Result<Estimate, Error> {
         reads: Reads {
             start: 0.5,
             stream: (beginning * (hand_overs + 1)) as f64 + looks / 2.0,
-            compact: (2 + read_units(request_row) + read_units(log_bytes)) as f64,
+            compact: (2 + read_units(request_row) + read_units(log_bytes)) as f64 + 0.5,
             tail: readers::read_units(&flushes, watched, pace) * workload.readers as f64,
         },
     })
@@ -194,11 +195,6 @@ fn renewals(flushes: &[Flush], pace: &Pace) -> u64 {
     let every = (renew_after(pace.lease).as_millis() as u64).div_ceil(look) * look;
     let pauses = flushes.windows(2).map(|pair| (pair[1].at_ms - pair[0].at_ms).unsigned_abs());
     pauses.map(|pause| pause / every.max(1)).sum()
-}
-
-const fn write_units(bytes: u64) -> u64 {
-    let units = bytes.div_ceil(limits::WRITE_UNIT_BYTES as u64);
-    if units == 0 { 1 } else { units }
 }
 
 const fn read_units(bytes: u64) -> u64 {

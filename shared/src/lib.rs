@@ -44,6 +44,7 @@ pub mod responses;
 pub mod schema;
 mod schema_cost;
 pub mod tap;
+pub mod telemetry;
 pub mod tokens;
 mod verbs;
 

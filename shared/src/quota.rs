@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Usage;
+use crate::telemetry::OTHER_MODEL;
 
 /// Text costs about a token for every so many bytes, until the provider has counted.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -209,6 +210,13 @@ impl Prices {
         serde_json::from_str(text).map_err(|error| format!("LONGHAND_PRICES must be like {form}: {error}"))
     }
 
+    /// The model, if it has a price of its own. Callers may name any; these are few.
+    #[must_use]
+    pub fn known_model<'a>(&self, provider: &str, model: &'a str) -> &'a str {
+        let has_price = self.0.get(provider).is_some_and(|models| models.contains_key(model));
+        if has_price { model } else { OTHER_MODEL }
+    }
+
     /// The price of a model.
     #[must_use]
     pub fn find(&self, provider: &str, model: &str) -> Option<Price> {
@@ -254,6 +262,7 @@ mod tests {
         assert_eq!(prices.find("p", "m"), Some(Price { input: 1, output: 2 }));
         assert_eq!(prices.find("p", "n"), Some(Price { input: 3, output: 4 }));
         assert_eq!(prices.find("q", "m"), None);
+        assert_eq!([("p", "m"), ("p", "n"), ("q", "m")].map(|(p, m)| prices.known_model(p, m)), ["m", OTHER_MODEL, OTHER_MODEL]);
         let told = Prices::parse(Some(r#"{"p":{"m":{"in":1}}}"#)).unwrap_err();
         assert!(told.starts_with("LONGHAND_PRICES must be like") && told.contains("in"), "{told}");
     }

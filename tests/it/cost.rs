@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use longhand::Clock;
 use longhand::estimate::{Estimate, Pace, Workload, estimate};
 use longhand::flush::Windows;
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
 use longhand_tests::faults::Faults;
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment, sse};
 use serde_json::json;
 
@@ -52,7 +53,7 @@ async fn an_unwatched_generation_of_3000_deltas_12_kb_and_60_seconds_costs_at_mo
     let (deltas, bytes) = (script.deltas.len(), script.text().len());
     assert!((3_000..3_100).contains(&deltas) && (12_000..13_000).contains(&bytes), "{deltas} deltas, {bytes} bytes");
     #[expect(clippy::cast_precision_loss, reason = "three thousand")]
-    let playback = Playback::start(Script { tempo: deltas as f64 / SECONDS * f64::from(SPEED), ..script }).unwrap();
+    let playback = play(Script { tempo: deltas as f64 / SECONDS * f64::from(SPEED), ..script }).unwrap();
     let clock = Clock::system();
     // Real time passes slowly: the keeper of the lease, which waits in real time, must not take the writer for silent.
     let env =
@@ -144,7 +145,7 @@ fn assert_reads_near(estimate: &Estimate, harness: &Harness) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_provider_costs_at_most_one_write_in_ten_seconds() {
     const SILENCE: Duration = Duration::from_secs(9);
-    let playback = Playback::start(Script { first_byte_delay: SILENCE, ..Script::new(["uno"]) }).unwrap();
+    let playback = play(Script { first_byte_delay: SILENCE, ..Script::new(["uno"]) }).unwrap();
     let faults = Faults::deciding(|_, _, _| None);
     let env = environment(playback.base_url(), &[("LONGHAND_LEASE_SECONDS", "600")]);
     let began = Instant::now();

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -49,7 +50,7 @@ async fn the_official_client_follows_a_generation_to_its_end() {
     };
     // Shorter than the generation, so that the clients poll in vain, and reconnect.
     let env = [("LONGHAND_LONG_POLL_MS", "300"), ("LONGHAND_SSE_CONNECTION_MS", "1500")];
-    let playback = Playback::start(script).unwrap();
+    let playback = play(script).unwrap();
     let env = environment(playback.base_url(), &env);
     let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
     let id = harness.start_generation(json!({})).await;

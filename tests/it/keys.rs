@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longhand::{ApiKey, Clock, NewKey, Scope, Scopes};
 use longhand_local::{Options, Playback, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Api, Harness, environment};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 /// A stack that asks for keys, and the clock that it goes by.
 pub async fn start() -> (Harness, Playback, Clock) {
-    let playback = Playback::start(Script::new(["Hola"])).unwrap();
+    let playback = play(Script::new(["Hola"])).unwrap();
     let clock = Clock::system();
     let env = environment(playback.base_url(), &[]);
     let options = Options { authorize: true, env, clock: clock.clone(), ..Options::default() };

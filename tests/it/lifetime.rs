@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use longhand::Clock;
-use longhand_local::{Data, Options, Playback, Script};
+use longhand_local::{Data, Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, assert_whole, environment};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -14,7 +15,7 @@ fn text() -> Script {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_its_ttl_the_buffer_is_absent_and_the_same_events_come_from_the_bucket() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let clock = Clock::system();
     let env = environment(playback.base_url(), &[("GENERATION_CHUNK_TTL", "3600")]);
     let harness = Harness::with(Options { clock: clock.clone(), env, ..Options::default() }).await;
@@ -37,7 +38,7 @@ async fn after_its_ttl_the_buffer_is_absent_and_the_same_events_come_from_the_bu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_expired_before_it_was_compacted_is_gone_and_said_to_be() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended"], options).await;
@@ -52,7 +53,7 @@ async fn a_log_that_expired_before_it_was_compacted_is_gone_and_said_to_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_started_again_on_the_same_folder_has_everything() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = || Options {
         data: Data::Folder(folder.path().to_owned()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use longhand_local::{Data, Options, Playback, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ const MAX: usize = 3;
 
 /// A provider that says nothing for as long as a test runs.
 fn silent() -> Playback {
-    Playback::start(Script { first_byte_delay: Duration::from_mins(10), ..Script::default() }).unwrap()
+    play(Script { first_byte_delay: Duration::from_mins(10), ..Script::default() }).unwrap()
 }
 
 fn at_most_three(playback: &Playback) -> Options {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use longhand::Clock;
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, assert_whole, environment, sse};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -61,7 +62,7 @@ async fn two_hundred_readers_who_come_and_go_lose_repeat_and_reorder_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_numbers_and_bytes_come_live_from_the_buffer_and_from_the_bucket() {
-    let playback = Playback::start(script(40, 200.0)).unwrap();
+    let playback = play(script(40, 200.0)).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::with(options).await;

@@ -21,6 +21,7 @@ mod lifetime;
 mod limits;
 mod live;
 mod main_job;
+mod observability;
 mod official_clients;
 mod openapi;
 mod openapi_fuzz;

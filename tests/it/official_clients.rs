@@ -16,7 +16,8 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use futures::StreamExt;
 use longhand_local::playback::Ending;
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -123,7 +124,7 @@ async fn the_official_clients_work_by_changing_their_base_url_and_key() {
     let stall = Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) };
     let late = Script { first_byte_delay: SILENCE, ..Script::new(["tarde"]) };
     let scripts = [("text", text), ("json", json), ("stall", stall), ("late", late), ("once", Script::new(["una vez"]))];
-    let players = scripts.map(|(name, script)| (name, Playback::start(script).unwrap()));
+    let players = scripts.map(|(name, script)| (name, play(script).unwrap()));
     let mut providers: HashMap<&str, Value> =
         players.iter().map(|(name, player)| (*name, json!({ "base_url": player.base_url() }))).collect();
     let made = made_up_provider().await;

@@ -5,8 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
 use longhand_tests::contract::CONTRACT;
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment, seed};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -24,7 +25,7 @@ async fn whatever_schemathesis_asks_is_answered_as_the_document_tells() {
         return;
     };
     let seed = seed();
-    let provider = Playback::start(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
+    let provider = play(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
     let providers = json!({ "openai": { "base_url": provider.base_url() } }).to_string();
     let env = [
         ("LONGHAND_PROVIDERS", providers.as_str()),

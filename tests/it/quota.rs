@@ -7,6 +7,7 @@ use longhand::quota::{DayUsage, Quota};
 use longhand::{App, Clock, Organization};
 use longhand_local::playback::Usage;
 use longhand_local::{Options, Playback, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 const PRICES: &str = r#"{"test":{"m":{"input":1000000,"output":2000000}}}"#;
 
 async fn bounded(script: Script, quota: Quota) -> (Harness, Playback, App, Clock) {
-    let playback = Playback::start(script).unwrap();
+    let playback = play(script).unwrap();
     let clock = Clock::system();
     let env = environment(playback.base_url(), &[("LONGHAND_PRICES", PRICES), ("LONGHAND_UNWATCHED_WINDOW_MS", "20")]);
     let harness = Harness::with(Options { env, clock: clock.clone(), ..Options::default() }).await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use longhand::Clock;
 use longhand_local::playback::Ending;
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -148,7 +149,7 @@ async fn what_has_ended_cannot_be_cancelled_and_what_runs_cannot_be_deleted() {
     assert!(refused.body["error"]["message"].as_str().unwrap().ends_with("with stream=true."));
     harness.finish().await;
 
-    let stalled = Playback::start(Script { ending: Ending::Stall, ..script(2, 0.0) }).unwrap();
+    let stalled = play(Script { ending: Ending::Stall, ..script(2, 0.0) }).unwrap();
     let harness = Harness::start(stalled.base_url(), &[]).await;
     let id = create(&harness, json!({ "background": true })).await;
     let refused = send(harness.http.delete(url(&harness, &format!("/{id}")))).await;
@@ -194,7 +195,7 @@ async fn other_ends_are_told_as_the_api_has_them() {
     harness.finish().await;
 
     // Each attempt is cut off: the items of those that were given up are closed, and not part of the result.
-    let cut = Playback::start(Script { ending: Ending::Cut, ..script(2, 0.0) }).unwrap();
+    let cut = play(Script { ending: Ending::Cut, ..script(2, 0.0) }).unwrap();
     let harness = Harness::start(cut.base_url(), &[("LONGHAND_MAX_ATTEMPTS", "2")]).await;
     let body = ask(&json!({ "stream": true }));
     let events = read(harness.http.post(url(&harness, "")).json(&body), usize::MAX).await;
@@ -224,7 +225,7 @@ async fn a_generation_is_a_response_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_whose_log_expired_before_it_was_compacted_has_failed_and_is_not_streamed() {
-    let playback = Playback::start(script(2, 0.0)).unwrap();
+    let playback = play(script(2, 0.0)).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended", "EveryMinute"], options).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use longhand::tap::Call;
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::faults::{Faults, Mode};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, assert_whole, environment, start_stack, template_without};
 use serde_json::json;
 
@@ -38,7 +39,7 @@ fn the_first(spared: usize, times: usize, mode: Mode, is_hit: impl Fn(&str, &Cal
 async fn a_table_that_turns_writes_away_for_a_while_costs_no_text_and_no_second_request() {
     let lives = [Mode::Throttled, Mode::Sick, Mode::Refused, Mode::AnswerLost].map(|mode| async move {
         let script = Script { tempo: 300.0, ..Script::new((0..100).map(|number| format!("{number} "))) };
-        let provider = Playback::start(script.clone()).unwrap();
+        let provider = play(script.clone()).unwrap();
         // Twice as many as the SDK itself tries for one chunk.
         let faults = the_first(2, 8, mode, is_append);
         let harness = sick(&provider, &[("LONGHAND_UNWATCHED_WINDOW_MS", "20")], &faults).await;
@@ -63,7 +64,7 @@ async fn while_nothing_can_be_stored_the_provider_is_read_up_to_a_bound_and_then
     const HELD_BYTES_MAX: u64 = 20 * 1024 * 1024;
     const QUIET_LOOKS: u32 = 60;
     let script = Script::new((0..DELTAS).map(|number| format!("{number:05}").repeat(DELTA_BYTES / 5)));
-    let provider = Playback::start(script.clone()).unwrap();
+    let provider = play(script.clone()).unwrap();
     let gate = std::sync::Arc::new(AtomicUsize::new(0));
     let is_shut = std::sync::Arc::clone(&gate);
     let faults = Faults::deciding(move |_, function, call| {
@@ -113,7 +114,7 @@ async fn a_bucket_that_fails_in_the_middle_of_an_upload_ends_up_with_one_whole_o
         ("UploadPart", Mode::Sick, "4"),
     ];
     for (operation, mode, tries_of_the_sdk) in cases {
-        let provider = Playback::start(script.clone()).unwrap();
+        let provider = play(script.clone()).unwrap();
         let faults = the_first(0, 1, mode, move |function, call| function == "compact" && call.operation == operation);
         let harness = sick(&provider, &[("AWS_MAX_ATTEMPTS", tries_of_the_sdk)], &faults).await;
         let id = harness.start_generation(json!({})).await;

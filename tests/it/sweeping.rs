@@ -8,8 +8,9 @@ use futures::StreamExt as _;
 use longhand::request::Request;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
-use longhand_local::{Data, Options, Playback, Registry, Script};
+use longhand_local::{Data, Options, Registry, Script};
 use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -69,7 +70,7 @@ fn text() -> Script {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_whose_invoke_was_lost_is_streamed_by_the_sweep() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let clock = Clock::system();
     // `start` invokes a function that is not there: it accepts all the same, for the record is stored.
     let env = environment(playback.base_url(), &[]);
@@ -93,7 +94,7 @@ async fn a_generation_whose_invoke_was_lost_is_streamed_by_the_sweep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let lost = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
     let folder = tempfile::tempdir().unwrap();
     let data = Data::Folder(folder.path().to_owned());
@@ -113,7 +114,7 @@ async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_end_nobody_noticed_is_compacted_by_the_sweep() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
@@ -165,7 +166,7 @@ async fn a_running_generation_whose_writer_was_killed_is_taken_up_by_the_sweep()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_writer_that_keeps_its_lease_is_ended_when_its_time_is_over() {
-    let playback = Playback::start(Script { first_byte_delay: Duration::from_mins(10), ..text() }).unwrap();
+    let playback = play(Script { first_byte_delay: Duration::from_mins(10), ..text() }).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["EveryMinute"], options).await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::http::StatusCode as HttpStatus;
 use axum::routing::post;
 use longhand::{App, Clock, Config, Scope};
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Api, Harness, environment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -122,7 +123,7 @@ async fn a_token_is_asked_for_in_the_right_form_and_for_a_generation_of_ones_own
 
 #[tokio::test]
 async fn a_token_signed_with_another_key_opens_nothing() {
-    let playback = Playback::start(Script::new(["Hola"])).unwrap();
+    let playback = play(Script::new(["Hola"])).unwrap();
     let env = environment(playback.base_url(), &[("LONGHAND_TOKEN_KEY", "one")]);
     let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
     let id = harness.start_generation(json!({})).await;

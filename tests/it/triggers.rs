@@ -11,6 +11,7 @@ use longhand::aws::Clients;
 use longhand::{Clock, Config};
 use longhand_functions::{EventHandler, Function};
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
 use serde_json::{Value, json};
 
@@ -61,7 +62,7 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_trigger_that_comes_twice_at_once_and_again_later_changes_nothing() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     // Side by side, and once more when both are done.
     let registry = changed(|_, handler| {
         Arc::new(move |first: LambdaEvent<Value>| {
@@ -84,7 +85,7 @@ async fn every_trigger_that_comes_twice_at_once_and_again_later_changes_nothing(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terminal_chunks_of_many_generations_are_compacted_in_any_order_and_number() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let (seen, is_held): (Arc<Mutex<Vec<Value>>>, _) = (Arc::default(), Arc::new(AtomicBool::new(true)));
     let registry = {
         let (seen, is_held) = (Arc::clone(&seen), Arc::clone(&is_held));
@@ -124,7 +125,7 @@ async fn terminal_chunks_of_many_generations_are_compacted_in_any_order_and_numb
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_cannot_be_done_fails_alone_and_ends_in_the_on_failure_queue() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let is_held = Arc::new(AtomicBool::new(true));
     let registry = {
         let is_held = Arc::clone(&is_held);
@@ -178,7 +179,7 @@ async fn poison(harness: &Harness) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_comes_when_everything_is_gone_is_no_failure() {
-    let playback = Playback::start(text()).unwrap();
+    let playback = play(text()).unwrap();
     let seen: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
     let registry = {
         let seen = Arc::clone(&seen);

@@ -7,7 +7,8 @@ use longhand::event::{Stretch, TextKind};
 use longhand::generation::Status;
 use longhand::log::{Chunk, Counters};
 use longhand::{App, Clock, Config, GenerationId, GenerationKey, StreamJob, Streamed};
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, assert_whole, environment};
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ async fn a_slot_is_whose_it_was_first_and_the_retry_of_its_writer_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_changes() {
-    let playback = Playback::start(script(400, 200.0)).unwrap();
+    let playback = play(script(400, 200.0)).unwrap();
     let options = Options { env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended"], options).await;
     let id = harness.start_generation(json!({})).await;
@@ -103,7 +104,7 @@ async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_whose_attempts_are_used_up_ends_as_failed_and_keeps_its_text() {
-    let playback = Playback::start(Script { ending: longhand_local::playback::Ending::Stall, ..script(30, 0.0) }).unwrap();
+    let playback = play(Script { ending: longhand_local::playback::Ending::Stall, ..script(30, 0.0) }).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::with(options).await;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::PATIENCE;
 use crate::contract::{Answer, CONTRACT};
+use crate::said::{Kind, note};
 
 /// Larger answers are of the same forms, and take long to look through.
 const JUDGED_BYTES_MAX: usize = 256 * 1024;
@@ -30,6 +31,7 @@ impl Api {
     /// The same API, to which every request shows this key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
+        note(Kind::Secret, key);
         Self { http: self.http.clone(), url: self.url.clone(), key: Some(key.to_owned()) }
     }
 

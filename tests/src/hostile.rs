@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 pub use script::{Ending, Script};
 use script::{KEEP_ALIVE, KEEP_ALIVE_EVERY, Step};
 
-use crate::PATIENCE;
+use crate::{PATIENCE, said};
 
 /// The provider, for as long as it is held: dropping it closes every connection.
 pub struct Hostile {
@@ -140,10 +140,13 @@ impl Stage {
             let seen = ledger.entry(request.name.clone()).or_default();
             number = seen.bodies.len();
             seen.bodies.push(request.body.clone());
+            said::note_request(&request.body, request.key.as_deref());
             seen.keys.push(request.key);
             seen.came_at.push(SystemTime::now());
         });
-        self.repertoires.get(&request.name).map_or_else(not_found, |repertoire| repertoire(number, &request.body))
+        let script = self.repertoires.get(&request.name).map_or_else(not_found, |repertoire| repertoire(number, &request.body));
+        said::note_answer(&script.body());
+        script
     }
 }
 

@@ -8,6 +8,8 @@ pub mod contract;
 mod deployment;
 pub mod faults;
 pub mod hostile;
+pub mod logs;
+pub mod said;
 pub mod sse;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 
 pub use api::Api;
 pub use deployment::Deployment;
+use said::Kind;
 
 /// How long a test waits for what must come. No assertion is about time; this only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -62,12 +65,14 @@ impl Harness {
     #[must_use]
     pub fn over(stack: Stack) -> Self {
         let open = Api::open(stack.url());
+        let token_key = stack.environment("api").remove("LONGHAND_TOKEN_KEY");
+        said::note(Kind::Secret, &token_key.unwrap_or_default());
         Self { api: stack.key().map_or(open, |key| Api::open(stack.url()).with_key(&key.text)), stack }
     }
 
     /// A stack, and a provider that plays `script`.
     pub async fn playing(script: Script, env: &[(&str, &str)]) -> (Self, Playback) {
-        let playback = Playback::start(script).expect("the provider starts");
+        let playback = said::play(script).expect("the provider starts");
         (Self::start(playback.base_url(), env).await, playback)
     }
 
@@ -81,6 +86,7 @@ impl Harness {
 
 /// Starts a stack, whose calls are recorded where the suite's are.
 pub async fn start_stack(mut options: Options, template: &str, registry: Registry) -> Stack {
+    logs::record();
     if let Some(recorder) = calls::Recorder::of_suite() {
         options.taps = Some(recorder.before(options.taps.take(), &options.env));
     }

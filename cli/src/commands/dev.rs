@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use longhand_local::{Data, Options, Stack};
+use reqwest::Url;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Folder, Tenant};
@@ -27,6 +28,9 @@ pub struct DevArgs {
     model: String,
     #[command(flatten)]
     tenant: Tenant,
+    /// Export traces to the OpenTelemetry collector at this address, such as `http://127.0.0.1:4318`
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<Url>,
     /// Ask nobody for an API key: whoever reaches the port on this machine may do everything
     #[arg(long)]
     no_auth: bool,

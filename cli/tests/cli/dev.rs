@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use longhand_tests::PATIENCE;
+use longhand_tests::{PATIENCE, logs};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -31,8 +31,14 @@ impl Dev {
     /// Starts it on this data folder, and answers with its place too once it has one.
     pub async fn start(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Self, Place) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
-        command.arg("dev").arg("--data").arg(data).args(arguments).envs(environment.iter().copied());
-        let mut dev = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        command
+            .arg("dev")
+            .arg("--data")
+            .arg(data)
+            .args(arguments)
+            .args(logs::recordings().map(|_| "-v"))
+            .envs(environment.iter().copied());
+        let mut dev = Self(command.stdout(Stdio::null()).stderr(logs::of_child()).spawn().unwrap());
         let began = Instant::now();
         loop {
             let place = std::fs::read(data.join("stack.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());

@@ -11,6 +11,7 @@ mod documents;
 mod keys;
 mod kill;
 mod memory;
+mod otlp;
 mod redrive;
 mod retention;
 mod survive;

@@ -4,7 +4,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use longhand_local::{Data, Options, Playback, Script};
+use longhand_local::{Data, Options, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ fn peak_resident_kb(pid: u32) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_100_mb_output_is_compacted_in_less_than_128_mb_of_resident_memory() {
     let deltas = (0..DELTAS).map(|number| format!("{number:08}").repeat(DELTA_BYTES / 8)).collect();
-    let playback = Playback::start(Script { deltas, ..Script::default() }).unwrap();
+    let playback = play(Script { deltas, ..Script::default() }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         data: Data::Folder(folder.path().to_owned()),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use longhand_functions::Function;
 use longhand_local::{Data, Options, Playback, Registry, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
 use serde_json::json;
 
@@ -49,7 +50,7 @@ async fn until_failures(harness: &Harness, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_given_up_is_done_again_and_only_what_is_done_is_deleted() {
-    let playback = Playback::start(Script { deltas: vec!["uno ".into(), "dos".into()], ..Script::default() }).unwrap();
+    let playback = play(Script { deltas: vec!["uno ".into(), "dos".into()], ..Script::default() }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let harness = start(data, &playback, broken("stream")).await;
@@ -97,7 +98,7 @@ async fn what_was_given_up_is_done_again_and_only_what_is_done_is_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_log_still_cannot_be_compacted_is_kept_and_what_was_done_meanwhile_needs_nothing() {
-    let playback = Playback::start(Script { deltas: vec!["uno".into()], ..Script::default() }).unwrap();
+    let playback = play(Script { deltas: vec!["uno".into()], ..Script::default() }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let harness = start(data, &playback, broken("compact")).await;

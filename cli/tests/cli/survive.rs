@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use longhand_local::{Playback, Script};
+use longhand_local::Script;
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
+use longhand_tests::said::play;
 use longhand_tests::{Api, PATIENCE, assert_whole};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -83,7 +84,7 @@ async fn a_stream_killed_in_the_middle_is_taken_up_again_and_what_a_reader_saw_s
     let deltas: Vec<String> = (0..600).map(|number| format!("{number} ")).collect();
     let script = Script { deltas, tempo: 200.0, ..Script::default() };
     let whole = script.text();
-    let playback = Playback::start(script).unwrap();
+    let playback = play(script).unwrap();
     let (record, events, text) = killed_in_the_middle(playback.base_url(), &[]).await;
     assert_eq!(record["status"], "completed", "{record}");
     assert_eq!((count(&events, "in_progress"), count(&events, "output_item.added")), (2, 2), "the second attempt began again");
@@ -122,7 +123,7 @@ fn tear(data: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn torn_files_do_not_stop_the_next_start_and_nothing_is_lost() {
-    let playback = Playback::start(Script::new(["Uno ", "dos"])).unwrap();
+    let playback = play(Script::new(["Uno ", "dos"])).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut ids = Vec::new();
     for _ in 0..2 {

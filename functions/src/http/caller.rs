@@ -3,8 +3,8 @@
 //! Every handler takes its organization from here, so no route goes without its scope being asked for.
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
-use http::Method;
 use http::request::Parts;
+use http::{Extensions, Method};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use lambda_http::request::RequestContext;
 use longhand::responses::ResponseId;
@@ -29,6 +29,8 @@ pub struct Caller {
     pub organization: Organization,
     /// The API key that was shown, if one was.
     pub key: Option<KeyId>,
+    /// The request's id.
+    pub request_id: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -44,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         has_scope(context, needed(&parts.method, route))?;
         is_for(context, parts, route)?;
         let key = said(context, "key").and_then(|key| key.parse().ok());
-        Ok(Self { organization, key })
+        Ok(Self { organization, key, request_id: request_id_of(&parts.extensions) })
     }
 }
 
@@ -107,7 +109,12 @@ fn needed(method: &Method, route: &str) -> Scope {
 
 /// The id that API Gateway gave the request.
 pub fn request_id(request: &Request) -> Option<String> {
-    match request.extensions().get::<RequestContext>() {
+    request_id_of(request.extensions())
+}
+
+/// The same, of a request in parts.
+pub fn request_id_of(extensions: &Extensions) -> Option<String> {
+    match extensions.get::<RequestContext>() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
         _ => None,
     }

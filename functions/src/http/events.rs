@@ -17,6 +17,7 @@ use longhand::event::NumberedEvent;
 use longhand::request::Request;
 use longhand::{App, Error, GenerationKey, Organization, StreamJob, Tail};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{Instrument, Span};
 
 use super::generations::{OneArgs, PageArgs, header};
 use super::problem::Failure;
@@ -82,11 +83,12 @@ pub async fn start_attached(
 /// Writes a log in this function, whatever becomes of the caller.
 pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
     let job = StreamJob::new(key);
-    tokio::spawn(async move {
+    let writes = async move {
         if let Err(error) = app.stream(&job, stop_at).await {
             tracing::error!(generation = %job.generation, %error, "An attached writer stopped; sweep will go on.");
         }
-    });
+    };
+    tokio::spawn(writes.in_current_span());
 }
 
 /// The rest of a log as server-sent events. It ends behind the terminal event, or when the function's time is over.
@@ -100,7 +102,8 @@ fn sse(tail: Tail, until: Option<Instant>) -> Response {
 }
 
 fn frames(tail: Tail, until: Option<Instant>) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    futures::stream::unfold(Some(tail), move |tail| async move {
+    let span = Span::current();
+    let next = move |tail: Option<Tail>| async move {
         let mut tail = tail?;
         let heartbeat_at = Instant::now() + HEARTBEAT;
         let frame = match timeout_at(until.map_or(heartbeat_at, |until| until.min(heartbeat_at)), tail.next()).await {
@@ -115,7 +118,8 @@ fn frames(tail: Tail, until: Option<Instant>) -> impl Stream<Item = Result<Bytes
             }
         };
         Some((Ok(frame), Some(tail)))
-    })
+    };
+    futures::stream::unfold(Some(tail), move |tail| next(tail).instrument(span.clone()))
 }
 
 fn encode(events: &[NumberedEvent]) -> Bytes {

@@ -20,6 +20,7 @@ use crate::deadline::{answer_until, stop_at};
 /// A body of any length up to the limit, the key that makes the request repeatable, and until when this function may run.
 pub struct StartArgs {
     organization: Organization,
+    request_id: Option<String>,
     body: Vec<u8>,
     idempotency_key: Option<String>,
     until: Until,
@@ -27,6 +28,7 @@ pub struct StartArgs {
 
 /// `POST /v1/generations`.
 pub async fn start(State(app): State<App>, args: StartArgs) -> Result<Response, Failure> {
+    let app = app.for_request(args.request_id.as_deref());
     let request = Request::parse(&args.body, app.config())?;
     if request.stream {
         return events::start_attached(app, args.organization, &request, args.idempotency_key.as_deref(), args.until).await;
@@ -121,10 +123,10 @@ impl<S: Send + Sync> FromRequest<S> for StartArgs {
         let context = request.lambda_context_ref();
         let until = Until { stop_at: context.and_then(stop_at), answer: context.and_then(answer_until) };
         let (mut parts, body) = request.into_parts();
-        let Caller { organization, .. } = Caller::from_request_parts(&mut parts, state).await?;
+        let Caller { organization, request_id, .. } = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let body = read_body(&parts.headers, body).await?;
-        Ok(Self { organization, body, idempotency_key, until })
+        Ok(Self { organization, request_id, body, idempotency_key, until })
     }
 }
 

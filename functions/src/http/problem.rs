@@ -48,7 +48,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         response = of_error(&error, id.as_deref());
     }
     if let Some(Cause(error)) = response.extensions().get::<Cause>() {
-        tracing::error!(request_id = id, %method, path, %error, "A request could not be done.");
+        tracing::error!(%method, path, %error, "A request could not be done.");
     }
     if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -51,10 +51,14 @@ pub struct Stats {
     pub last_authorization: Option<String>,
 }
 
+/// Hears a request's body and its `Authorization` header.
+pub type Hears = fn(&Value, Option<&str>);
+
 /// What all requests share.
 #[derive(Debug)]
 struct Stage {
     script: Script,
+    hears: Hears,
     closing: CancellationToken,
     ledger: Mutex<Ledger>,
 }
@@ -71,6 +75,14 @@ impl Playback {
     /// # Errors
     /// No port could be opened.
     pub fn start(script: Script) -> anyhow::Result<Self> {
+        Self::start_heard(script, |_, _| {})
+    }
+
+    /// The same, of which `hears` is told each request.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_heard(script: Script, hears: Hears) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("the playback provider found no free port")?;
         listener.set_nonblocking(true).context("the playback provider's socket cannot be used")?;
         let base_url = format!("http://{}/v1", listener.local_addr().context("the playback provider has no address")?);
@@ -78,7 +90,7 @@ impl Playback {
         // Small events must leave at once, or the tempo comes out in bursts.
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
 
-        let stage = Arc::new(Stage { script, closing: CancellationToken::new(), ledger: Mutex::default() });
+        let stage = Arc::new(Stage { script, hears, closing: CancellationToken::new(), ledger: Mutex::default() });
         let server = axum::serve(listener, router(Arc::clone(&stage)));
         let closed = stage.closing.clone().cancelled_owned();
         tokio::spawn(async move {
@@ -118,6 +130,7 @@ impl Stage {
     /// Takes a request in; answers with its number.
     fn admit(&self, request: &Value, headers: &HeaderMap) -> u64 {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        (self.hears)(request, authorization);
         let mut ledger = self.ledger();
         ledger.newest_text = Sha256::new();
         ledger.stats.requests += 1;

@@ -25,7 +25,7 @@ pub const TEMPLATE: &str = include_str!("../../../template.yaml");
 
 /// Resource types that have no twin here, because on one machine and in one process they mean nothing. `infra/README.md` lists
 /// them.
-const WITHOUT_TWIN: [&str; 18] = [
+const WITHOUT_TWIN: [&str; 17] = [
     "AWS::ApiGateway::Account",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
@@ -34,7 +34,6 @@ const WITHOUT_TWIN: [&str; 18] = [
     "AWS::KMS::Alias",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
-    "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",

@@ -10,9 +10,12 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
 
+use serde_dynamo::Items;
+
 use super::clients::{aws_error, unexpected, update_where};
 use super::meter::Meter;
 use super::rows::{self, ChunkRow, MetaRow};
+use super::size;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;
@@ -27,7 +30,7 @@ pub struct Buffer {
     pub(super) dynamodb: Client,
     pub(super) table: String,
     pub(super) clock: Clock,
-    pub(super) meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 /// What became of an append.
@@ -46,6 +49,8 @@ pub struct ChunkPage {
     pub chunks: Vec<Chunk>,
     /// Where the next page begins; `None` at the end.
     pub next_slot: Option<u64>,
+    /// What it cost to write them, by the rule for the sizes of items.
+    pub write_units: u64,
 }
 
 /// The log's companion item.
@@ -105,9 +110,11 @@ impl Buffer {
         let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
         self.meter.read(page.consumed_capacity());
         let more = page.last_evaluated_key.is_some();
-        let chunks = self.live_chunks(page.items.unwrap_or_default())?;
+        let items: Vec<HashMap<_, _>> = Items::from(page.items.unwrap_or_default()).into();
+        let write_units = items.iter().map(|item| size::write_units(size::item_bytes(item) as u64)).sum();
+        let chunks = self.live_chunks(items)?;
         let next_slot = chunks.last().filter(|_| more).map(|last| last.last_seq() + 1);
-        Ok(ChunkPage { chunks, next_slot })
+        Ok(ChunkPage { chunks, next_slot, write_units })
     }
 
     /// The newest chunk: progress, for one read.
@@ -144,7 +151,7 @@ impl Buffer {
         Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
     }
 
-    fn live_chunks(&self, items: Vec<HashMap<String, AttributeValue>>) -> Result<Vec<Chunk>, Error> {
+    fn live_chunks(&self, items: impl Into<Items>) -> Result<Vec<Chunk>, Error> {
         let rows: Vec<ChunkRow> = serde_dynamo::from_items(items).map_err(|error| unexpected("dynamodb Query", error))?;
         let now = self.now_seconds();
         Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())

@@ -12,6 +12,7 @@ pub struct Meter(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
+    parent: Option<Meter>,
     writes: AtomicU64,
     write_units: AtomicU64,
     reads: AtomicU64,
@@ -32,12 +33,24 @@ pub struct MeterReading {
 }
 
 impl Meter {
+    /// A meter of its own, whose counts are this one's too.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self(Arc::new(Counts { parent: Some(self.clone()), ..Counts::default() }))
+    }
+
     pub(super) fn wrote(&self, capacity: Option<&ConsumedCapacity>) {
+        if let Some(parent) = &self.0.parent {
+            parent.wrote(capacity);
+        }
         self.0.writes.fetch_add(1, Ordering::Relaxed);
         self.0.write_units.fetch_add(in_steps_of(1.0, capacity), Ordering::Relaxed);
     }
 
     pub(super) fn read(&self, capacity: Option<&ConsumedCapacity>) {
+        if let Some(parent) = &self.0.parent {
+            parent.read(capacity);
+        }
         self.0.reads.fetch_add(1, Ordering::Relaxed);
         self.0.read_half_units.fetch_add(in_steps_of(0.5, capacity), Ordering::Relaxed);
     }

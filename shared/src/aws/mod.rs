@@ -30,5 +30,5 @@ pub use queues::{QueueMessage, Queues};
 pub use records::{IdempotencyClaim, ListPage, Records};
 pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow, chunk_from_item, chunk_to_item};
 pub use secrets::{Secrets, Version};
-pub use size::chunk_item_bytes;
+pub use size::{chunk_item_bytes, write_units};
 pub use usage::Counted;

@@ -27,7 +27,7 @@ type Item = HashMap<String, AttributeValue>;
 pub struct Records {
     pub(super) dynamodb: Client,
     pub(super) table: String,
-    pub(super) meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 /// What became of an `Idempotency-Key`.
@@ -102,6 +102,7 @@ impl Records {
             model: request.model.clone(),
             idempotency: idempotency_sha256.map(|hash| idempotency_partition(&key.organization, hash)),
             allowance,
+            request_id: None,
             outcome: None,
         }
     }

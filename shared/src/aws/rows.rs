@@ -193,6 +193,9 @@ pub struct RecordRow {
     /// The day that it counts for, and what was left of it; absent where its organization's days are not bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<Allowance>,
+    /// The request that started it, as API Gateway numbered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Everything that its end brought.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,

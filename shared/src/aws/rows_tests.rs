@@ -110,6 +110,7 @@ fn a_record_reads_back_with_its_outcome_and_without() {
             provider: "abacus".into(),
             model: "gpt-5".into(),
             idempotency: None,
+            request_id: None,
             allowance: None,
             outcome,
         };

@@ -1,11 +1,14 @@
 //! How large DynamoDB takes an item to be, which is what it charges by.
 
+use std::collections::HashMap;
+
 use serde_dynamo::{AttributeValue, Item};
 
 use super::clients::unexpected;
 use super::rows::ChunkRow;
 use crate::error::Error;
 use crate::ids::GenerationKey;
+use crate::limits::WRITE_UNIT_BYTES;
 use crate::log::Chunk;
 
 /// Bytes of a chunk's item, names and values, as DynamoDB reckons them
@@ -16,7 +19,19 @@ use crate::log::Chunk;
 pub fn chunk_item_bytes(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<usize, Error> {
     let item: Item =
         serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected("dynamodb item", error))?;
-    Ok(item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum())
+    Ok(item_bytes(&item))
+}
+
+/// What it costs to write an item of so many bytes.
+#[must_use]
+pub const fn write_units(bytes: u64) -> u64 {
+    let units = bytes.div_ceil(WRITE_UNIT_BYTES as u64);
+    if units == 0 { 1 } else { units }
+}
+
+/// The same of an item as it is stored.
+pub(super) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
+    item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
 /// Two digits are a byte, and each number one more; a list or map has three, and one for each element.

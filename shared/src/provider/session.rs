@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{Delta, Fault, Provider, ProviderError, Timeouts};
 use crate::clock::backoff;
@@ -48,13 +49,13 @@ pub struct Asking {
 #[must_use]
 pub fn open_session(provider: Arc<dyn Provider>, asking: Asking) -> Session {
     let (sender, deltas) = mpsc::channel(BATCHES_WAITING_MAX);
-    let reader = tokio::spawn(async move {
+    let reads = async move {
         if let Err(error) = ask_until_received(provider.as_ref(), &asking, &sender).await {
             // The writer may be gone: then nobody wants to know.
             let _ = sender.send(Err(error)).await;
         }
-    });
-    Session { deltas, _reader: AbortOnDropHandle::new(reader) }
+    };
+    Session { deltas, _reader: AbortOnDropHandle::new(tokio::spawn(reads.in_current_span())) }
 }
 
 type Sender = mpsc::Sender<Result<Vec<Delta>, ProviderError>>;
@@ -71,7 +72,7 @@ async fn ask_until_received(provider: &dyn Provider, asking: &Asking, sender: &S
             return Err(error);
         }
         tracing::info!(
-            fault = error.fault.code(),
+            "error.type" = error.fault.code(),
             tries,
             wait_ms = wait.as_millis(),
             "The provider is asked again: nothing was received."

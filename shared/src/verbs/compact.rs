@@ -9,7 +9,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use tracing::Instrument;
 
+use super::outcome::Facts;
 use crate::app::App;
 use crate::assembly::Assembly;
 use crate::aws::{BlobWriter, Blobs, Outcome, RecordRow};
@@ -21,7 +24,7 @@ use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
 use crate::log::{Chunk, LogState};
 use crate::quota::{Allowance, DayUsage};
-use crate::request::Request;
+use crate::telemetry::{generation_span, tell};
 
 /// What a compaction came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +59,8 @@ pub(super) struct Compacted {
     /// The text, unless it is larger than [`limits::JSON_BYTES_MAX`].
     pub text: Option<String>,
     pub has_other_output: bool,
+    /// What the log's chunks cost to write.
+    pub write_units: u64,
 }
 
 impl App {
@@ -66,7 +71,14 @@ impl App {
     /// that contradicts itself is no error: the generation fails with the reason `log_damaged`.
     pub async fn compact(&self, organization: &Organization, id: &GenerationId, by: &str) -> Result<Compaction, Error> {
         let key = GenerationKey::new(organization.clone(), id.clone());
+        let span = generation_span!("compact", key);
+        Box::pin(self.compact_as(key, by)).instrument(span).await
+    }
+
+    async fn compact_as(&self, key: GenerationKey, by: &str) -> Result<Compaction, Error> {
+        let (began, id) = (Instant::now(), &key.generation);
         let record = self.records.get(&key).await?;
+        tell(&record);
         if let Some(outcome) = &record.outcome {
             return Ok(Compaction::new(&key, record.status, outcome, true));
         }
@@ -90,11 +102,21 @@ impl App {
             }
         };
         let Some(request) = self.request(&key).await? else { return self.compacted_by_another(&key).await };
+        let mut facts = Facts {
+            end: compacted.end.clone(),
+            meta: self.meta_if_any(&key).await,
+            first_text_at_ms: compacted.log.first_text_at_ms,
+            log_write_units: Some(compacted.write_units),
+            ..Facts::default()
+        };
         let (status, outcome) = self.judge(&key, &record, &request, compacted, by).await?;
-        if !self.finish(&key, &record, &request, status, &outcome).await? {
+        let price = self.config.prices.find(&record.provider, &record.model);
+        facts.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
+        if !self.finish(&key, &record, status, &outcome, facts.cost).await? {
             return self.compacted_by_another(&key).await;
         }
-        log_outcome(&key, &record, status, &outcome);
+        facts.compaction = Some(began.elapsed());
+        self.tell_outcome(&record, status, &outcome, &facts);
         if request.delete_after {
             self.buffer.delete(&key).await?;
         }
@@ -111,14 +133,12 @@ impl App {
         &self,
         key: &GenerationKey,
         record: &RecordRow,
-        request: &Request,
         status: Status,
         outcome: &Outcome,
+        cost: Option<u64>,
     ) -> Result<bool, Error> {
         let Some(Allowance { day, .. }) = &record.allowance else { return self.records.finish(key, status, outcome).await };
-        let price = self.config.prices.find(&record.provider, &record.model);
-        let spend = price.map_or(0, |price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
-        let used = DayUsage { generations: 0, output_bytes: outcome.received_bytes, spend };
+        let used = DayUsage { generations: 0, output_bytes: outcome.received_bytes, spend: cost.unwrap_or(0) };
         self.records.finish_counted(key, status, outcome, day, used).await
     }
 
@@ -160,6 +180,7 @@ impl App {
             sha256,
             text: copy.kept,
             has_other_output,
+            write_units: copy.write_units,
         })
     }
 
@@ -168,6 +189,7 @@ impl App {
         while let Some(from) = slot {
             let page = self.buffer.chunks(key, from).await?;
             slot = page.next_slot;
+            copy.write_units += page.write_units;
             for chunk in page.chunks {
                 copy.chunk(key, &chunk).await?;
             }
@@ -183,6 +205,7 @@ impl App {
 /// The two objects in the making.
 struct Copy {
     log: LogState,
+    write_units: u64,
     assembly: Assembly,
     sha256: Sha256,
     bytes: u64,
@@ -196,6 +219,7 @@ impl Copy {
     fn new(blobs: &Blobs, key: &GenerationKey, output_from: u32) -> Self {
         Self {
             log: LogState::default(),
+            write_units: 0,
             assembly: Assembly::new(output_from),
             sha256: Sha256::new(),
             bytes: 0,
@@ -245,15 +269,6 @@ fn keep(kept: &mut Option<String>, text: &str) {
         Some(held) if held.len() + text.len() <= limits::JSON_BYTES_MAX => held.push_str(text),
         _ => *kept = None,
     }
-}
-
-fn log_outcome(key: &GenerationKey, record: &RecordRow, status: Status, outcome: &Outcome) {
-    tracing::info!(
-        generation = %key.generation, organization = %key.organization, provider = record.provider, model = record.model,
-        status = status.as_str(), reason = outcome.reason, bytes = outcome.bytes, chunk_count = outcome.chunk_count,
-        received_chunks = outcome.received_chunks, compacted_by = outcome.compacted_by, compacted_at = outcome.compacted_at,
-        "A generation has ended."
-    );
 }
 
 impl Compaction {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::outcome::Facts;
 use super::stream::{Streamed, failed};
 use crate::app::App;
 use crate::aws::{Outcome, RecordRow};
@@ -85,11 +86,13 @@ impl App {
             llm_response: None,
             last_validation_issue_id: None,
         };
-        tracing::error!(
-            generation = %key.generation, organization = %key.organization, reason = code,
-            "A generation was given up without its log: {message}."
-        );
-        self.records.finish(key, Status::Failed, &outcome).await
+        let meta = self.meta_if_any(key).await;
+        let is_written = self.records.finish(key, Status::Failed, &outcome).await?;
+        if is_written {
+            tracing::error!(reason = code, "A generation was given up without its log: {message}.");
+            self.tell_outcome(record, Status::Failed, &outcome, &Facts { meta, ..Facts::default() });
+        }
+        Ok(is_written)
     }
 
     /// The same for a log that contradicts itself; any other error passes.

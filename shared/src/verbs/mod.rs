@@ -11,6 +11,7 @@ mod inspect;
 mod keys;
 mod list;
 mod log_page;
+mod outcome;
 mod output;
 mod progress;
 mod purge;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::aws::{Blobs, Counted, IdempotencyClaim, RecordRow, Records};
@@ -14,6 +15,7 @@ use crate::jobs::StreamJob;
 use crate::limits;
 use crate::quota::{self, Allowance, Daily, UsedUp};
 use crate::request::Request;
+use crate::telemetry::{generation_span, tell};
 
 /// A generation that has been accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,9 +96,22 @@ impl App {
         &self,
         key: &GenerationKey,
         request: &Request,
+        mut record: RecordRow,
+        may_exist: bool,
+    ) -> Result<(RecordRow, bool), Error> {
+        let span = generation_span!("start", key);
+        record.request_id = self.request_id.as_deref().map(str::to_owned);
+        Box::pin(self.store_record(key, request, record, may_exist)).instrument(span).await
+    }
+
+    async fn store_record(
+        &self,
+        key: &GenerationKey,
+        request: &Request,
         record: RecordRow,
         may_exist: bool,
     ) -> Result<(RecordRow, bool), Error> {
+        tell(&record);
         if may_exist && let Some(record) = self.records.find(key).await? {
             let is_waiting = record.outcome.is_none() && self.buffer.meta(key).await?.is_none_or(|meta| meta.attempt == 0);
             return Ok((record, is_waiting));
@@ -112,10 +127,7 @@ impl App {
             self.records.put_request(key, text).await?;
             self.records.create(&record).await?;
         }
-        tracing::info!(
-            generation = %key.generation, organization = %key.organization, provider = record.provider, model = record.model,
-            "A generation was accepted."
-        );
+        tracing::info!("A generation was accepted.");
         Ok((record, true))
     }
 

@@ -8,15 +8,17 @@ use futures::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::{Meta, RecordRow};
+use crate::aws::Meta;
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::jobs::StreamJob;
 use crate::limits::{COMPACTIONS_OF_A_SWEEP_MAX, OPEN_SHARDS, OVERTIME_GRACE, PENDING_MAX, SWEEP_BACKOFF, SWEEP_BACKOFF_MAX};
 use crate::log::Chunk;
+use crate::telemetry::{self, generation_span, tell};
 
 /// Generations looked at side by side.
 const CONCURRENCY: usize = 32;
@@ -73,15 +75,16 @@ impl App {
         if next != cursor {
             self.records.set_sweep_cursor(next.as_ref()).await?;
         }
-        // Metric filters read this line.
         tracing::info!(
-            open = swept.open,
+            name: telemetry::SWEEP,
+            target: telemetry::TARGET,
+            open_generations = swept.open,
             looked_at = swept.looked_at,
-            streamed = swept.streamed,
-            compacted = swept.compacted,
+            streamed_again = swept.streamed,
+            compacted_late = swept.compacted,
             timed_out = swept.timed_out,
-            errors = swept.errors,
-            oldest_seconds = swept.oldest_seconds,
+            not_swept = swept.errors,
+            oldest_open_seconds = swept.oldest_seconds,
             "A sweep is done."
         );
         Ok(swept)
@@ -131,6 +134,7 @@ impl App {
         let Some(record) = self.records.find(key).await?.filter(|record| record.outcome.is_none()) else {
             return Ok(Found::Well);
         };
+        tell(&record);
         if let Some(ended) = newest.as_ref().filter(|chunk| chunk.end().is_some()) {
             if now < ended.at_ms + millis(PENDING_MAX) {
                 return Ok(Found::Well);
@@ -151,7 +155,7 @@ impl App {
         if is_fresh || self.is_alive(newest.as_ref(), meta.as_ref()) {
             return Ok(Found::Well);
         }
-        self.invoke_again(key, &record, meta.as_ref(), now).await
+        self.invoke_again(key, meta.as_ref(), now).await
     }
 
     fn is_alive(&self, newest: Option<&Chunk>, meta: Option<&Meta>) -> bool {
@@ -159,7 +163,7 @@ impl App {
     }
 
     /// Invokes `stream`, unless that was done so lately that the invoke may still be waiting for its turn.
-    async fn invoke_again(&self, key: &GenerationKey, record: &RecordRow, meta: Option<&Meta>, now: i64) -> Result<Found, Error> {
+    async fn invoke_again(&self, key: &GenerationKey, meta: Option<&Meta>, now: i64) -> Result<Found, Error> {
         let before = meta.map_or(0, |meta| meta.sweeps);
         if meta.and_then(|meta| meta.swept_at).is_some_and(|at| now < at + millis(back_off(before))) {
             return Ok(Found::Well);
@@ -169,23 +173,19 @@ impl App {
         if !self.buffer.note_sweep(key, meta, sweeps, now, self.buffer_expiry(meta)).await? {
             return Ok(Found::Well);
         }
-        tracing::warn!(
-            generation = %key.generation, organization = %key.organization, created_at = record.created_at, sweeps,
-            "A generation stands still; it is invoked again."
-        );
+        tracing::warn!(sweeps, "A generation stands still; it is invoked again.");
         self.invoker.stream(&StreamJob::new(key)).await?;
         Ok(Found::Streamed)
     }
 }
 
 async fn look_at(app: App, key: GenerationKey, compactions: Arc<Semaphore>) -> Option<Found> {
-    match app.take_up(&key, &compactions).await {
-        Ok(found) => Some(found),
-        Err(error) => {
-            tracing::error!(generation = %key.generation, organization = %key.organization, %error, "A generation could not be swept.");
-            None
-        }
-    }
+    let span = generation_span!("sweep", key);
+    let look = async {
+        let found = app.take_up(&key, &compactions).await;
+        found.inspect_err(|error| tracing::error!(%error, "A generation could not be swept.")).ok()
+    };
+    look.instrument(span).await
 }
 
 impl Swept {

@@ -79,10 +79,7 @@ impl App {
         let id = format!("vi_{hash:x}")[..27].to_owned();
         let rows: Vec<_> = errors.iter().cloned().map(Into::into).collect();
         self.records.put_issue(key, &id, at.to_owned(), &rows).await?;
-        tracing::warn!(
-            generation = %key.generation, organization = %key.organization, validation_issue = id, error_count = errors.len(),
-            "A generation did not pass validation."
-        );
+        tracing::warn!(validation_issue = id, error_count = errors.len(), "A generation did not pass validation.");
         Ok(id)
     }
 }

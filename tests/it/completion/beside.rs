@@ -12,6 +12,7 @@ use longhand::tap::{Call, Fate, Sickness, Tap};
 use longhand::{Clock, Config, Error};
 use longhand_local::{Options, Playback, Registry, Script, Taps};
 use longhand_tests::faults::{Faults, Mode};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -36,7 +37,7 @@ async fn stack(provider: &Playback, taps: Arc<dyn Taps>, registry: Registry) -> 
 
 /// A stack whose compactor is late once, with this object, and by then another has compacted the generation and it was purged.
 async fn purged_beside(object: &'static str, mode: Mode) {
-    let provider = Playback::start(Script::new(["hola"])).unwrap();
+    let provider = play(Script::new(["hola"])).unwrap();
     let faults = once(mode, 0, move |call| call.operation == "PutObject" && call.resource.ends_with(object));
     let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
     let purges = Arc::downgrade(&harness);
@@ -81,7 +82,7 @@ async fn what_a_late_compaction_puts_once_its_generation_is_purged_does_not_stay
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_end_vanishes_while_it_is_read_is_not_compacted() {
-    let provider = Playback::start(Script::new(["hola"])).unwrap();
+    let provider = play(Script::new(["hola"])).unwrap();
     // The first query finds the newest chunk.
     let faults = once(Mode::Late, 1, |call| call.operation == "Query");
     let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
@@ -131,7 +132,7 @@ impl Tap for Emptied {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_has_another_length_in_the_bucket_is_put_again() {
-    let provider = Playback::start(Script::new(["hola"])).unwrap();
+    let provider = play(Script::new(["hola"])).unwrap();
     let emptied = Emptied::default();
     let registry: Registry = Arc::new(longhand_functions::function);
     let harness = stack(&provider, Arc::new(emptied.clone()), registry).await;

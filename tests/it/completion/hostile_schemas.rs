@@ -1,7 +1,8 @@
 //! A caller's schema and a model's output must not be able to hold up the compactor, nor to keep a record from being written.
 
-use longhand_local::{Playback, Script};
+use longhand_local::Script;
 use longhand_tests::Harness;
+use longhand_tests::said::play;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ fn asking_for(schema: &Value) -> Value {
 }
 
 async fn judged(text: String, schema: Value) -> Value {
-    let playback = Playback::start(Script { deltas: vec![text], ..Script::default() }).unwrap();
+    let playback = play(Script { deltas: vec![text], ..Script::default() }).unwrap();
     let harness = Harness::start(playback.base_url(), &[]).await;
     let id = harness.start_generation(asking_for(&schema)).await;
     let record = harness.ended(&id).await;

@@ -6,6 +6,7 @@ use longhand::generation::Status;
 use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
+use longhand_tests::said::play;
 use longhand_tests::template_without;
 use serde_json::{Value, json};
 
@@ -77,7 +78,7 @@ impl Kind {
 
 impl Upstream {
     fn play(script: Script) -> Self {
-        Self::Playing(Playback::start(script).expect("the provider starts"))
+        Self::Playing(play(script).expect("the provider starts"))
     }
 
     /// `LONGHAND_PROVIDERS`, with the provider `test`.

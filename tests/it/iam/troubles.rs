@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhand::Clock;
-use longhand_local::{Playback, Script};
+use longhand_local::Script;
 use longhand_tests::calls::Recorder;
 use longhand_tests::faults::{Faults, Mode};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -15,7 +16,7 @@ use super::drive::{Stores, job, options, until_called};
 
 /// A sweep finds a generation whose invoke was lost, and then that it is over its time.
 pub async fn a_lost_invoke_and_an_overtime(recorder: Recorder) {
-    let provider = Playback::start(Script { first_byte_delay: Duration::from_mins(10), ..Script::new(["Hola"]) }).unwrap();
+    let provider = play(Script { first_byte_delay: Duration::from_mins(10), ..Script::new(["Hola"]) }).unwrap();
     let faults = Faults::deciding(|_, function, call| {
         (function == "start" && call.operation == "InvokeFunction").then_some(Mode::Refused)
     });
@@ -35,7 +36,7 @@ pub async fn a_lost_invoke_and_an_overtime(recorder: Recorder) {
 /// A writer meets a log that contradicts itself.
 pub async fn a_damaged_log(recorder: Recorder) {
     let script = Script { tempo: 100.0, ..Script::new((0..150).map(|number| format!("{number} "))) };
-    let provider = Playback::start(script).unwrap();
+    let provider = play(script).unwrap();
     let env = environment(provider.base_url(), &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]);
     let harness = Harness::without(&["EveryMinute"], options(&recorder, env, &Clock::system(), None)).await;
     let id = harness.start_generation(json!({})).await;
@@ -51,7 +52,7 @@ pub async fn a_damaged_log(recorder: Recorder) {
 /// A writer's function is over its time, and invokes the next one.
 pub async fn a_hand_over(recorder: Recorder) {
     let script = Script { tempo: 40.0, ..Script::new((0..280).map(|number| format!("{number} "))) };
-    let provider = Playback::start(script).unwrap();
+    let provider = play(script).unwrap();
     let provider = json!({ "test": { "base_url": provider.base_url(), "continuation": "trailing_assistant" } }).to_string();
     let env = environment("", &[("LONGHAND_PROVIDERS", &provider)]);
     // A writer has half of it, and this one needs more.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use longhand::{Clock, Scope};
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
+use longhand_tests::said::play;
 use longhand_tests::{Api, Harness, environment};
 use serde_json::{Value, json};
 
@@ -33,9 +34,9 @@ pub struct Victim {
 
 impl Victim {
     pub async fn start() -> (Harness, Self) {
-        let theirs = Playback::start(Script::new(["output-of-acme ", "and more"])).unwrap();
-        let stall = Playback::start(Script { ending: Ending::Stall, ..Script::new(["output-of-acme"]) }).unwrap();
-        let ours = Playback::start(Script::new(["ours"])).unwrap();
+        let theirs = play(Script::new(["output-of-acme ", "and more"])).unwrap();
+        let stall = play(Script { ending: Ending::Stall, ..Script::new(["output-of-acme"]) }).unwrap();
+        let ours = play(Script::new(["ours"])).unwrap();
         let all = [("theirs", &theirs), ("stall", &stall), ("ours", &ours)];
         let providers = json!(
             all.map(|(name, playback)| (name, json!({ "base_url": playback.base_url() })))

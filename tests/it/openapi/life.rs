@@ -7,6 +7,7 @@ use longhand::limits::REQUEST_BYTES_MAX;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::contract::{Answer, CONTRACT};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -27,8 +28,8 @@ struct Scene {
 
 impl Scene {
     async fn start(env: &[(&str, &str)]) -> Self {
-        let answering = Playback::start(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
-        let stalling = Playback::start(Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) }).unwrap();
+        let answering = play(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
+        let stalling = play(Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) }).unwrap();
         let providers =
             json!({ "openai": { "base_url": answering.base_url() }, "stall": { "base_url": stalling.base_url() } }).to_string();
         let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_LONG_POLL_MS", "50")];

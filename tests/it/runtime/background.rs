@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::thread::{panicking, sleep};
 use std::time::{Duration, Instant};
 
-use longhand_tests::PATIENCE;
+use longhand_tests::{PATIENCE, logs};
 use tempfile::TempDir;
 
 /// The server, in a folder of its own. Dropping it kills it, and shows its log if the test has failed.
@@ -63,6 +63,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        logs::keep(&self.folder.path().join("log"));
         if panicking() {
             eprintln!("{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
         }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use longhand_tests::logs;
 use serde_json::Value;
 
 use super::background::{Background, free_ports};
@@ -26,6 +27,9 @@ impl Emulator {
         timeout_seconds: u32,
     ) -> Self {
         let [port, runtime_port] = free_ports();
+        if logs::recordings().is_some() {
+            environment.insert("LONGHAND_LOG".to_owned(), "debug".to_owned());
+        }
         environment.insert("_HANDLER".to_owned(), function.to_owned());
         environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), function.to_owned());
         environment.insert("AWS_LAMBDA_FUNCTION_TIMEOUT".to_owned(), timeout_seconds.to_string());

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use longhand::{App, Clock, Config, NewKey, Scopes};
-use longhand_local::{Playback, Script, TEMPLATE};
+use longhand_local::{Script, TEMPLATE};
+use longhand_tests::said::play;
 use longhand_tests::{Api, Deployment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -98,7 +99,7 @@ async fn the_deployed_template_does_the_main_job_with_the_release_binary() {
     let Some((bootstrap, executable)) = tools::ministack() else { return };
     let script = Script::recorded().unwrap();
     let text = script.text();
-    let playback = Playback::start(script).unwrap();
+    let playback = play(script).unwrap();
     let ministack = Ministack::start(executable);
     let outputs = ministack.deploy(&bootstrap, playback.base_url());
     let url = ministack.api_url(&outputs);

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use longhand_functions::Function;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, start_stack};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -73,7 +74,7 @@ impl Bench {
     /// `None` where the tools are not there.
     pub async fn start(script: Script, env: &[(&str, &str)]) -> Option<Self> {
         let (bootstrap, rie) = tools::rie()?;
-        let playback = Playback::start(script).unwrap();
+        let playback = play(script).unwrap();
         let openai = json!({ "openai": { "base_url": playback.base_url(), "max_tokens_name": "max_completion_tokens" } });
         let mut env: BTreeMap<String, String> =
             env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use longhand::telemetry::{MEASURED, Measured};
 use longhand_local::TEMPLATE;
 use serde_norway::Value;
 
 use super::{hosted, resources, tree};
 
-const SWEEP: &str = include_str!("../../../shared/src/verbs/sweep.rs");
+const DOCUMENTED: &str = include_str!("../../../docs/observability.md");
 
 /// The functions that an alarm looks at.
 fn watched(alarm: &Value) -> BTreeSet<String> {
@@ -71,22 +72,45 @@ fn every_queue_has_an_alarm_and_every_destination_of_failures_a_queue() {
     }
 }
 
+/// The product's own metrics that the template reads: behind the stack's namespace, in alarms and on the dashboard.
+fn own_metrics(text: &str) -> BTreeSet<&str> {
+    let in_alarms = text.split("Namespace: !Ref AWS::StackName, MetricName: ").skip(1);
+    let in_alarms = in_alarms.map(|behind| behind.split([' ', ',']).next().unwrap());
+    let widgets = text.lines().filter(|line| line.contains("[[\"${AWS::StackName}\""));
+    let series = widgets
+        .flat_map(|line| line.split("\"metrics\": [").nth(1).unwrap().split("], \"period\"").next().unwrap().split("], ["));
+    let named = series.map(|series| series.split('"').collect::<Vec<_>>());
+    // `["namespace", "name"]`; `"..."` is all of the one before.
+    let on_dashboard = named.filter_map(|parts| parts.get(3).copied()).filter(|name| *name != "stat");
+    let searched = text.split("MetricName=\\\"").skip(1).map(|behind| behind.split('\\').next().unwrap());
+    in_alarms.chain(on_dashboard).chain(searched).collect()
+}
+
 #[test]
-fn the_metrics_of_the_sweep_are_read_from_lines_that_it_writes() {
+fn the_templates_own_metrics_are_those_that_lines_bring() {
+    let measured: BTreeSet<&str> = MEASURED.iter().flat_map(|line| line.metrics).map(|(name, _)| *name).collect();
+    let read = own_metrics(TEMPLATE);
+    assert!(read.len() >= 8 && read.contains("streamed_again") && read.contains("gen_ai.usage.output_tokens"), "{read:?}");
+    assert!(read.is_subset(&measured), "{:?} are never written", read.difference(&measured));
     let tree = tree();
-    let filters = resources(&tree, "AWS::Logs::MetricFilter");
-    assert!(filters.len() >= 4);
-    for (id, filter) in filters {
-        let properties = &filter["Properties"];
-        assert_eq!(properties["LogGroupName"].as_str(), Some("SweepLogs"), "{id}");
-        let pattern = properties["FilterPattern"].as_str().unwrap();
-        let message = pattern.split('"').nth(1).unwrap();
-        let line = SWEEP.split("tracing::").find(|line| line.contains(&format!("\"{message}\""))).unwrap_or_default();
-        assert!(!line.is_empty(), "{id}: the sweep never says {message:?}");
-        let value = properties["MetricTransformations"][0]["MetricValue"].as_str().unwrap();
-        let field = value.strip_prefix("$.").map(|field| format!("{field} = "));
-        assert!(field.is_none_or(|field| line.contains(&field)), "{id}: the line has no field {value}");
-    }
+    let globals = &tree["Globals"]["Function"];
+    let namespace = &globals["Environment"]["Variables"]["LONGHAND_METRICS_NAMESPACE"];
+    assert_eq!(namespace.as_str(), Some("AWS::StackName"), "alarms and dashboard look there");
+    assert_eq!(
+        globals["LoggingConfig"]["ApplicationLogLevel"].as_str(),
+        Some("TRACE"),
+        "Lambda would drop lines that are measured"
+    );
+}
+
+#[test]
+fn every_metric_is_documented_with_its_unit() {
+    let (_, table) = DOCUMENTED.split_once("| metric | unit |").unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let documented: BTreeSet<_> = rows.map(|(name, rest)| (name, rest.split(" | ").take(2).collect())).collect();
+    let of = |line: &Measured| line.line.strip_prefix("longhand.").unwrap();
+    let measured = MEASURED.iter().flat_map(|line| line.metrics.iter().map(move |(name, unit)| (*name, vec![*unit, of(line)])));
+    assert_eq!(documented, measured.collect());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use longhand_functions::Function;
-use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
+use longhand_local::{Options, Registry, Script, TEMPLATE};
+use longhand_tests::said::play;
 use longhand_tests::{Harness, environment, start_stack};
 use serde_json::{Value, json};
 
@@ -142,7 +143,7 @@ fn noting(compactions: &Arc<Mutex<Vec<Value>>>) -> Registry {
 
 #[tokio::test]
 async fn the_filter_lets_the_end_of_each_log_through_and_nothing_else() {
-    let playback = Playback::start(Script::new(["Ho", "la"])).unwrap();
+    let playback = play(Script::new(["Ho", "la"])).unwrap();
     let compactions = Arc::default();
     // Everything unwatched goes into several chunks.
     let env = environment(playback.base_url(), &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]);

@@ -70,12 +70,16 @@ impl Script {
         Self { head: None, is_chunked: false, ..Self::stream(writes) }
     }
 
+    /// All that it writes.
+    pub(super) fn body(&self) -> Vec<u8> {
+        let writes = self.steps.iter().filter_map(|step| if let Step::Write(bytes) = step { Some(&bytes[..]) } else { None });
+        writes.collect::<Vec<_>>().concat()
+    }
+
     /// Whether it says a piece of an answer.
     #[must_use]
     pub fn says_something(&self) -> bool {
-        let writes = self.steps.iter().filter_map(|step| if let Step::Write(bytes) = step { Some(&bytes[..]) } else { None });
-        let body: Vec<u8> = writes.collect::<Vec<_>>().concat();
-        let body = String::from_utf8_lossy(&body).replace(' ', "");
+        let body = String::from_utf8_lossy(&self.body()).replace(' ', "");
         ["content", "reasoning", "reasoning_content", "refusal", "arguments"]
             .iter()
             .any(|name| body.split(&format!("\"{name}\":\"")).skip(1).any(|value| !value.starts_with('"')))

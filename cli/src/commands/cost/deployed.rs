@@ -1,5 +1,6 @@
 //! What the template deploys, as far as it is paid for.
 
+use longhand::telemetry::{MEASURED, SWEEP};
 use longhand_local::TEMPLATE;
 
 /// Counts of resources that cost something each month, by the lines of the template, whose form is our own.
@@ -7,7 +8,7 @@ pub struct Deployed {
     pub keys: usize,
     pub secrets: usize,
     pub dashboards: usize,
-    /// Metrics that the functions' logs are made into.
+    /// Metrics that are there without use: those of the sweep's line.
     pub metrics: usize,
     /// Metrics that alarms look at: each costs as much as an alarm.
     pub alarm_metrics: usize,
@@ -20,7 +21,7 @@ impl Deployed {
             keys: resources("AWS::KMS::Key"),
             secrets: resources("AWS::SecretsManager::Secret"),
             dashboards: resources("AWS::CloudWatch::Dashboard"),
-            metrics: resources("AWS::Logs::MetricFilter"),
+            metrics: MEASURED.iter().filter(|measured| measured.line == SWEEP).map(|measured| measured.metrics.len()).sum(),
             alarm_metrics: TEMPLATE.matches("MetricStat:").count() + TEMPLATE.matches("\n      MetricName:").count(),
         }
     }

@@ -12,6 +12,7 @@ use longhand::event::NumberedEvent;
 use longhand::{App, Error, LogTail, Tail};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span};
 
 use super::place::{self, ReadArgs, Start};
 use crate::http::problem::Failure;
@@ -69,10 +70,14 @@ struct Control {
 }
 
 fn frames(follower: Follower) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    futures::stream::unfold(Some(follower), |follower| async {
-        let mut follower = follower?;
-        let (frame, is_last) = follower.frame().await?;
-        Some((Ok(frame), (!is_last).then_some(follower)))
+    let span = Span::current();
+    futures::stream::unfold(Some(follower), move |follower| {
+        let next = async {
+            let mut follower = follower?;
+            let (frame, is_last) = follower.frame().await?;
+            Some((Ok(frame), (!is_last).then_some(follower)))
+        };
+        next.instrument(span.clone())
     })
 }
 

@@ -16,6 +16,7 @@ use crate::deadline::stop_at;
 /// A body, what makes it repeatable, and until when this function may run.
 pub struct CreateArgs {
     pub organization: Organization,
+    pub request_id: Option<String>,
     pub body: Vec<u8>,
     pub stop_at: Option<Instant>,
     idempotency_key: Option<String>,
@@ -58,11 +59,11 @@ impl<S: Send + Sync> FromRequest<S> for CreateArgs {
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Refusal> {
         let stop_at = request.lambda_context_ref().and_then(stop_at);
         let (mut parts, content) = request.into_parts();
-        let Caller { organization, .. } = Caller::from_request_parts(&mut parts, state).await?;
+        let Caller { organization, request_id, .. } = Caller::from_request_parts(&mut parts, state).await?;
         let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
         let retries = header(&parts.headers, "x-stainless-retry-count")?.and_then(|count| count.parse::<u32>().ok());
         let body = read_body(&parts.headers, content).await?;
-        Ok(Self { organization, body, stop_at, idempotency_key, is_retry: retries.is_some_and(|count| count > 0) })
+        Ok(Self { organization, request_id, body, stop_at, idempotency_key, is_retry: retries.is_some_and(|count| count > 0) })
     }
 }
 

@@ -12,6 +12,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use longhand::{Error, ResponseTail};
 use serde_json::Value;
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 /// Something is sent when nothing else has been for this long: proxies and clients give up on what is silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -23,16 +24,19 @@ pub fn events(tail: ResponseTail) -> Response {
         (CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    let frames = futures::stream::unfold(Some(tail), |tail| async {
-        let mut tail = tail?;
-        match timeout(HEARTBEAT, tail.next()).await {
-            Err(_) => Some((Ok(Bytes::from_static(b": hb\n\n")), Some(tail))),
-            Ok(Ok(Some(events))) => Some((Ok(encode(&events)), Some(tail))),
-            Ok(Ok(None)) => None,
-            Ok(Err(error)) => Some((Err(broken(&error)), None)),
-        }
-    });
+    let span = Span::current();
+    let frames = futures::stream::unfold(Some(tail), move |tail| frame(tail).instrument(span.clone()));
     (headers, Body::from_stream(frames)).into_response()
+}
+
+async fn frame(tail: Option<ResponseTail>) -> Option<(io::Result<Bytes>, Option<ResponseTail>)> {
+    let mut tail = tail?;
+    match timeout(HEARTBEAT, tail.next()).await {
+        Err(_) => Some((Ok(Bytes::from_static(b": hb\n\n")), Some(tail))),
+        Ok(Ok(Some(events))) => Some((Ok(encode(&events)), Some(tail))),
+        Ok(Ok(None)) => None,
+        Ok(Err(error)) => Some((Err(broken(&error)), None)),
+    }
 }
 
 /// The response at its end, as JSON. Until then white space comes, which JSON allows before its value.
@@ -41,14 +45,17 @@ pub fn object(tail: ResponseTail) -> Response {
 }
 
 fn patient(tail: ResponseTail) -> impl Stream<Item = io::Result<Bytes>> {
-    futures::stream::unfold(Some(tail), |tail| async {
-        let mut tail = tail?;
-        match timeout(HEARTBEAT, tail.ended()).await {
-            Err(_) => Some((Ok(Bytes::from_static(b"\n")), Some(tail))),
-            Ok(Ok(response)) => Some((Ok(response.to_string().into()), None)),
-            Ok(Err(error)) => Some((Err(broken(&error)), None)),
-        }
-    })
+    let span = Span::current();
+    futures::stream::unfold(Some(tail), move |tail| whole(tail).instrument(span.clone()))
+}
+
+async fn whole(tail: Option<ResponseTail>) -> Option<(io::Result<Bytes>, Option<ResponseTail>)> {
+    let mut tail = tail?;
+    match timeout(HEARTBEAT, tail.ended()).await {
+        Err(_) => Some((Ok(Bytes::from_static(b"\n")), Some(tail))),
+        Ok(Ok(response)) => Some((Ok(response.to_string().into()), None)),
+        Ok(Err(error)) => Some((Err(broken(&error)), None)),
+    }
 }
 
 /// The connection breaks, so that nobody takes what came for the whole. The reader comes back; the cause is in the log.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::aws::Meta;
@@ -46,7 +47,7 @@ impl Lease {
             meta: meta.clone(),
             last_stored_ms: Arc::clone(&last_stored_ms),
         };
-        Self { view, last_stored_ms, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run(sender))) }
+        Self { view, last_stored_ms, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run(sender).in_current_span())) }
     }
 
     /// The newest view.
@@ -114,7 +115,7 @@ impl Keeper {
         match self.app.buffer.renew(&self.key, &self.meta, now + millis(self.app.config.lease)).await {
             Ok(true) => self.last_stored_ms.store(now, Ordering::Relaxed),
             Ok(false) => view.send_modify(|view| view.taken_over = true),
-            Err(error) => tracing::warn!(generation = %self.key.generation, %error, "The lease could not be renewed."),
+            Err(error) => tracing::warn!(%error, "The lease could not be renewed."),
         }
     }
 }

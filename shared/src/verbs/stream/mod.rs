@@ -7,6 +7,7 @@ mod writer;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::aws::{Appended, Meta, RecordRow};
@@ -20,6 +21,7 @@ use crate::jobs::StreamJob;
 use crate::log::{Chunk, Counters, LogState, NextSlot};
 use crate::quota::{Bounds, SpendBound};
 use crate::request::Request;
+use crate::telemetry::{generation_span, tell};
 pub(crate) use lease::{look_every, renew_after};
 use writer::Writer;
 
@@ -65,6 +67,11 @@ impl App {
     /// [`Error::Aws`]: the store could not be reached. The same job may be tried again.
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let key = job.key();
+        let span = generation_span!("stream", key);
+        Box::pin(self.metered().stream_as(key, stop_at)).instrument(span).await
+    }
+
+    async fn stream_as(&self, key: GenerationKey, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let seen = self.buffer.meta_now(&key).await?;
         let log = self.read_log(&key).await;
         // After the log: a buffer that is deleted once it was compacted must not look like one that has not begun.
@@ -72,6 +79,7 @@ impl App {
         if record.outcome.is_some() {
             return Ok(Streamed::HadEnded);
         }
+        tell(&record);
         let Some(request) = self.request(&key).await? else { return Ok(Streamed::Gone) };
         let log = match log {
             Ok(log) => log,

@@ -6,9 +6,12 @@
 mod append;
 mod ending;
 mod hand_over;
+mod measure;
 mod receive;
 
 use std::sync::Arc;
+
+use tracing::Instrument;
 
 use super::lease::Lease;
 use super::schema_watch::SchemaWatch;
@@ -26,6 +29,7 @@ use crate::log::LogState;
 use crate::provider::{Asking, Fault, ProviderError, open_session};
 use crate::quota::Bounds;
 use crate::request::Request;
+use measure::Measure;
 
 /// One writer, for as many attempts as this invocation makes.
 pub(super) struct Writer {
@@ -50,6 +54,9 @@ pub(super) struct Writer {
     /// The provider would not do that: the next attempts begin again.
     is_refused: bool,
     attempts_here: u32,
+    measure: Measure,
+    /// Write units that attempts before this one have told of.
+    told_units: u64,
     /// Deltas and items before this attempt.
     begun_at: (u64, u32),
 }
@@ -71,6 +78,8 @@ enum Stop {
 impl Writer {
     pub(super) fn new(app: App, key: GenerationKey, request: Request, log: LogState, meta: Meta, bounds: Bounds) -> Self {
         Self {
+            measure: Measure::none(),
+            told_units: 0,
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
             schema: SchemaWatch::new(&request, log.has_schema_violation),
             lease: Lease::keep(&app, &key, &meta),
@@ -95,6 +104,12 @@ impl Writer {
 
     /// Streams until the log has ended or somebody else has it. `None`: the first slot was lost, and nothing was written.
     pub(super) async fn run(mut self, limits: Limits) -> Result<Option<Streamed>, Error> {
+        let ran = self.run_attempts(limits).await;
+        self.tell_result(&ran);
+        ran
+    }
+
+    async fn run_attempts(&mut self, limits: Limits) -> Result<Option<Streamed>, Error> {
         loop {
             let begun = self.begin_attempt().await?;
             if !self.flush_all().await? {
@@ -102,7 +117,10 @@ impl Writer {
                 return Ok((self.attempts_here > 1).then_some(Streamed::Fenced));
             }
             let stop = match begun {
-                Ok(prefix) => self.attempt(prefix, limits).await?,
+                Ok(prefix) => {
+                    let span = self.measure.span();
+                    self.attempt(prefix, limits).instrument(span).await?
+                }
                 Err(stop) => stop,
             };
             let end = match stop {
@@ -137,6 +155,7 @@ impl Writer {
             tries_max: if has_text { limits::PROVIDER_TRIES_WITH_TEXT_MAX } else { limits::PROVIDER_TRIES_MAX },
             give_up_at: stop_at.map_or(limits.give_up_at, |stop_at| stop_at.min(limits.give_up_at)),
         };
+        self.measure.asks();
         self.receive(open_session(provider, asking), limits).await
     }
 
@@ -156,6 +175,7 @@ impl Writer {
         if self.log.is_empty() && !self.composer.has_pending() {
             self.composer.event(Event::Created);
         }
+        self.measure_anew();
         let prefix = self.prefix().await?;
         self.goes_on = prefix.is_some();
         self.attempts_here += 1;
@@ -164,10 +184,7 @@ impl Writer {
             self.log.output_from = self.composer.next_output_index();
             String::new()
         });
-        tracing::info!(
-            generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
-            goes_on = self.goes_on, "An attempt begins."
-        );
+        tracing::info!(attempt = self.meta.attempt, goes_on = self.goes_on, "An attempt begins.");
         self.composer.event(Event::InProgress { attempt: self.meta.attempt });
         self.end = End::default();
         self.finish = None;
@@ -203,13 +220,15 @@ impl Writer {
 
     async fn next_attempt(&mut self, error: &ProviderError) -> Result<bool, Error> {
         tracing::warn!(
-            generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
-            fault = error.fault.code(), "The provider's stream was interrupted; the next attempt begins."
+            attempt = self.meta.attempt,
+            "error.type" = error.fault.code(),
+            "The provider's stream was interrupted; the next attempt begins."
         );
         self.is_refused |= self.is_prefix_refused(error);
         if !self.flush_all().await? {
             return Ok(false);
         }
+        self.tell_attempt("interrupted", Some(error.fault.code()));
         let lease_until = self.app.clock.now_ms() + millis(self.app.config.lease);
         // A writer id of its own: a renewal of the old lease that is still on its way must not pass for this attempt's.
         let writer = ulid::Ulid::generate().to_string();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::Writer;
 use crate::aws::Appended;
@@ -61,7 +62,7 @@ impl Writer {
     fn append(&self, chunk: Chunk) -> Append {
         let (app, key, expires_at) = (self.app.clone(), self.key.clone(), self.meta.expires_at);
         let patient_until = Instant::now() + limits::STORE_PATIENCE;
-        AbortOnDropHandle::new(tokio::spawn(async move {
+        let appends = async move {
             let mut tries = 0;
             loop {
                 let error = match app.buffer.append(&key, &chunk, expires_at).await {
@@ -73,23 +74,22 @@ impl Writer {
                 if Instant::now() + wait > patient_until {
                     return Err(error);
                 }
-                tracing::warn!(
-                    generation = %key.generation, slot = chunk.first_seq, tries, %error,
-                    "A chunk was not stored; it is tried again."
-                );
+                tracing::warn!(slot = chunk.first_seq, tries, %error, "A chunk was not stored; it is tried again.");
                 sleep(wait).await;
             }
-        }))
+        };
+        AbortOnDropHandle::new(tokio::spawn(appends.in_current_span()))
     }
 
     /// Notes what became of an append; `false`: the slot is lost.
     pub(super) fn stored(&mut self, appended: Appended, chunk: Option<&Chunk>) -> Result<bool, Error> {
         if appended == Appended::Lost {
-            tracing::warn!(generation = %self.key.generation, slot = self.log.next_seq, "Another writer holds the slot; this one stops.");
+            tracing::warn!(slot = self.log.next_seq, "Another writer holds the slot; this one stops.");
             return Ok(false);
         }
         if let Some(chunk) = chunk {
             self.log.apply(chunk).map_err(|damage| Error::LogDamaged(self.key.generation.to_string(), damage))?;
+            self.measure.flushed();
             self.lease.stored(chunk.at_ms);
             self.app.hints.tell(&self.key, Topic::Log);
         }

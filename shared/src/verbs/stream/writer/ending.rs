@@ -52,8 +52,9 @@ impl Writer {
         Event::Incomplete(End { reason: Some(reason.to_owned()), ..end })
     }
 
-    pub(super) async fn finish(mut self, end: Event) -> Result<Streamed, Error> {
+    pub(super) async fn finish(&mut self, end: Event) -> Result<Streamed, Error> {
         let status = end.end().map_or(Status::Failed, |(status, _)| status);
+        self.end = end.end().map(|(_, end)| end.clone()).unwrap_or_default();
         self.composer.event(end);
         if self.flush_all().await? { Ok(Streamed::Ended(status)) } else { Ok(Streamed::Fenced) }
     }

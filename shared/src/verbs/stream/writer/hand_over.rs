@@ -17,7 +17,7 @@ impl Writer {
 
     /// Stores what waits, gives the lease up, and has `stream` invoked. Whatever breaks off in between, the sweep finds a
     /// generation without a writer.
-    pub(super) async fn hand_over(mut self) -> Result<Streamed, Error> {
+    pub(super) async fn hand_over(&mut self) -> Result<Streamed, Error> {
         if !self.flush_all().await? {
             return Ok(Streamed::Fenced);
         }
@@ -28,12 +28,9 @@ impl Writer {
         if !self.app.buffer.claim(&self.key, Some(&self.meta), &given_up).await? {
             return Ok(Streamed::Fenced);
         }
-        tracing::info!(
-            generation = %self.key.generation, organization = %self.key.organization, attempt = self.meta.attempt,
-            hand_overs, "The function's time is over; the next one goes on."
-        );
+        tracing::info!(attempt = self.meta.attempt, hand_overs, "The function's time is over; the next one goes on.");
         if let Err(error) = self.app.invoker.stream(&StreamJob::new(&self.key)).await {
-            tracing::warn!(generation = %self.key.generation, %error, "The next function was not invoked; sweep will do it.");
+            tracing::warn!(%error, "The next function was not invoked; sweep will do it.");
         }
         Ok(Streamed::HandedOver)
     }

@@ -83,6 +83,9 @@ impl Writer {
                 }
             }
         }
+        if !self.measure.has_text() && self.received_in_this_attempt() {
+            self.measure.text();
+        }
         if self.composer.has_pending() && self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.app.clock.now_ms());
         }
