@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
@@ -12,7 +13,7 @@ use aws_sdk_dynamodb::types::{
 
 use serde_dynamo::Items;
 
-use super::clients::{aws_error, unexpected, update_where};
+use super::clients::{aws_error, query_partition, unexpected, update_where};
 use super::meter::Meter;
 use super::rows::{self, ChunkRow, MetaRow};
 use super::size;
@@ -97,16 +98,7 @@ impl Buffer {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn chunks(&self, key: &GenerationKey, slot: u64) -> Result<ChunkPage, Error> {
-        let query = self
-            .dynamodb
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
-            .expression_attribute_values(":from", AttributeValue::S(rows::slot(slot)))
-            .expression_attribute_values(":to", AttributeValue::S(rows::AFTER_SLOTS.into()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let query = self.slots(key, rows::slot(slot), rows::AFTER_SLOTS.into());
         let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
         self.meter.read(page.consumed_capacity());
         let more = page.last_evaluated_key.is_some();
@@ -134,18 +126,7 @@ impl Buffer {
     }
 
     async fn last_before(&self, key: &GenerationKey, sort_key: String) -> Result<Option<Chunk>, Error> {
-        let query = self
-            .dynamodb
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
-            .expression_attribute_values(":from", AttributeValue::S(rows::slot(0)))
-            .expression_attribute_values(":to", AttributeValue::S(sort_key))
-            .scan_index_forward(false)
-            .limit(1)
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let query = self.slots(key, rows::slot(0), sort_key).scan_index_forward(false).limit(1);
         let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
         self.meter.read(page.consumed_capacity());
         Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
@@ -261,6 +242,15 @@ impl Buffer {
         Ok(())
     }
 
+    /// Asks for the chunks between two sort keys, as they are now.
+    fn slots(&self, key: &GenerationKey, from: String, to: String) -> QueryFluentBuilder {
+        let query = query_partition(&self.dynamodb, &self.table, key.partition());
+        let query = query.key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to").consistent_read(true);
+        query
+            .expression_attribute_values(":from", AttributeValue::S(from))
+            .expression_attribute_values(":to", AttributeValue::S(to))
+    }
+
     pub(super) fn update_meta(&self, key: &GenerationKey) -> UpdateItemFluentBuilder {
         let update = self.dynamodb.update_item().table_name(&self.table).key("pk", AttributeValue::S(key.partition()));
         update.key("sk", AttributeValue::S(rows::META.into())).return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -273,15 +263,9 @@ impl Buffer {
     pub async fn delete(&self, key: &GenerationKey) -> Result<u64, Error> {
         let mut deleted = 0;
         loop {
-            let query = self
-                .dynamodb
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            let query = query_partition(&self.dynamodb, &self.table, key.partition())
                 .projection_expression("pk, sk")
-                .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX));
             let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
             self.meter.read(page.consumed_capacity());
             let items = page.items.unwrap_or_default();

@@ -8,8 +8,10 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::meter::Meter;
@@ -103,6 +105,12 @@ pub(super) async fn shared_config(config: &AwsConfig) -> SdkConfig {
         loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
     }
     loader.load().await
+}
+
+/// Asks for the rows of one partition, and what that costs.
+pub(super) fn query_partition(dynamodb: &aws_sdk_dynamodb::Client, table: &str, partition: String) -> QueryFluentBuilder {
+    let query = dynamodb.query().table_name(table).key_condition_expression("pk = :pk");
+    query.expression_attribute_values(":pk", AttributeValue::S(partition)).return_consumed_capacity(ReturnConsumedCapacity::Total)
 }
 
 /// Updates an item where its condition holds; `false`: it does not.

@@ -2,10 +2,10 @@
 //!
 //! Both are written in one transaction, so that what is listed is what holds.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
-use super::clients::{aws_error, unexpected};
+use super::clients::{aws_error, query_partition, unexpected};
 use super::records::{Records, row_key};
 use super::transactions::Transacted;
 use crate::error::Error;
@@ -117,14 +117,7 @@ impl Records {
     pub async fn keys(&self, organization: &Organization) -> Result<Vec<KeyRow>, Error> {
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
-            let query = self
-                .dynamodb
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", AttributeValue::S(partition(organization)))
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let query = query_partition(&self.dynamodb, &self.table, partition(organization)).set_exclusive_start_key(start);
             let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
             self.meter.read(page.consumed_capacity());
             for item in page.items.unwrap_or_default() {

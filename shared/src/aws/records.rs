@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::clients::{aws_error, unexpected, update_where};
+use super::clients::{aws_error, query_partition, unexpected, update_where};
 use super::meter::Meter;
 use super::open;
 use super::rows::{self, IdempotencyRow, IssueError, Outcome, RecordRow, RequestRow, ValidationIssueRow};
@@ -271,14 +271,7 @@ impl Records {
     /// # Errors
     /// [`Error::Aws`]; the same call goes on where this one stopped.
     pub async fn delete_rows(&self, key: &GenerationKey) -> Result<(), Error> {
-        let query = self
-            .dynamodb
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
-            .projection_expression("pk, sk")
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let query = query_partition(&self.dynamodb, &self.table, key.partition()).projection_expression("pk, sk");
         let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
         self.meter.read(page.consumed_capacity());
         // The record goes last: while it is there, the generation can be purged again.
