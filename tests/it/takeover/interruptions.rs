@@ -8,7 +8,7 @@ use futures::future::join_all;
 use longhand::Clock;
 use longhand_local::Data;
 use longhand_tests::hostile::{Ending, Hostile, Script, rest_of, wire};
-use longhand_tests::{Harness, assert_whole};
+use longhand_tests::{Harness, assert_whole, seed};
 use serde_json::{Value, json};
 
 use super::*;
@@ -62,7 +62,7 @@ fn cut_somewhere(text: &str, body: &Value, random: &mut fastrand::Rng) -> Script
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_anywhere_and_often_leave_one_text() {
     const GENERATIONS: u64 = 40;
-    let seed = fastrand::u64(..);
+    let seed = seed();
     let text = pieces(300).concat();
     let (said, randoms) = (text.clone(), Mutex::new(HashMap::new()));
     let make = move |_: usize, body: &Value| {
@@ -84,7 +84,9 @@ async fn connections_cut_anywhere_and_often_leave_one_text() {
         assert_whole(&events);
         assert_eq!(count(&events, "output_item.added"), 1, "{told}");
         let bodies = hostile.seen("test").bodies.into_iter().filter(|body| body["messages"][0]["content"] == prompt.as_str());
-        let bodies: Vec<Value> = bodies.collect();
+        // A reset may take away all that was said before it: then the same attempt asks again.
+        let mut bodies: Vec<Value> = bodies.collect();
+        bodies.dedup_by(|again, first| prefix(again) == prefix(first));
         for (body, attempt) in bodies.iter().zip(1..) {
             assert_eq!(prefix(body).unwrap_or_default(), text_before(&events, attempt), "{told}");
         }
