@@ -62,16 +62,13 @@ impl Clients {
             let tries = config.max_attempts.unwrap_or(SDK_TRIES_MAX);
             let retries = RetryConfig::standard().with_max_attempts(tries).with_initial_backoff(backoff);
             let builder = shared.to_builder().timeout_config(timeouts.build()).retry_config(retries);
-            // Loopback needs no TLS, whose roots take most of a client's start.
-            if !config.is_plain_http() {
-                return builder.build();
+            match tap.zip(shared.http_client()).filter(|_| config.is_plain_http()) {
+                None => builder.build(),
+                Some((tap, client)) => {
+                    let tapped = Tapped { service, client, tap: Arc::clone(tap) };
+                    builder.http_client(SharedHttpClient::new(tapped)).build()
+                }
             }
-            let plain = aws_smithy_http_client::Builder::new().build_http();
-            let client = match tap {
-                None => plain,
-                Some(tap) => SharedHttpClient::new(Tapped { service, client: plain, tap: Arc::clone(tap) }),
-            };
-            builder.http_client(client).build()
         };
         let mut dynamodb =
             aws_sdk_dynamodb::config::Builder::from(&shared("dynamodb", DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
@@ -101,6 +98,7 @@ pub(super) async fn shared_config(config: &AwsConfig) -> SdkConfig {
     if let Some((id, secret, token)) = &config.credentials {
         loader = loader.credentials_provider(Credentials::new(id, secret, token.clone(), None, "environment"));
     }
+    // Loopback needs no TLS, whose roots take most of a client's start.
     if config.is_plain_http() {
         loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
     }
