@@ -38,15 +38,17 @@ async fn whatever_schemathesis_asks_is_answered_as_the_document_tells() {
     let folder = tempfile::tempdir().unwrap();
     let (document, report) = (folder.path().join("openapi.json"), folder.path().join("report.json"));
     std::fs::write(&document, document_for(&["openai"]).to_string()).unwrap();
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let run = Command::new(tool)
         .arg("--config-file")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/schemathesis.toml"))
+        .arg(clients.join("schemathesis.toml"))
         .arg("run")
         .arg(&document)
         .args(["--url", harness.stack.url(), "--seed", &seed.to_string(), "--max-examples", EXAMPLES, "--continue-on-failure"])
         .arg("--report-json-path")
         .arg(&report)
         .env("LONGHAND_API_KEY", &harness.stack.key().unwrap().text)
+        .env("SCHEMATHESIS_HOOKS", clients.join("schemathesis_hooks.py"))
         .current_dir(folder.path())
         .kill_on_drop(true)
         .output();
