@@ -36,7 +36,7 @@ impl Refusal {
         match self {
             Self::Unauthorized => "UNAUTHORIZED",
             Self::AccessDenied => "ACCESS_DENIED",
-            Self::AuthorizerFailure => "AUTHORIZER_FAILURE",
+            Self::AuthorizerFailure => "AUTHORIZER_CONFIGURATION_ERROR",
         }
     }
 }
