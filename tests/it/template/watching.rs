@@ -117,6 +117,16 @@ fn every_metric_is_documented_with_its_unit() {
 }
 
 #[test]
+fn the_access_log_names_who_called_by_what_the_authorizer_said() {
+    let tree = tree();
+    let format = tree["Resources"]["Api"]["Properties"]["AccessLogSetting"]["Format"].as_str().unwrap();
+    let line: serde_json::Value = serde_json::from_str(format).unwrap();
+    for name in ["organization", "key"] {
+        assert_eq!(line[name], format!("$context.authorizer.{name}"));
+    }
+}
+
+#[test]
 fn every_function_has_a_log_group_of_its_own_name() {
     let tree = tree();
     for function in hosted().functions {
