@@ -97,6 +97,15 @@ fn what_streams_in_code_streams_in_the_template_and_has_the_functions_whole_time
 }
 
 #[test]
+fn pages_that_may_call_the_api_may_fetch_what_it_gives_them_the_url_of() {
+    let tree = tree();
+    let [(_, bucket)] = resources(&tree, "AWS::S3::Bucket")[..] else { panic!("one bucket") };
+    let rule = &bucket["Properties"]["CorsConfiguration"][1]["CorsRules"][0];
+    assert_eq!(rule["AllowedOrigins"][0].as_str(), Some("CorsOrigin"));
+    assert_eq!(rule["AllowedMethods"][0].as_str(), Some("GET"));
+}
+
+#[test]
 fn every_index_that_the_code_asks_is_one_of_the_template_and_every_one_of_those_is_asked() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/aws");
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
