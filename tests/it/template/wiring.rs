@@ -132,6 +132,8 @@ fn the_sweep_comes_as_often_as_a_stuck_generation_may_wait() {
     let sweep = template.functions.iter().find(|function| function.handler == "sweep").unwrap();
     let [schedule] = sweep.schedules.as_slice() else { panic!("one schedule") };
     assert!(schedule.rate.0 <= longhand::limits::PENDING_MAX);
+    let invoke = &sweep.async_invoke;
+    assert!(invoke.retries == 0 && invoke.age_max <= schedule.rate.0, "sweeps pile up");
 }
 
 /// Streams and compactions that are noted, and not done.
