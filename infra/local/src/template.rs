@@ -25,8 +25,11 @@ pub const TEMPLATE: &str = include_str!("../../../template.yaml");
 
 /// Resource types that have no twin here, because on one machine and in one process they mean nothing. `infra/README.md` lists
 /// them.
-const WITHOUT_TWIN: [&str; 17] = [
+const WITHOUT_TWIN: [&str; 20] = [
     "AWS::ApiGateway::Account",
+    "AWS::AppConfig::Application",
+    "AWS::AppConfig::ConfigurationProfile",
+    "AWS::AppConfig::HostedConfigurationVersion",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::IAM::ManagedPolicy",

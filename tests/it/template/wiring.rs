@@ -105,6 +105,29 @@ fn pages_that_may_call_the_api_may_fetch_what_it_gives_them_the_url_of() {
     assert_eq!(rule["AllowedMethods"][0].as_str(), Some("GET"));
 }
 
+/// The parameters that some variables are set by.
+fn parameters_of<'a>(tree: &'a serde_norway::Value, variables: &'a serde_norway::Value) -> BTreeSet<&'a str> {
+    let values = variables.as_mapping().into_iter().flatten().filter_map(|(_, value)| value.as_str());
+    values.filter(|value| tree["Parameters"].get(value).is_some()).collect()
+}
+
+#[test]
+fn a_changed_parameter_makes_a_new_version_of_every_function_that_it_is_for() {
+    let tree = tree();
+    let globals = &tree["Globals"]["Function"];
+    let mut of_all = parameters_of(&tree, &globals["Environment"]["Variables"]);
+    of_all.insert(globals["Architectures"][0].as_str().unwrap());
+    let settings = tree["Resources"]["Settings"]["Properties"]["Content"][1].as_sequence().unwrap();
+    assert_eq!(settings.iter().map(|setting| setting.as_str().unwrap()).collect::<BTreeSet<_>>(), of_all);
+    for (id, function) in resources(&tree, "AWS::Serverless::Function") {
+        let described = function["Properties"]["VersionDescription"].as_str().unwrap();
+        let own = parameters_of(&tree, &function["Properties"]["Environment"]["Variables"]);
+        for named in own.into_iter().chain(["Settings.VersionNumber"]) {
+            assert!(described.contains(&format!("${{{named}}}")), "{id}: {described}");
+        }
+    }
+}
+
 #[test]
 fn every_index_that_the_code_asks_is_one_of_the_template_and_every_one_of_those_is_asked() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/aws");

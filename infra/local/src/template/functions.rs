@@ -24,7 +24,7 @@ const HOSTED: [&str; 10] = [
     "Timeout",
 ];
 
-const WITHOUT_TWIN: [&str; 21] = [
+const WITHOUT_TWIN: [&str; 22] = [
     "AssumeRolePolicyDocument",
     "AutoPublishAlias",
     "AutoPublishAliasAllProperties",
@@ -46,6 +46,7 @@ const WITHOUT_TWIN: [&str; 21] = [
     "RuntimeManagementConfig",
     "Tags",
     "Tracing",
+    "VersionDescription",
 ];
 
 const TIMEOUT_SECONDS_DEFAULT: u64 = 3;
