@@ -129,6 +129,14 @@ fn a_changed_parameter_makes_a_new_version_of_every_function_that_it_is_for() {
 }
 
 #[test]
+fn a_changed_parameter_of_the_api_is_deployed_to_its_stage() {
+    let tree = tree();
+    let api = &tree["Resources"]["Api"]["Properties"];
+    assert_eq!(api["Cors"]["AllowOrigin"].as_str(), Some("'${CorsOrigin}'"));
+    assert_eq!(api["AlwaysDeploy"].as_bool(), Some(true));
+}
+
+#[test]
 fn every_index_that_the_code_asks_is_one_of_the_template_and_every_one_of_those_is_asked() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/aws");
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
