@@ -126,6 +126,7 @@ fn expectation(error: &ValidationError<'_>) -> String {
         Kind::MinItems { limit } => format!("must have at least {limit} items"),
         Kind::MaxItems { limit } => format!("must have at most {limit} items"),
         Kind::Enum { options } => format!("must be one of {options}"),
+        Kind::FalseSchema => "must not be given".into(),
         Kind::Constant { expected_value } => format!("must be {expected_value}"),
         Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
         Kind::Format { format } if format == "regex" => {

@@ -79,6 +79,11 @@ const BODIES: &[(&str, &str)] = &[
         r#"{"model":"m","prompt":"p","max_attempts":0,"provider_options":[]}"#,
         "/max_attempts must be at least 1; /provider_options must be an object",
     ),
+    // The price is the named model's, and what comes is reckoned as one answer.
+    (
+        r#"{"model":"m","prompt":"p","provider_options":{"model":"dear","messages":[],"n":8,"top_k":40}}"#,
+        "/provider_options/model must not be given; /provider_options/messages must not be given; /provider_options/n must not be given",
+    ),
     ("[]", "the body must be an object"),
     (r#""p""#, "the body must be an object"),
     ("", "the body must be a JSON object, and is empty"),
