@@ -121,3 +121,24 @@ async fn what_a_crash_left_without_a_record_is_found_a_day_later_and_nothing_els
     assert!(rows.items().iter().all(|row| row["pk"] == text(&format!("local#{kept}"))), "{rows:?}");
     harness.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_used_again_still_leads_to_the_new_generation_when_the_old_one_is_purged() {
+    let hostile = Hostile::start([("test", vec![Script::stream([wire::whole(&["uno"])])])]).await;
+    let clock = Clock::system();
+    let harness = Harness::with(options(&hostile, &clock)).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
+    let (_, old) = harness.post_once("once", &body).await;
+    harness.ended(old["id"].as_str().unwrap()).await;
+    clock.advance(2 * DAY);
+    let (_, new) = harness.post_once("once", &body).await;
+    assert_ne!(new["id"], old["id"], "a key is remembered for a day");
+    harness.ended(new["id"].as_str().unwrap()).await;
+
+    let (app, local) = (harness.stack.app().await.unwrap(), "local".parse().unwrap());
+    let apply = RetentionRules { keep: Some(DAY), apply: true, ..RetentionRules::default() };
+    assert_eq!(names(&retain(&app, &local, apply).await.expired), [old["id"].as_str().unwrap()]);
+    let (_, again) = harness.post_once("once", &body).await;
+    assert_eq!(again["id"], new["id"], "the same request, sent again, is the same generation");
+    harness.finish().await;
+}

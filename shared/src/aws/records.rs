@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use serde::Serialize;
@@ -255,15 +256,32 @@ impl Records {
         Ok(ListPage { records: self.get_all(&keys).await?, has_more })
     }
 
-    /// Deletes every row of a generation, and the idempotency row that led to it.
+    /// Deletes every row of a generation, and the idempotency row that leads to it.
     ///
     /// # Errors
     /// [`Error::Aws`]; the same call goes on where this one stopped.
     pub async fn delete(&self, key: &GenerationKey, record: &RecordRow) -> Result<(), Error> {
         if let Some(partition) = &record.idempotency {
-            self.delete_row(row_key(partition, rows::IDEMPOTENCY)).await?;
+            self.delete_idempotency(partition, &key.generation).await?;
         }
         self.delete_rows(key).await
+    }
+
+    /// After a day the same key may have been used again: then the row is that generation's.
+    async fn delete_idempotency(&self, partition: &str, generation: &GenerationId) -> Result<(), Error> {
+        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(row_key(partition, rows::IDEMPOTENCY)));
+        let delete = delete
+            .condition_expression("generation = :generation")
+            .expression_attribute_values(":generation", AttributeValue::S(generation.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match delete.send().await {
+            Ok(deleted) => self.meter.wrote(deleted.consumed_capacity()),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => self.meter.wrote(None),
+                _ => return Err(aws_error("dynamodb DeleteItem")(error)),
+            },
+        }
+        Ok(())
     }
 
     /// Deletes every row in a generation's partition.
