@@ -7,7 +7,7 @@ use crate::event::{Event, Item, Place, Stretch, TextKind};
 use crate::log::{Outline, join};
 use crate::provider::{Delta, ToolCallDelta};
 
-/// Events in one chunk. With 350 KB of text this keeps an item under DynamoDB's 400 KB.
+/// Events in one chunk. With 350 KB of text and names this keeps an item under DynamoDB's 400 KB.
 const CHUNK_EVENTS_MAX: usize = 256;
 
 /// What has been received and not yet been taken for a flush.
@@ -103,15 +103,16 @@ impl Composer {
         self.calls.clear();
     }
 
-    /// Takes what waits, up to `bytes_max` of text; more stays for the next chunk.
+    /// Takes what waits, up to `bytes_max` of text and names; more stays for the next chunk.
     pub fn take(&mut self, bytes_max: usize) -> Vec<Event> {
         let mut bytes = 0;
         let mut taken = 0;
         while let Some(event) = self.pending.get(taken) {
-            if taken == CHUNK_EVENTS_MAX || bytes + event.text_bytes() > bytes_max {
+            let more = event.text_bytes() + name_bytes(event);
+            if taken == CHUNK_EVENTS_MAX || bytes + more > bytes_max {
                 break;
             }
-            bytes += event.text_bytes();
+            bytes += more;
             taken += 1;
         }
         let rest = self.pending.split_off(taken);
@@ -119,10 +120,9 @@ impl Composer {
         if events.len() < CHUNK_EVENTS_MAX
             && let Some(head) = self.pending.first_mut().and_then(|event| split_off_head(event, bytes_max - bytes))
         {
-            bytes += head.text_bytes();
             events.push(head);
         }
-        self.pending_bytes -= bytes;
+        self.pending_bytes -= events.iter().map(Event::text_bytes).sum::<usize>();
         events
     }
 
@@ -218,6 +218,14 @@ impl Composer {
     fn close_part(&mut self, place: Place) {
         self.event(place.kind.done(place));
         self.event(Event::ContentPartDone(place));
+    }
+}
+
+/// The provider's names in an event: of one call they are short, and of hundreds in one chunk more than an item holds.
+const fn name_bytes(event: &Event) -> usize {
+    match event {
+        Event::OutputItemAdded { item: Item::FunctionCall { call_id, name }, .. } => call_id.len() + name.len(),
+        _ => 0,
     }
 }
 

@@ -3,7 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::aws::chunk_item_bytes;
+use crate::ids::{GenerationId, GenerationKey};
+use crate::limits::{CHUNK_TEXT_BYTES_MAX, PROVIDER_NAME_BYTES_MAX};
 use crate::log::{Chunk, Counters, LogState};
+
+/// DynamoDB's own limit.
+const ITEM_BYTES_MAX: usize = 400 * 1024;
 
 fn deltas() -> impl Strategy<Value = Vec<Delta>> {
     let text = prop_oneof![Just("0".to_owned()), Just(String::new()), "[a-zñ€😀中0-9]{0,12}"];
@@ -144,4 +150,29 @@ fn consecutive_deltas_of_one_kind_are_one_event() {
     assert_eq!(events.len(), 3, "item added, part added, one stretch: {events:?}");
     assert_eq!(events[2].stretch().unwrap().1.delta, "v: 0.9");
     assert_eq!(composer.received_chunks(), 3, "an empty delta is not counted");
+}
+
+#[test]
+fn a_chunk_fits_into_an_item_however_long_the_names_in_it_are() {
+    let key = GenerationKey::new("o".repeat(64).parse().unwrap(), GenerationId::new(0));
+    let name = || Some("n".repeat(PROVIDER_NAME_BYTES_MAX));
+    let calls = |arguments: &str| {
+        let call = |index| ToolCallDelta { index, id: name(), name: name(), arguments: arguments.into() };
+        (0..600).map(|index| Delta::ToolCall(call(index))).collect::<Vec<_>>()
+    };
+    for deltas in [calls(""), calls(&"a".repeat(1_500))] {
+        let mut composer = Composer::default();
+        for delta in deltas {
+            composer.delta(delta);
+        }
+        composer.close(true);
+        while composer.has_pending() {
+            let events = composer.take(CHUNK_TEXT_BYTES_MAX);
+            let counters = Counters { received_chunks: u64::MAX, received_bytes: u64::MAX, chunk_count: u64::MAX };
+            let chunk = Chunk { first_seq: 1, writer: "w".repeat(26), at_ms: i64::MAX, counters, output_from: u32::MAX, events };
+            let bytes = chunk_item_bytes(&key, &chunk, i64::MAX).unwrap();
+            assert!(!chunk.events.is_empty() && bytes <= ITEM_BYTES_MAX, "{bytes} bytes in {} events", chunk.events.len());
+        }
+        assert_eq!(composer.pending_bytes(), 0);
+    }
 }
