@@ -51,7 +51,7 @@ impl App {
         let fitting = fitting(&data).min(limit);
         let has_more = data.len() > fitting;
         data.truncate(fitting);
-        let newest = if record.outcome.is_some() { None } else { self.buffer.newest(&key).await? };
+        let (record, newest) = self.newest(&key, record).await?;
         let status = get::status(&record, newest.as_ref());
         let last_seq = data.last().map_or(after, |event| Some(event.seq));
         Ok(EventPage { object: "list", data, status, has_more, last_seq })
@@ -66,9 +66,16 @@ impl App {
         limit: usize,
     ) -> Result<Vec<NumberedEvent>, Error> {
         if let Some(first) = self.buffer.holding(key, from).await? {
-            return self.buffered_events(key, first.first_seq, from, limit).await;
+            let events = self.buffered_events(key, first.first_seq, from, limit).await?;
+            let next = |events: &[NumberedEvent]| events.last().map_or(from, |event| event.seq + 1);
+            let is_all = |events: &[NumberedEvent]| record.outcome.as_ref().is_none_or(|outcome| next(events) > outcome.last_seq);
+            if let Some(events) = events.filter(|events| events.len() == limit || is_all(events)) {
+                return Ok(events);
+            }
         }
-        let Some(outcome) = &record.outcome else {
+        // Not in the buffer, or not any more: it is being deleted.
+        let again = if record.outcome.is_none() { Some(self.records.get(key).await?) } else { None };
+        let Some(outcome) = &again.as_ref().unwrap_or(record).outcome else {
             return Ok(Vec::new());
         };
         if outcome.compacted.is_none() {
@@ -97,25 +104,30 @@ impl App {
         Ok(Archive::new(key.generation.to_string(), body))
     }
 
+    /// `None`: a chunk is missing, because the buffer is being deleted.
     async fn buffered_events(
         &self,
         key: &GenerationKey,
         first_slot: u64,
         from: u64,
         limit: usize,
-    ) -> Result<Vec<NumberedEvent>, Error> {
+    ) -> Result<Option<Vec<NumberedEvent>>, Error> {
         let mut events = Vec::new();
-        let mut slot = Some(first_slot);
+        let (mut slot, mut due) = (Some(first_slot), first_slot);
         while let Some(at) = slot.filter(|_| events.len() < limit) {
             let page = self.buffer.chunks(key, at).await?;
             slot = page.next_slot;
             for chunk in page.chunks {
+                if chunk.first_seq != due {
+                    return Ok(None);
+                }
+                due = chunk.last_seq() + 1;
                 let numbered = (chunk.first_seq..).zip(chunk.events).map(|(seq, event)| NumberedEvent { seq, event });
                 events.extend(numbered.filter(|event| event.seq >= from));
             }
         }
         events.truncate(limit);
-        Ok(events)
+        Ok(Some(events))
     }
 }
 

@@ -24,13 +24,32 @@ impl App {
 
     /// Adds what the log knows to a record that is not final.
     pub(super) async fn with_log(&self, record: RecordRow) -> Result<Generation, Error> {
-        let newest = if record.outcome.is_some() {
-            None
-        } else {
-            let key = GenerationKey::new(record.organization.clone(), record.generation.clone());
-            self.buffer.newest(&key).await?
-        };
+        let key = GenerationKey::new(record.organization.clone(), record.generation.clone());
+        let (record, newest) = self.newest(&key, record).await?;
         Ok(Generation::new(record, newest.as_ref()))
+    }
+
+    /// The record, and the newest chunk where that knows more.
+    pub(super) async fn newest(&self, key: &GenerationKey, record: RecordRow) -> Result<(RecordRow, Option<Chunk>), Error> {
+        if record.outcome.is_some() {
+            return Ok((record, None));
+        }
+        let newest = self.buffer.newest(key).await?;
+        Ok((self.look_again(key, record, newest.as_ref()).await?, newest))
+    }
+
+    /// The record as it is now, where neither it nor the buffer says anything: the generation has not begun, or it was compacted
+    /// between the two looks and its buffer deleted.
+    pub(super) async fn look_again(
+        &self,
+        key: &GenerationKey,
+        record: RecordRow,
+        newest: Option<&Chunk>,
+    ) -> Result<RecordRow, Error> {
+        if record.outcome.is_some() || newest.is_some() {
+            return Ok(record);
+        }
+        self.records.get(key).await
     }
 }
 

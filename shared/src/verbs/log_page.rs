@@ -59,15 +59,7 @@ impl App {
     }
 
     async fn stand(&self, key: &GenerationKey) -> Result<(RecordRow, LogTail), Error> {
-        let mut record = self.records.get(key).await?;
-        let mut newest = None;
-        if record.outcome.is_none() {
-            newest = self.buffer.newest(key).await?;
-            if newest.is_none() {
-                // It has not begun, or it was compacted in between and its buffer deleted.
-                record = self.records.get(key).await?;
-            }
-        }
+        let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
         let last = get::progress(record.outcome.as_ref(), newest.as_ref()).last_seq;
         let is_closed = record.outcome.is_some() || newest.is_some_and(|chunk| chunk.end().is_some());
         Ok((record, LogTail { next_seq: last.map_or(0, |seq| seq + 1), is_closed }))
@@ -97,11 +89,6 @@ impl App {
     /// A page's worth of events that are known to be stored.
     async fn some_events(&self, key: &GenerationKey, record: &RecordRow, from: u64) -> Result<Vec<NumberedEvent>, Error> {
         let mut events = self.read_events(key, record, from, EVENTS_LIMIT_MAX).await?;
-        if events.is_empty() {
-            // They moved to the bucket in between.
-            let record = self.records.get(key).await?;
-            events = self.read_events(key, &record, from, EVENTS_LIMIT_MAX).await?;
-        }
         if events.is_empty() {
             return Err(Error::LogGone(key.generation.to_string()));
         }

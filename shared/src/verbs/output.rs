@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_URL_TTL};
+use crate::log::Chunk;
 
 /// A generation's result.
 #[derive(Debug, Clone, Serialize)]
@@ -42,10 +43,10 @@ impl App {
     /// [`Error::NotFound`]; [`Error::LogGone`]; [`Error::Aws`].
     pub async fn output(&self, organization: &Organization, id: &GenerationId) -> Result<Output, Error> {
         let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.records.get(&key).await?;
+        let (record, newest) = self.newest(&key, self.records.get(&key).await?).await?;
         match &record.outcome {
             Some(outcome) => self.output_from_bucket(&key, &record, outcome).await,
-            None => self.output_from_log(&key, &record).await,
+            None => self.output_from_log(&key, &record, newest.as_ref()).await,
         }
     }
 
@@ -79,8 +80,7 @@ impl App {
         })
     }
 
-    async fn output_from_log(&self, key: &GenerationKey, record: &RecordRow) -> Result<Output, Error> {
-        let newest = self.buffer.newest(key).await?;
+    async fn output_from_log(&self, key: &GenerationKey, record: &RecordRow, newest: Option<&Chunk>) -> Result<Output, Error> {
         let (mut text, mut bytes) = (Some(String::new()), 0);
         let assembly = self
             .assemble(key, record, &mut |part| {
@@ -92,7 +92,7 @@ impl App {
             })
             .await?;
         let (refusal, tool_calls) = assembly.into_other_output();
-        let status = get::status(record, newest.as_ref());
+        let status = get::status(record, newest);
         let id = key.generation.clone();
         Ok(Output { id, status, text, bytes, sha256: None, url: None, llm_response: None, refusal, tool_calls })
     }

@@ -40,6 +40,7 @@ impl App {
         let key = GenerationKey::new(organization.clone(), id.clone());
         let reads = async { futures::try_join!(self.records.get(&key), self.buffer.newest(&key), self.buffer.meta(&key)) };
         let (record, newest, meta) = Box::pin(reads).await?;
+        let record = self.look_again(&key, record, newest.as_ref()).await?;
         Ok(ProgressView {
             status: get::status(&record, newest.as_ref()),
             progress: get::progress(record.outcome.as_ref(), newest.as_ref()),
@@ -57,9 +58,11 @@ impl App {
         let key = GenerationKey::new(organization.clone(), id.clone());
         let reads = async { futures::try_join!(self.records.get(&key), self.buffer.meta(&key)) };
         let (record, meta) = Box::pin(reads).await?;
+        let so_far = if record.outcome.is_none() { self.json_so_far(&key).await? } else { (None, None) };
+        let record = self.look_again(&key, record, so_far.0.as_ref()).await?;
         let (newest, partial) = match &record.outcome {
             Some(outcome) => (None, self.final_json(&key, record.status, outcome).await?),
-            None => self.json_so_far(&key).await?,
+            None => so_far,
         };
         Ok(ProgressView {
             status: get::status(&record, newest.as_ref()),

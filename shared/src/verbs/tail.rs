@@ -149,6 +149,12 @@ impl Tail {
             },
         };
         let page = self.app.buffer.chunks(&self.key, slot).await?;
+        let mut due = slot;
+        let is_torn = page.chunks.iter().any(|chunk| std::mem::replace(&mut due, chunk.last_seq() + 1) != chunk.first_seq);
+        if is_torn {
+            // The buffer is being deleted, and so its log lies in the bucket.
+            return self.read_archive().await;
+        }
         if page.chunks.is_empty() && self.next > 0 && self.slot.is_some() && Instant::now() >= self.look_back_at {
             self.look_back_at = Instant::now() + limits::TAIL_PAUSE_MAX;
             return self.read_archive().await;

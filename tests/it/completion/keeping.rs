@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::{Clock, Compaction, Inspection};
 use longhand_local::Options;
 use longhand_tests::hostile::{Hostile, Script, wire};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::{by_hand, made, playing, saying};
+use super::{by_hand, dynamodb, made, playing, saying};
 
 const ONE: [&str; 4] = ["", "/output", "/events", "/events?after=3&limit=2"];
 
@@ -87,6 +88,40 @@ async fn a_buffer_that_is_not_wanted_is_emptied_and_everything_can_still_be_read
     assert_eq!(harness.stack.invoke("stream", job).await.unwrap()["outcome"], "had_ended");
     assert!(compact(&harness, &id).await.was_compacted);
     assert_eq!(harness.ended(&id).await, record);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_while_a_buffer_is_being_deleted_misses_nothing() {
+    // More than a query reads at once.
+    let piece = "0123456789".repeat(5_000);
+    let said = std::iter::repeat_n(wire::text(&piece), 40).chain([wire::ending()]);
+    let (harness, _hostile) = playing(vec![Script::stream(said)], &[]).await;
+    let (id, record) = made(&harness, json!({})).await;
+    let (app, organization, generation) = by_hand(&harness, &id).await;
+    let mut tail = app.tail(&organization, &generation, None).await.unwrap();
+    let mut followed = tail.poll().await.unwrap().expect("the log's first megabyte");
+    let whole = harness.events(&id).await;
+    assert_whole(&whole);
+    // A batch of a deletion takes its items away one by one, in any order.
+    let slots: Vec<u64> = inspect(&harness, &id).await.slots.iter().map(|slot| slot.seq).collect();
+    let next = followed.last().unwrap().seq + 1;
+    assert!(slots.contains(&next) && slots.last() > Some(&next), "{next} of {slots:?}");
+    let delete = dynamodb(&harness).delete_item().table_name(&harness.stack.environment("api")["LONGHAND_BUFFER_TABLE"]);
+    let delete = delete.key("pk", AttributeValue::S(format!("local#{id}")));
+    delete.key("sk", AttributeValue::S(format!("{next:012}"))).send().await.unwrap();
+    assert!(harness.events(&id).await == whole, "a reader of all of it");
+    for after in 0..whole.len() {
+        let (_, page) = harness.get(&format!("generations/{id}/events?after={after}&limit=2")).await;
+        let expected: Vec<&Value> = whole.iter().skip(after + 1).take(2).map(|event| &event["seq"]).collect();
+        let read: Vec<&Value> = page["data"].as_array().unwrap().iter().map(|event| &event["seq"]).collect();
+        assert_eq!(read, expected, "behind {after}");
+    }
+    while let Some(events) = tail.next().await.unwrap() {
+        followed.extend(events);
+    }
+    assert!(json!(followed) == json!(whole), "a reader who follows it");
+    assert_eq!(record["progress"]["last_seq"], whole.len() - 1);
     harness.finish().await;
 }
 
