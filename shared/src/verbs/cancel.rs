@@ -38,6 +38,10 @@ impl App {
             if newest.as_ref().is_some_and(|chunk| chunk.end().is_some()) {
                 return self.cancelled(&key).await;
             }
+            // After the log: one that was compacted and deleted must not look like one that has not begun.
+            if newest.is_none() && !self.is_open(&key).await? {
+                return self.cancelled(&key).await;
+            }
             let slot = newest.as_ref().map_or_else(NextSlot::default, Chunk::next_slot);
             let end = Event::Cancelled(End::default());
             if let Streamed::Ended(_) = self.append_end(&key, slot, meta.as_ref(), end).await? {
@@ -54,8 +58,7 @@ impl App {
 
     /// The generation, if it was cancelled.
     async fn cancelled(&self, key: &GenerationKey) -> Result<Generation, Error> {
-        let record = self.records.get(key).await?;
-        let newest = if record.outcome.is_some() { None } else { self.buffer.newest(key).await? };
+        let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
         let ended = newest.as_ref().and_then(|chunk| chunk.end()).map_or(record.status, |(status, _)| status);
         if ended == Status::Cancelled {
             return self.with_log(record).await;

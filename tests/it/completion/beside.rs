@@ -1,7 +1,7 @@
 //! What happens to the stores beside a compaction, while it reads and puts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -15,7 +15,7 @@ use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{by_hand, dynamodb};
 
@@ -110,6 +110,57 @@ async fn a_log_whose_end_vanishes_while_it_is_read_is_not_compacted() {
     let message = record["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("its log contradicts itself: it ends at "), "{message}");
     Arc::into_inner(harness).expect("nothing else holds it").finish().await;
+}
+
+/// Has a generation compacted, and its buffer deleted, when a function that a person calls looks for the newest chunk.
+async fn gone_beside(path: &str) -> (StatusCode, Value) {
+    let provider = play(Script::new(["hola"])).unwrap();
+    let is_near = Arc::new(AtomicBool::new(false));
+    let near = Arc::clone(&is_near);
+    let faults = Faults::deciding(move |_, function, call| {
+        let is_it = ["api", "tail"].contains(&function) && call.operation == "Query" && near.swap(false, Ordering::SeqCst);
+        is_it.then_some(Mode::Late)
+    });
+    let (env, taps) = (environment(provider.base_url(), &[]), Some(faults.taps()));
+    let options = Options { env, taps, retry_delay: Duration::from_millis(1), ..Options::default() };
+    let registry = faults.registry(&options.clock);
+    let stack = start_stack(options, &template_without(&["EveryMinute", "Ended"]), registry).await;
+    let harness = Arc::new(Harness::over(stack));
+    let id = harness.start_generation(json!({ "delete_after": true })).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 1).await;
+    let held = Arc::downgrade(&harness);
+    let name = id.clone();
+    faults.meanwhile(move || {
+        let (held, id) = (held.clone(), name.clone());
+        async move {
+            let (app, organization, id) = by_hand(&held.upgrade().expect("the test waits for it"), &id).await;
+            while let Err(error) = app.compact(&organization, &id, "hand").await {
+                assert!(matches!(error, Error::NotEnded(..)), "{error}");
+            }
+        }
+    });
+    is_near.store(true, Ordering::SeqCst);
+    let url = format!("generations/{id}{path}");
+    let answer = if path == "/cancel" { harness.cancel(&id).await } else { harness.get(&url).await };
+    assert!(faults.made().iter().any(|made| made.met.is_some()), "{path} does not look for it");
+    let (app, organization, generation) = by_hand(&harness, &id).await;
+    let left = app.inspect(&organization, &generation).await.unwrap();
+    assert!(left.slots.is_empty(), "{path} has put {:?}", left.slots);
+    Arc::into_inner(harness).expect("nothing else holds it").finish().await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_while_a_buffer_is_deleted_is_told_how_the_generation_ended() {
+    for path in ["", "/output", "/events", "/progress", "/progress?partial=json"] {
+        let (status, answer) = gone_beside(path).await;
+        assert_eq!((status, &answer["status"]), (StatusCode::OK, &json!("completed")), "{path}: {answer}");
+        if path == "/events" {
+            assert_eq!(answer["data"].as_array().unwrap().last().unwrap()["type"], "completed", "{answer}");
+        }
+    }
+    let (status, problem) = gone_beside("/cancel").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("already_ended")), "{problem}");
 }
 
 /// The bucket says once of the compactor's object that it is empty.
