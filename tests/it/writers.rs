@@ -1,6 +1,6 @@
 //! Invariants of the log under more than one writer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand::aws::{Appended, Buffer, Clients, Meter};
 use longhand::event::{Stretch, TextKind};
@@ -9,7 +9,7 @@ use longhand::log::{Chunk, Counters};
 use longhand::{App, Clock, Config, GenerationId, GenerationKey, StreamJob, Streamed};
 use longhand_local::{Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, assert_whole, environment};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment};
 use serde_json::{Value, json};
 
 fn script(deltas: usize, tempo: f64) -> Script {
@@ -119,4 +119,25 @@ async fn a_generation_whose_attempts_are_used_up_ends_as_failed_and_keeps_its_te
     assert_eq!(harness.text(&id).await, script(30, 0.0).text());
     assert_whole(&harness.events(&id).await);
     harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_whose_log_was_ended_by_others_and_deleted_stops() {
+    let playback = play(script(100_000, 200.0)).unwrap();
+    let options = Options { env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"].as_u64() > Some(20)).await;
+    let environment = harness.stack.environment("stream");
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let clients = Clients::new(&config.aws).await;
+    let buffer = Buffer::new(clients.dynamodb, config.buffer_table.clone(), Clock::system(), Meter::default());
+    let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
+    buffer.delete(&key).await.unwrap();
+    let began = Instant::now();
+    while playback.stats().closed_early == 0 {
+        assert!(began.elapsed() < PATIENCE, "it writes on, in slots that are free again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    harness.stack.shutdown().await;
 }

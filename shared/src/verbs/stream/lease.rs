@@ -95,8 +95,9 @@ impl Keeper {
                 _ = ticks.tick() => {}
                 () = self.hint.heard() => {}
             }
+            let looked = self.app.buffer.meta(&self.key).await;
             // A look that failed changes nothing: the slot decides who writes, not the lease.
-            if let Ok(Some(held)) = self.app.buffer.meta(&self.key).await {
+            if let Ok(Some(held)) = &looked {
                 let seen = LeaseView {
                     watched_until: held.watched_until.unwrap_or(0),
                     taken_over: held.attempt > self.meta.attempt,
@@ -105,7 +106,9 @@ impl Keeper {
                 view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
             }
             let now = self.app.clock.now_ms();
-            if now - self.last_stored_ms.load(Ordering::Relaxed) >= millis(renew_after(self.app.config.lease)) {
+            // Where there is no meta, the log was ended by others and deleted, or the look came before the claim: a renewal tells.
+            let is_gone = matches!(looked, Ok(None));
+            if is_gone || now - self.last_stored_ms.load(Ordering::Relaxed) >= millis(renew_after(self.app.config.lease)) {
                 self.renew(now, &view).await;
             }
         }
