@@ -80,6 +80,7 @@ impl App {
         let record = self.records.get(&key).await?;
         tell(&record);
         if let Some(outcome) = &record.outcome {
+            self.delete_again(&key).await?;
             return Ok(Compaction::new(&key, record.status, outcome, true));
         }
         let Some(newest) = self.buffer.newest(&key).await? else {
@@ -149,7 +150,16 @@ impl App {
             return Err(Error::NotFound(key.generation.to_string()));
         };
         let outcome = record.outcome.ok_or_else(|| Error::NotFound(key.generation.to_string()))?;
+        self.delete_again(key).await?;
         Ok(Compaction::new(key, record.status, &outcome, true))
+    }
+
+    /// A deletion was cut off, or a writer that was taken for dead has put something into a slot that was free again.
+    async fn delete_again(&self, key: &GenerationKey) -> Result<(), Error> {
+        if self.request(key).await?.is_some_and(|request| request.delete_after) {
+            self.buffer.delete(key).await?;
+        }
+        Ok(())
     }
 
     /// Puts the text and the events into the bucket. An upload that fails is given up: nothing half-done is visible.

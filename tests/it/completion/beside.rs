@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use longhand::aws::Clients;
+use longhand::aws::{Buffer, Clients, Meter};
+use longhand::event::{End, Event};
+use longhand::log::{Chunk, Counters};
 use longhand::tap::{Call, Fate, Sickness, Tap};
-use longhand::{Clock, Config, Error};
+use longhand::{Clock, Config, Error, GenerationKey};
 use longhand_local::{Options, Playback, Registry, Script, Taps};
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
@@ -161,6 +163,38 @@ async fn whoever_asks_while_a_buffer_is_deleted_is_told_how_the_generation_ended
     }
     let (status, problem) = gone_beside("/cancel").await;
     assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("already_ended")), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_of_the_buffer_that_was_cut_off_is_made_up_for_when_the_trigger_comes_again() {
+    let provider = play(Script::new(["hola"])).unwrap();
+    for mode in [Mode::KilledAfter, Mode::AnswerLost] {
+        let faults = once(mode, 0, |call| call.operation == "UpdateItem");
+        let harness = stack(&provider, faults.taps(), faults.registry(&Clock::system())).await;
+        let id = harness.start_generation(json!({ "delete_after": true })).await;
+        harness.ended(&id).await;
+        until_empty(&harness, &id).await;
+        // So does what a writer that was taken for dead has put into a slot that was free again.
+        let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
+        let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
+        let counters = Counters { received_chunks: 1, received_bytes: 0, chunk_count: 1 };
+        let (writer, events) = ("w".to_owned(), vec![Event::Cancelled(End::default())]);
+        let chunk = Chunk { first_seq: 4, writer, at_ms: 1, counters, output_from: 0, events };
+        let buffer = Buffer::new(dynamodb(&harness), table.clone(), Clock::system(), Meter::default());
+        buffer.append(&key, &chunk, i64::MAX / 1_000).await.unwrap();
+        until_empty(&harness, &id).await;
+        assert_eq!(harness.ended(&id).await["status"], "completed");
+        harness.finish().await;
+    }
+}
+
+async fn until_empty(harness: &Harness, id: &str) {
+    let (app, organization, id) = by_hand(harness, id).await;
+    let began = Instant::now();
+    while !app.inspect(&organization, &id).await.unwrap().slots.is_empty() {
+        assert!(began.elapsed() < PATIENCE, "the buffer is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The bucket says once of the compactor's object that it is empty.
