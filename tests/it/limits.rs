@@ -75,6 +75,7 @@ async fn over_the_limit_a_start_is_refused_with_429_and_nothing_is_stored() {
         assert_eq!(refusal["error"]["type"], "rate_limit_error");
     }
     assert_eq!(rows(&harness).await, stored, "a refused request left a row");
+    harness.until(&ids[0], |_| playback.stats().requests >= MAX as u64).await;
     assert_eq!(playback.stats().requests, MAX as u64);
 
     assert_eq!(harness.cancel(&ids[0]).await.0, StatusCode::OK);
