@@ -1,12 +1,16 @@
 //! Quotas: what an organization may use in a day, counted exactly.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use longhand::quota::{DayUsage, Quota};
+use longhand::tap::{Call, Fate, Sickness, Tap};
 use longhand::{App, Clock, Organization};
 use longhand_local::playback::Usage;
-use longhand_local::{Options, Playback, Script};
+use longhand_local::{Options, Playback, Script, Taps};
 use longhand_tests::said::play;
 use longhand_tests::{Harness, environment};
 use reqwest::StatusCode;
@@ -89,6 +93,55 @@ async fn a_request_repeated_with_its_key_counts_once_and_is_never_refused() {
     ids.dedup();
     assert_eq!((ids.len(), used(&app).await.generations), (1, 1));
     harness.ended(ids[0].as_str().unwrap()).await;
+    harness.finish().await;
+}
+
+/// The first transactions of each function are cancelled, for these reasons of their last item.
+#[derive(Clone, Debug, Default)]
+struct Cancelled(Arc<Mutex<BTreeMap<String, usize>>>);
+
+const REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+impl Taps for Cancelled {
+    fn tap(&self, handler: &str) -> Arc<dyn Tap> {
+        Arc::new(CancelledOf(handler.to_owned(), self.clone()))
+    }
+}
+
+#[derive(Debug)]
+struct CancelledOf(String, Cancelled);
+
+impl Tap for CancelledOf {
+    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+        let cancelled = call.operation == "TransactWriteItems";
+        let reason = cancelled.then(|| {
+            let mut seen = self.1.0.lock().unwrap();
+            let seen = seen.entry(self.0.clone()).or_default();
+            *seen += 1;
+            REASONS.get(*seen - 1)
+        });
+        let body = |reason: &str| {
+            let reasons = json!([{ "Code": "None" }, { "Code": reason, "Message": "not now" }]);
+            let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+            json!({ "__type": kind, "Message": "Transaction cancelled", "CancellationReasons": reasons }).to_string()
+        };
+        let refused = reason.flatten().map(|reason| Fate::Refuse(Sickness::Answer { status: 400, body: body(reason) }));
+        std::future::ready(refused.unwrap_or(Fate::Pass)).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_meets_another_or_a_table_out_of_breath_is_tried_again_and_counts_once() {
+    let playback = play(Script::new(["Hola"])).unwrap();
+    let cancelled = Cancelled::default();
+    let env = environment(playback.base_url(), &[("LONGHAND_MAX_GENERATIONS_PER_DAY", "5")]);
+    let harness = Harness::with(Options { env, taps: Some(Arc::new(cancelled.clone())), ..Options::default() }).await;
+    let id = harness.start_generation(json!({})).await;
+    assert_eq!(harness.ended(&id).await["status"], "completed");
+    let used = used(&harness.stack.app().await.unwrap()).await;
+    assert_eq!((used.generations, used.output_bytes), (1, 4));
+    let tries: Vec<_> = cancelled.0.lock().unwrap().clone().into_iter().collect();
+    assert_eq!(tries, [("compact".to_owned(), REASONS.len() + 1), ("start".to_owned(), REASONS.len() + 1)]);
     harness.finish().await;
 }
 

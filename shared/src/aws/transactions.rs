@@ -11,9 +11,12 @@ use super::clients::{aws_error, unexpected};
 use super::records::Records;
 use crate::error::Error;
 
-/// Two transactions that meet at one item cancel one of them; it is tried again so often, with a pause that doubles.
-const CONFLICT_TRIES_MAX: u32 = 8;
-const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
+/// Two transactions that meet at one item cancel one of them, and so does a table that is out of breath, which the SDK takes for
+/// final; it is tried again so often, with a pause that doubles.
+const CANCELLED_TRIES_MAX: u32 = 8;
+const CANCELLED_PAUSE: Duration = Duration::from_millis(10);
+/// The codes of reasons that pass (the service's own documentation of `TransactionCanceledException`).
+const PASSING: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// What became of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(super) enum Transacted {
 impl Records {
     /// Writes all of `items`, or none.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Transacted, Error> {
-        let mut pause = CONFLICT_PAUSE;
+        let mut pause = CANCELLED_PAUSE;
         for tries in 1.. {
             let transact = self.dynamodb.transact_write_items().set_transact_items(Some(items.clone()));
             let error = match transact.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
@@ -42,7 +45,7 @@ impl Records {
                 self.meter.wrote(None);
                 return Ok(Transacted::Refused(reasons.iter().map(|reason| reason != "ConditionalCheckFailed").collect()));
             }
-            if tries == CONFLICT_TRIES_MAX || !reasons.iter().any(|reason| reason == "TransactionConflict") {
+            if tries == CANCELLED_TRIES_MAX || !reasons.iter().any(|reason| PASSING.contains(&reason.as_str())) {
                 return Err(aws_error("dynamodb TransactWriteItems")(error));
             }
             sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
