@@ -24,8 +24,8 @@ const MODES_DRAWN: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_fault_every_invariant_holds_and_no_sweep_is_needed() {
-    use Kind::{Attached, BrokenOff, Cancelled, Deleted, HandedOver, Plain};
-    for kind in [Plain, Cancelled, Deleted, BrokenOff, Attached, HandedOver] {
+    use Kind::{Attached, BrokenOff, Cancelled, Counted, Deleted, HandedOver, Plain};
+    for kind in [Plain, Cancelled, Deleted, Counted, BrokenOff, Attached, HandedOver] {
         let life = live(kind, &[]).await;
         println!("{kind:?}");
         for (number, made) in life.made.iter().enumerate() {
@@ -53,6 +53,11 @@ async fn every_crash_point_of_one_that_is_cancelled_in_the_middle_leaves_every_i
 #[tokio::test(flavor = "multi_thread")]
 async fn every_crash_point_of_one_whose_buffer_is_deleted_leaves_every_invariant_whole() {
     walk("delete_after", Kind::Deleted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_crash_point_of_one_that_is_counted_leaves_every_invariant_whole() {
+    walk("counted", Kind::Counted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,9 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
     must(json!(swept)["open"] == 0, format!("something is still open: {swept:?}"));
     let asked = run.upstream.requests();
     must(asked >= 1 && asked <= attempts as u64 + 1, format!("{asked} requests upstream in {attempts} attempts"));
+    let used = app.quota_view(&organization()).await.expect("what is used").used;
+    let (generations, output_bytes) = if run.kind == Kind::Counted { (1, record.progress.received_bytes) } else { (0, 0) };
+    must((used.generations, used.output_bytes) == (generations, output_bytes), format!("counted {used:?}"));
     // The buffer goes; what a reader gets stays.
     if run.kind == Kind::Deleted && !run.faults.made().iter().any(is_deleters_fault) {
         must(is_gone(&inspection), format!("of the buffer are left {:?}", inspection.slots));

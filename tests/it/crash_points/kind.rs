@@ -24,6 +24,8 @@ pub enum Kind {
     Cancelled,
     /// `delete_after`: the buffer goes once it is compacted.
     Deleted,
+    /// Its organization's days are bounded, so what it uses is counted.
+    Counted,
     /// The provider breaks off in the middle, and goes on from what it has said.
     BrokenOff,
     /// `POST /v1/responses` with `stream: true`: the function that answers writes.
@@ -49,6 +51,11 @@ impl Kind {
         if self == Self::Deleted { json!({ "delete_after": true }) } else { json!({}) }
     }
 
+    /// How many generations its organization may start in a day; empty: any number.
+    pub const fn generations_per_day(self) -> &'static str {
+        if matches!(self, Self::Counted) { "1000" } else { "" }
+    }
+
     /// The template of its stack.
     pub fn template(self) -> String {
         let template = template_without(&["EveryMinute"]);
@@ -71,7 +78,7 @@ impl Kind {
                 Upstream::GoingOn(Hostile::improvising("test", make).await)
             }
             Self::Cancelled => Upstream::play(Script { ending: Ending::Stall, ..script() }),
-            Self::Plain | Self::Deleted | Self::Attached => Upstream::play(script()),
+            Self::Plain | Self::Deleted | Self::Counted | Self::Attached => Upstream::play(script()),
         }
     }
 }

@@ -49,7 +49,12 @@ pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
     let faults = Faults::new(plan.iter().copied());
     let clock = Clock::system();
     let providers = upstream.providers();
-    let env = [("LONGHAND_UNWATCHED_WINDOW_MS", "1"), ("AWS_MAX_ATTEMPTS", "1"), ("LONGHAND_PROVIDERS", &providers)];
+    let env = [
+        ("LONGHAND_UNWATCHED_WINDOW_MS", "1"),
+        ("AWS_MAX_ATTEMPTS", "1"),
+        ("LONGHAND_PROVIDERS", &providers),
+        ("LONGHAND_MAX_GENERATIONS_PER_DAY", kind.generations_per_day()),
+    ];
     let options = Options {
         env: environment("", &env),
         clock: clock.clone(),
