@@ -37,10 +37,13 @@ async fn stack(provider: &Playback, taps: Arc<dyn Taps>, registry: Registry) -> 
     Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await)
 }
 
-/// A stack whose compactor is late once, with this object, and by then another has compacted the generation and it was purged.
-async fn purged_beside(object: &'static str, mode: Mode) {
+fn puts(call: &Call, object: &str) -> bool {
+    call.operation == "PutObject" && call.resource.ends_with(object)
+}
+
+/// A stack whose compactor is late once, and by then another has compacted the generation and it was purged.
+async fn purged_beside(faults: Faults) {
     let provider = play(Script::new(["hola"])).unwrap();
-    let faults = once(mode, 0, move |call| call.operation == "PutObject" && call.resource.ends_with(object));
     let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
     let purges = Arc::downgrade(&harness);
     faults.meanwhile(move || {
@@ -65,10 +68,10 @@ async fn purged_beside(object: &'static str, mode: Mode) {
     let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
     let clients = Clients::new(&config.aws).await;
     let objects = clients.s3.list_objects_v2().bucket(&config.bucket).send().await.unwrap();
-    assert_eq!(objects.contents(), [], "{object} {mode:?}");
+    assert_eq!(objects.contents(), [], "{:?}", faults.made());
     for table in [&config.buffer_table, &config.records_table] {
         let rows = clients.dynamodb.scan().table_name(table).send().await.unwrap();
-        assert_eq!(rows.items(), [], "{object} {mode:?}, in {table}");
+        assert_eq!(rows.items(), [], "in {table}: {:?}", faults.made());
     }
     Arc::into_inner(harness).expect("nothing else holds it").finish().await;
 }
@@ -77,9 +80,20 @@ async fn purged_beside(object: &'static str, mode: Mode) {
 async fn what_a_late_compaction_puts_once_its_generation_is_purged_does_not_stay() {
     for object in ["output.txt", "events.jsonl.gz"] {
         for mode in [Mode::Late, Mode::AnswerLate] {
-            purged_beside(object, mode).await;
+            purged_beside(once(mode, 0, move |call| puts(call, object))).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_compaction_that_fails_has_put_does_not_stay_once_its_generation_is_purged() {
+    let late = AtomicBool::new(false);
+    let faults = Faults::deciding(move |_, function, call| match function {
+        "compact" if puts(call, "output.txt") && !late.swap(true, Ordering::SeqCst) => Some(Mode::Late),
+        "compact" if puts(call, "events.jsonl.gz") => Some(Mode::Throttled),
+        _ => None,
+    });
+    purged_beside(faults).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
