@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use longhand::Clock;
 use longhand::generation::Status;
 use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
@@ -54,6 +55,16 @@ impl Kind {
     /// How many generations its organization may start in a day; empty: any number.
     pub const fn generations_per_day(self) -> &'static str {
         if matches!(self, Self::Counted) { "1000" } else { "" }
+    }
+
+    /// What is counted is a day's, so that one begins; a run may take an hour of sweeps.
+    pub fn clock(self) -> Clock {
+        let clock = Clock::system();
+        if self == Self::Counted {
+            let day = 24 * 60 * 60 * 1_000;
+            clock.advance(Duration::from_millis(day - clock.now_ms().unsigned_abs() % day));
+        }
+        clock
     }
 
     /// The template of its stack.

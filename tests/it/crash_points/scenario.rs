@@ -47,7 +47,7 @@ pub struct Life {
 pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
     let upstream = kind.upstream().await;
     let faults = Faults::new(plan.iter().copied());
-    let clock = Clock::system();
+    let clock = kind.clock();
     let providers = upstream.providers();
     let env = [
         ("LONGHAND_UNWATCHED_WINDOW_MS", "1"),
