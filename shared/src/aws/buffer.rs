@@ -263,8 +263,10 @@ impl Buffer {
     pub async fn delete(&self, key: &GenerationKey) -> Result<u64, Error> {
         let mut deleted = 0;
         loop {
+            // As it is now: what an older view lacks would stay until it expires.
             let query = query_partition(&self.dynamodb, &self.table, key.partition())
                 .projection_expression("pk, sk")
+                .consistent_read(true)
                 .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX));
             let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
             self.meter.read(page.consumed_capacity());

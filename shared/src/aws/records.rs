@@ -290,7 +290,8 @@ impl Records {
     /// [`Error::Aws`]; the same call goes on where this one stopped.
     pub async fn delete_rows(&self, key: &GenerationKey) -> Result<(), Error> {
         let query = query_partition(&self.dynamodb, &self.table, key.partition()).projection_expression("pk, sk");
-        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        // As it is now: what an older view lacks would stay for good.
+        let page = query.consistent_read(true).send().await.map_err(aws_error("dynamodb Query"))?;
         self.meter.read(page.consumed_capacity());
         // The record goes last: while it is there, the generation can be purged again.
         let mut items = page.items.unwrap_or_default();
