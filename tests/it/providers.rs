@@ -9,6 +9,7 @@ mod faults;
 mod framing;
 mod hostile_peer;
 mod http;
+mod keys;
 mod text;
 mod tools;
 mod waits;
