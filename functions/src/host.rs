@@ -1,5 +1,10 @@
 //! Hosts one function on the Lambda runtime.
 
+use axum::Router;
+use axum::response::Response;
+use http::header::CONTENT_LENGTH;
+use lambda_http::tower::ServiceBuilder;
+use lambda_http::tower::util::MapResponse;
 use lambda_runtime::{Error, service_fn};
 use longhand::{App, Clock, Config, config};
 
@@ -14,10 +19,23 @@ pub async fn host() -> Result<(), Error> {
     let handler = config::handler().unwrap_or_default();
     let make = maker(&handler).ok_or_else(|| unknown(&handler))?;
     match make(App::new(Config::from_env()?, Clock::system()).await) {
-        Function::HttpStream(router) if config::response_streaming() => lambda_http::run_with_streaming_response(router).await,
+        Function::HttpStream(router) if config::response_streaming() => {
+            lambda_http::run_with_streaming_response(streamed(router)).await
+        }
         Function::Http(router) | Function::HttpStream(router) => lambda_http::run(router).await,
         Function::Event(handler) => lambda_runtime::run(service_fn(move |event| handler(event))).await,
     }
+}
+
+/// What is streamed leaves in chunks, and says no length: Lambda gives that field another name (`x-amzn-remapped-content-length`),
+/// and cargo-lambda's `watch` breaks the connection at it (<https://github.com/cargo-lambda/cargo-lambda/issues/862>).
+fn streamed(router: Router) -> MapResponse<Router, fn(Response) -> Response> {
+    ServiceBuilder::new().map_response(without_length as fn(Response) -> Response).service(router)
+}
+
+fn without_length(mut response: Response) -> Response {
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
 }
 
 fn unknown(handler: &str) -> String {
@@ -27,9 +45,26 @@ fn unknown(handler: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use lambda_http::tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_streamed_says_no_length() {
+        let router = || Router::new().route("/", get(async || "four"));
+        let request = || http::Request::new(Body::empty());
+        let plain = router().oneshot(request()).await.unwrap();
+        assert_eq!(plain.headers()[CONTENT_LENGTH], "4", "the router says it");
+        let response = streamed(router()).oneshot(request()).await.unwrap();
+        assert!(!response.headers().contains_key(CONTENT_LENGTH));
+        assert_eq!(to_bytes(response.into_body(), 5).await.unwrap(), "four");
+    }
+
     #[test]
     fn an_unknown_handler_is_told_what_was_expected() {
-        let message = super::unknown("bootstrap");
+        let message = unknown("bootstrap");
         assert!(message.contains("must be one of start, ") && message.ends_with("not \"bootstrap\""), "{message}");
     }
 }
