@@ -1,5 +1,6 @@
 //! The embedded DynamoDB, driven by the SDK.
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use rusqlite::Connection;
 
@@ -20,6 +21,13 @@ Resources:
 async fn put(dynamodb: &DynamoDb, key: &str) {
     let client = environment::dynamodb(dynamodb.endpoint());
     client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
+}
+
+/// What the refusal says.
+fn why<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>(
+    answer: Result<T, SdkError<E, R>>,
+) -> String {
+    answer.unwrap_err().message().unwrap_or_default().to_owned()
 }
 
 fn stream_records(connection: &Connection) -> u32 {
@@ -119,4 +127,32 @@ async fn expired_items_go_with_a_round_of_upkeep_and_young_records_stay() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["pk"], AttributeValue::S("young".to_owned()));
     assert_eq!(stream_records(&Connection::open(folder.database()).unwrap()), 3);
+}
+
+/// So a run of the tests holds the product's expressions to DynamoDB's list of reserved words, and to its other rules of names.
+#[tokio::test]
+async fn an_expression_that_dynamodb_would_refuse_is_refused() {
+    each_kind(async |_, dynamodb| {
+        let client = environment::dynamodb(dynamodb.endpoint());
+        let text = || AttributeValue::S("a".to_owned());
+        let update = |expression: &str| client.update_item().table_name("Log").key("pk", text()).update_expression(expression);
+        let query = || client.query().table_name("Log").expression_attribute_values(":v", text());
+        let told = [
+            why(update("SET status = :v").expression_attribute_values(":v", text()).send().await),
+            why(update("ADD hash :v").expression_attribute_values(":v", AttributeValue::N("1".into())).send().await),
+            why(update("REMOVE ttl").send().await),
+            why(update("REMOVE x").condition_expression("attribute_exists(role)").send().await),
+            why(query().key_condition_expression("pk = :v").projection_expression("pk, size").send().await),
+            why(query().key_condition_expression("pk = :v").filter_expression("zone = :v").send().await),
+            why(query().key_condition_expression("name = :v").send().await),
+        ];
+        for told in told {
+            assert!(told.contains("reserved keyword"), "{told}");
+        }
+        let unused = why(update("REMOVE x").expression_attribute_values(":v", text()).send().await);
+        assert!(unused.contains("unused in expressions"), "{unused}");
+        let twice = why(update("SET x = :v REMOVE x").expression_attribute_values(":v", text()).send().await);
+        assert!(twice.contains("overlap"), "{twice}");
+    })
+    .await;
 }
