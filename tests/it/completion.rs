@@ -6,6 +6,7 @@ mod hostile_schemas;
 mod json;
 mod judgement;
 mod keeping;
+mod lagging;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};

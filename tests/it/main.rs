@@ -17,7 +17,6 @@ mod iam;
 mod isolation;
 mod keys;
 mod kills;
-mod lagging_reads;
 mod lifetime;
 mod limits;
 mod live;
