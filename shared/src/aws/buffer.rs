@@ -54,6 +54,15 @@ pub struct ChunkPage {
     pub write_units: u64,
 }
 
+impl ChunkPage {
+    /// Whether a chunk is missing between `slot`, from which the page was read, and its end: the buffer is being deleted.
+    #[must_use]
+    pub fn is_torn(&self, slot: u64) -> bool {
+        let mut due = slot;
+        self.chunks.iter().any(|chunk| std::mem::replace(&mut due, chunk.last_seq() + 1) != chunk.first_seq)
+    }
+}
+
 /// The log's companion item.
 pub type Meta = MetaRow;
 

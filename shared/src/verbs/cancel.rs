@@ -61,7 +61,7 @@ impl App {
         let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
         let ended = newest.as_ref().and_then(|chunk| chunk.end()).map_or(record.status, |(status, _)| status);
         if ended == Status::Cancelled {
-            return self.with_log(record).await;
+            return Ok(Generation::new(record, newest.as_ref()));
         }
         Err(Error::AlreadyEnded(key.generation.to_string(), ended.as_str()))
     }

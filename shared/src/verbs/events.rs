@@ -67,8 +67,10 @@ impl App {
     ) -> Result<Vec<NumberedEvent>, Error> {
         if let Some(first) = self.buffer.holding(key, from).await? {
             let events = self.buffered_events(key, first.first_seq, from, limit).await?;
-            let next = |events: &[NumberedEvent]| events.last().map_or(from, |event| event.seq + 1);
-            let is_all = |events: &[NumberedEvent]| record.outcome.as_ref().is_none_or(|outcome| next(events) > outcome.last_seq);
+            let is_all = |events: &[NumberedEvent]| {
+                let next = events.last().map_or(from, |event| event.seq + 1);
+                record.outcome.as_ref().is_none_or(|outcome| next > outcome.last_seq)
+            };
             if let Some(events) = events.filter(|events| events.len() == limit || is_all(events)) {
                 return Ok(events);
             }
@@ -113,15 +115,14 @@ impl App {
         limit: usize,
     ) -> Result<Option<Vec<NumberedEvent>>, Error> {
         let mut events = Vec::new();
-        let (mut slot, mut due) = (Some(first_slot), first_slot);
+        let mut slot = Some(first_slot);
         while let Some(at) = slot.filter(|_| events.len() < limit) {
             let page = self.buffer.chunks(key, at).await?;
+            if page.is_torn(at) {
+                return Ok(None);
+            }
             slot = page.next_slot;
             for chunk in page.chunks {
-                if chunk.first_seq != due {
-                    return Ok(None);
-                }
-                due = chunk.last_seq() + 1;
                 let numbered = (chunk.first_seq..).zip(chunk.events).map(|(seq, event)| NumberedEvent { seq, event });
                 events.extend(numbered.filter(|event| event.seq >= from));
             }

@@ -91,7 +91,7 @@ pub(super) fn progress(outcome: Option<&Outcome>, newest: Option<&Chunk>) -> Pro
 }
 
 impl Generation {
-    fn new(record: RecordRow, newest: Option<&Chunk>) -> Self {
+    pub(super) fn new(record: RecordRow, newest: Option<&Chunk>) -> Self {
         let status = status(&record, newest);
         let progress = progress(record.outcome.as_ref(), newest);
         let mut generation = Self {

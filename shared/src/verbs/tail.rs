@@ -149,10 +149,8 @@ impl Tail {
             },
         };
         let page = self.app.buffer.chunks(&self.key, slot).await?;
-        let mut due = slot;
-        let is_torn = page.chunks.iter().any(|chunk| std::mem::replace(&mut due, chunk.last_seq() + 1) != chunk.first_seq);
-        if is_torn {
-            // The buffer is being deleted, and so its log lies in the bucket.
+        if page.is_torn(slot) {
+            // Where the buffer is being deleted, the log lies in the bucket.
             return self.read_archive().await;
         }
         if page.chunks.is_empty() && self.next > 0 && self.slot.is_some() && Instant::now() >= self.look_back_at {
