@@ -40,8 +40,7 @@ fn body() -> Value {
 
 /// Every row of the records table, counted.
 async fn rows(harness: &Harness) -> usize {
-    let environment = harness.stack.environment("api");
-    let config = longhand::Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("api");
     let clients = longhand::aws::Clients::new(&config.aws).await;
     clients.dynamodb.scan().table_name(&config.records_table).send().await.unwrap().items().len()
 }

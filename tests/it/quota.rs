@@ -12,7 +12,7 @@ use longhand::{App, Clock, Organization};
 use longhand_local::playback::Usage;
 use longhand_local::{Options, Playback, Script, Taps};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, compact_ended, environment};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use serde_json::{Value, json};
@@ -157,15 +157,7 @@ async fn compacted_twice_a_generation_counts_once() {
     let organization = organization();
     let compactions = join_all((0..4).map(|number| {
         let (app, organization, generation) = (app.clone(), &organization, &generation);
-        async move {
-            loop {
-                match app.compact(organization, generation, &number.to_string()).await {
-                    Ok(compaction) => return compaction,
-                    Err(longhand::Error::NotEnded(..)) => tokio::time::sleep(Duration::from_millis(10)).await,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        }
+        async move { compact_ended(&app, organization, generation, &number.to_string()).await }
     }));
     compactions.await;
     harness.ended(&id).await;

@@ -24,8 +24,7 @@ fn options(hostile: &Hostile, clock: &Clock) -> Options {
 }
 
 async fn stores(harness: &Harness) -> (Config, Clients) {
-    let environment = harness.stack.environment("api");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("api");
     let clients = Clients::new(&config.aws).await;
     (config, clients)
 }

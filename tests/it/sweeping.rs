@@ -312,8 +312,7 @@ async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing
     for id in &ids {
         assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
     }
-    let environment = harness.stack.environment("api");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("api");
     let clients = longhand::aws::Clients::new(&config.aws).await;
     for table in [&config.buffer_table, &config.records_table] {
         let rows = clients.dynamodb.scan().table_name(table).send().await.unwrap();

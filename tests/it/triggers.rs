@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
+use longhand::Clock;
 use longhand::aws::Clients;
-use longhand::{Clock, Config};
 use longhand_functions::{EventHandler, Function};
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
 use longhand_tests::said::play;
@@ -169,8 +169,7 @@ async fn a_record_that_cannot_be_done_fails_alone_and_ends_in_the_on_failure_que
 
 /// A terminal chunk whose partition is no generation's.
 async fn poison(harness: &Harness) {
-    let environment = harness.stack.environment("compact");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("compact");
     let clients = Clients::new(&config.aws).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let put = clients.dynamodb.put_item().table_name(&config.buffer_table).item("pk", text("poison"));

@@ -6,7 +6,7 @@ use longhand::aws::{Appended, Buffer, Clients, Meter};
 use longhand::event::{Stretch, TextKind};
 use longhand::generation::Status;
 use longhand::log::{Chunk, Counters};
-use longhand::{App, Clock, Config, GenerationId, GenerationKey, StreamJob, Streamed};
+use longhand::{App, Clock, GenerationId, GenerationKey, StreamJob, Streamed};
 use longhand_local::{Options, Script};
 use longhand_tests::said::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment};
@@ -44,8 +44,7 @@ async fn two_invocations_at_once_make_one_log_with_one_writer_and_no_doubled_tex
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_is_whose_it_was_first_and_the_retry_of_its_writer_is_told_so() {
     let harness = Harness::start("http://127.0.0.1:1/v1", &[]).await;
-    let environment = harness.stack.environment("stream");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("stream");
     let clients = Clients::new(&config.aws).await;
     let buffer = Buffer::new(clients.dynamodb, config.buffer_table.clone(), Clock::system(), Meter::default());
     let key = GenerationKey::new("local".parse().unwrap(), GenerationId::new(0));
@@ -75,8 +74,7 @@ async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_c
     // By the second writer's clock the lease of the first, which is alive and goes on, is long gone.
     let clock = Clock::system();
     clock.advance(Duration::from_mins(1));
-    let environment = harness.stack.environment("stream");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("stream");
     let second = App::new(config, clock).await;
     let shown = harness.events(&id).await;
     let job = StreamJob { organization: "local".parse().unwrap(), generation: id.parse().unwrap() };
@@ -134,8 +132,7 @@ async fn a_writer_whose_log_was_ended_by_others_and_deleted_stops() {
     let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["received_chunks"].as_u64() > Some(20)).await;
-    let environment = harness.stack.environment("stream");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("stream");
     let clients = Clients::new(&config.aws).await;
     let buffer = Buffer::new(clients.dynamodb, config.buffer_table.clone(), Clock::system(), Meter::default());
     let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());

@@ -17,6 +17,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longhand::{App, Compaction, Config, Error, GenerationId, Organization};
 use longhand_local::{Options, Playback, Registry, Script, Stack};
 use serde_json::{Value, json};
 
@@ -76,6 +77,12 @@ impl Harness {
         (Self::start(playback.base_url(), env).await, playback)
     }
 
+    /// What this function is configured with.
+    pub fn config(&self, function: &str) -> Config {
+        let environment = self.stack.environment(function);
+        Config::from_vars(&|name| environment.get(name).cloned()).expect("a function's environment")
+    }
+
     /// Stops the stack. Nothing may have been given up.
     pub async fn finish(self) {
         let failures = self.stack.failures().await;
@@ -91,6 +98,17 @@ pub async fn start_stack(mut options: Options, template: &str, registry: Registr
         options.taps = Some(recorder.before(options.taps.take(), &options.env));
     }
     Stack::start_with(options, template, registry).await.expect("the stack starts")
+}
+
+/// Compacts a generation as soon as its log has ended.
+pub async fn compact_ended(app: &App, organization: &Organization, generation: &GenerationId, by: &str) -> Compaction {
+    loop {
+        match app.compact(organization, generation, by).await {
+            Ok(compaction) => return compaction,
+            Err(Error::NotEnded(..)) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// The functions' environment with the provider `test` at `base_url`.

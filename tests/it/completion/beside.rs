@@ -11,11 +11,11 @@ use longhand::aws::{Buffer, Clients, Meter};
 use longhand::event::{End, Event};
 use longhand::log::{Chunk, Counters};
 use longhand::tap::{Call, Fate, Sickness, Tap};
-use longhand::{Clock, Config, Error, GenerationKey};
+use longhand::{Clock, Error, GenerationKey};
 use longhand_local::{Options, Playback, Registry, Script, Taps};
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
+use longhand_tests::{Harness, PATIENCE, compact_ended, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -64,8 +64,7 @@ async fn purged_beside(faults: Faults) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
-    let environment = harness.stack.environment("api");
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("api");
     let clients = Clients::new(&config.aws).await;
     let objects = clients.s3.list_objects_v2().bucket(&config.bucket).send().await.unwrap();
     assert_eq!(objects.contents(), [], "{:?}", faults.made());
@@ -150,9 +149,7 @@ async fn gone_beside(path: &str) -> (StatusCode, Value) {
         let (held, id) = (held.clone(), name.clone());
         async move {
             let (app, organization, id) = by_hand(&held.upgrade().expect("the test waits for it"), &id).await;
-            while let Err(error) = app.compact(&organization, &id, "hand").await {
-                assert!(matches!(error, Error::NotEnded(..)), "{error}");
-            }
+            compact_ended(&app, &organization, &id, "hand").await;
         }
     });
     is_near.store(true, Ordering::SeqCst);

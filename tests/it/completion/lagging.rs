@@ -5,17 +5,18 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Router, routing::post};
-use longhand::{App, Clock, Config, Error};
+use longhand::{App, Clock, Config};
 use longhand_local::{Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, compact_ended, environment};
+use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::{by_hand, dynamodb};
 
 /// Passes a call on to the DynamoDB at `State`. What a query finds last was stored a moment ago: a view that lags does not show it.
-async fn lagging(State(endpoint): State<String>, headers: HeaderMap, body: Bytes) -> Response {
-    let answer = reqwest::Client::new().post(endpoint).headers(headers.clone()).body(body.clone()).send().await.unwrap();
+async fn lagging(State((client, endpoint)): State<(Client, String)>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = client.post(endpoint).headers(headers.clone()).body(body.clone()).send().await.unwrap();
     let (status, told) = (answer.status(), answer.bytes().await.unwrap());
     let asked: Value = serde_json::from_slice(&body).unwrap();
     let mut told: Value = serde_json::from_slice(&told).unwrap();
@@ -27,7 +28,8 @@ async fn lagging(State(endpoint): State<String>, headers: HeaderMap, body: Bytes
 
 /// A function whose reads of the stack's tables lag.
 async fn app(harness: &Harness) -> App {
-    let router = Router::new().route("/", post(lagging)).with_state(harness.stack.endpoints().dynamodb.clone());
+    let table = (Client::new(), harness.stack.endpoints().dynamodb.clone());
+    let router = Router::new().route("/", post(lagging)).with_state(table);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut environment = harness.stack.environment("api");
     environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), format!("http://{}", listener.local_addr().unwrap()));
@@ -43,9 +45,7 @@ async fn what_was_stored_a_moment_ago_is_deleted_too() {
     let id = harness.start_generation(json!({ "delete_after": true })).await;
     let (straight, organization, generation) = by_hand(&harness, &id).await;
     let app = app(&harness).await;
-    while let Err(error) = app.compact(&organization, &generation, "hand").await {
-        assert!(matches!(error, Error::NotEnded(..)), "{error}");
-    }
+    compact_ended(&app, &organization, &generation, "hand").await;
     assert_eq!(straight.inspect(&organization, &generation).await.unwrap().slots, [], "the buffer");
     app.purge(&organization, &generation).await.unwrap();
     let environment = harness.stack.environment("api");

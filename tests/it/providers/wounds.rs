@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use longhand::generation::Status;
-use longhand::{App, Clock, Config, StreamJob, Streamed};
+use longhand::{App, Clock, StreamJob, Streamed};
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
 use longhand_tests::{Harness, assert_whole};
 use serde_json::json;
@@ -122,10 +122,9 @@ async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing(
     harness.until(&id, |record| record["progress"]["received_chunks"] == 1).await;
     let seen = harness.events(&id).await;
     // To a writer whose clock is five minutes ahead, the first one's lease is over.
-    let environment = harness.stack.environment("stream");
     let ahead = Clock::system();
     ahead.advance(Duration::from_mins(5));
-    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let config = harness.config("stream");
     let second = App::new(config, ahead).await;
     let job: StreamJob = serde_json::from_value(json!({ "organization": "local", "generation": id })).unwrap();
     let streamed = second.stream(&job, None).await.unwrap();

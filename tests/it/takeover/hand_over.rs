@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::aws::{Buffer, Clients, Meta, Meter};
 use longhand::limits::HAND_OVERS_MAX;
-use longhand::{Clock, Config, GenerationKey};
+use longhand::{Clock, GenerationKey};
 use longhand_local::Data;
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
 use longhand_tests::{PATIENCE, assert_whole, sse};
@@ -124,14 +124,9 @@ async fn hand_overs_come_to_an_end() {
     harness.finish().await;
 }
 
-fn config(harness: &Harness) -> Config {
-    let environment = harness.stack.environment("api");
-    Config::from_vars(&|name| environment.get(name).cloned()).unwrap()
-}
-
 /// As if there had been so many.
 async fn count_hand_overs(harness: &Harness, id: &str, hand_overs: u32) {
-    let config = config(harness);
+    let config = harness.config("api");
     let update = Clients::new(&config.aws).await.dynamodb.update_item().table_name(&config.buffer_table);
     let update = update.key("pk", AttributeValue::S(format!("local#{id}"))).key("sk", AttributeValue::S("meta".into()));
     let counted = AttributeValue::N(hand_overs.to_string());
@@ -217,7 +212,7 @@ async fn a_wait_that_is_longer_than_the_functions_time_is_handed_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_was_given_up_stays_so_when_a_renewal_comes_late() {
     let harness = Harness::start("http://127.0.0.1:9", &[]).await;
-    let config = config(&harness);
+    let config = harness.config("api");
     let clients = Clients::new(&config.aws).await;
     let buffer = Buffer::new(clients.dynamodb, config.buffer_table, Clock::system(), Meter::default());
     let key = GenerationKey::from_partition("local#gen_01arz3ndektsv4rrffq69g5fav").unwrap();
