@@ -144,30 +144,42 @@ impl std::fmt::Debug for ProviderKeys {
     }
 }
 
+/// The variables that a process reads before it has a [`Config`], and their defaults; an empty default means unset.
+pub const PROCESS_VARIABLES: [(&str, &str); 4] = [HANDLER, RESPONSE_STREAMING, LOG, METRICS_NAMESPACE];
+
+const HANDLER: (&str, &str) = ("_HANDLER", "");
+const RESPONSE_STREAMING: (&str, &str) = ("LONGHAND_RESPONSE_STREAMING", "true");
+const LOG: (&str, &str) = ("LONGHAND_LOG", "info");
+const METRICS_NAMESPACE: (&str, &str) = ("LONGHAND_METRICS_NAMESPACE", "");
+
 /// Which function this process is: `_HANDLER`, which Lambda sets from the function's `Handler`
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html>).
 #[must_use]
 pub fn handler() -> Option<String> {
-    std::env::var("_HANDLER").ok()
+    Some(process_variable(HANDLER)).filter(|handler| !handler.is_empty())
 }
 
-/// Whether answers leave in the framing of Lambda's response streaming: `LONGHAND_RESPONSE_STREAMING`, default `true`. `false` is
-/// for emulators of API Gateway that do not know it; an answer is whole then before it leaves.
+/// Whether responses leave in the framing of Lambda's response streaming: `LONGHAND_RESPONSE_STREAMING`, default `true`. `false`
+/// is for emulators of API Gateway that do not support it; each response is then buffered whole.
 #[must_use]
 pub fn response_streaming() -> bool {
-    std::env::var("LONGHAND_RESPONSE_STREAMING").map_or(true, |value| value != "false")
+    process_variable(RESPONSE_STREAMING) != "false"
 }
 
 /// The log filter: `LONGHAND_LOG`, in `tracing_subscriber`'s syntax, default `info`.
 #[must_use]
 pub fn log_filter() -> String {
-    std::env::var("LONGHAND_LOG").unwrap_or_else(|_| "info".to_owned())
+    process_variable(LOG)
 }
 
-/// The CloudWatch namespace of the metrics: `LONGHAND_METRICS_NAMESPACE`. Unset: lines bring no metrics.
+/// The CloudWatch namespace of the metrics: `LONGHAND_METRICS_NAMESPACE`. Unset: log lines carry no metrics.
 #[must_use]
 pub fn metrics_namespace() -> Option<String> {
-    std::env::var("LONGHAND_METRICS_NAMESPACE").ok().filter(|namespace| !namespace.is_empty())
+    Some(process_variable(METRICS_NAMESPACE)).filter(|namespace| !namespace.is_empty())
+}
+
+fn process_variable((name, default): (&str, &str)) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
 impl Config {

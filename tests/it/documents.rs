@@ -1,6 +1,6 @@
 //! What the documents say is so.
 
-mod configuration;
+pub mod configuration;
 mod runbook;
 
 use std::fs;

@@ -76,7 +76,7 @@ impl Records {
             .dynamodb
             .query()
             .table_name(&self.table)
-            .index_name("by_organization")
+            .index_name(super::INDEXES[0])
             .key_condition_expression("organization = :organization AND generation BETWEEN :from AND :before")
             .expression_attribute_values(":organization", AttributeValue::S(organization.to_string()))
             .expression_attribute_values(":from", AttributeValue::S(from.to_string()))

@@ -32,3 +32,6 @@ pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow, chunk_from_item,
 pub use secrets::{Secrets, Version};
 pub use size::{chunk_item_bytes, write_units};
 pub use usage::Counted;
+
+/// The indexes of the records table that the code queries, each named after its partition key.
+pub const INDEXES: [&str; 2] = ["by_organization", "by_open"];

@@ -13,7 +13,7 @@ use crate::ids::{GenerationKey, Organization};
 use crate::limits;
 
 /// The index.
-pub(super) const BY_OPEN: &str = "by_open";
+pub(super) const BY_OPEN: &str = super::INDEXES[1];
 
 impl Records {
     /// How many of an organization's generations have not ended, counted up to `enough`. Costs half a read unit per some

@@ -237,7 +237,7 @@ impl Records {
             .dynamodb
             .query()
             .table_name(&self.table)
-            .index_name("by_organization")
+            .index_name(super::INDEXES[0])
             .expression_attribute_values(":organization", AttributeValue::S(organization.to_string()))
             .scan_index_forward(false)
             .limit(i32::try_from(limit + 1).unwrap_or(i32::MAX))

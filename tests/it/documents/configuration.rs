@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use longhand::Config;
+use longhand::config::PROCESS_VARIABLES;
 use longhand_local::TEMPLATE;
 use serde_norway::Value;
 
 use super::{quoted, rows};
 
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
-const CONFIG: &str = include_str!("../../../shared/src/config.rs");
 const COMMAND: &str = include_str!("../../../cli/src/environment.rs");
 
 type Environment = BTreeMap<String, String>;
@@ -29,8 +29,8 @@ fn read(environment: &Environment) -> Result<Config, String> {
     Config::from_vars(&|name| environment.get(name).cloned()).map_err(|error| error.to_string())
 }
 
-/// Every name that is asked for: by the settings, in two environments that lead to all of them, and by the text of the rest.
-fn read_by_functions() -> BTreeSet<String> {
+/// Every variable that the functions read: for their settings, in two environments that lead to all of them, and before.
+pub fn read_by_functions() -> BTreeSet<String> {
     let asked = RefCell::new(BTreeSet::new());
     let mut environment = bare();
     for _ in 0..2 {
@@ -41,7 +41,7 @@ fn read_by_functions() -> BTreeSet<String> {
         .unwrap();
         environment.extend(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name.to_owned(), "x".to_owned())));
     }
-    let directly = CONFIG.split("env::var(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
+    let directly = PROCESS_VARIABLES.iter().map(|(name, _)| (*name).to_owned());
     asked.into_inner().into_iter().chain(directly).collect()
 }
 
@@ -88,12 +88,12 @@ fn the_defaults_that_are_told_are_the_codes() {
         }
     }
     assert!(compared > 12, "{compared} defaults");
-    for (name, default) in [("LONGHAND_RESPONSE_STREAMING", "true"), ("LONGHAND_LOG", "info")] {
-        let said = rows(DOCUMENT, "Variables of the functions")
-            .iter()
-            .any(|row| row[0] == format!("`{name}`") && row[2] == format!("`{default}`"));
-        let read = CONFIG.split_once(&format!("\"{name}\")")).unwrap().1.split('}').next().unwrap().contains(default);
-        assert!(said && read, "{name}");
+    for (name, default) in PROCESS_VARIABLES {
+        let rows = rows(DOCUMENT, "Variables of the functions");
+        let row = rows.iter().find(|row| row[0] == format!("`{name}`")).unwrap_or_else(|| panic!("{name} is not documented"));
+        let is_documented =
+            if default.is_empty() { ["none", "required"].contains(&row[2]) } else { row[2] == format!("`{default}`") };
+        assert!(is_documented, "{name}: {}", row[2]);
     }
 }
 

@@ -19,7 +19,7 @@ use longhand_local::Script;
 use super::rie::{Bench, sample_for};
 use super::tools::sample;
 
-const ARCHIVE_BYTES_MAX: usize = 6_000_000;
+const ARCHIVE_BYTES_MAX: usize = 8_000_000;
 const PEAK_BYTES_MAX: u64 = 40_000_000;
 const RUNS: usize = 9;
 

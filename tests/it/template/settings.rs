@@ -1,13 +1,12 @@
 //! Names and values of settings: what the template sets, the code reads, with the same bounds and defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhand::Config;
 use longhand_local::TEMPLATE;
 
 use super::{hosted, tree, values_after};
-
-const CONFIG: &str = include_str!("../../../shared/src/config.rs");
+use crate::documents::configuration::read_by_functions;
 
 /// What a deployment has no parameter for: the code's defaults are right on AWS.
 const NOT_SET: [&str; 7] = [
@@ -23,7 +22,9 @@ const NOT_SET: [&str; 7] = [
 
 #[test]
 fn every_variable_that_the_template_sets_is_one_that_the_code_reads_and_the_other_way_round() {
-    let (set, read) = (values_after(TEMPLATE, " LONGHAND_"), values_after(CONFIG, "\"LONGHAND_"));
+    let asked = read_by_functions();
+    let read: BTreeSet<&str> = asked.iter().filter_map(|name| name.strip_prefix("LONGHAND_")).collect();
+    let set = values_after(TEMPLATE, " LONGHAND_");
     assert!(set.len() > 10, "{set:?}");
     let unread: Vec<_> = set.difference(&read).collect();
     assert!(unread.is_empty(), "set, and not read: {unread:?}");
