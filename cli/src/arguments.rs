@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use reqwest::Url;
 
-use crate::commands::{
-    bench, cancel, compact, cost, demo, dev, get, inspect, keys, list, openapi, purge, quota, redrive, retention, start, tail,
-};
+use crate::commands::generations::{cancel, get, list, start, tail};
+use crate::commands::operate::{compact, inspect, keys, purge, quota, redrive, retention};
+use crate::commands::{bench, cost, demo, dev, openapi};
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";

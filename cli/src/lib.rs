@@ -5,16 +5,14 @@ mod arguments;
 mod commands;
 mod environment;
 mod failure;
-mod follow;
 mod logging;
 mod operator;
 mod otlp;
-mod output;
 mod patience;
 mod place;
 mod product;
 mod provider;
-mod ticker;
+mod terminal;
 
 use std::process::ExitCode;
 

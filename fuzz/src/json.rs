@@ -1,8 +1,8 @@
 //! JSON in a model's words: whole, and while it is being written.
 
-use longhand::json_text as finder;
-use longhand::partial::{Checker, Violation, best};
-use longhand::schema::Schema;
+use longhand::json::partial::{Checker, Violation, best};
+use longhand::json::schema::Schema;
+use longhand::json::text as finder;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

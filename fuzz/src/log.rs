@@ -1,8 +1,8 @@
 //! Chunks as they lie in the table.
 
-use longhand::assembly::Assembly;
 use longhand::aws::{chunk_from_item, chunk_to_item};
-use longhand::log::{Chunk, LogState};
+use longhand::log::assembly::Assembly;
+use longhand::log::chunk::{Chunk, LogState};
 use longhand::{GenerationId, GenerationKey};
 use serde_json::Value;
 

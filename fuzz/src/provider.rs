@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::executor::block_on;
 use futures::stream::{self, StreamExt};
-use longhand::provider::{Delta, Fault, chat_completion_deltas};
+use longhand::providers::{Delta, Fault, chat_completion_deltas};
 
 use crate::split;
 use crate::sse::reads;

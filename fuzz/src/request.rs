@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use longhand::request::Request;
+use longhand::generation::request::Request;
 use longhand::responses::parse_create;
 use longhand::{Config, Error};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::executor::block_on;
 use futures::stream::{self, StreamExt};
-use longhand::provider::{Fault, SseEvent, sse_events};
+use longhand::providers::{Fault, SseEvent, sse_events};
 
 use crate::split;
 

@@ -5,17 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
+use crate::access::read_token::SigningKey;
 use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Version};
 use crate::clock::Clock;
 use crate::config::{Config, TokenKey};
 use crate::error::Error;
+use crate::generation::request::Request;
 use crate::hints::Hints;
 use crate::ids::Organization;
-use crate::provider::{ChatCompletions, Provider, can_be_continued};
+use crate::providers::{ChatCompletions, Provider, can_be_continued};
 use crate::quota::Quota;
-use crate::request::Request;
 use crate::tap::{Tap, TappedProvider};
-use crate::tokens::SigningKey;
 
 /// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
 #[derive(Clone)]

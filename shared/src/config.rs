@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::access::read_token::SigningKey;
 use crate::error::Error;
-use crate::flush::Windows;
-use crate::provider::{ProviderSettings, Timeouts, parse_providers};
+use crate::generation::request::Validation;
+use crate::log::flush::Windows;
+use crate::providers::{ProviderSettings, Timeouts, parse_providers};
 use crate::quota::{Prices, Quota};
-use crate::request::Validation;
-use crate::tokens::SigningKey;
 
 /// What a function is told about where it runs and what it may do.
 #[derive(Debug, Clone)]

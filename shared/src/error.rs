@@ -2,7 +2,7 @@
 //!
 //! One flat type for the crate; [`ErrorCode`] answers, without a wildcard, every question that a caller may ask of an error.
 //! A provider's faults are not errors of ours: they end a generation, and are told in its record
-//! ([`crate::provider::ProviderError`]).
+//! ([`crate::providers::ProviderError`]).
 
 use std::time::Duration;
 

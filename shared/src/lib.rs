@@ -14,47 +14,36 @@
 //! | attempt | one run of the writer; a crash or an interruption begins the next |
 //! | key | what a caller shows; it says which organization they are of, and what they may do |
 //!
-//! Read on in this order: the nouns ([`generation`], [`event`], [`log`], [`request`]), the rules ([`flush`], [`composer`],
-//! [`assembly`]), the world outside ([`provider`], [`aws`]), and the verbs of [`App`].
+//! Read on in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`]), the world outside
+//! ([`providers`], [`aws`]), and the verbs of [`App`].
 
+pub mod access;
 pub mod app;
-pub mod archive;
-pub mod assembly;
 pub mod aws;
 pub mod clock;
-pub mod composer;
 pub mod config;
 pub mod error;
 pub mod estimate;
-pub mod event;
-pub mod flush;
 pub mod generation;
 pub mod hints;
 pub mod ids;
-pub mod jobs;
-pub mod json_text;
-pub mod keys;
+pub mod json;
 pub mod limits;
 pub mod log;
-pub mod partial;
-pub mod provider;
+pub mod providers;
 pub mod quota;
-pub mod request;
 pub mod responses;
-pub mod schema;
-mod schema_cost;
 pub mod tap;
 pub mod telemetry;
-pub mod tokens;
 mod verbs;
 
+pub use access::api_key::{ApiKey, Grant, Scope, Scopes};
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
+pub use generation::job::StreamJob;
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
-pub use jobs::StreamJob;
-pub use keys::{ApiKey, Grant, Scope, Scopes};
 pub use verbs::{
     CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, KeyView, LogPage, LogTail, NewKey, Output,
     ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept,

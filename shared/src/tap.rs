@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 
-use crate::provider::{DeltaStream, Fault, Provider, ProviderError};
-use crate::request::Request;
+use crate::generation::request::Request;
+use crate::providers::{DeltaStream, Fault, Provider, ProviderError};
 
 /// One request on its way out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -61,7 +61,7 @@ fn every_error_that_a_caller_can_meet_is_in_the_list_of_errors() {
     }
     // The reasons that the writer and the compaction give, by the words in their source.
     let sources =
-        [include_str!("../../shared/src/verbs/stream/writer/ending.rs"), include_str!("../../shared/src/provider/fault.rs")];
+        [include_str!("../../shared/src/verbs/stream/writer/ending.rs"), include_str!("../../shared/src/providers/fault.rs")];
     let reasons = sources.iter().flat_map(|source| {
         source
             .match_indices("=> (\"")

@@ -16,7 +16,7 @@ use longhand_local::{Data, Options, Playback, Script, Stack};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::output::line;
+use crate::terminal::output::line;
 
 /// Measure latency, throughput and replay on an embedded stack of its own
 #[derive(Args, Clone, Debug)]

@@ -14,8 +14,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::arguments::Format;
-use crate::output::line;
 use crate::product::{Pace, Workload, estimate, limits};
+use crate::terminal::output::line;
 use bill::Deployment;
 use prices::{Override, Prices};
 

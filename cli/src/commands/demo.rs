@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::arguments::{Format, Tenant};
-use crate::{failure, follow, output, place};
+use crate::terminal::{follow, output};
+use crate::{failure, place};
 
 use proof::Proof;
 use readers::{Readers, Seen};

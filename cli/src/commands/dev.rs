@@ -10,8 +10,8 @@ use reqwest::Url;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Folder, Tenant};
-use crate::output::{Fields, line};
 use crate::provider::ProviderArgs;
+use crate::terminal::output::{Fields, line};
 
 /// Run the whole product on this machine
 #[derive(Args, Clone, Debug)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::output::line;
+use crate::terminal::output::line;
 
 /// Print the HTTP API's description for programs, as JSON in one piece
 #[derive(Args, Clone, Debug)]

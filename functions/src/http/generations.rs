@@ -8,8 +8,8 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPECT, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use lambda_http::RequestExt;
+use longhand::generation::request::Request;
 use longhand::limits::REQUEST_BYTES_MAX;
-use longhand::request::Request;
 use longhand::{App, Error, GenerationId, KeyId, Organization};
 
 use super::caller::Caller;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
-use longhand::{App, aws::Meter, config::Config, provider::parse_providers};
+use longhand::{App, aws::Meter, config::Config, providers::parse_providers};
 use longhand_functions::Function;
 use serde_json::{Value, json};
 use tokio_util::{

@@ -6,7 +6,7 @@ use aws_sdk_lambda::types::InvocationType;
 
 use super::clients::{aws_error, unexpected};
 use crate::error::Error;
-use crate::jobs::StreamJob;
+use crate::generation::job::StreamJob;
 
 /// Invokes `stream`.
 #[derive(Debug, Clone)]

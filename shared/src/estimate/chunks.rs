@@ -3,13 +3,13 @@
 use super::{Flush, Pace, Workload};
 use crate::aws::chunk_item_bytes;
 use crate::clock::millis;
-use crate::composer::Composer;
 use crate::error::Error;
-use crate::event::{End, Event, Usage};
-use crate::flush::{Decision, Waiting, decide, fill_bytes};
 use crate::ids::{GenerationId, GenerationKey, InvalidId};
-use crate::log::{Chunk, Counters};
-use crate::provider::Delta;
+use crate::log::chunk::{Chunk, Counters};
+use crate::log::composer::Composer;
+use crate::log::event::{End, Event, Usage};
+use crate::log::flush::{Decision, Waiting, decide, fill_bytes};
+use crate::providers::Delta;
 
 /// Some day in 2026: what counts is how many digits it has.
 const NOW_MS: i64 = 1_790_000_000_000;

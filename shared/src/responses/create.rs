@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use super::chat;
 use crate::config::Config;
 use crate::error::{Error, FieldError};
+use crate::generation::request::{Request, Validation, no_json};
+use crate::json::schema::must_be;
 use crate::limits;
-use crate::request::{Request, Validation, no_json};
-use crate::schema::must_be;
 
 /// What a create request said beside what every [`Request`] says: kept to be told again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

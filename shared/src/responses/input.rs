@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::ids::{ItemKind, ResponseId};
 use crate::error::Error;
-use crate::request::Request;
+use crate::generation::request::Request;
 
 /// Items in one page.
 const LIMIT_MAX: usize = 100;

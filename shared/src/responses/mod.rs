@@ -2,7 +2,7 @@
 //!
 //! A response *is* a generation, under another name: `resp_…` and `gen_…` share their ULID, and a stream event's
 //! `sequence_number` is the log event's `seq`. What the record must remember of the create request lies in the stored
-//! [`crate::request::Request`], as [`Asked`].
+//! [`crate::generation::request::Request`], as [`Asked`].
 
 mod chat;
 mod create;

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::chat;
 use super::ids::ResponseId;
-use crate::event::{End, Usage};
 use crate::generation::Status;
-use crate::request::Request;
+use crate::generation::request::Request;
+use crate::log::event::{End, Usage};
 
 /// When a response began and ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::ids::ItemKind;
 use super::object::Snapshot;
-use crate::event::{End, Event, Item, NumberedEvent, Place, Stretch, TextKind};
 use crate::generation::Status;
+use crate::log::event::{End, Event, Item, NumberedEvent, Place, Stretch, TextKind};
 
 /// How far a log has been read, and what it has said.
 #[derive(Debug, Clone)]

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::composer::Composer;
 use crate::config::Config;
-use crate::event::{End, Event, NumberedEvent};
+use crate::generation::request::Request;
 use crate::ids::GenerationId;
-use crate::provider::{Delta, ToolCallDelta};
-use crate::request::Request;
+use crate::log::composer::Composer;
+use crate::log::event::{End, Event, NumberedEvent};
+use crate::providers::{Delta, ToolCallDelta};
 
 const ENDED_MS: i64 = 1_800_000_009_000;
 

@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::app::App;
 use crate::clock::millis;
 use crate::error::Error;
+use crate::generation::request::Request;
 use crate::ids::Organization;
 use crate::limits::{QUOTA_KEPT, QUOTAS_KEPT_MAX};
 use crate::quota::{self, Allowance, DayUsage, Quota, UsedUp};
-use crate::request::Request;
 
 /// An organization's quotas, and its use of today.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,7 +75,7 @@ impl App {
     /// # Errors
     /// [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`] for a model whose price is not known, where money is bounded;
     /// [`Error::Aws`].
-    pub(super) async fn allowance(
+    pub(in crate::verbs) async fn allowance(
         &self,
         organization: &Organization,
         quota: &Quota,

@@ -10,7 +10,7 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_whose_providers_key_is_in_no_secret_fails_at_once_and_says_so() {
     let playback: Playback = play(Script::new(["hola"])).unwrap();
-    let secrets = crate::tokens::secrets_manager(Arc::new(Mutex::new(Vec::new()))).await;
+    let secrets = crate::access::tokens::secrets_manager(Arc::new(Mutex::new(Vec::new()))).await;
     let providers = json!({ "test": { "base_url": playback.base_url(), "key_secret": "longhand/none" } }).to_string();
     let env = [("LONGHAND_PROVIDERS", providers.as_str()), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &secrets)];
     let harness = Harness::with(Options { env: environment("", &env), ..Options::default() }).await;

@@ -19,7 +19,7 @@ pub async fn measure() -> anyhow::Result<String> {
     // Without the buffer, the events come from the bucket.
     request["delete_after"] = true.into();
     let id = bench.api.start(&request, None).await?.value["id"].as_str().context("an id")?.to_owned();
-    crate::follow::to_the_end(&bench.api, &id, None).await?;
+    crate::terminal::follow::to_the_end(&bench.api, &id, None).await?;
     let mut best = 0.0_f64;
     for _ in 0..REPLAYS {
         let began = Instant::now();

@@ -19,7 +19,7 @@ pub async fn measure(generations: usize, deltas: usize) -> anyhow::Result<String
     let reads = (0..generations).map(|_| async {
         let id = bench.start_generation().await?;
         let seen = read_events(bench.api.open_events(&id, None).await?.context("a log that has not ended")?).await?;
-        let record = crate::follow::to_the_end(&bench.api, &id, None).await?.value;
+        let record = crate::terminal::follow::to_the_end(&bench.api, &id, None).await?.value;
         ensure!(record["progress"]["received_chunks"] == deltas, "deltas were lost: {record}");
         seen.ended.context("the stream has no end")
     });

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::bill::{Bill, Item};
 use super::prices::Prices;
 use crate::arguments::Format;
-use crate::output::{line, size, table};
 use crate::product::{Estimate, Workload};
+use crate::terminal::output::{line, size, table};
 
 pub fn list(prices: &Prices, format: Format) -> io::Result<()> {
     if format.json {

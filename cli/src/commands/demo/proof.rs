@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 use super::Run;
 use super::source::Source;
 use crate::api::Api;
-use crate::commands::get;
-use crate::output::{line, plain};
+use crate::commands::generations::get;
 use crate::patience::insist;
+use crate::terminal::output::{line, plain};
 
 /// The figures, as `--json` prints them.
 #[derive(Clone, Debug, Serialize)]

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::follow;
+use crate::terminal::follow;
 
 /// The second reader leaves after so many events.
 const LEAVES_AFTER: usize = 25;

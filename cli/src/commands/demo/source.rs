@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::environment::{self, PROVIDERS};
 use crate::failure;
-use crate::output::count;
 use crate::provider::{ProviderArgs, key_name};
+use crate::terminal::output::count;
 
 const PLAYBACK: &str = "playback";
 const LIFELIKE_TEMPO: f64 = 75.0;

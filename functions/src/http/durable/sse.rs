@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 use http::HeaderName;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use longhand::event::NumberedEvent;
+use longhand::log::event::NumberedEvent;
 use longhand::{App, Error, LogTail, Tail};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};

@@ -1,10 +1,10 @@
 //! The writer's eye on the request's schema: the output is held against it as it comes.
 
-use crate::event::Event;
+use crate::generation::request::{Expected, OnSchemaViolation, Request};
+use crate::json::partial::Checker;
 use crate::limits::VIOLATION_BYTES_MAX;
-use crate::partial::Checker;
-use crate::provider::Delta;
-use crate::request::{Expected, OnSchemaViolation, Request};
+use crate::log::event::Event;
+use crate::providers::Delta;
 
 /// Nothing, for a request without a schema.
 pub(super) struct SchemaWatch {

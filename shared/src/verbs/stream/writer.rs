@@ -19,16 +19,16 @@ use super::{Limits, Streamed};
 use crate::app::App;
 use crate::aws::Meta;
 use crate::clock::millis;
-use crate::composer::Composer;
 use crate::error::Error;
-use crate::event::{End, Event};
-use crate::flush;
+use crate::generation::request::Request;
 use crate::ids::GenerationKey;
 use crate::limits;
-use crate::log::LogState;
-use crate::provider::{Asking, Fault, ProviderError, open_session};
+use crate::log::chunk::LogState;
+use crate::log::composer::Composer;
+use crate::log::event::{End, Event};
+use crate::log::flush;
+use crate::providers::{Asking, Fault, ProviderError, open_session};
 use crate::quota::Bounds;
-use crate::request::Request;
 use measure::Measure;
 
 /// One writer, for as many attempts as this invocation makes.

@@ -10,10 +10,10 @@ use super::Writer;
 use crate::aws::Appended;
 use crate::clock::backoff;
 use crate::error::Error;
-use crate::flush::{Decision, Waiting, decide};
 use crate::hints::Topic;
 use crate::limits;
-use crate::log::{Chunk, Counters};
+use crate::log::chunk::{Chunk, Counters};
+use crate::log::flush::{Decision, Waiting, decide};
 
 /// A chunk that is being stored.
 pub(super) type Append = AbortOnDropHandle<Result<Appended, Error>>;

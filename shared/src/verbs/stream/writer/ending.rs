@@ -2,9 +2,9 @@
 
 use super::{Stop, Writer};
 use crate::error::Error;
-use crate::event::{End, Event};
 use crate::generation::Status;
-use crate::provider::Fault;
+use crate::log::event::{End, Event};
+use crate::providers::Fault;
 use crate::quota::dollars;
 use crate::verbs::stream::Streamed;
 

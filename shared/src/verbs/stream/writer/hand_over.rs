@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::aws::Meta;
 use crate::error::Error;
-use crate::jobs::StreamJob;
+use crate::generation::job::StreamJob;
 use crate::limits::HAND_OVERS_MAX;
 use crate::verbs::stream::Streamed;
 

@@ -9,9 +9,9 @@ use tracing::field::Empty;
 
 use super::Writer;
 use crate::error::Error;
-use crate::event::End;
 use crate::generation::Status;
-use crate::request::Request;
+use crate::generation::request::Request;
+use crate::log::event::End;
 use crate::telemetry;
 use crate::verbs::stream::Streamed;
 

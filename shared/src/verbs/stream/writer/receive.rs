@@ -6,8 +6,8 @@ use super::append::{Append, appended};
 use super::{Stop, Writer};
 use crate::error::Error;
 use crate::limits;
-use crate::log::Chunk;
-use crate::provider::{Delta, Fault, ProviderError, Session};
+use crate::log::chunk::Chunk;
+use crate::providers::{Delta, Fault, ProviderError, Session};
 use crate::verbs::stream::Limits;
 
 impl Writer {

@@ -1,0 +1,7 @@
+//! Commands about one generation, or their list.
+
+pub mod cancel;
+pub mod get;
+pub mod list;
+pub mod start;
+pub mod tail;

@@ -1,0 +1,9 @@
+//! Commands for operators.
+
+pub mod compact;
+pub mod inspect;
+pub mod keys;
+pub mod purge;
+pub mod quota;
+pub mod redrive;
+pub mod retention;

@@ -1,0 +1,143 @@
+//! `longhand redrive`: does again what Lambda gave up, from the records in the on-failure queues.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::arguments::Format;
+use crate::failure;
+use crate::operator::{Deployment, DeploymentArgs};
+use crate::product::{App, GenerationKey, GivenUp, QueueMessage, Queues, Redriven};
+use crate::terminal::output::{count, line};
+
+/// For how long a message is hidden from others while this command is at it.
+const HIDDEN_SECONDS: i32 = 300;
+
+/// Do again what Lambda gave up, and take it off the on-failure queues; safe to repeat
+#[derive(Args, Clone, Debug)]
+pub struct RedriveArgs {
+    /// Only tell what would be done; every message stays
+    #[arg(long)]
+    dry_run: bool,
+    /// An on-failure queue of the deployment: `StreamFailures` and `CompactFailures` of the stack's outputs
+    #[arg(long = "queue", value_name = "URL", required_if_eq("aws", "true"))]
+    queues: Vec<String>,
+    #[command(flatten)]
+    deployment: DeploymentArgs,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What became of one message.
+struct Told {
+    about: String,
+    did: Result<String, String>,
+}
+
+struct Redrive<'a> {
+    app: &'a App,
+    queues: &'a Queues,
+    apply: bool,
+    json: bool,
+    done: u64,
+    kept: u64,
+}
+
+pub async fn run(args: RedriveArgs) -> anyhow::Result<ExitCode> {
+    let Deployment { app, queues: own } = args.deployment.open().await?;
+    let queues = Queues::new(&app.config().aws).await;
+    let (apply, json) = (!args.dry_run, args.format.json);
+    let mut redrive = Redrive { app: &app, queues: &queues, apply, json, done: 0, kept: 0 };
+    for url in if args.queues.is_empty() { own } else { args.queues } {
+        redrive.queue(&url).await?;
+    }
+    let (done, kept) = (count(redrive.done, "message"), count(redrive.kept, "message"));
+    if args.dry_run {
+        eprintln!("dry run: {done} would be done and deleted, {kept} would be kept");
+    } else {
+        eprintln!("{done} done and deleted, {kept} kept");
+    }
+    Ok(if redrive.kept == 0 { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+impl Redrive<'_> {
+    /// Everything in the queue now. What cannot be done is given back.
+    async fn queue(&mut self, url: &str) -> anyhow::Result<()> {
+        let (mut batches, mut left) = (Vec::new(), Vec::new());
+        loop {
+            let messages = self.queues.receive(url, HIDDEN_SECONDS).await?;
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                let told = match GivenUp::read(&message.body) {
+                    Ok(GivenUp::Compact(records)) => {
+                        batches.push((message, records));
+                        continue;
+                    }
+                    Ok(GivenUp::Stream(job)) => self.stream(&job.key()).await,
+                    Err(why) => Told { about: "unknown".into(), did: Err(why) },
+                };
+                left.extend(self.settle(url, message, &told).await?);
+            }
+        }
+        if !batches.is_empty() {
+            let did = self.compact().await?;
+            for (message, records) in batches {
+                let told = Told { about: format!("compact, {}", count(records, "record")), did: did.clone() };
+                left.extend(self.settle(url, message, &told).await?);
+            }
+        }
+        for message in left {
+            self.queues.give_back(url, &message).await?;
+        }
+        Ok(())
+    }
+
+    async fn stream(&self, key: &GenerationKey) -> Told {
+        let words = |redriven| match redriven {
+            Redriven::Gone => "nothing to do: there is no such generation any more",
+            Redriven::HadEnded => "nothing to do: it has ended",
+            Redriven::Busy => "nothing to do: a writer is at it",
+            Redriven::Compacted if self.apply => "compacted: its log had ended",
+            Redriven::Compacted => "would be compacted: its log has ended",
+            Redriven::Invoked if self.apply => "invoked again",
+            Redriven::Invoked => "would be invoked again",
+        };
+        let did = self.app.redrive(key, self.apply).await;
+        Told { about: format!("stream {key}"), did: did.map(|did| words(did).into()).map_err(|error| error.to_string()) }
+    }
+
+    /// A batch does not say what was in it, so its work is done when no log is left that has ended and is not compacted.
+    async fn compact(&self) -> anyhow::Result<Result<String, String>> {
+        let caught_up = self.app.catch_up(self.apply).await?;
+        let logs = count(caught_up.compacted.len() as u64, "log");
+        if let Some((key, error)) = caught_up.failed.first() {
+            let others = caught_up.failed.len() - 1;
+            return Ok(Err(format!("{key} cannot be compacted: {error}; nor can {others} others; {logs} could be")));
+        }
+        let verb = if self.apply { "were" } else { "would be" };
+        Ok(Ok(format!("{logs} that nobody had compacted {verb} compacted")))
+    }
+
+    /// Tells, and deletes what is done. What is not comes back.
+    async fn settle(&mut self, url: &str, message: QueueMessage, told: &Told) -> anyhow::Result<Option<QueueMessage>> {
+        let (did, is_done) = match &told.did {
+            Ok(did) => (did.clone(), true),
+            Err(why) => (format!("kept: {why}"), false),
+        };
+        if is_done && self.apply {
+            self.queues.delete(url, &message).await?;
+        }
+        if self.json {
+            line(
+                json!({ "message": message.id, "queue": url, "about": told.about, "did": did, "is_done": is_done && self.apply }),
+            )?;
+        } else {
+            line(format!("{}  {}  {did}", message.id, told.about))?;
+        }
+        *(if is_done { &mut self.done } else { &mut self.kept }) += 1;
+        Ok(Some(message).filter(|_| !(is_done && self.apply)))
+    }
+}

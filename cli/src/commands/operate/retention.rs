@@ -1,0 +1,88 @@
+//! `longhand retention`: tells and removes what is past its window.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use serde_json::json;
+
+use crate::arguments::Format;
+use crate::failure;
+use crate::operator::{DeploymentArgs, named};
+use crate::product::{App, GenerationId, Organization, RetentionRules};
+use crate::terminal::output::{count, line};
+
+/// Tell or remove what is past its window: generations that ended long ago, and what a crash left over
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("what").required(true).args(["dry_run", "apply"]))]
+pub struct RetentionArgs {
+    /// Only tell what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove it. The bucket keeps old versions of objects for 30 more days
+    #[arg(long)]
+    apply: bool,
+    /// Days that a generation is kept after its end [default: `LONGHAND_RETENTION_DAYS`; without it, for ever]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    days: Option<u32>,
+    /// Look for rows without a record as well; this reads the whole table
+    #[arg(long)]
+    rows: bool,
+    /// This organization only [default: every one that has something in the bucket]
+    #[arg(long, value_name = "NAME")]
+    organization: Option<String>,
+    #[command(flatten)]
+    deployment: DeploymentArgs,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
+    let app = args.deployment.open().await?.app;
+    let organizations = match &args.organization {
+        Some(name) => vec![named(name)?],
+        None => app.organizations().await?,
+    };
+    let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
+    let rules = RetentionRules { keep: days.or(app.config().retention), rows: args.rows, apply: args.apply };
+    if rules.keep.is_none() {
+        eprintln!("generations are kept for ever: neither --days nor LONGHAND_RETENTION_DAYS says how long");
+    }
+    let (mut removed, mut failed) = (0, 0);
+    for organization in &organizations {
+        let (done, not_done) = one(&app, organization, rules, args.format.json).await?;
+        removed += done;
+        failed += not_done;
+    }
+    let told = if args.apply { "removed" } else { "would be removed" };
+    let looked_at = count(organizations.len() as u64, "organization");
+    eprintln!("{} {told}, {failed} could not be; {looked_at} looked at", count(removed, "generation"));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+/// How many were removed, and how many could not be.
+async fn one(app: &App, organization: &Organization, rules: RetentionRules, is_json: bool) -> anyhow::Result<(u64, u64)> {
+    let found = app.retention(organization, rules).await?;
+    let kinds: [(&str, &str, &[GenerationId]); 3] = [
+        ("expired", "generation past its time", &found.expired),
+        ("objects", "objects without a record", &found.objects),
+        ("rows", "rows without a record", &found.rows),
+    ];
+    for (word, people, ids) in kinds {
+        for id in ids {
+            if is_json {
+                line(json!({ "organization": organization, "generation": id, "what": word, "removed": rules.apply }))?;
+            } else {
+                line(format!("{}  {organization}/{id}  {people}", if rules.apply { "removed" } else { "would remove" }))?;
+            }
+        }
+    }
+    for (id, error) in &found.failed {
+        eprintln!("error: {organization}/{id}: {error}");
+    }
+    for key in &found.foreign {
+        eprintln!("left alone, it is not of this product: {key}");
+    }
+    let removed = found.expired.len() + found.objects.len() + found.rows.len();
+    Ok((removed as u64, found.failed.len() as u64))
+}

@@ -1,0 +1,136 @@
+//! Reads the event log of the bucket (JSON lines, gzip) as it comes: a page of events at a time, in constant memory.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::write::GzDecoder;
+
+use crate::aws::Body;
+use crate::error::Error;
+use crate::log::event::NumberedEvent;
+
+/// Compressed bytes that are unpacked at a time. A thousandfold, gzip's most, they are still only a few megabytes.
+const STEP_BYTES: usize = 4_096;
+
+/// A place in an event log.
+pub struct Archive {
+    generation: String,
+    body: Body,
+    packed: Bytes,
+    unpacked: GzDecoder<Vec<u8>>,
+    /// The number of the next line, which is that of its event.
+    next: u64,
+}
+
+impl Archive {
+    /// At the beginning of `body`. `generation` is named in errors.
+    #[must_use]
+    pub fn new(generation: String, body: Body) -> Self {
+        Self { generation, body, packed: Bytes::new(), unpacked: GzDecoder::new(Vec::new()), next: 0 }
+    }
+
+    /// The next events whose number is at least `from`; empty at the end.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: the object's stream broke off. [`Error::LogDamaged`]: it is no event log.
+    pub async fn page(&mut self, from: u64) -> Result<Vec<NumberedEvent>, Error> {
+        let mut events = Vec::new();
+        while events.is_empty() {
+            if !self.unpack_step().await? {
+                return Ok(events);
+            }
+            self.take_lines(from, &mut events)?;
+        }
+        Ok(events)
+    }
+
+    /// Unpacks some more; `false`: there is no more.
+    async fn unpack_step(&mut self) -> Result<bool, Error> {
+        while self.packed.is_empty() {
+            match self.body.next().await? {
+                Some(bytes) => self.packed = bytes,
+                None => return Ok(false),
+            }
+        }
+        let step = self.packed.split_to(self.packed.len().min(STEP_BYTES));
+        self.unpacked.write_all(&step).and_then(|()| self.unpacked.flush()).map_err(|error| self.damaged(&error))?;
+        Ok(true)
+    }
+
+    fn take_lines(&mut self, from: u64, events: &mut Vec<NumberedEvent>) -> Result<(), Error> {
+        let Some(end) = self.unpacked.get_ref().iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let rest = self.unpacked.get_mut().split_off(end + 1);
+        let lines = std::mem::replace(self.unpacked.get_mut(), rest);
+        for line in lines[..end].split(|byte| *byte == b'\n') {
+            if self.next >= from {
+                events.push(serde_json::from_slice(line).map_err(|error| self.damaged(&error))?);
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, error: &dyn std::error::Error) -> Error {
+        Error::LogDamaged(self.generation.clone(), format!("its event log cannot be read: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::log::event::{Event, Stretch, TextKind};
+
+    fn packed(events: &[NumberedEvent]) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        for event in events {
+            serde_json::to_writer(&mut gzip, event).unwrap();
+            gzip.write_all(b"\n").unwrap();
+        }
+        gzip.finish().unwrap()
+    }
+
+    fn numbered(texts: Vec<String>) -> Vec<NumberedEvent> {
+        let event = |delta| TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta });
+        (0..).zip(texts).map(|(seq, text)| NumberedEvent { seq, event: event(text) }).collect()
+    }
+
+    fn read(bytes: Vec<u8>, from: u64) -> Result<Vec<NumberedEvent>, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut archive = Archive::new("gen".into(), Body::from(bytes));
+            let mut all = Vec::new();
+            loop {
+                let page = archive.page(from).await?;
+                if page.is_empty() {
+                    return Ok(all);
+                }
+                all.extend(page);
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn from_any_number_on_the_rest_is_read(texts in prop::collection::vec("[a-zñ😀\n\"]{0,300}", 0..120), from in 0_u64..130) {
+            let events = numbered(texts);
+            let rest: Vec<_> = events.iter().filter(|event| event.seq >= from).cloned().collect();
+            prop_assert_eq!(read(packed(&events), from).unwrap(), rest);
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_log_is_an_error() {
+        assert!(matches!(read(b"no gzip at all".to_vec(), 0), Err(Error::LogDamaged(..))));
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(b"{}\n").unwrap();
+        assert!(matches!(read(gzip.finish().unwrap(), 0), Err(Error::LogDamaged(..))));
+        let one = packed(&[NumberedEvent { seq: 0, event: Event::Created }]);
+        assert_eq!(read(one, 0).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,321 @@
+//! The buffer table: chunks, appended by compare-and-set, and meta.
+
+pub(in crate::aws) mod size;
+
+pub use size::{chunk_item_bytes, write_units};
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, DeleteRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
+};
+
+use serde_dynamo::Items;
+
+use super::clients::{aws_error, query_partition, unexpected, update_where};
+use super::meter::Meter;
+use super::records::rows::{self, ChunkRow, MetaRow};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::ids::GenerationKey;
+use crate::log::chunk::Chunk;
+
+/// Items in one `BatchWriteItem` (DynamoDB's limit).
+const BATCH_WRITE_MAX: usize = 25;
+
+/// The table of chunks and meta. Expired items are taken for absent, whether `DynamoDB` has deleted them yet or not.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    pub(in crate::aws) dynamodb: Client,
+    pub(in crate::aws) table: String,
+    pub(in crate::aws) clock: Clock,
+    pub(crate) meter: Meter,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// The chunk lies in its slot: put there now, or by an earlier try whose answer was lost.
+    Stored,
+    /// Another writer holds the slot.
+    Lost,
+}
+
+/// Some chunks of a log, in order.
+#[derive(Debug, Clone, Default)]
+pub struct ChunkPage {
+    /// They.
+    pub chunks: Vec<Chunk>,
+    /// Where the next page begins; `None` at the end.
+    pub next_slot: Option<u64>,
+    /// What it cost to write them, by the rule for the sizes of items.
+    pub write_units: u64,
+}
+
+impl ChunkPage {
+    /// Whether a chunk is missing between `slot`, from which the page was read, and its end: the buffer is being deleted.
+    #[must_use]
+    pub fn is_torn(&self, slot: u64) -> bool {
+        let mut due = slot;
+        self.chunks.iter().any(|chunk| std::mem::replace(&mut due, chunk.last_seq() + 1) != chunk.first_seq)
+    }
+}
+
+/// The log's companion item.
+pub type Meta = MetaRow;
+
+impl Buffer {
+    /// Over `table`, with the machine's view of time given by `clock`.
+    #[must_use]
+    pub const fn new(dynamodb: Client, table: String, clock: Clock, meter: Meter) -> Self {
+        Self { dynamodb, table, clock, meter }
+    }
+
+    /// Puts a chunk into its slot, if that is free.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: it is not known whether the chunk was stored. The same append may be tried again.
+    pub async fn append(&self, key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Appended, Error> {
+        let item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at))
+            .map_err(|error| unexpected("dynamodb PutItem", error))?;
+        let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(item));
+        let answer = put
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match answer {
+            Ok(put) => {
+                self.meter.wrote(put.consumed_capacity());
+                Ok(Appended::Stored)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    self.meter.wrote(None);
+                    Ok(whose(failed.item(), chunk))
+                }
+                _ => Err(aws_error("dynamodb PutItem")(error)),
+            },
+        }
+    }
+
+    /// The chunks from `slot` on (it must be the first `seq` of a chunk), as many as one query page has: 1 MB.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn chunks(&self, key: &GenerationKey, slot: u64) -> Result<ChunkPage, Error> {
+        let query = self.slots(key, rows::slot(slot), rows::AFTER_SLOTS.into());
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        let more = page.last_evaluated_key.is_some();
+        let items: Vec<HashMap<_, _>> = Items::from(page.items.unwrap_or_default()).into();
+        let write_units = items.iter().map(|item| write_units(size::item_bytes(item) as u64)).sum();
+        let chunks = self.live_chunks(items)?;
+        let next_slot = chunks.last().filter(|_| more).map(|last| last.last_seq() + 1);
+        Ok(ChunkPage { chunks, next_slot, write_units })
+    }
+
+    /// The newest chunk: progress, for one read.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn newest(&self, key: &GenerationKey) -> Result<Option<Chunk>, Error> {
+        self.last_before(key, rows::AFTER_SLOTS.into()).await
+    }
+
+    /// The chunk that holds event `seq`, or the newest before it.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn holding(&self, key: &GenerationKey, seq: u64) -> Result<Option<Chunk>, Error> {
+        self.last_before(key, rows::slot(seq)).await
+    }
+
+    async fn last_before(&self, key: &GenerationKey, sort_key: String) -> Result<Option<Chunk>, Error> {
+        let query = self.slots(key, rows::slot(0), sort_key).scan_index_forward(false).limit(1);
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
+    }
+
+    fn live_chunks(&self, items: impl Into<Items>) -> Result<Vec<Chunk>, Error> {
+        let rows: Vec<ChunkRow> = serde_dynamo::from_items(items).map_err(|error| unexpected("dynamodb Query", error))?;
+        let now = self.now_seconds();
+        Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())
+    }
+
+    /// Meta, if there is any; read for half a unit, so it may be a moment old. A claim notices that.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn meta(&self, key: &GenerationKey) -> Result<Option<Meta>, Error> {
+        self.get_meta(key, false).await
+    }
+
+    /// Meta as it is now: a writer that has just handed over must not look alive.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn meta_now(&self, key: &GenerationKey) -> Result<Option<Meta>, Error> {
+        self.get_meta(key, true).await
+    }
+
+    async fn get_meta(&self, key: &GenerationKey, is_consistent: bool) -> Result<Option<Meta>, Error> {
+        let get = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key.partition()))
+            .key("sk", AttributeValue::S(rows::META.into()))
+            .consistent_read(is_consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let got = get.send().await.map_err(aws_error("dynamodb GetItem"))?;
+        self.meter.read(got.consumed_capacity());
+        let Some(item) = got.item else { return Ok(None) };
+        let meta: Meta = serde_dynamo::from_item(item).map_err(|error| unexpected("dynamodb GetItem", error))?;
+        Ok(Some(meta).filter(|meta| meta.expires_at > self.now_seconds()))
+    }
+
+    /// Begins an attempt, or gives one up: writes `next` where meta still is as it was `seen`. `false`: somebody else was first.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
+        let update = self
+            .update_meta(key)
+            .update_expression(
+                "SET attempt = :attempt, hand_overs = :hand_overs, writer = :writer, lease_until = :lease, expires_at = :expires \
+                 REMOVE sweeps, swept_at",
+            )
+            .expression_attribute_values(":hand_overs", AttributeValue::N(next.hand_overs.to_string()))
+            .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))
+            .expression_attribute_values(":writer", AttributeValue::S(next.writer.clone()))
+            .expression_attribute_values(":lease", AttributeValue::N(next.lease_until.to_string()))
+            .expression_attribute_values(":expires", AttributeValue::N(next.expires_at.to_string()))
+            .return_values(ReturnValue::None);
+        let update = match seen.filter(|seen| seen.attempt > 0) {
+            // One's own claim, whose answer was lost, is one's own.
+            Some(seen) => update
+                .condition_expression("attempt = :seen OR writer = :writer")
+                .expression_attribute_values(":seen", AttributeValue::N(seen.attempt.to_string())),
+            None => update
+                .condition_expression("attribute_not_exists(attempt) OR writer = :writer OR expires_at <= :now")
+                .expression_attribute_values(":now", AttributeValue::N(self.now_seconds().to_string())),
+        };
+        update_where(update, &self.meter).await
+    }
+
+    /// Prolongs the lease of `held`. `false`: it is another writer's turn, or nobody's. A renewal that comes late changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn renew(&self, key: &GenerationKey, held: &Meta, lease_until: i64) -> Result<bool, Error> {
+        let update = self
+            .update_meta(key)
+            .update_expression("SET lease_until = :lease")
+            .condition_expression("writer = :writer")
+            .expression_attribute_values(":lease", AttributeValue::N(lease_until.to_string()))
+            .expression_attribute_values(":writer", AttributeValue::S(held.writer.clone()))
+            .return_values(ReturnValue::None);
+        update_where(update, &self.meter).await
+    }
+
+    /// Notes on meta that somebody is watching, until `until_ms`.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn watch(&self, key: &GenerationKey, until_ms: i64, expires_at: i64) -> Result<(), Error> {
+        self.note(key, "watched_until", AttributeValue::N(until_ms.to_string()), expires_at).await
+    }
+
+    /// Notes on meta that the caller wants it to end.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn request_cancel(&self, key: &GenerationKey, expires_at: i64) -> Result<(), Error> {
+        self.note(key, "cancel_requested", AttributeValue::Bool(true), expires_at).await
+    }
+
+    async fn note(&self, key: &GenerationKey, name: &str, value: AttributeValue, expires_at: i64) -> Result<(), Error> {
+        let update = self
+            .update_meta(key)
+            .update_expression("SET #name = :value, expires_at = if_not_exists(expires_at, :expires)")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", value)
+            .expression_attribute_values(":expires", AttributeValue::N(expires_at.to_string()));
+        let updated = update.send().await.map_err(aws_error("dynamodb UpdateItem"))?;
+        self.meter.wrote(updated.consumed_capacity());
+        Ok(())
+    }
+
+    /// Asks for the chunks between two sort keys, as they are now.
+    fn slots(&self, key: &GenerationKey, from: String, to: String) -> QueryFluentBuilder {
+        let query = query_partition(&self.dynamodb, &self.table, key.partition());
+        let query = query.key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to").consistent_read(true);
+        query
+            .expression_attribute_values(":from", AttributeValue::S(from))
+            .expression_attribute_values(":to", AttributeValue::S(to))
+    }
+
+    pub(in crate::aws) fn update_meta(&self, key: &GenerationKey) -> UpdateItemFluentBuilder {
+        let update = self.dynamodb.update_item().table_name(&self.table).key("pk", AttributeValue::S(key.partition()));
+        update.key("sk", AttributeValue::S(rows::META.into())).return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+
+    /// Deletes everything of a log: chunks and meta.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; what was deleted stays deleted, and the same call goes on.
+    pub async fn delete(&self, key: &GenerationKey) -> Result<u64, Error> {
+        let mut deleted = 0;
+        loop {
+            // As it is now: what an older view lacks would stay until it expires.
+            let query = query_partition(&self.dynamodb, &self.table, key.partition())
+                .projection_expression("pk, sk")
+                .consistent_read(true)
+                .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX));
+            let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+            self.meter.read(page.consumed_capacity());
+            let items = page.items.unwrap_or_default();
+            if items.is_empty() {
+                return Ok(deleted);
+            }
+            deleted += items.len() as u64;
+            self.delete_batch(items).await?;
+        }
+    }
+
+    async fn delete_batch(&self, keys: Vec<HashMap<String, AttributeValue>>) -> Result<(), Error> {
+        let request = |item| {
+            let delete = DeleteRequest::builder().set_key(Some(item)).build();
+            delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+        };
+        let requests = keys.into_iter().map(request).collect::<Result<Vec<_>, _>>();
+        let requests = requests.map_err(|error| unexpected("dynamodb BatchWriteItem", error))?;
+        let batch = self.dynamodb.batch_write_item().request_items(&self.table, requests);
+        // What was not processed is found again by the next query.
+        let answer = batch
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| unexpected("dynamodb BatchWriteItem", error.message().unwrap_or("no message")))?;
+        self.meter.wrote(answer.consumed_capacity().first());
+        Ok(())
+    }
+
+    fn now_seconds(&self) -> i64 {
+        self.clock.now_ms() / 1_000
+    }
+}
+
+/// Whether what lies in the slot is this very chunk: the same writer never writes two into one slot.
+fn whose(item: Option<&HashMap<String, AttributeValue>>, chunk: &Chunk) -> Appended {
+    let writer = item.and_then(|item| item.get("writer")).and_then(|writer| writer.as_s().ok());
+    if writer == Some(&chunk.writer) { Appended::Stored } else { Appended::Lost }
+}

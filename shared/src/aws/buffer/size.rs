@@ -1,0 +1,50 @@
+//! How large DynamoDB takes an item to be, which is what it charges by.
+
+use std::collections::HashMap;
+
+use serde_dynamo::{AttributeValue, Item};
+
+use crate::aws::clients::unexpected;
+use crate::aws::records::rows::ChunkRow;
+use crate::error::Error;
+use crate::ids::GenerationKey;
+use crate::limits::WRITE_UNIT_BYTES;
+use crate::log::chunk::Chunk;
+
+/// Bytes of a chunk's item, names and values, as DynamoDB reckons them
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
+///
+/// # Errors
+/// [`Error::Aws`]: it cannot be written as an item. None is known.
+pub fn chunk_item_bytes(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<usize, Error> {
+    let item: Item =
+        serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected("dynamodb item", error))?;
+    Ok(item_bytes(&item))
+}
+
+/// What it costs to write an item of so many bytes.
+#[must_use]
+pub const fn write_units(bytes: u64) -> u64 {
+    let units = bytes.div_ceil(WRITE_UNIT_BYTES as u64);
+    if units == 0 { 1 } else { units }
+}
+
+/// The same of an item as it is stored.
+pub(in crate::aws) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
+    item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+/// Two digits are a byte, and each number one more; a list or map has three, and one for each element.
+fn value_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+        AttributeValue::B(bytes) => bytes.len(),
+        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
+        AttributeValue::M(values) => 3 + values.iter().map(|(name, value)| 1 + name.len() + value_bytes(value)).sum::<usize>(),
+        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+        AttributeValue::Ns(numbers) => numbers.iter().map(|digits| digits.len().div_ceil(2) + 1).sum(),
+        AttributeValue::Bs(blobs) => blobs.iter().map(Vec::len).sum(),
+        AttributeValue::Null(_) | AttributeValue::Bool(_) => 1,
+    }
+}

@@ -1,0 +1,183 @@
+//! JSON Schema, by the crate `jsonschema`: it knows every draft, and reports all errors with their places.
+//!
+//! What it reports is told in our own sentences, which never repeat the value: it may be a prompt or an output.
+
+use std::sync::LazyLock;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
+use serde_json::Value;
+
+use crate::error::FieldError;
+use crate::json::schema_cost;
+use crate::limits::VALIDATION_ERRORS_MAX;
+
+/// Schemas that apply to one and the same value, references followed. Each doubling of a chain doubles the time of a check.
+const EXPANSION_MAX: usize = 10_000;
+
+/// A place or an expectation, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
+
+/// A schema that compiles.
+#[derive(Debug)]
+pub struct Schema(Validator);
+
+/// The published contract of a generation's metadata (draft-07).
+pub static GENERATION_METADATA: LazyLock<Schema> =
+    LazyLock::new(|| published(include_str!("../../../infra/schemas/generation-metadata.schema.json")));
+
+/// The body of `POST /v1/generations` (draft-07).
+pub static GENERATION_REQUEST: LazyLock<Schema> =
+    LazyLock::new(|| published(include_str!("../../../infra/schemas/generation-request.schema.json")));
+
+#[expect(clippy::expect_used, reason = "the text is compiled in, and a test compiles it")]
+fn published(text: &str) -> Schema {
+    let schema: Value = serde_json::from_str(text).expect("a published schema is JSON");
+    Schema::compile(&schema).expect("a published schema compiles")
+}
+
+impl Schema {
+    /// Compiles a schema of any draft; without `$schema`, of the newest. Nothing is fetched: a `$ref` must be inside it.
+    /// Patterns are matched in linear time, so those with look-around or back-references are refused.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, or the one thing that keeps it from being used.
+    pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
+        if schema_cost::exceeds(schema, EXPANSION_MAX) {
+            let message =
+                format!("must not refer to itself so that checking one value means checking over {EXPANSION_MAX} schemas");
+            return Err(vec![FieldError::new("", message)]);
+        }
+        jsonschema::options()
+            .with_pattern_options(PatternOptions::regex())
+            .should_validate_formats(true)
+            .offline()
+            .build(schema)
+            .map(Self)
+            .map_err(|error| unusable(schema, &error))
+    }
+
+    /// What is wrong with `value`, in the order of the document, at most [`VALIDATION_ERRORS_MAX`]; empty where it is valid.
+    pub fn errors(&self, value: &Value) -> Vec<FieldError> {
+        self.0.iter_errors(value).flat_map(|error| told(&error)).map(bounded).take(VALIDATION_ERRORS_MAX).collect()
+    }
+
+    /// The same for a large value: only the first error, because to tell all would take many times its memory.
+    pub fn first_error(&self, value: &Value) -> Vec<FieldError> {
+        self.0.validate(value).err().map(|error| told(&error)).into_iter().flatten().map(bounded).take(1).collect()
+    }
+}
+
+/// A schema may hold megabytes of options, and a document any names: a row must hold fifty of these.
+fn bounded(error: FieldError) -> FieldError {
+    FieldError { pointer: cut(error.pointer), detail: cut(error.detail) }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn unusable(schema: &Value, error: &ValidationError<'_>) -> Vec<FieldError> {
+    let meta = jsonschema::meta::validator_for(schema);
+    let found: Vec<FieldError> = meta.iter().flat_map(|meta| meta.iter_errors(schema)).flat_map(|error| told(&error)).collect();
+    let mut found = if found.is_empty() { told(error) } else { found };
+    for error in found.iter_mut().filter(|error| error.pointer.ends_with("/type") && error.detail.contains("anyOf")) {
+        error.detail = "must be the name of a type or a list of such names".into();
+    }
+    found
+}
+
+fn told(error: &ValidationError<'_>) -> Vec<FieldError> {
+    let at = error.instance_path().as_str();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.iter().map(|name| FieldError::new(child(at, name), "is not a known field")).collect()
+        }
+        ValidationErrorKind::Required { property } => {
+            vec![FieldError::new(child(at, property.as_str().unwrap_or_default()), "is required")]
+        }
+        _ => vec![FieldError::new(at, expectation(error))],
+    }
+}
+
+/// RFC 6901: `~` and `/` are escaped.
+pub(crate) fn child(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+fn expectation(error: &ValidationError<'_>) -> String {
+    use ValidationErrorKind as Kind;
+    match error.kind() {
+        Kind::Type { kind: jsonschema::error::TypeKind::Single(kind) } => must_be(&[kind.as_str()]),
+        Kind::Type { kind: jsonschema::error::TypeKind::Multiple(kinds) } => {
+            let kinds: Vec<&str> = kinds.iter().map(jsonschema::JsonType::as_str).collect();
+            must_be(&kinds)
+        }
+        Kind::Minimum { limit } => format!("must be at least {limit}"),
+        Kind::Maximum { limit } => format!("must be at most {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::MinLength { limit: 1 } | Kind::MinItems { limit: 1 } => "must not be empty".into(),
+        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinItems { limit } => format!("must have at least {limit} items"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        Kind::Enum { options } => format!("must be one of {options}"),
+        Kind::FalseSchema => "must not be given".into(),
+        Kind::Constant { expected_value } => format!("must be {expected_value}"),
+        Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
+        Kind::Format { format } if format == "regex" => {
+            "must be a regular expression, without look-around and back-references".into()
+        }
+        Kind::Referencing(ReferencingError::Unretrievable { uri, .. }) => format!("must not refer to {uri}: nothing is fetched"),
+        Kind::Referencing(ReferencingError::UnknownSpecification { specification }) => {
+            format!("must have a draft of JSON Schema as its `$schema`, not {specification}")
+        }
+        Kind::Referencing(error) => format!("refers to what is not in it: {error}"),
+        Kind::Format { format } => format!("must be a {format} string"),
+        Kind::OneOfMultipleValid { .. } => "must match exactly one of the schemas in `oneOf`, and matches several".into(),
+        Kind::OneOfNotValid { .. } => "must match one of the schemas in `oneOf`".into(),
+        Kind::AnyOf { .. } => "must match one of the schemas in `anyOf`".into(),
+        _ => format!("does not satisfy the keyword `{}`", error.kind().keyword()),
+    }
+}
+
+/// What a value of another type is told.
+pub(crate) fn must_be(kinds: &[&str]) -> String {
+    let kinds: Vec<String> = kinds.iter().map(|kind| article(kind)).collect();
+    format!("must be {}", kinds.join(" or "))
+}
+
+fn article(kind: &str) -> String {
+    match kind {
+        "null" => "null".into(),
+        "array" | "integer" | "object" => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_published_schemas_compile_and_refuse_what_they_should() {
+        let metadata = json!({ "provider": "abacus", "progress": { "received_chunks": "3" }, "compacted_at": "yesterday" });
+        let wrong: Vec<String> = GENERATION_METADATA.errors(&metadata).into_iter().map(|error| error.pointer).collect();
+        for pointer in ["/model", "/progress/received_chunks", "/progress/received_bytes", "/compacted_at"] {
+            assert!(wrong.contains(&pointer.to_owned()), "{pointer} in {wrong:?}");
+        }
+        assert!(GENERATION_REQUEST.errors(&json!({ "model": "m", "prompt": "p" })).is_empty());
+    }
+
+    #[test]
+    fn a_schema_that_reaches_out_or_runs_for_ever_is_refused() {
+        assert!(Schema::compile(&json!({ "$ref": "https://example.com/x.json" })).is_err());
+        assert!(Schema::compile(&json!({ "pattern": "(a+)\\1" })).is_err());
+    }
+}

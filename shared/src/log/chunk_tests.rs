@@ -1,0 +1,139 @@
+//! What a log tells, and every way in which a chunk can contradict it.
+
+use super::*;
+use crate::log::event::Event;
+
+fn text(delta: &str) -> Event {
+    TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta: delta.into() })
+}
+
+fn completed() -> Event {
+    Event::Completed(End { finish_reason: Some("stop".into()), ..End::default() })
+}
+
+/// The chunk that is due behind `log`, with these events.
+fn due(log: &LogState, events: Vec<Event>) -> Chunk {
+    let NextSlot { seq, counters, output_from } = log.next_slot();
+    let bytes: u64 = events.iter().map(|event| event.text_bytes() as u64).sum();
+    let counters = Counters {
+        received_chunks: counters.received_chunks + u64::from(bytes > 0),
+        received_bytes: counters.received_bytes + bytes,
+        chunk_count: counters.chunk_count + 1,
+    };
+    let at_ms = 1_000 * counters.chunk_count.cast_signed();
+    Chunk { first_seq: seq, writer: "w".into(), at_ms, counters, output_from, events }
+}
+
+/// A log of these chunks.
+fn log(chunks: impl IntoIterator<Item = Vec<Event>>) -> LogState {
+    let mut log = LogState::default();
+    for events in chunks {
+        let chunk = due(&log, events);
+        log.apply(&chunk).unwrap();
+    }
+    log
+}
+
+#[test]
+fn a_log_tells_its_next_slot_its_sums_and_its_newest_chunk() {
+    assert!(LogState::default().is_empty());
+    let mut told =
+        log([vec![Event::Created, Event::InProgress { attempt: 1 }], vec![text("uno "), text("dos")], vec![text("!")]]);
+    let counters = Counters { received_chunks: 2, received_bytes: 8, chunk_count: 3 };
+    assert_eq!(told.next_slot(), NextSlot { seq: 5, counters, output_from: 0 });
+    assert_eq!((told.is_empty(), &told.end, told.has_schema_violation), (false, &None, false));
+    assert_eq!(told.newest, Some(("w".to_owned(), 3_000)));
+    assert_eq!(told.first_text_at_ms, Some(2_000), "the first chunk with text, and no later one");
+
+    let violation = Event::SchemaViolation { path: String::new(), message: String::new() };
+    let last = Chunk { output_from: 7, ..due(&told, vec![violation, completed()]) };
+    assert_eq!((last.last_seq(), last.next_slot().seq, last.text_bytes()), (6, 7, 0));
+    told.apply(&last).unwrap();
+    assert_eq!(told.next_slot().output_from, 7);
+    assert_eq!(told.end.map(|(status, end)| (status, end.finish_reason)), Some((Status::Completed, Some("stop".into()))));
+    assert!(told.has_schema_violation);
+}
+
+#[test]
+fn a_violation_of_the_schema_is_not_forgotten() {
+    let violation = Event::SchemaViolation { path: String::new(), message: String::new() };
+    assert!(log([vec![violation], vec![text("a")]]).has_schema_violation);
+}
+
+/// A change to a chunk that fits, and how it is told.
+type Case<'a> = (&'a dyn Fn(&mut Chunk), &'a str);
+
+#[test]
+fn every_contradiction_is_told() {
+    let ended = log([vec![Event::Created, completed()]]);
+    assert_eq!(ended.clone().apply(&due(&ended, vec![text("a")])), Err("slot 2 lies behind the end".into()));
+
+    let open = log([vec![Event::Created], vec![text("año")]]);
+    let good = due(&open, vec![text("1"), text("2")]);
+    let counters = good.counters;
+    let with = |change: &dyn Fn(&mut Chunk)| {
+        let mut chunk = good.clone();
+        change(&mut chunk);
+        open.clone().apply(&chunk)
+    };
+    assert_eq!(with(&|_| {}), Ok(()));
+    let cases: [Case<'_>; 9] = [
+        (&|chunk| chunk.first_seq = 3, "slot 3 where 2 was due"),
+        (&|chunk| chunk.first_seq = 1, "slot 1 where 2 was due"),
+        (&|chunk| chunk.events.clear(), "slot 2 holds no event"),
+        (&|chunk| chunk.events.insert(1, completed()), "slot 2 holds an event behind the end"),
+        (&|chunk| chunk.counters.received_bytes += 1, "slot 2 counts 7 bytes of text where there are 6"),
+        (&|chunk| chunk.counters.received_bytes -= 1, "slot 2 counts 5 bytes of text where there are 6"),
+        (&|chunk| chunk.counters.chunk_count += 1, "slot 2 counts 4 chunks where there are 3"),
+        (&|chunk| chunk.counters.received_chunks = 0, "slot 2 counts backwards"),
+        (&|chunk| chunk.counters.chunk_count = 2, "slot 2 counts 2 chunks where there are 3"),
+    ];
+    for (change, damage) in cases {
+        assert_eq!(with(change), Err(damage.to_owned()));
+    }
+    // Deltas may be counted without text that is stored: that of an empty one.
+    assert_eq!(with(&|chunk| chunk.counters.received_chunks = counters.received_chunks - 1), Ok(()));
+    assert_eq!(with(&|chunk| chunk.output_from = 1), Ok(()));
+    let mut given_up = open.clone();
+    given_up.output_from = 2;
+    assert_eq!(given_up.apply(&good), Err("slot 2 counts backwards".into()));
+    assert_eq!(with(&|chunk| chunk.events.push(completed())), Ok(()), "an end that is last");
+}
+
+#[test]
+fn items_and_parts_are_open_from_their_beginning_to_their_end() {
+    let place = |output_index, content_index| Place { output_index, content_index, kind: TextKind::OutputText };
+    let mut outline = Outline::default();
+    assert_eq!(outline.next_output_index(), 0);
+    let mut open_after = |event: Event| {
+        outline.apply(&event);
+        let open: Vec<_> = outline.open().map(|(index, open)| (index, open.part, open.parts)).collect();
+        (outline.next_output_index(), open)
+    };
+    let added = |output_index| Event::OutputItemAdded { output_index, item: Item::Message };
+    assert_eq!(open_after(added(3)), (4, vec![(3, None, 0)]));
+    assert_eq!(open_after(added(1)), (4, vec![(1, None, 0), (3, None, 0)]), "no index is used twice");
+    assert_eq!(open_after(Event::ContentPartAdded(place(1, 0))), (4, vec![(1, Some(place(1, 0)), 1), (3, None, 0)]));
+    assert_eq!(open_after(Event::ContentPartDone(place(1, 0))), (4, vec![(1, None, 1), (3, None, 0)]));
+    assert_eq!(open_after(Event::ContentPartAdded(place(1, 1))), (4, vec![(1, Some(place(1, 1)), 2), (3, None, 0)]));
+    assert_eq!(open_after(Event::ContentPartAdded(place(9, 0))).1.len(), 2, "of no item");
+    assert_eq!(open_after(Event::OutputItemDone { output_index: 3, complete: true }), (4, vec![(1, Some(place(1, 1)), 2)]));
+    assert_eq!(open_after(Event::OutputItemDone { output_index: 1, complete: false }), (4, vec![]));
+}
+
+#[test]
+fn only_neighbours_of_one_kind_and_place_are_joined() {
+    let stretch = |output_index, content_index| Stretch { output_index, content_index, delta: "b".into() };
+    let mut last = TextKind::OutputText.delta(Stretch { output_index: 1, content_index: 2, delta: "a".into() });
+    for (kind, output_index, content_index) in
+        [(TextKind::Refusal, 1, 2), (TextKind::OutputText, 0, 2), (TextKind::OutputText, 1, 0)]
+    {
+        let other = stretch(output_index, content_index);
+        assert_eq!(join(Some(&mut last), kind, other.clone()), Some(other));
+    }
+    assert_eq!(join(Some(&mut Event::Created), TextKind::OutputText, stretch(1, 2)), Some(stretch(1, 2)));
+    assert_eq!(join(None, TextKind::OutputText, stretch(1, 2)), Some(stretch(1, 2)));
+    assert_eq!(last.text_bytes(), 1);
+    assert_eq!(join(Some(&mut last), TextKind::OutputText, stretch(1, 2)), None);
+    assert_eq!(last.stretch().map(|(_, held)| held.delta.as_str()), Some("ab"));
+}

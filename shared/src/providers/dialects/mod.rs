@@ -1,0 +1,3 @@
+//! One folder per provider's wire format.
+
+pub mod chat_completions;

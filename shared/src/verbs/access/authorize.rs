@@ -1,0 +1,56 @@
+//! `authorize`: what a credential allows.
+
+use crate::access::api_key::{ApiKey, Grant, Scope, Scopes};
+use crate::access::read_token::{Claims, SigningKey};
+use crate::app::App;
+use crate::error::Error;
+
+impl App {
+    /// What an API key or a read token allows. `None`: nothing; it is not told whether it is unknown, expired or revoked, and
+    /// for a key each of them is the same one read.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn authorize(&self, credential: &str) -> Result<Option<Grant>, Error> {
+        if Claims::may_be(credential) {
+            return self.authorize_token(credential).await;
+        }
+        let Ok(key) = credential.parse::<ApiKey>() else { return Ok(None) };
+        let found = self.records.key_by_hash(&key.sha256()).await?;
+        let good = found.filter(|row| row.revoked_at.is_none() && self.is_to_come(row.valid_until));
+        Ok(good.map(|row| Grant {
+            organization: row.organization,
+            scopes: row.scopes,
+            key: Some(row.id),
+            valid_until: row.valid_until,
+            generation: None,
+        }))
+    }
+
+    /// A token is as good as the key that it was made with.
+    async fn authorize_token(&self, token: &str) -> Result<Option<Grant>, Error> {
+        let verify = |keys: Vec<SigningKey>| keys.iter().find_map(|key| Claims::verify(token, key));
+        let mut claims = verify(self.signing_keys(false).await?);
+        if claims.is_none() {
+            claims = verify(self.signing_keys(true).await?);
+        }
+        let Some(claims) = claims else { return Ok(None) };
+        let mut valid_until = claims.expires_at.saturating_mul(1_000);
+        if let Some(id) = &claims.key {
+            let key = self.records.key(&claims.organization, id).await?;
+            let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };
+            valid_until = key.valid_until.map_or(valid_until, |key_until| key_until.min(valid_until));
+        }
+        Ok(self.is_to_come(Some(valid_until)).then(|| Grant {
+            organization: claims.organization,
+            scopes: Scopes::from_iter([Scope::Read]),
+            key: claims.key,
+            valid_until: Some(valid_until),
+            generation: Some(claims.generation),
+        }))
+    }
+
+    fn is_to_come(&self, at_ms: Option<i64>) -> bool {
+        at_ms.is_none_or(|at_ms| self.clock.now_ms() < at_ms)
+    }
+}

@@ -1,0 +1,79 @@
+//! `tokens`: read tokens, for a browser to follow one generation.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::access::read_token::Claims;
+use crate::app::App;
+use crate::clock::rfc3339;
+use crate::error::{Error, FieldError};
+use crate::ids::{GenerationId, GenerationKey, KeyId, Organization};
+use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
+
+/// A token and what it is for.
+#[derive(Clone, Serialize)]
+pub struct ReadToken {
+    /// Always `token`.
+    pub object: &'static str,
+    /// The token itself.
+    pub token: String,
+    /// What it reads.
+    pub generation: GenerationId,
+    /// Until when, RFC 3339.
+    pub expires_at: String,
+}
+
+impl App {
+    /// A token that reads one generation, for as long as the body says (`expires_in`, seconds), and nothing else. It is made
+    /// with the caller's key, and ends with it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] names the field; [`Error::NotFound`]; [`Error::Configuration`] without a signing key; [`Error::Aws`].
+    pub async fn create_read_token(
+        &self,
+        organization: &Organization,
+        id: &GenerationId,
+        by: Option<KeyId>,
+        body: &[u8],
+    ) -> Result<ReadToken, Error> {
+        let lasts = expires_in(body)?;
+        self.records.get(&GenerationKey::new(organization.clone(), id.clone())).await?;
+        let expires_at = self.clock.now_ms() / 1_000 + lasts.as_secs().cast_signed();
+        let claims = Claims { organization: organization.clone(), generation: id.clone(), expires_at, key: by };
+        let keys = self.signing_keys(false).await?;
+        let missing = || {
+            let names = "LONGHAND_TOKEN_SECRET or LONGHAND_TOKEN_KEY";
+            Error::Configuration(format!("read tokens need the environment variable {names}"))
+        };
+        let token = keys.first().and_then(|key| claims.sign(key)).ok_or_else(missing)?;
+        Ok(ReadToken { object: "token", token, generation: id.clone(), expires_at: rfc3339(expires_at * 1_000) })
+    }
+}
+
+/// An empty body asks for the default.
+fn expires_in(body: &[u8]) -> Result<Duration, Error> {
+    if body.trim_ascii().is_empty() {
+        return Ok(READ_TOKEN_TTL_DEFAULT);
+    }
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| Error::invalid("", format!("must be a JSON object: {error}")))?;
+    let fields = body.as_object().ok_or_else(|| Error::invalid("", "must be a JSON object"))?;
+    let unknown = fields.keys().filter(|name| *name != "expires_in");
+    let mut wrong: Vec<FieldError> = unknown
+        .map(|name| FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), "is not a known field"))
+        .collect();
+    let seconds = match fields.get("expires_in") {
+        None => Some(READ_TOKEN_TTL_DEFAULT.as_secs()),
+        Some(seconds) => seconds.as_u64().filter(|seconds| (1..=READ_TOKEN_TTL_MAX.as_secs()).contains(seconds)),
+    };
+    if seconds.is_none() {
+        let expected = format!("must be a whole number of seconds from 1 to {}", READ_TOKEN_TTL_MAX.as_secs());
+        wrong.push(FieldError::new("/expires_in", expected));
+    }
+    match seconds {
+        Some(seconds) if wrong.is_empty() => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::InvalidRequest(wrong)),
+    }
+}

@@ -1,0 +1,108 @@
+//! Ends a generation whose log is of no use: it expired before it was compacted, or contradicts itself. There is no blob then,
+//! but there is a status with a reason: nothing stays unfinished.
+
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::aws::{Outcome, RecordRow};
+use crate::clock::{millis, millis_of, rfc3339};
+use crate::error::Error;
+use crate::generation::{Failure, Status};
+use crate::ids::GenerationKey;
+use crate::verbs::generations::ending::outcome::Facts;
+use crate::verbs::stream::{Streamed, failed};
+
+/// Tries to end a log against a writer that is still at work.
+const END_TRIES_MAX: u32 = 8;
+
+impl App {
+    /// Ends a generation that is over its time, and fences off whatever writes it. `false`: it has ended otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(in crate::verbs) async fn end_over_time(&self, key: &GenerationKey, record: &RecordRow) -> Result<bool, Error> {
+        let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
+        for _ in 0..END_TRIES_MAX {
+            let meta = self.buffer.meta(key).await?;
+            let log = match self.read_log(key).await {
+                Ok(log) => log,
+                Err(error) => return self.give_up_damaged(key, record, error).await.map(|()| true),
+            };
+            // After the log: one that was compacted and deleted must not look like one that has not begun.
+            if log.end.is_some() || !self.is_open(key).await? {
+                return Ok(false);
+            }
+            if log.is_empty() && self.may_have_expired(record) {
+                return self.give_up(key, record, "timeout", &message).await;
+            }
+            let end = failed("timeout", message.clone());
+            if let Streamed::Ended(_) = self.append_end(key, log.next_slot(), meta.as_ref(), end).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the slots of a log that looks empty may hold what has expired and is not deleted yet.
+    fn may_have_expired(&self, record: &RecordRow) -> bool {
+        let created = millis_of(&record.created_at).unwrap_or_default();
+        self.clock.now_ms() >= created + millis(self.config.chunk_ttl)
+    }
+
+    /// Writes the outcome without a log. `false`: there was one already.
+    pub(in crate::verbs) async fn give_up(
+        &self,
+        key: &GenerationKey,
+        record: &RecordRow,
+        code: &str,
+        message: &str,
+    ) -> Result<bool, Error> {
+        let now = rfc3339(self.clock.now_ms());
+        let entries = [
+            ("provider", record.provider.as_str()),
+            ("model", &record.model),
+            ("sent_at", &record.created_at),
+            ("completed_at", &now),
+            ("error", code),
+            ("message", message),
+        ];
+        let metadata: Map<String, Value> = entries.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let outcome = Outcome {
+            completed_at: now.clone(),
+            reason: Some(code.to_owned()),
+            error: Some(Failure { code: code.to_owned(), message: message.to_owned() }),
+            compacted: None,
+            compacted_at: now,
+            compacted_by: "sweep".into(),
+            chunk_count: 0,
+            received_chunks: 0,
+            received_bytes: 0,
+            last_seq: 0,
+            sha256: None,
+            bytes: 0,
+            has_other_output: false,
+            usage: None,
+            metadata: Value::Object(metadata).to_string(),
+            llm_response: None,
+            last_validation_issue_id: None,
+        };
+        let meta = self.meta_if_any(key).await;
+        let is_written = self.records.finish(key, Status::Failed, &outcome).await?;
+        if is_written {
+            tracing::error!(reason = code, "A generation was given up without its log: {message}.");
+            self.tell_outcome(record, Status::Failed, &outcome, &Facts { meta, ..Facts::default() });
+        }
+        Ok(is_written)
+    }
+
+    /// The same for a log that contradicts itself; any other error passes.
+    pub(in crate::verbs) async fn give_up_damaged(
+        &self,
+        key: &GenerationKey,
+        record: &RecordRow,
+        error: Error,
+    ) -> Result<(), Error> {
+        let Error::LogDamaged(_, damage) = &error else { return Err(error) };
+        self.give_up(key, record, "log_damaged", &format!("its log contradicts itself: {damage}")).await.map(|_| ())
+    }
+}

@@ -1,0 +1,68 @@
+//! The one line that tells a generation's outcome: written by whoever wrote the outcome on the record, which one alone does.
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::aws::{Meta, Outcome, RecordRow};
+use crate::clock::millis_of;
+use crate::generation::Status;
+use crate::ids::GenerationKey;
+use crate::log::event::End;
+use crate::telemetry;
+
+/// What the outcome does not say itself.
+#[derive(Default)]
+pub(in crate::verbs) struct Facts {
+    /// How the log ended.
+    pub end: End,
+    /// Absent where it has expired.
+    pub meta: Option<Meta>,
+    /// When the first chunk with text was stored.
+    pub first_text_at_ms: Option<i64>,
+    /// What the log's chunks cost to write.
+    pub log_write_units: Option<u64>,
+    /// Micro-dollars; absent where the model has no price.
+    pub cost: Option<u64>,
+    /// How long the compaction took.
+    pub compaction: Option<Duration>,
+}
+
+impl App {
+    /// Meta for the line: how often it was tried. That it cannot be read is no reason not to go on.
+    pub(in crate::verbs) async fn meta_if_any(&self, key: &GenerationKey) -> Option<Meta> {
+        self.buffer.meta(key).await.ok().flatten()
+    }
+
+    /// Writes the line. The generation's own names are in the span around it.
+    pub(in crate::verbs) fn tell_outcome(&self, record: &RecordRow, status: Status, outcome: &Outcome, facts: &Facts) {
+        let since_created = |at: i64| millis_of(&record.created_at).map(|created| at.saturating_sub(created).max(0));
+        let usage = outcome.usage.as_ref();
+        let meta = facts.meta.as_ref();
+        tracing::info!(
+            name: telemetry::OUTCOME,
+            target: telemetry::TARGET,
+            generations_ended = 1_u64,
+            status = status.as_str(),
+            reason = outcome.reason,
+            "error.type" = outcome.error.as_ref().map(|error| error.code.as_str()),
+            gen_ai.operation.name = "chat",
+            gen_ai.response.model = facts.end.model,
+            gen_ai.response.finish_reasons = facts.end.finish_reason.as_deref().map(telemetry::list),
+            gen_ai.usage.input_tokens = usage.map(|usage| usage.input_tokens),
+            gen_ai.usage.output_tokens = usage.map(|usage| usage.output_tokens),
+            model = self.config.prices.known_model(&record.provider, &record.model),
+            attempts = meta.map(|meta| meta.attempt),
+            hand_overs = meta.map(|meta| meta.hand_overs),
+            first_text_ms = facts.first_text_at_ms.and_then(since_created),
+            duration_ms = millis_of(&outcome.completed_at).and_then(since_created),
+            chunk_count = outcome.chunk_count,
+            deltas = outcome.received_chunks,
+            output_bytes = outcome.received_bytes,
+            log_write_units = facts.log_write_units,
+            cost_micro_dollars = facts.cost,
+            compaction_ms = facts.compaction.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            compacted_by = outcome.compacted_by,
+            "A generation has ended."
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! The verbs of one generation.
+
+pub(in crate::verbs) mod admit;
+pub(in crate::verbs) mod cancel;
+pub(in crate::verbs) mod ending;
+pub(in crate::verbs) mod events;
+pub(in crate::verbs) mod get;
+pub(in crate::verbs) mod list;
+pub(in crate::verbs) mod log_page;
+pub(in crate::verbs) mod output;
+pub(in crate::verbs) mod progress;
+pub(in crate::verbs) mod start;
+pub(in crate::verbs) mod tail;

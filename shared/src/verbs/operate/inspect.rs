@@ -1,0 +1,81 @@
+//! `inspect`: the log as it lies in the buffer, for operators.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::aws::Meta;
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::generation::{Generation, Status};
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::log::chunk::Chunk;
+
+/// A generation's log, slot by slot, without its text.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// The generation as callers see it.
+    pub record: Generation,
+    /// Attempt, lease, who is watching; `None` once it expired or before the first attempt.
+    pub meta: Option<Meta>,
+    /// Every slot; empty once the buffer is gone.
+    pub slots: Vec<Slot>,
+}
+
+/// One chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Slot {
+    /// The number of its first event.
+    pub seq: u64,
+    /// Events in it.
+    pub events: usize,
+    /// Bytes of text in it.
+    pub bytes: u64,
+    /// Who wrote it.
+    pub writer: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Deltas received up to here.
+    pub received_chunks: u64,
+    /// Bytes of text up to here.
+    pub received_bytes: u64,
+    /// Chunks up to here.
+    pub chunk_count: u64,
+    /// The end, on the terminal chunk.
+    pub end: Option<Status>,
+}
+
+impl From<&Chunk> for Slot {
+    fn from(chunk: &Chunk) -> Self {
+        Self {
+            seq: chunk.first_seq,
+            events: chunk.events.len(),
+            bytes: chunk.text_bytes(),
+            writer: chunk.writer.clone(),
+            at: rfc3339(chunk.at_ms),
+            received_chunks: chunk.counters.received_chunks,
+            received_bytes: chunk.counters.received_bytes,
+            chunk_count: chunk.counters.chunk_count,
+            end: chunk.end().map(|(status, _)| status),
+        }
+    }
+}
+
+impl App {
+    /// The log as it lies.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Aws`].
+    pub async fn inspect(&self, organization: &Organization, id: &GenerationId) -> Result<Inspection, Error> {
+        let key = GenerationKey::new(organization.clone(), id.clone());
+        let record = self.get(organization, id).await?;
+        let meta = self.buffer.meta(&key).await?;
+        let mut slots = Vec::new();
+        let mut slot = Some(0);
+        while let Some(from) = slot {
+            let page = self.buffer.chunks(&key, from).await?;
+            slots.extend(page.chunks.iter().map(Slot::from));
+            slot = page.next_slot;
+        }
+        Ok(Inspection { record, meta, slots })
+    }
+}

@@ -1,0 +1,161 @@
+//! The organization that must not be seen: generations in every state, keys and tokens good and spent.
+
+use std::time::Duration;
+
+use longhand::{Clock, Scope};
+use longhand_local::playback::Ending;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::said::play;
+use longhand_tests::{Api, Harness, environment};
+use serde_json::{Value, json};
+
+use super::probes::{Credential, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, USED_KEY};
+use crate::access::keys::key;
+
+/// Its name.
+pub const NAME: &str = "acme";
+/// What must never be in an answer to another.
+pub const MARKS: [&str; 3] = ["output-of-acme", "prompt-of-acme", "metadata-of-acme"];
+/// The `Idempotency-Key`s that it has used, for a generation and for a response.
+const ITS_KEYS: [&str; 2] = ["key-of-acme", "response-key-of-acme"];
+/// Those that nobody has.
+const OTHER_KEYS: [&str; 2] = ["other-key", "other-response-key"];
+
+/// Replacements: what stands in a probe, and what for.
+pub type Names = Vec<(&'static str, String)>;
+
+pub struct Victim {
+    api: Api,
+    generations: Vec<String>,
+    pub token: String,
+    worthless: Vec<(Credential, String)>,
+    _providers: [Playback; 3],
+}
+
+impl Victim {
+    pub async fn start() -> (Harness, Self) {
+        let theirs = play(Script::new(["output-of-acme ", "and more"])).unwrap();
+        let stall = play(Script { ending: Ending::Stall, ..Script::new(["output-of-acme"]) }).unwrap();
+        let ours = play(Script::new(["ours"])).unwrap();
+        let all = [("theirs", &theirs), ("stall", &stall), ("ours", &ours)];
+        let providers = json!(
+            all.map(|(name, playback)| (name, json!({ "base_url": playback.base_url() })))
+                .into_iter()
+                .collect::<std::collections::BTreeMap<_, _>>()
+        );
+        // What stalls stays as it is, however long the probes take.
+        let idle = ("LONGHAND_IDLE_TIMEOUT_MS", "1800000");
+        let env = environment("", &[("LONGHAND_PROVIDERS", &providers.to_string()), ("LONGHAND_MAX_RUNNING", "1000"), idle]);
+        let clock = Clock::system();
+        let options = Options { authorize: true, organization: NAME.to_owned(), env, clock: clock.clone(), ..Options::default() };
+        let harness = Harness::with(options).await;
+        let (expiring, expired) = key(&harness, NAME, &Scope::ALL, Some(Duration::from_secs(1))).await;
+        clock.advance(Duration::from_secs(1));
+        let (id, revoked) = key(&harness, NAME, &Scope::ALL, None).await;
+        let app = harness.stack.app().await.unwrap();
+        app.revoke_key(&NAME.parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+
+        let api = harness.with_key(&harness.stack.key().unwrap().text);
+        let generations = generations(&api).await;
+        let (_, token) = api.create_token(&generations[0]).await;
+        let token = token["token"].as_str().unwrap().to_owned();
+        let forged = format!("{}A{}", &token[..30], &token[31..]);
+        let worthless = vec![
+            (Credential::Expired, expired.reveal().to_owned()),
+            (Credential::Revoked, revoked.reveal().to_owned()),
+            (Credential::KeyId, expiring),
+            (Credential::Forged, forged),
+        ];
+        let providers = [theirs, stall, ours];
+        (harness, Self { api, generations, token, worthless, _providers: providers })
+    }
+
+    /// Credentials that open nothing.
+    pub fn worthless(&self) -> Vec<(Credential, Option<String>)> {
+        self.worthless.iter().map(|(kind, text)| (*kind, Some(text.clone()))).collect()
+    }
+
+    /// The ids without their prefixes.
+    pub fn ulids(&self) -> impl Iterator<Item = &str> {
+        self.generations.iter().filter_map(|id| id.strip_prefix("gen_"))
+    }
+
+    /// Everything that it sees of its own. Others must not change it.
+    pub async fn state(&self) -> Vec<Value> {
+        let mut state = vec![self.api.get("generations?limit=100").await.1];
+        for id in &self.generations {
+            let (status, record) = self.api.get(&format!("generations/{id}")).await;
+            assert!(status.is_success(), "{record}");
+            state.extend([record, json!(self.api.events(id).await)]);
+        }
+        state
+    }
+
+    /// What a probe is filled with: each time what is there and is another's, and what is not there.
+    pub fn names(&self, probe: &Probe, credential: Credential) -> Vec<(Names, Names)> {
+        let generations = match credential {
+            // It may read the first of them.
+            Credential::TheirToken => &self.generations[1..],
+            _ if probe.is_plain => &self.generations[..],
+            _ if probe.has_id() => &self.generations[..2],
+            _ => &self.generations[..1],
+        };
+        let forms = if probe.is_plain && probe.has_id() { &["gen_", "resp_"][..] } else { &[form(probe)][..] };
+        let pairs = generations.iter().flat_map(|id| forms.iter().map(move |form| (id, *form)));
+        let route = usize::from(probe.path.starts_with("/v1/responses"));
+        pairs
+            .map(|(id, form)| (names(id, form, NAME, ITS_KEYS[route]), names(&absent(id), form, "nobody", OTHER_KEYS[route])))
+            .collect()
+    }
+}
+
+/// One that completed, one that runs, one that was cancelled, and one whose buffer is gone.
+async fn generations(api: &Api) -> Vec<String> {
+    let body = |provider: &str, extra: Value| {
+        let mut body =
+            json!({ "provider": provider, "model": "m", "prompt": "prompt-of-acme", "metadata": { "of": "metadata-of-acme" } });
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        body
+    };
+    let (_, completed) =
+        api.post_once(ITS_KEYS[0], &json!({ "provider": "theirs", "model": "m", "prompt": "prompt-of-acme" })).await;
+    let mut ids = vec![completed["id"].as_str().unwrap().to_owned()];
+    for (provider, extra) in [("stall", json!({})), ("stall", json!({})), ("theirs", json!({ "delete_after": true }))] {
+        let (_, started) = api.post(&body(provider, extra)).await;
+        ids.push(started["id"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned());
+    }
+    let response = json!({ "model": "theirs/m", "input": "prompt-of-acme", "background": true, "stream": true });
+    let request = api.http.post(api.url_of("/v1/responses")).header("idempotency-key", ITS_KEYS[1]);
+    let request = request.json(&response).build().unwrap();
+    let events = api.execute(request).await.text().await.unwrap();
+    let (_, rest) = events.split_once("\"id\":\"resp_").unwrap();
+    ids.push(format!("gen_{}", &rest[..26]));
+    for stalled in [1, 2] {
+        api.until(&ids[stalled], |record| record["progress"]["received_chunks"].as_u64() > Some(0)).await;
+    }
+    api.cancel(&ids[2]).await;
+    for ended in [0, 2, 3, 4] {
+        api.ended(&ids[ended]).await;
+    }
+    ids
+}
+
+fn form(probe: &Probe) -> &'static str {
+    if probe.path.starts_with("/v1/responses") { "resp_" } else { "gen_" }
+}
+
+fn names(id: &str, form: &str, organization: &str, key: &str) -> Names {
+    let ulid = id.strip_prefix("gen_").unwrap();
+    vec![
+        (PART, format!("{form}{ulid}")),
+        (GENERATION, format!("gen_{ulid}")),
+        (RESPONSE, format!("resp_{ulid}")),
+        (ORGANIZATION, organization.to_owned()),
+        (USED_KEY, key.to_owned()),
+    ]
+}
+
+/// An id of the same moment that nobody has.
+fn absent(id: &str) -> String {
+    format!("{}zzzzzzzz", &id[..id.len() - 8])
+}

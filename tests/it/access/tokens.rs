@@ -1,0 +1,192 @@
+//! Read tokens: one generation, for a while, to look at.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode as HttpStatus;
+use axum::routing::post;
+use longhand::{App, Clock, Config, Scope};
+use longhand_local::{Options, Script};
+use longhand_tests::said::play;
+use longhand_tests::{Api, Harness, environment};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::access::keys::{key, start};
+
+async fn token(api: &Api, id: &str, body: &Value) -> (StatusCode, Value) {
+    let request = api.http.post(api.url_of(&format!("/v1/generations/{id}/tokens"))).json(body);
+    api.send(request.build().unwrap()).await
+}
+
+async fn good_token(api: &Api, id: &str) -> String {
+    let (status, answer) = api.create_token(id).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_reads_its_generation_in_every_way_and_does_nothing_else() {
+    let (harness, _playback, _) = start().await;
+    let (id, other) = (harness.start_generation(json!({})).await, harness.start_generation(json!({})).await);
+    for id in [&id, &other] {
+        harness.ended(id).await;
+    }
+    let reader = harness.with_key(&good_token(&harness, &id).await);
+    let status = async |path: String| reader.status("GET", &path).await;
+    let resp = |id: &str| id.replace("gen_", "resp_");
+    let paths = |id: &str| {
+        let events = format!("/v1/generations/{id}/events?after=1");
+        let ways = ["", "/progress", "/output"].map(|way| format!("/v1/generations/{id}{way}"));
+        let mut paths = vec![events, format!("/v1/stream/generations/{id}?offset=-1"), format!("/v1/responses/{}", resp(id))];
+        paths.extend(ways);
+        paths
+    };
+    for path in paths(&id) {
+        assert_eq!(status(path.clone()).await, StatusCode::OK, "{path}");
+    }
+    assert_eq!(reader.status("HEAD", &format!("/v1/stream/generations/{id}")).await, StatusCode::OK);
+    for path in paths(&other) {
+        assert_eq!(status(path.clone()).await, StatusCode::FORBIDDEN, "{path}");
+    }
+    for (method, path) in [
+        ("GET", "/v1/generations".to_owned()),
+        ("GET", format!("/v1/responses/{}/input_items", resp(&id))),
+        ("POST", "/v1/generations".to_owned()),
+        ("POST", "/v1/responses".to_owned()),
+        ("POST", format!("/v1/generations/{id}/cancel")),
+        ("POST", format!("/v1/generations/{id}/tokens")),
+        ("POST", format!("/v1/responses/{}/cancel", resp(&id))),
+        ("DELETE", format!("/v1/responses/{}", resp(&id))),
+    ] {
+        assert_eq!(reader.status(method, &path).await, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+    let (_, problem) = reader.get(&format!("generations/{other}")).await;
+    assert_eq!(problem["detail"], format!("this token is for reading {id}, and nothing else"));
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_time_and_with_the_key_that_made_it() {
+    let (harness, _playback, clock) = start().await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let path = format!("generations/{id}");
+    let (_, answer) = token(&harness, &id, &json!({ "expires_in": 60 })).await;
+    let short = harness.with_key(answer["token"].as_str().unwrap());
+    let (maker, secret) = key(&harness, "local", &[Scope::Read], None).await;
+    let lasting = harness.with_key(&good_token(&harness.with_key(secret.reveal()), &id).await);
+    let (_, passing) = key(&harness, "local", &[Scope::Read], Some(Duration::from_secs(30))).await;
+    let bound = harness.with_key(&good_token(&harness.with_key(passing.reveal()), &id).await);
+    for reader in [&short, &lasting, &bound] {
+        assert_eq!(reader.get(&path).await.0, StatusCode::OK);
+    }
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(bound.get(&path).await.0, StatusCode::UNAUTHORIZED, "its key has expired");
+    assert_eq!(short.get(&path).await.0, StatusCode::OK);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(short.get(&path).await.0, StatusCode::UNAUTHORIZED, "API Gateway remembers it, and yet it is over");
+    let app = harness.stack.app().await.unwrap();
+    app.revoke_key(&"local".parse().unwrap(), &maker.parse().unwrap()).await.unwrap();
+    clock.advance(Duration::from_mins(6));
+    assert_eq!(lasting.get(&path).await.0, StatusCode::UNAUTHORIZED, "its key was revoked");
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_in_the_right_form_and_for_a_generation_of_ones_own() {
+    let (harness, _playback, _) = start().await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let wrong = "/expires_in must be a whole number of seconds from 1 to 86400";
+    for (body, expected) in [
+        (json!({ "expires_in": 0 }), wrong),
+        (json!({ "expires_in": 86_401 }), wrong),
+        (json!({ "expires_in": "900" }), wrong),
+        (json!({ "expires_in": 1.5 }), wrong),
+        (json!({ "organization": "globex" }), "/organization is not a known field"),
+        (json!([]), "the body must be a JSON object"),
+    ] {
+        let (status, problem) = token(&harness, &id, &body).await;
+        assert_eq!(
+            (status, &problem["detail"]),
+            (StatusCode::BAD_REQUEST, &json!(format!("the request is not valid: {expected}")))
+        );
+    }
+    let (_, other) = key(&harness, "globex", &Scope::ALL, None).await;
+    let (status, problem) = token(&harness.with_key(other.reveal()), &id, &json!({})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_signed_with_another_key_opens_nothing() {
+    let playback = play(Script::new(["Hola"])).unwrap();
+    let env = environment(playback.base_url(), &[("LONGHAND_TOKEN_KEY", "one")]);
+    let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let own = good_token(&harness, &id).await;
+    assert_eq!(harness.with_key(&own).get(&format!("generations/{id}")).await.0, StatusCode::OK);
+    let mut environment: BTreeMap<String, String> = harness.stack.environment("authorize");
+    environment.insert("LONGHAND_TOKEN_KEY".into(), "two".into());
+    let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+    let other = App::new(config, Clock::system()).await;
+    assert!(other.authorize(&own).await.unwrap().is_none());
+    let organization = "local".parse().unwrap();
+    let forged = other.create_read_token(&organization, &id.parse().unwrap(), None, b"").await.unwrap().token;
+    assert_eq!(harness.with_key(&forged).get(&format!("generations/{id}")).await.0, StatusCode::UNAUTHORIZED);
+    harness.finish().await;
+}
+
+/// A Secrets Manager that has one secret: its versions, the current one first.
+pub async fn secrets_manager(versions: Arc<Mutex<Vec<&'static str>>>) -> String {
+    let answer = async move |body: String| {
+        let asked: Value = serde_json::from_str(&body).unwrap();
+        let place = usize::from(asked["VersionStage"] == "AWSPREVIOUS");
+        match versions.lock().unwrap().get(place) {
+            Some(secret) => (HttpStatus::OK, json!({ "Name": asked["SecretId"], "SecretString": secret }).to_string()),
+            None => (HttpStatus::BAD_REQUEST, json!({ "__type": "ResourceNotFoundException" }).to_string()),
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/", post(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn a_rotated_key_opens_what_it_signed_until_it_is_rotated_again() {
+    let (harness, _playback, clock) = start().await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let versions = Arc::new(Mutex::new(vec!["one"]));
+    let mut environment = harness.stack.environment("authorize");
+    environment.insert("AWS_ENDPOINT_URL_SECRETS_MANAGER".into(), secrets_manager(versions.clone()).await);
+    environment.remove("LONGHAND_TOKEN_KEY");
+    let app = async || {
+        let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
+        App::new(config, clock.clone()).await
+    };
+    let (organization, generation) = ("local".parse().unwrap(), id.parse().unwrap());
+    let sign = async |app: &App| app.create_read_token(&organization, &generation, None, b"{}").await.unwrap().token;
+    let verifier = app().await;
+    let first = sign(&app().await).await;
+    assert!(verifier.authorize(&first).await.unwrap().is_some());
+
+    *versions.lock().unwrap() = vec!["two", "one"];
+    let second = sign(&app().await).await;
+    clock.advance(Duration::from_secs(11));
+    assert!(verifier.authorize(&second).await.unwrap().is_some(), "a function that knows the old key looks again");
+    assert!(app().await.authorize(&first).await.unwrap().is_some(), "the one before still opens");
+
+    *versions.lock().unwrap() = vec!["three", "two"];
+    assert!(app().await.authorize(&second).await.unwrap().is_some());
+    assert!(app().await.authorize(&first).await.unwrap().is_none());
+    clock.advance(Duration::from_mins(6));
+    assert!(verifier.authorize(&first).await.unwrap().is_none());
+    harness.finish().await;
+}

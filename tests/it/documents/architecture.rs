@@ -1,0 +1,63 @@
+//! The rules of the house that a compiler does not know.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every Rust file of the workspace, by its path from the root, with its text.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for folder in ["shared", "functions", "infra/local", "cli", "tests"] {
+        collect(&root().join(folder), &mut found);
+    }
+    assert!(found.len() > 80, "{} files", found.len());
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn the_product_has_the_aws_sdk_in_one_room_only() {
+    for (name, text) in sources() {
+        let product = name.starts_with("shared/") || name.starts_with("functions/");
+        assert!(!product || name.starts_with("shared/src/aws/") || !text.contains("aws_sdk_"), "{name} uses the AWS SDK");
+    }
+}
+
+#[test]
+fn the_product_reads_the_environment_in_its_configuration_only() {
+    for (name, text) in sources() {
+        let allowed = ["shared/src/config.rs", "cli/src/environment.rs"].contains(&name.as_str()) || name.contains("tests/");
+        assert!(allowed || !text.contains("std::env") && !text.contains("env::var"), "{name} reads the environment");
+    }
+}
+
+#[test]
+fn every_file_fits_on_a_few_screens_and_says_what_it_is() {
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= FILE_LINES_MAX, "{name} has {lines} lines");
+        assert!(text.starts_with("//! "), "{name} does not say what it is");
+    }
+}
+
+#[test]
+fn the_binary_only_wires() {
+    let (_, main) = sources().into_iter().find(|(name, _)| name == "functions/src/main.rs").unwrap();
+    assert!(main.lines().count() < 20);
+}

@@ -1,0 +1,14 @@
+//! What callers see over HTTP.
+
+pub mod bad_input;
+pub mod cors;
+pub mod durable_streams;
+pub mod durable_streams_client;
+pub mod durable_streams_live;
+pub mod limits;
+pub mod official_clients;
+pub mod openapi;
+pub mod openapi_fuzz;
+pub mod partial_json;
+pub mod responses;
+pub mod schema_violation;

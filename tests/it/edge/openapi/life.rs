@@ -1,0 +1,225 @@
+//! A stack answers as the document tells: whole lives of generations and responses, and every refusal at the door.
+
+use std::collections::BTreeSet;
+
+use longhand::Scope;
+use longhand::limits::REQUEST_BYTES_MAX;
+use longhand_local::playback::Ending;
+use longhand_local::{Options, Playback, Script};
+use longhand_tests::contract::{Answer, CONTRACT};
+use longhand_tests::said::play;
+use longhand_tests::{Harness, environment};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_NONE_MATCH};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use super::answers;
+use crate::access::keys::key;
+
+const ABSENT: &str = "gen_01arz3ndektsv4rrffq69g5fav";
+
+/// A stack that asks for keys, whose default provider answers in JSON at once, and `stall` not to the end.
+struct Scene {
+    harness: Harness,
+    _providers: [Playback; 2],
+    /// Operation, status and media type of what was answered.
+    seen: BTreeSet<(String, u16, String)>,
+}
+
+impl Scene {
+    async fn start(env: &[(&str, &str)]) -> Self {
+        let answering = play(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
+        let stalling = play(Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) }).unwrap();
+        let providers =
+            json!({ "openai": { "base_url": answering.base_url() }, "stall": { "base_url": stalling.base_url() } }).to_string();
+        let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_LONG_POLL_MS", "50")];
+        let env = environment("", &[&own, env].concat());
+        let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
+        Self { harness, _providers: [answering, stalling], seen: BTreeSet::new() }
+    }
+
+    fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let bearer = format!("Bearer {}", self.harness.stack.key().unwrap().text);
+        self.bare(method, path).header(AUTHORIZATION, bearer)
+    }
+
+    fn bare(&self, method: &str, path: &str) -> RequestBuilder {
+        self.harness.http.request(method.parse().unwrap(), self.harness.url_of(path))
+    }
+
+    /// Sends a request, whose answer must be as told.
+    async fn ask(&mut self, request: RequestBuilder) -> (StatusCode, HeaderMap, Value) {
+        let request = request.build().unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.harness.http.execute(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.unwrap();
+        let answer = Answer { status, headers: &headers, body: &body };
+        CONTRACT.judge(&method, &path, &answer).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let media_type = headers.get(CONTENT_TYPE).map(|given| given.to_str().unwrap().split(';').next().unwrap());
+        if let Some(operation) = CONTRACT.operation(&method, &path) {
+            let media_type = media_type.filter(|_| method != Method::HEAD && !body.is_empty()).unwrap_or_default();
+            self.seen.insert((operation, status.as_u16(), media_type.to_owned()));
+        }
+        (status, headers, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn get(&mut self, path: &str) -> Value {
+        let (status, _, body) = self.ask(self.request("GET", path)).await;
+        assert!(status.is_success(), "{path}: {status} {body}");
+        body
+    }
+
+    async fn post(&mut self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let (status, _, body) = self.ask(self.request("POST", path).json(body)).await;
+        (status, body)
+    }
+
+    /// Everything there is to read of a generation that has ended.
+    async fn read_all(&mut self, id: &str) {
+        for rest in ["", "/progress", "/progress?partial=json", "/events", "/events?after=1&limit=2&wait=1", "/output"] {
+            self.get(&format!("/v1/generations/{id}{rest}")).await;
+        }
+        for (after, expected) in [("", StatusCode::OK), ("?after=99", StatusCode::NO_CONTENT)] {
+            let request = self.request("GET", &format!("/v1/generations/{id}/events{after}"));
+            assert_eq!(self.ask(request.header(ACCEPT, "text/event-stream")).await.0, expected);
+        }
+        let stream = format!("/v1/stream/generations/{id}");
+        self.ask(self.request("HEAD", &stream)).await;
+        for query in ["", "?offset=now", "?offset=0000000000000001&live=sse", "?offset=-1&live=long-poll&cursor=1"] {
+            self.get(&format!("{stream}{query}")).await;
+        }
+        let (_, headers, _) = self.ask(self.request("GET", &stream)).await;
+        let again = self.request("GET", &stream).header(IF_NONE_MATCH, &headers["etag"]);
+        assert_eq!(self.ask(again).await.0, StatusCode::NOT_MODIFIED);
+        let next = headers["stream-next-offset"].to_str().unwrap();
+        let (status, ..) = self.ask(self.request("GET", &format!("{stream}?offset={next}&live=long-poll"))).await;
+        assert_eq!(status, StatusCode::NO_CONTENT);
+    }
+
+    async fn life_of_generations(&mut self) {
+        let example = |name: &str| {
+            let place = format!("/paths/~1v1~1generations/post/requestBody/content/application~1json/examples/{name}/value");
+            CONTRACT.document().pointer(&place).unwrap().clone()
+        };
+        let (status, started) = self.post("/v1/generations", &example("prompt")).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        let id = started["id"].as_str().unwrap().to_owned();
+        self.get(&format!("/v1/generations/{id}")).await;
+        self.harness.ended(&id).await;
+        self.read_all(&id).await;
+        let (_, json) = self.post("/v1/generations", &example("json")).await;
+        let record = self.harness.ended(json["id"].as_str().unwrap()).await;
+        assert_eq!(record["llm_response"], json!({ "city": "Sevilla" }), "{record}");
+        assert_eq!(self.post("/v1/generations", &example("stream")).await.0, StatusCode::OK);
+        let (_, stalling) = self.post("/v1/generations", &json!({ "provider": "stall", "model": "m", "prompt": "p" })).await;
+        let stalling = stalling["id"].as_str().unwrap().to_owned();
+        self.harness.until(&stalling, |record| record["progress"]["received_chunks"] == 2).await;
+        self.get(&format!("/v1/generations/{stalling}/progress?partial=json")).await;
+        let next = format!("/v1/stream/generations/{stalling}?offset=now&live=long-poll");
+        assert_eq!(self.ask(self.request("GET", &next)).await.0, StatusCode::NO_CONTENT);
+        let cancel = format!("/v1/generations/{stalling}/cancel");
+        assert_eq!(self.post(&cancel, &Value::Null).await.0, StatusCode::OK);
+        self.harness.ended(&stalling).await;
+        self.read_all(&stalling).await;
+        let cancel = format!("/v1/generations/{id}/cancel");
+        assert_eq!(self.post(&cancel, &Value::Null).await.1["code"], "already_ended");
+        assert_eq!(self.post(&format!("/v1/generations/{id}/tokens"), &json!({ "expires_in": 60 })).await.0, StatusCode::CREATED);
+        self.get("/v1/generations?limit=2").await;
+    }
+
+    async fn life_of_responses(&mut self) {
+        let place = "/paths/~1v1~1responses/post/requestBody/content/application~1json/examples";
+        for example in CONTRACT.document().pointer(place).unwrap().as_object().unwrap().values() {
+            assert_eq!(self.post("/v1/responses", &example["value"]).await.0, StatusCode::OK);
+        }
+        let body = json!({ "model": "gpt-5", "input": "Hola", "background": true, "stream": true });
+        assert_eq!(self.post("/v1/responses", &body).await.0, StatusCode::OK);
+        let page = self.get("/v1/generations?limit=1").await;
+        let id = page["data"][0]["id"].as_str().unwrap().replace("gen_", "resp_");
+        for rest in ["", "?stream=true&starting_after=2", "/input_items?order=asc&limit=1"] {
+            self.get(&format!("/v1/responses/{id}{rest}")).await;
+        }
+        let body = json!({ "model": "stall/m", "input": "Hola", "background": true });
+        let (_, stalling) = self.post("/v1/responses", &body).await;
+        let stalling = format!("/v1/responses/{}", stalling["id"].as_str().unwrap());
+        let delete = self.request("DELETE", &stalling);
+        assert_eq!(self.ask(delete).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(self.post(&format!("{stalling}/cancel"), &Value::Null).await.1["status"], "cancelled");
+        assert_eq!(self.ask(self.request("DELETE", &stalling)).await.0, StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
+    let mut scene = Scene::start(&[]).await;
+    scene.life_of_generations().await;
+    scene.life_of_responses().await;
+    let mut missing = Vec::new();
+    for (.., operation) in CONTRACT.operations() {
+        for (status, place) in answers(&operation).into_iter().filter(|(status, _)| status.as_str() < "400") {
+            let content = CONTRACT.document().pointer(&format!("{place}/content")).and_then(Value::as_object);
+            let media_types = content.map_or_else(|| vec![String::new()], |content| content.keys().cloned().collect());
+            let told = media_types.into_iter().map(|media_type| (operation.clone(), status.parse().unwrap(), media_type));
+            missing.extend(told.filter(|told| !scene.seen.contains(told)));
+        }
+    }
+    assert!(missing.is_empty(), "never answered: {missing:#?}");
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_as_told() {
+    let mut scene = Scene::start(&[]).await;
+    let (_, reading) = key(&scene.harness, "local", &[Scope::Read], None).await;
+    let (_, starting) = key(&scene.harness, "local", &[Scope::Start], None).await;
+    let headers: HeaderMap = (0..110).map(|n| (format!("x-{n}").parse().unwrap(), "1".parse().unwrap())).collect();
+    for (method, path, operation) in CONTRACT.operations() {
+        let id = if path.contains("responses") { ABSENT.replace("gen_", "resp_") } else { ABSENT.to_owned() };
+        let path = path.replace("{id}", &id);
+        let is_reading = ["GET", "HEAD"].contains(&method.as_str()) || path.ends_with("/tokens");
+        let powerless = if is_reading { &starting } else { &reading };
+        let mut rows = vec![
+            (scene.bare(&method, &path), 401),
+            (scene.bare(&method, &path).bearer_auth(powerless.reveal()), 403),
+            (scene.request(&method, &format!("{path}?q={}", "q".repeat(5_000))), 414),
+            (scene.request(&method, &path).headers(headers.clone()), 431),
+        ];
+        if path.contains(&id) {
+            rows.push((scene.request(&method, &path), 404));
+            rows.push((scene.request(&method, &path.replace(&id, "%FF")), 404));
+        }
+        let told = answers(&operation);
+        if told.iter().any(|(status, _)| status == "413") {
+            rows.push((scene.request(&method, &path).body(" ".repeat(REQUEST_BYTES_MAX + 1)), 413));
+        }
+        for (request, expected) in rows {
+            let (status, _, body) = scene.ask(request).await;
+            assert_eq!(status.as_u16(), expected, "{method} {path}: {body}");
+        }
+    }
+    for path in ["/v1/generations", "/v1/responses"] {
+        let body = |text: &str| json!({ "model": "m", "prompt": text, "input": text });
+        for (text, expected) in [("a", None), ("b", Some(409))] {
+            let mut body = body(text);
+            body.as_object_mut().unwrap().remove(if path.ends_with("responses") { "prompt" } else { "input" });
+            let (status, ..) = scene.ask(scene.request("POST", path).header("idempotency-key", path).json(&body)).await;
+            assert_eq!(Some(status.as_u16()).filter(|_| !status.is_success()), expected);
+        }
+    }
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_at_once_are_refused_as_told() {
+    let mut scene = Scene::start(&[("LONGHAND_MAX_RUNNING", "1")]).await;
+    let body = json!({ "provider": "stall", "model": "m", "prompt": "p" });
+    let (_, started) = scene.post("/v1/generations", &body).await;
+    assert_eq!(scene.post("/v1/generations", &body).await.1["code"], "too_many_running");
+    let (status, _) = scene.post("/v1/responses", &json!({ "model": "m", "input": "p" })).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    let id = started["id"].as_str().unwrap();
+    scene.post(&format!("/v1/generations/{id}/cancel"), &Value::Null).await;
+    scene.harness.ended(id).await;
+    scene.harness.finish().await;
+}

@@ -1,0 +1,149 @@
+//! No key, no prompt and no output text is in the logs of the whole suite.
+//!
+//! Prompts and outputs of at least 12 characters are cut into pieces of 12, and every stretch of 12 characters of a log is looked up
+//! among them: whatever stands in a log at the length of 23 characters has a whole piece in it. Shorter stretches, and pieces of
+//! fewer than five different characters, are in any text by chance.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use longhand_tests::logs;
+use longhand_tests::said::{CHARS_MIN, Kind, Said};
+use serde_json::Value;
+
+use crate::operate::runtime::skip;
+
+const DIFFERENT_CHARS_MIN: usize = 5;
+/// How keys and tokens begin, and how many characters of one make it one.
+const KEYS: [(&str, usize); 3] = [("lh_", 16), ("lht_", 16), ("sk-", 8)];
+/// Hits that are shown.
+const SHOWN_MAX: usize = 20;
+
+/// What must be in no log.
+#[derive(Default)]
+struct Forbidden {
+    pieces: HashMap<Vec<char>, Kind>,
+    secrets: BTreeSet<String>,
+    texts: BTreeMap<Kind, usize>,
+}
+
+impl Forbidden {
+    fn add(&mut self, said: &Said) {
+        *self.texts.entry(said.kind).or_default() += 1;
+        if said.kind == Kind::Secret {
+            self.secrets.insert(said.text.clone());
+            return;
+        }
+        let text: Vec<char> = said.text.chars().collect();
+        for piece in text.chunks_exact(CHARS_MIN).filter(|piece| is_telling(piece)) {
+            self.pieces.insert(piece.to_vec(), said.kind);
+        }
+    }
+
+    /// What of it a text has.
+    fn found_in(&self, text: &str) -> Option<String> {
+        if let Some((beginning, _)) = KEYS.iter().find(|(beginning, chars)| has_key(text, beginning, *chars)) {
+            return Some(format!("a key that begins with {beginning}"));
+        }
+        if self.secrets.iter().any(|secret| text.contains(secret)) {
+            return Some("a secret".to_owned());
+        }
+        let chars: Vec<char> = text.chars().collect();
+        let piece = chars.windows(CHARS_MIN).find_map(|stretch| Some((stretch, self.pieces.get(stretch)?)));
+        piece.map(|(stretch, kind)| format!("{kind:?}: {:?}", stretch.iter().collect::<String>()))
+    }
+}
+
+fn is_telling(piece: &[char]) -> bool {
+    piece.iter().collect::<BTreeSet<_>>().len() >= DIFFERENT_CHARS_MIN
+}
+
+fn has_key(text: &str, beginning: &str, chars: usize) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    text.match_indices(beginning).any(|(at, _)| {
+        let is_begun = at == 0 || !is_part(&text.as_bytes()[at - 1]);
+        is_begun && text.as_bytes()[at + beginning.len()..].iter().take_while(|byte| is_part(byte)).count() >= chars
+    })
+}
+
+/// Every text of a line: of a JSON object its names and texts, else the line.
+fn texts(line: &str) -> Vec<String> {
+    fn collect(value: Value, texts: &mut Vec<String>) {
+        match value {
+            Value::String(text) => texts.push(text),
+            Value::Array(values) => values.into_iter().for_each(|value| collect(value, texts)),
+            Value::Object(members) => members.into_iter().for_each(|(name, value)| {
+                texts.push(name);
+                collect(value, texts);
+            }),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    match serde_json::from_str::<Value>(line) {
+        Ok(value) if value.is_object() => collect(value, &mut found),
+        _ => found.push(line.to_owned()),
+    }
+    found
+}
+
+/// The lines of the files of a folder.
+fn lines(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files = files.map(|file| fs::read(file.unwrap().path()).unwrap());
+    files.flat_map(|bytes| String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures are part of the result")]
+fn no_key_no_prompt_and_no_output_is_in_any_log_of_the_suite() {
+    let Some(folder) = logs::recordings() else {
+        skip::<()>("LONGHAND_RECORDINGS must name the folder in which the whole suite was recorded; .ci/run does so.");
+        return;
+    };
+    let mut forbidden = Forbidden::default();
+    for line in lines(&folder.join("said")) {
+        forbidden.add(&serde_json::from_str(&line).unwrap());
+    }
+    let (mut count, mut seen) = (0, HashSet::new());
+    for line in lines(&folder.join("logs")) {
+        count += 1;
+        seen.extend(texts(&line));
+    }
+    let hits: Vec<String> = seen.iter().filter_map(|text| Some(format!("{} in {text:?}", forbidden.found_in(text)?))).collect();
+    println!(
+        "{count} log lines with {} different texts; looked for {} prompts and outputs in {} pieces, {} secrets, and {} kinds of keys: {} hits",
+        seen.len(),
+        forbidden.texts.values().sum::<usize>() - forbidden.secrets.len(),
+        forbidden.pieces.len(),
+        forbidden.secrets.len(),
+        KEYS.len(),
+        hits.len()
+    );
+    assert!(hits.is_empty(), "{:#?}", &hits[..hits.len().min(SHOWN_MAX)]);
+    // A recording of nothing would prove nothing.
+    assert!(count > 100 && forbidden.texts.len() == 3, "{:?} in {count} lines", forbidden.texts);
+}
+
+#[test]
+fn what_must_be_in_no_log_is_found_wherever_it_stands() {
+    let mut forbidden = Forbidden::default();
+    let said = |kind, text: &str| Said { kind, text: text.to_owned() };
+    forbidden.add(&said(Kind::Prompt, "Write a strategic scenario about the harbour of Valparaíso, please."));
+    forbidden.add(&said(Kind::Secret, "0123-any-form-of-key"));
+    let found = [
+        "{\"message\":\"asked: a strategic scenario about the harbour\"}",
+        "INFO failed: «ic scenario about the harbou»",
+        "{\"nested\":[{\"a\":\"x 0123-any-form-of-key y\"}]}",
+        "Authorization: Bearer lh_0123456789abcdef0123456789abcdef",
+        "token=lht_eyJhIjoxfQ.c2lnbmF0dXJl",
+        "OPENAI_API_KEY=sk-0123456789abcdef",
+    ];
+    for line in found {
+        assert!(texts(line).iter().any(|text| forbidden.found_in(text).is_some()), "{line}");
+    }
+    for line in ["{\"message\":\"A generation has ended.\"}", "about the harb", "lh_ is how a key begins", "task-0123456789"] {
+        assert!(texts(line).iter().all(|text| forbidden.found_in(text).is_none()), "{line}");
+    }
+}

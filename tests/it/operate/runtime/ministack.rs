@@ -1,0 +1,113 @@
+//! The product as it is deployed: `template.yaml` and the release binary in ministack, an emulator of AWS that is not ours.
+//!
+//! It has limits: its DynamoDB triggers know no partial failure and no bisecting, and permissions are not enforced. Those
+//! are tested on the embedded stack, and not at all.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use longhand::{App, Clock, Config, NewKey, Scopes};
+use longhand_local::{Script, TEMPLATE};
+use longhand_tests::said::play;
+use longhand_tests::{Api, Deployment};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::background::{Background, free_ports};
+use super::tools::{self, workspace};
+use crate::durability::main_job::assert_does_the_main_job;
+
+const ORGANIZATION: &str = "acme";
+
+/// A running ministack. Dropping it ends it, and every function in it.
+struct Ministack {
+    _server: Background,
+    executable: PathBuf,
+    url: String,
+}
+
+impl Ministack {
+    fn start(executable: PathBuf) -> Self {
+        let [port] = free_ports();
+        let url = format!("http://127.0.0.1:{port}");
+        // A function inherits ministack's environment, and learns from it where the services are.
+        let services = ["DYNAMODB", "S3", "LAMBDA", "SECRETS_MANAGER"];
+        let mut environment = services.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), url.clone())).to_vec();
+        environment.push(("BIND_HOST".to_owned(), "127.0.0.1".to_owned()));
+        environment.push(("GATEWAY_PORT".to_owned(), port.to_string()));
+        Self { _server: Background::start(&executable, &[], environment, port), executable, url }
+    }
+
+    /// Deploys the product with the provider `test` at `base_url`, and answers with the stack's outputs.
+    fn deploy(&self, bootstrap: &Path, base_url: &str) -> BTreeMap<String, String> {
+        let providers = json!({ "test": { "base_url": base_url } }).to_string();
+        let order = json!({
+            "endpoint": self.url,
+            "template": TEMPLATE,
+            "bootstrap": bootstrap,
+            // It does not know response streaming.
+            "parameters": { "Arch": "x86_64", "Providers": providers, "ResponseStreaming": "false" },
+        });
+        let mut python = Command::new(self.executable.with_file_name("python"))
+            .arg(workspace().join("tests/it/runtime/deploy.py"))
+            // Neither a person's AWS profile nor a proxy has a say in this.
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        python.stdin.take().unwrap().write_all(order.to_string().as_bytes()).unwrap();
+        let output = python.wait_with_output().unwrap();
+        assert!(output.status.success(), "the deployment failed");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The address of the deployed API.
+    fn api_url(&self, outputs: &BTreeMap<String, String>) -> String {
+        let host = outputs["ApiUrl"].strip_prefix("https://").unwrap();
+        let (id, _) = host.split_once('.').unwrap();
+        format!("{}/_aws/execute-api/{id}/live", self.url)
+    }
+
+    /// What tells this process where the deployed stores are.
+    fn environment(&self, outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let entries = [
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.url),
+            ("AWS_ENDPOINT_URL_S3", &self.url),
+            ("LONGHAND_BUFFER_TABLE", &outputs["BufferTable"]),
+            ("LONGHAND_RECORDS_TABLE", &outputs["RecordsTable"]),
+            ("LONGHAND_BUCKET", &outputs["Bucket"]),
+        ];
+        entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+}
+
+/// A new key, as `longhand keys create --aws` makes one.
+async fn key(environment: &BTreeMap<String, String>) -> String {
+    let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await;
+    let new = NewKey { name: String::new(), scopes: Scopes::all(), expires_in: None };
+    app.create_key(&ORGANIZATION.parse().unwrap(), new).await.unwrap().1.reveal().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployed_template_does_the_main_job_with_the_release_binary() {
+    let Some((bootstrap, executable)) = tools::ministack() else { return };
+    let script = Script::recorded().unwrap();
+    let text = script.text();
+    let playback = play(script).unwrap();
+    let ministack = Ministack::start(executable);
+    let outputs = ministack.deploy(&bootstrap, playback.base_url());
+    let url = ministack.api_url(&outputs);
+
+    let (status, refused): (StatusCode, Value) = Api::open(&url).get("generations").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "without a key: {refused}");
+    let environment = ministack.environment(&outputs);
+    let api = Api::open(&url).with_key(&key(&environment).await);
+    let deployment = Deployment::new(&api, ORGANIZATION, &environment).await;
+    assert_does_the_main_job(&deployment, &playback, &text).await;
+}

@@ -1,0 +1,325 @@
+//! `sweep` sets going again what stands still, or ends it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use longhand::generation::request::Request;
+use longhand::{App, Clock, Config};
+use longhand_functions::Function;
+use longhand_local::{Data, Options, Registry, Script};
+use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
+use longhand_tests::said::play;
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// What a sweep did, without the age of the oldest.
+async fn sweep(harness: &Harness) -> Value {
+    let mut swept = harness.stack.invoke("sweep", json!({})).await.unwrap();
+    swept.as_object_mut().unwrap().remove("oldest_seconds");
+    swept
+}
+
+/// A sweep that found `open` generations, one of which was as `what` says.
+fn found(open: u64, what: &str) -> Value {
+    let mut swept = json!({ "open": open, "looked_at": open, "streamed": 0, "compacted": 0, "timed_out": 0, "errors": 0 });
+    if what != "well" {
+        swept[what] = json!(1);
+    }
+    swept
+}
+
+/// Meta, as `longhand inspect` shows it.
+async fn meta(harness: &Harness, id: &str) -> Value {
+    let app = harness.stack.app().await.unwrap();
+    let inspection = app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+    serde_json::to_value(inspection).unwrap()["meta"].clone()
+}
+
+/// The product's functions, but that `stream` does nothing and notes what it was asked for.
+fn noting() -> (Arc<Mutex<Vec<Value>>>, Registry) {
+    let jobs: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let noted = Arc::clone(&jobs);
+    let registry: Registry = Arc::new(move |name, app| {
+        if name != "stream" {
+            return longhand_functions::function(name, app);
+        }
+        let noted = Arc::clone(&noted);
+        Some(Function::Event(Arc::new(move |event| {
+            noted.lock().unwrap().push(event.payload);
+            Box::pin(std::future::ready(Ok(Value::Null)))
+        })))
+    });
+    (jobs, registry)
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "still waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn text() -> Script {
+    Script { deltas: vec!["uno ".into(), "0".into(), "dos".into()], ..Script::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_whose_invoke_was_lost_is_streamed_by_the_sweep() {
+    let playback = play(text()).unwrap();
+    let clock = Clock::system();
+    // `start` invokes a function that is not there: it accepts all the same, for the record is stored.
+    let env = environment(playback.base_url(), &[]);
+    let lost = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::Folder(folder.path().to_owned());
+    let harness = Harness::with(Options { data: data.clone(), clock: clock.clone(), env: lost, ..Options::default() }).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.stack.shutdown().await;
+
+    let harness = Harness::without(&["EveryMinute"], Options { data, clock: clock.clone(), env, ..Options::default() }).await;
+    assert_eq!(sweep(&harness).await, found(1, "well"));
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(sweep(&harness).await, found(1, "streamed"));
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "completed");
+    assert_eq!(harness.text(&id).await, "uno 0dos");
+    assert_eq!(sweep(&harness).await, found(0, "well"));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again() {
+    let playback = play(text()).unwrap();
+    let lost = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::Folder(folder.path().to_owned());
+    let harness = Harness::with(Options { data: data.clone(), env: lost, ..Options::default() }).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
+    let (_, first) = harness.post_once("once", &body).await;
+    harness.stack.shutdown().await;
+
+    let env = environment(playback.base_url(), &[]);
+    let harness = Harness::without(&["EveryMinute"], Options { data, env, ..Options::default() }).await;
+    let (_, again) = harness.post_once("once", &body).await;
+    assert_eq!(again["id"], first["id"]);
+    let record = harness.ended(first["id"].as_str().unwrap()).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_end_nobody_noticed_is_compacted_by_the_sweep() {
+    let playback = play(text()).unwrap();
+    let clock = Clock::system();
+    let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 3).await;
+    let began = Instant::now();
+    while harness.events(&id).await.last().is_none_or(|event| event["type"] != "completed") {
+        assert!(began.elapsed() < PATIENCE, "the log does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sweep(&harness).await, found(1, "well"), "the trigger has a minute");
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(sweep(&harness).await, found(1, "compacted"));
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["compacted_by"]), (&json!("completed"), &json!("sweep")));
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_generation_whose_writer_was_killed_is_taken_up_by_the_sweep() {
+    let hostile = Hostile::start([(
+        "test",
+        vec![Bytes::stream([wire::text("uno ")]).ending(Ending::Stall), Bytes::stream([wire::whole(&["dos"])])],
+    )])
+    .await;
+    let (clock, folder) = (Clock::system(), tempfile::tempdir().unwrap());
+    let options = || Options {
+        data: Data::Folder(folder.path().to_owned()),
+        clock: clock.clone(),
+        env: environment(&hostile.base_url("test"), &[("LONGHAND_LEASE_SECONDS", "600")]),
+        ..Options::default()
+    };
+    let harness = Harness::without(&["EveryMinute"], options()).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 1).await;
+    drop(harness);
+
+    // Its own event comes again, and finds the lease of a writer that is no more.
+    let harness = Harness::without(&["EveryMinute"], options()).await;
+    assert_eq!(sweep(&harness).await, found(1, "well"), "the lease runs");
+    clock.advance(Duration::from_mins(10));
+    assert_eq!(sweep(&harness).await, found(1, "streamed"));
+    assert_eq!(harness.ended(&id).await["status"], "completed");
+    assert_eq!(meta(&harness, &id).await["attempt"], 2);
+    assert_eq!(meta(&harness, &id).await["sweeps"], 0, "a new attempt begins the count anew");
+    assert_whole(&harness.events(&id).await);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_writer_that_keeps_its_lease_is_ended_when_its_time_is_over() {
+    let playback = play(Script { first_byte_delay: Duration::from_mins(10), ..text() }).unwrap();
+    let clock = Clock::system();
+    let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::without(&["EveryMinute"], options).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["status"] == "running").await;
+    clock.advance(Duration::from_mins(30));
+    let now = clock.now_ms();
+    let began = Instant::now();
+    while meta(&harness, &id).await["lease_until"].as_i64().unwrap() < now {
+        assert!(began.elapsed() < PATIENCE, "the lease is not renewed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(sweep(&harness).await, found(1, "well"), "a writer may end by itself");
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(sweep(&harness).await, found(1, "timed_out"));
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("timeout")));
+    assert_eq!(meta(&harness, &id).await["attempt"], 1, "no writer was begun for it");
+    assert_whole(&harness.events(&id).await);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_never_began_ends_with_a_log_that_says_so() {
+    let clock = Clock::system();
+    let env = environment("http://127.0.0.1:9", &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
+    let harness = Harness::without(&["EveryMinute"], Options { clock: clock.clone(), env, ..Options::default() }).await;
+    let id = harness.start_generation(json!({})).await;
+    clock.advance(Duration::from_mins(2));
+    assert_eq!(sweep(&harness).await, found(1, "errors"), "there is nobody to invoke");
+    assert_eq!(sweep(&harness).await, found(1, "well"), "and nobody is asked again at once");
+    clock.advance(Duration::from_mins(29));
+    assert_eq!(sweep(&harness).await, found(1, "timed_out"));
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("timeout")));
+    assert_whole(&harness.events(&id).await);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_behind_is_not_flooded_and_never_given_up() {
+    let (jobs, registry) = noting();
+    let clock = Clock::system();
+    let env = environment("http://127.0.0.1:9", &[("LONGHAND_GENERATION_TIMEOUT_MS", "7200000")]);
+    let options = Options { clock: clock.clone(), env, ..Options::default() };
+    let harness = Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await);
+    harness.start_generation(json!({})).await;
+    let mut invoked = Vec::new();
+    for minute in 1..=60 {
+        clock.advance(Duration::from_mins(1));
+        if sweep(&harness).await["streamed"] == 1 {
+            invoked.push(minute);
+        }
+    }
+    assert_eq!(invoked, [1, 2, 4, 8, 16, 31, 46]);
+    until("every invoke runs", || jobs.lock().unwrap().len() == 1 + invoked.len()).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
+    const ORGANIZATIONS: usize = 25;
+    const EACH: usize = 80;
+    let (jobs, registry) = noting();
+    let clock = Clock::system();
+    let env = environment("http://127.0.0.1:9", &[]);
+    let options = Options { clock: clock.clone(), env, ..Options::default() };
+    let harness = Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await);
+    let mut lost = harness.stack.environment("start");
+    lost.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
+    let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();
+    let starter = App::new(config, clock.clone()).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "p" }).to_string();
+    let request = Request::parse(body.as_bytes(), starter.config()).unwrap();
+    let starts = (0..ORGANIZATIONS * EACH).map(|number| {
+        let (starter, request) = (&starter, &request);
+        let organization = format!("organization-{}", number % ORGANIZATIONS).parse().unwrap();
+        async move { starter.start(&organization, request, None).await.unwrap() }
+    });
+    futures::stream::iter(starts).buffer_unordered(8).for_each(|_| async {}).await;
+
+    clock.advance(Duration::from_mins(2));
+    let sweeper = harness.stack.app().await.unwrap();
+    let (mut streamed, mut looked_at, mut stopped) = (0, 0, 0);
+    for sweeps in 1..=500 {
+        let swept = sweeper.sweep(Some(Instant::now() + Duration::from_millis(250 + 10 * sweeps))).await.unwrap();
+        assert_eq!((swept.open, swept.errors), ((ORGANIZATIONS * EACH) as u64, 0));
+        assert!(swept.oldest_seconds >= 120);
+        streamed += swept.streamed;
+        stopped += u32::from(swept.looked_at < swept.open);
+        if streamed == swept.open {
+            break;
+        }
+        looked_at += swept.looked_at;
+        assert_eq!(looked_at, streamed, "none is looked at twice before all were looked at once");
+    }
+    eprintln!("{streamed} were invoked, by sweeps that had to stop {stopped} times");
+    until("every invoke runs", || jobs.lock().unwrap().len() == ORGANIZATIONS * EACH).await;
+    let ids: BTreeSet<String> = jobs.lock().unwrap().iter().map(|job| job["generation"].to_string()).collect();
+    assert_eq!(ids.len(), ORGANIZATIONS * EACH, "one was invoked twice, and another not");
+    let began = Instant::now();
+    let swept = sweeper.sweep(None).await.unwrap();
+    eprintln!("a whole sweep took {:?}", began.elapsed());
+    assert_eq!((swept.looked_at, swept.streamed), ((ORGANIZATIONS * EACH) as u64, 0), "nothing is due");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing_half_done() {
+    let clock = Clock::system();
+    let env = environment("http://127.0.0.1:9", &[]);
+    let harness = Harness::without(&["EveryMinute", "Ended"], Options { clock: clock.clone(), env, ..Options::default() }).await;
+    let app = harness.stack.app().await.unwrap();
+    let organization = "local".parse().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        let id = harness.start_generation(json!({ "max_attempts": 1 })).await;
+        harness.cancel(&id).await;
+        ids.push(id);
+    }
+    clock.advance(Duration::from_mins(2));
+    let sweeps = async {
+        for _ in 0..5 {
+            let swept = app.sweep(None).await.unwrap();
+            assert_eq!(swept.errors, 0, "{swept:?}");
+        }
+    };
+    let purges = futures::future::join_all(ids.iter().map(|id| async {
+        let id = id.parse().unwrap();
+        while let Err(error) = app.purge(&organization, &id).await {
+            assert!(matches!(error, longhand::Error::NotEnded(..)), "{error}");
+            tokio::task::yield_now().await;
+        }
+    }));
+    // One of them ends it, the purge follows at once, and the others put what is purged already.
+    let compactions = futures::future::join_all(ids.iter().flat_map(|id| [id; 3]).map(|id| async {
+        match app.compact(&organization, &id.parse().unwrap(), "test").await {
+            Ok(_) | Err(longhand::Error::NotFound(_) | longhand::Error::LogGone(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }));
+    futures::join!(sweeps, purges, compactions);
+    for id in &ids {
+        assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
+    }
+    let config = harness.config("api");
+    let clients = longhand::aws::Clients::new(&config.aws).await;
+    for table in [&config.buffer_table, &config.records_table] {
+        let rows = clients.dynamodb.scan().table_name(table).send().await.unwrap();
+        assert_eq!(rows.items(), [], "in {table}");
+    }
+    let objects = clients.s3.list_objects_v2().bucket(&config.bucket).send().await.unwrap();
+    assert_eq!(objects.contents(), []);
+    assert_eq!(sweep(&harness).await, found(0, "well"));
+    harness.finish().await;
+}
