@@ -33,6 +33,7 @@ pub mod log;
 pub mod providers;
 pub mod quota;
 pub mod responses;
+pub mod retry;
 pub mod tap;
 pub mod telemetry;
 mod verbs;

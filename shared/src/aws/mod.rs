@@ -13,14 +13,13 @@ mod tapped;
 
 pub use archive::Archive;
 pub use blobs::{BlobWriter, Blobs, Body};
-pub use buffer::{Appended, Buffer, ChunkPage, Meta, chunk_item_bytes, write_units};
+pub use buffer::{Appended, Buffer, ChunkPage, Meta, MetaRow, chunk_from_item, chunk_item_bytes, chunk_to_item, write_units};
 pub use clients::Clients;
 pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    Counted, IdempotencyClaim, KeyHashRow, KeyRow, ListPage, MetaRow, Outcome, RecordRow, Records, Stored, ValidationIssueRow,
-    chunk_from_item, chunk_to_item,
+    Counted, IdempotencyClaim, KeyHashRow, KeyRow, ListPage, Outcome, RecordRow, Records, Stored, ValidationIssueRow,
 };
 pub use secrets::{Secrets, Version};
 

@@ -1,7 +1,9 @@
 //! The buffer table: chunks, appended by compare-and-set, and meta.
 
+pub(in crate::aws) mod rows;
 pub(in crate::aws) mod size;
 
+pub use rows::{MetaRow, chunk_from_item, chunk_to_item};
 pub use size::{chunk_item_bytes, write_units};
 
 use std::collections::HashMap;
@@ -17,9 +19,9 @@ use aws_sdk_dynamodb::types::{
 
 use serde_dynamo::Items;
 
+use self::rows::ChunkRow;
 use super::clients::{aws_error, query_partition, unexpected, update_where};
 use super::meter::Meter;
-use super::records::rows::{self, ChunkRow, MetaRow};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_dynamo::{AttributeValue, Item};
 
+use crate::aws::buffer::rows::ChunkRow;
 use crate::aws::clients::unexpected;
-use crate::aws::records::rows::ChunkRow;
 use crate::error::Error;
 use crate::ids::GenerationKey;
 use crate::limits::WRITE_UNIT_BYTES;

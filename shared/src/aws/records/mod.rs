@@ -11,7 +11,7 @@ mod usage;
 
 pub use api_keys::{KeyHashRow, KeyRow};
 pub use listing::Stored;
-pub use rows::{MetaRow, Outcome, RecordRow, ValidationIssueRow, chunk_from_item, chunk_to_item};
+pub use rows::{Outcome, RecordRow, ValidationIssueRow};
 pub use usage::Counted;
 
 use std::collections::HashMap;
