@@ -1,17 +1,12 @@
-//! The command line: every command, and the arguments that several of them share.
+//! The command line: every command.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
-use reqwest::Url;
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{cancel, get, list, start, tail};
 use crate::commands::operate::{compact, inspect, keys, purge, quota, redrive, retention};
 use crate::commands::{bench, cost, demo, dev, openapi};
-
-const DATA: &str = "./.longhand";
-const ORGANIZATION: &str = "local";
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -68,64 +63,4 @@ impl Command {
             Self::Bench(args) => bench::run(args).await,
         }
     }
-}
-
-/// Where the stack's data lies.
-#[derive(Args, Clone, Debug)]
-pub struct Folder {
-    /// The stack's data folder
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    pub data: PathBuf,
-}
-
-/// Which API is asked.
-#[derive(Args, Clone, Debug)]
-pub struct Target {
-    #[command(flatten)]
-    pub folder: Folder,
-    /// The API's address; without it, that of the `longhand dev` that runs on the data folder
-    #[arg(long, value_parser = http_url)]
-    pub url: Option<Url>,
-}
-
-impl Target {
-    /// The flags that lead another command to the same API.
-    pub fn as_flags(&self) -> String {
-        match (&self.url, self.folder.data.display().to_string()) {
-            (Some(url), _) => format!(" --url {url}"),
-            (None, data) if data == DATA => String::new(),
-            (None, data) => format!(" --data {data}"),
-        }
-    }
-}
-
-/// Whose generations they are.
-#[derive(Args, Clone, Debug)]
-pub struct Tenant {
-    /// The organization of every caller of the stack [default: local]
-    #[arg(long, value_name = "NAME")]
-    pub organization: Option<String>,
-}
-
-impl Tenant {
-    /// The organization of a stack that this command starts.
-    pub fn name(&self) -> String {
-        self.organization.clone().unwrap_or_else(|| ORGANIZATION.to_owned())
-    }
-}
-
-/// How the answer is printed.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct Format {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Reads an address of an API.
-pub fn http_url(text: &str) -> Result<Url, String> {
-    let expected = || format!("expected an address such as http://127.0.0.1:4000, not {text:?}");
-    let url = Url::parse(text).map_err(|_| expected())?;
-    let fits = matches!(url.scheme(), "http" | "https") && url.has_host();
-    if fits { Ok(url) } else { Err(expected()) }
 }

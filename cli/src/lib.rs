@@ -7,6 +7,7 @@ mod environment;
 mod failure;
 mod logging;
 mod operator;
+mod options;
 mod otlp;
 mod patience;
 mod place;

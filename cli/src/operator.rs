@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::arguments::Folder;
+use crate::options::Folder;
 use crate::place::Place;
 use crate::product::{App, Clock, Config, Organization};
 use crate::{environment, failure, place};

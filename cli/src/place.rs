@@ -13,8 +13,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::api::{Api, is_unauthorized};
-use crate::arguments::Target;
 use crate::environment;
+use crate::options::Target;
 
 const FILE: &str = "stack.json";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::arguments::Format;
+use crate::options::Format;
 use crate::product::{Pace, Workload, estimate, limits};
 use crate::terminal::output::line;
 use bill::Deployment;

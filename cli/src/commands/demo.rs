@@ -13,7 +13,7 @@ use longhand_local::{Data, Options, Stack};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::arguments::{Format, Tenant};
+use crate::options::{Format, Tenant};
 use crate::terminal::{follow, output};
 use crate::{failure, place};
 

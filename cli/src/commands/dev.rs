@@ -9,7 +9,7 @@ use longhand_local::{Data, Options, Stack};
 use reqwest::Url;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::{Folder, Tenant};
+use crate::options::{Folder, Tenant};
 use crate::provider::ProviderArgs;
 use crate::terminal::output::{Fields, line};
 

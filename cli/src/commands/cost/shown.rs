@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::bill::{Bill, Item};
 use super::prices::Prices;
-use crate::arguments::Format;
+use crate::options::Format;
 use crate::product::{Estimate, Workload};
 use crate::terminal::output::{line, size, table};
 

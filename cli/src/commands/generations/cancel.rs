@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::get;
-use crate::arguments::{Format, Target};
+use crate::options::{Format, Target};
 use crate::place;
 
 /// Cancel a generation; what was received is kept

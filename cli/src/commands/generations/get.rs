@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::api::Reply;
-use crate::arguments::{Format, Target};
+use crate::options::{Format, Target};
 use crate::place;
 use crate::terminal::output::{Fields, plain, raw};
 use crate::terminal::{follow, output};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use crate::arguments::{Format, Target};
+use crate::options::{Format, Target};
 use crate::place;
 use crate::terminal::output::{self, plain, raw, table};
 

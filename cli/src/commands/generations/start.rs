@@ -9,7 +9,7 @@ use longhand_local::{Data, Options, Stack};
 use serde_json::Value;
 
 use crate::api::{Api, Reply};
-use crate::arguments::{Format, Target, Tenant};
+use crate::options::{Format, Target, Tenant};
 use crate::patience::insist;
 use crate::provider::{ProviderArgs, key_name};
 use crate::terminal::{follow, output};

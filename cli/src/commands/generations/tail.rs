@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use tokio::time::sleep;
 
 use crate::api::{Api, Event};
-use crate::arguments::Target;
+use crate::options::Target;
 use crate::patience::Patience;
 use crate::terminal::{follow, output};
 use crate::{failure, place};

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::arguments::Format;
 use crate::operator::OperatorArgs;
+use crate::options::Format;
 use crate::product::{self, GenerationId};
 use crate::terminal::output::{Fields, line, plain};
 

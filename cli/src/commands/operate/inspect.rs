@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use crate::arguments::Format;
 use crate::operator::OperatorArgs;
+use crate::options::Format;
 use crate::product::{self, GenerationId, rfc3339};
 use crate::terminal::output::{Fields, line, plain, table};
 

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::arguments::Format;
 use crate::failure;
 use crate::operator::OperatorArgs;
+use crate::options::Format;
 use crate::product::{KeyId, NewKey, Scope};
 use crate::terminal::output::{Fields, line, plain, table};
 

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use crate::arguments::Format;
 use crate::operator::OperatorArgs;
+use crate::options::Format;
 use crate::product::{Quota, QuotaView, dollars};
 use crate::terminal::output::{Fields, line};
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::arguments::Format;
 use crate::failure;
 use crate::operator::{Deployment, DeploymentArgs};
+use crate::options::Format;
 use crate::product::{App, GenerationKey, GivenUp, QueueMessage, Queues, Redriven};
 use crate::terminal::output::{count, line};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use crate::arguments::Format;
 use crate::failure;
 use crate::operator::{DeploymentArgs, named};
+use crate::options::Format;
 use crate::product::{App, GenerationId, Organization, RetentionRules};
 use crate::terminal::output::{count, line};
 
