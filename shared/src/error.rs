@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::limits;
 use crate::quota::{Daily, UsedUp};
 
 /// One thing that is wrong with a request: where, and what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
     /// A JSON Pointer (RFC 6901) into the body; for a header or a query parameter, its name.
     pub pointer: String,

@@ -81,11 +81,12 @@ pub struct Progress {
 }
 
 /// A generation as callers see it: its record, and while it runs what its log adds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Generation {
     /// Its id.
     pub id: GenerationId,
     /// Always `generation`.
+    #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
     /// Where it stands.
     pub status: Status,
@@ -123,4 +124,8 @@ pub struct Generation {
     pub llm_response: Option<Box<RawValue>>,
     /// The newest validation issue.
     pub last_validation_issue_id: Option<String>,
+}
+
+const fn object() -> &'static str {
+    "generation"
 }

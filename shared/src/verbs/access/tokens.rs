@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::access::read_token::Claims;
@@ -13,9 +13,10 @@ use crate::ids::{GenerationId, GenerationKey, KeyId, Organization};
 use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
 /// A token and what it is for.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ReadToken {
     /// Always `token`.
+    #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
     /// The token itself.
     pub token: String,
@@ -23,6 +24,10 @@ pub struct ReadToken {
     pub generation: GenerationId,
     /// Until when, RFC 3339.
     pub expires_at: String,
+}
+
+const fn object() -> &'static str {
+    "token"
 }
 
 impl App {

@@ -1,6 +1,6 @@
 //! `events`: a page of the log, from the buffer while it is there and from the bucket afterwards, with the same numbers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::aws::Archive;
@@ -13,9 +13,10 @@ use crate::log::event::NumberedEvent;
 use crate::verbs::generations::get;
 
 /// A page of events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventPage {
     /// Always `list`.
+    #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
     /// They, in order.
     pub data: Vec<NumberedEvent>,
@@ -25,6 +26,10 @@ pub struct EventPage {
     pub has_more: bool,
     /// To be passed as `after` for the next page: the last event's number here, or `after` again.
     pub last_seq: Option<u64>,
+}
+
+const fn object() -> &'static str {
+    "list"
 }
 
 impl App {

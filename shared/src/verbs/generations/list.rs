@@ -1,6 +1,6 @@
 //! `list`: an organization's generations, newest first.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::error::Error;
@@ -9,9 +9,10 @@ use crate::ids::{GenerationId, Organization};
 use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
 
 /// A page of generations.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GenerationPage {
     /// Always `list`.
+    #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
     /// They, newest first.
     pub data: Vec<Generation>,
@@ -19,6 +20,10 @@ pub struct GenerationPage {
     pub has_more: bool,
     /// To be passed as `after` for the next page.
     pub last_id: Option<GenerationId>,
+}
+
+const fn object() -> &'static str {
+    "list"
 }
 
 impl App {

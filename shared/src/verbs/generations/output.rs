@@ -1,6 +1,6 @@
 //! `output`: the result, as far as it has come.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::app::App;
@@ -14,7 +14,7 @@ use crate::log::chunk::Chunk;
 use crate::verbs::generations::get;
 
 /// A generation's result.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Output {
     /// Its id.
     pub id: GenerationId,

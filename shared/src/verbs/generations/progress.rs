@@ -1,6 +1,6 @@
 //! `progress`: how far a generation has come, for two or three small reads; with the JSON so far, for one read of the log.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::log::chunk::Chunk;
 use crate::verbs::generations::get;
 
 /// A generation's progress.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProgressView {
     /// Its id.
     pub id: GenerationId,

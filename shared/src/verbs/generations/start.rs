@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
@@ -18,11 +18,12 @@ use crate::quota::{self, Allowance, Daily, UsedUp};
 use crate::telemetry::{generation_span, tell};
 
 /// A generation that has been accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// Its id.
     pub id: GenerationId,
     /// Always `generation`.
+    #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
     /// `pending`; or how an earlier request with the same `Idempotency-Key` has ended.
     pub status: Status,
@@ -32,6 +33,10 @@ pub struct Started {
     pub model: String,
     /// When it was accepted, RFC 3339.
     pub created_at: String,
+}
+
+const fn object() -> &'static str {
+    "generation"
 }
 
 impl App {
