@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::access::read_token::SigningKey;
 use crate::error::Error;
-use crate::generation::request::Validation;
+use crate::generation::request::{RequestRules, Validation};
 use crate::log::flush::Windows;
 use crate::providers::{ProviderSettings, Timeouts, parse_providers};
 use crate::quota::{Prices, Quota};
@@ -183,6 +183,12 @@ fn process_variable((name, default): (&str, &str)) -> String {
 }
 
 impl Config {
+    /// The facts that a request is checked against.
+    #[must_use]
+    pub fn request_rules(&self) -> RequestRules<'_> {
+        RequestRules { providers: self.providers.keys().map(String::as_str).collect(), max_output_bytes: self.max_output_bytes }
+    }
+
     /// Reads the process's environment.
     ///
     /// # Errors

@@ -6,8 +6,6 @@
 
 use tracing::Span;
 
-use crate::aws::RecordRow;
-
 /// The target of the lines in [`MEASURED`]. They are written whatever the level: who wants fewer lines wants his measures still.
 pub const TARGET: &str = "longhand::measures";
 
@@ -17,9 +15,6 @@ pub const ATTEMPT: &str = "longhand.attempt";
 pub const OUTCOME: &str = "longhand.outcome";
 /// The name of the line that ends a sweep.
 pub const SWEEP: &str = "longhand.sweep";
-
-/// The model of a dimension, where the operator has named no price for it: callers name models, and each would be a metric.
-pub const OTHER_MODEL: &str = "other";
 
 /// The measures that one line brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,12 +95,12 @@ macro_rules! generation_span {
 }
 pub(crate) use generation_span;
 
-/// Adds to the current span of [`generation_span`] what the record says.
-pub(crate) fn tell(record: &RecordRow) {
+/// Records the fields that [`generation_span`] leaves empty on the current span.
+pub(crate) fn record_span_fields(request_id: Option<&str>, provider: &str, model: &str) {
     let span = Span::current();
-    if let Some(id) = &record.request_id {
-        span.record("request_id", id.as_str());
+    if let Some(id) = request_id {
+        span.record("request_id", id);
     }
-    span.record("gen_ai.provider.name", record.provider.as_str());
-    span.record("gen_ai.request.model", record.model.as_str());
+    span.record("gen_ai.provider.name", provider);
+    span.record("gen_ai.request.model", model);
 }

@@ -29,7 +29,7 @@ pub struct StartArgs {
 /// `POST /v1/generations`.
 pub async fn start(State(app): State<App>, args: StartArgs) -> Result<Response, Failure> {
     let app = app.for_request(args.request_id.as_deref());
-    let request = Request::parse(&args.body, app.config())?;
+    let request = Request::parse(&args.body, &app.config().request_rules())?;
     if request.stream {
         return events::start_attached(app, args.organization, &request, args.idempotency_key.as_deref(), args.until).await;
     }

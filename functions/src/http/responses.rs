@@ -26,7 +26,7 @@ pub use self::refusal::Refusal;
 /// also where OpenAI's own service would stop: a response that was begun can be retrieved.
 pub async fn create(State(app): State<App>, args: CreateArgs) -> Result<Response, Refusal> {
     let app = app.for_request(args.request_id.as_deref());
-    let request = parse_create(&args.body, app.config())?;
+    let request = parse_create(&args.body, &app.config().request_rules())?;
     let (mut tail, key, is_waiting) = app.accept_response(&args.organization, &request, args.claim()).await?;
     let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));
     if background && !streams {

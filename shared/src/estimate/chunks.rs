@@ -4,10 +4,11 @@ use super::{Flush, Pace, Workload};
 use crate::aws::chunk_item_bytes;
 use crate::clock::millis;
 use crate::error::Error;
+use crate::generation::usage::Usage;
 use crate::ids::{GenerationId, GenerationKey, InvalidId};
 use crate::log::chunk::{Chunk, Counters};
 use crate::log::composer::Composer;
-use crate::log::event::{End, Event, Usage};
+use crate::log::event::{End, Event};
 use crate::log::flush::{Decision, Waiting, decide, fill_bytes};
 use crate::providers::Delta;
 

@@ -2,13 +2,14 @@
 
 pub mod job;
 pub mod request;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::generation::usage::Usage;
 use crate::ids::GenerationId;
-use crate::log::event::Usage;
 
 /// Where a generation stands. The last four are terminal: none of them ever changes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,16 +1,12 @@
 //! What a caller asks for: parsed once, with everything that is wrong reported at once.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::Config;
 use crate::error::{Error, FieldError};
 use crate::json::schema::{GENERATION_REQUEST, Schema};
 use crate::limits;
-use crate::providers::ProviderSettings;
 use crate::responses::{Asked, chat_messages};
 
 /// A request for a generation, as `infra/schemas/generation-request.schema.json` describes it.
@@ -83,6 +79,15 @@ pub struct Request {
     pub responses: Option<Box<Asked>>,
 }
 
+/// The facts of a deployment that a request is checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRules<'a> {
+    /// The names of the configured providers, sorted.
+    pub providers: Vec<&'a str>,
+    /// The largest `max_output_bytes` that a request may set.
+    pub max_output_bytes: u64,
+}
+
 /// What happens to a result that does not pass validation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,22 +136,22 @@ impl Request {
     ///
     /// # Errors
     /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with everything that is wrong.
-    pub fn parse(body: &[u8], config: &Config) -> Result<Self, Error> {
+    pub fn parse(body: &[u8], rules: &RequestRules<'_>) -> Result<Self, Error> {
         if body.len() > limits::REQUEST_BYTES_MAX {
             return Err(Error::RequestTooLarge(body.len()));
         }
         let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
-        Self::from_value(value, config)
+        Self::from_value(value, rules)
     }
 
     /// Checks a body that has been read.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] with everything that is wrong.
-    pub(crate) fn from_value(mut value: Value, config: &Config) -> Result<Self, Error> {
+    pub(crate) fn from_value(mut value: Value, rules: &RequestRules<'_>) -> Result<Self, Error> {
         let mut errors = GENERATION_REQUEST.errors(&value);
         if let Some(object) = value.as_object() {
-            check_across_fields(object, &config.providers, config.max_output_bytes, &mut errors);
+            check_across_fields(object, rules, &mut errors);
         }
         if !errors.is_empty() {
             return Err(Error::InvalidRequest(errors));
@@ -214,27 +219,23 @@ fn write_integers(body: &mut Value) {
 }
 
 /// What no schema of one field can say.
-fn check_across_fields(
-    body: &Map<String, Value>,
-    providers: &BTreeMap<String, ProviderSettings>,
-    max_output_bytes: u64,
-    errors: &mut Vec<FieldError>,
-) {
+fn check_across_fields(body: &Map<String, Value>, rules: &RequestRules<'_>, errors: &mut Vec<FieldError>) {
     match (body.contains_key("prompt"), body.contains_key("messages")) {
         (true, true) => errors.push(FieldError::new("/messages", "cannot be given together with `prompt`; give one of the two")),
         (false, false) => errors.push(FieldError::new("/prompt", "is required, unless `messages` is given")),
         _ => {}
     }
     if let Some(provider) = body.get("provider").and_then(Value::as_str)
-        && !providers.contains_key(provider)
+        && !rules.providers.contains(&provider)
     {
-        let known: Vec<&str> = providers.keys().map(String::as_str).collect();
-        errors.push(FieldError::new("/provider", format!("must be one that this deployment knows: {}", known.join(", "))));
+        let known = rules.providers.join(", ");
+        errors.push(FieldError::new("/provider", format!("must be one that this deployment knows: {known}")));
     }
     if let Some(bytes) = body.get("max_output_bytes").and_then(Value::as_u64)
-        && bytes > max_output_bytes
+        && bytes > rules.max_output_bytes
     {
-        errors.push(FieldError::new("/max_output_bytes", format!("must be at most {max_output_bytes}, the deployment's limit")));
+        let most = rules.max_output_bytes;
+        errors.push(FieldError::new("/max_output_bytes", format!("must be at most {most}, the deployment's limit")));
     }
     if let Some(metadata) = body.get("metadata") {
         let bytes = metadata.to_string().len();

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Status;
+use crate::generation::usage::Usage;
 
 /// One event of a generation's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,30 +167,8 @@ pub struct End {
     pub model: Option<String>,
 }
 
-/// Tokens, in the words of the Responses API.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens of the prompt.
-    pub input_tokens: u64,
-    /// Those of them that the provider had cached.
-    #[serde(default, skip_serializing_if = "is_zero_u64")]
-    pub cached_tokens: u64,
-    /// Tokens of the output, reasoning included.
-    pub output_tokens: u64,
-    /// Those of them that were reasoning.
-    #[serde(default, skip_serializing_if = "is_zero_u64")]
-    pub reasoning_tokens: u64,
-    /// All.
-    pub total_tokens: u64,
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 const fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero_u64(number: &u64) -> bool {
     *number == 0
 }
 

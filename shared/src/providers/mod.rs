@@ -26,7 +26,7 @@ pub use sse::{SseEvent, sse_events};
 pub use wire::{HalfPairs, WireText};
 
 use crate::generation::request::Request;
-use crate::log::event::Usage;
+use crate::generation::usage::Usage;
 
 /// One piece of what a provider says.
 #[derive(Debug, Clone, PartialEq, Eq)]

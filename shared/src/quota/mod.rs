@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::log::event::Usage;
-use crate::telemetry::OTHER_MODEL;
+use crate::generation::usage::Usage;
+
+/// The model name that metrics carry for a model without a configured price: callers name models freely, and each distinct name
+/// would create a metric.
+pub const OTHER_MODEL: &str = "other";
 
 /// Text costs about a token for every so many bytes, until the provider has counted.
 const BYTES_PER_TOKEN: u64 = 4;

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::chat;
-use crate::config::Config;
 use crate::error::{Error, FieldError};
-use crate::generation::request::{Request, Validation, no_json};
+use crate::generation::request::{Request, RequestRules, Validation, no_json};
 use crate::json::schema::must_be;
 use crate::limits;
 
@@ -65,7 +64,7 @@ const METADATA_VALUE_CHARS_MAX: usize = 512;
 ///
 /// # Errors
 /// [`Error::RequestTooLarge`]; [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with everything that is wrong.
-pub fn parse_create(body: &[u8], config: &Config) -> Result<Request, Error> {
+pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Error> {
     if body.len() > limits::REQUEST_BYTES_MAX {
         return Err(Error::RequestTooLarge(body.len()));
     }
@@ -83,8 +82,8 @@ pub fn parse_create(body: &[u8], config: &Config) -> Result<Request, Error> {
         return Err(Error::InvalidRequest(errors));
     }
     let model = given["model"].as_str().unwrap_or_default().to_owned();
-    let generation = generation(&given, &model, items.as_deref(), config);
-    let mut request = Request::from_value(generation, config).map_err(in_own_words)?;
+    let generation = generation(&given, &model, items.as_deref(), rules);
+    let mut request = Request::from_value(generation, rules).map_err(in_own_words)?;
     if items.is_some() {
         request.messages = None;
     }
@@ -163,9 +162,9 @@ fn check_metadata(metadata: &Value, errors: &mut Vec<FieldError>) {
 }
 
 /// The body as `POST /v1/generations` would have it.
-fn generation(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, config: &Config) -> Value {
+fn generation(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, rules: &RequestRules<'_>) -> Value {
     let mut body = json!({ "model": model });
-    if let Some((provider, name)) = model.split_once('/').filter(|(provider, _)| config.providers.contains_key(*provider)) {
+    if let Some((provider, name)) = model.split_once('/').filter(|(provider, _)| rules.providers.contains(provider)) {
         body["provider"] = provider.into();
         body["model"] = name.into();
     }

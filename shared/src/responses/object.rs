@@ -6,7 +6,8 @@ use super::chat;
 use super::ids::ResponseId;
 use crate::generation::Status;
 use crate::generation::request::Request;
-use crate::log::event::{End, Usage};
+use crate::generation::usage::Usage;
+use crate::log::event::End;
 
 /// When a response began and ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

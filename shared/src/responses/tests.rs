@@ -22,11 +22,11 @@ fn config() -> Config {
 }
 
 fn parse(body: &Value) -> Request {
-    parse_create(body.to_string().as_bytes(), &config()).unwrap()
+    parse_create(body.to_string().as_bytes(), &config().request_rules()).unwrap()
 }
 
 fn refused(body: &Value) -> String {
-    parse_create(body.to_string().as_bytes(), &config()).unwrap_err().to_string()
+    parse_create(body.to_string().as_bytes(), &config().request_rules()).unwrap_err().to_string()
 }
 
 fn snapshot(request: &Request) -> Snapshot {
@@ -159,10 +159,10 @@ proptest! {
 
     #[test]
     fn no_body_makes_the_parser_panic(body in ".{0,60}", field in "[a-z_]{1,12}", text in ".{0,8}") {
-        let _ = parse_create(body.as_bytes(), &config());
+        let _ = parse_create(body.as_bytes(), &config().request_rules());
         for value in [json!(text), json!([text]), json!({ "type": text }), json!([{ "type": text, "content": [{ "type": text }] }])] {
-            let _ = parse_create(json!({ "model": "m", "input": value, "text": { "format": value } }).to_string().as_bytes(), &config());
-            let _ = parse_create(json!({ "model": "m", "input": "x", &field: value }).to_string().as_bytes(), &config());
+            let _ = parse_create(json!({ "model": "m", "input": value, "text": { "format": value } }).to_string().as_bytes(), &config().request_rules());
+            let _ = parse_create(json!({ "model": "m", "input": "x", &field: value }).to_string().as_bytes(), &config().request_rules());
         }
     }
 }

@@ -139,9 +139,11 @@ async fn the_sweep_tells_an_outcome_without_a_log_and_what_it_found() {
     let harness = Harness::without(&["EveryMinute"], options).await;
     // Nothing streams it: its invoke is lost with the function's name.
     let app = harness.stack.app().await.unwrap();
-    let request =
-        longhand::generation::request::Request::parse(br#"{"provider":"test","model":"m","prompt":"Hola"}"#, app.config())
-            .unwrap();
+    let request = longhand::generation::request::Request::parse(
+        br#"{"provider":"test","model":"m","prompt":"Hola"}"#,
+        &app.config().request_rules(),
+    )
+    .unwrap();
     let (started, _) = app.for_request(Some("req-1")).accept(&"local".parse().unwrap(), &request, None).await.unwrap();
     clock.advance(Duration::from_hours(48));
     harness.stack.invoke("sweep", json!({})).await.unwrap();

@@ -240,7 +240,7 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
     let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();
     let starter = App::new(config, clock.clone()).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "p" }).to_string();
-    let request = Request::parse(body.as_bytes(), starter.config()).unwrap();
+    let request = Request::parse(body.as_bytes(), &starter.config().request_rules()).unwrap();
     let starts = (0..ORGANIZATIONS * EACH).map(|number| {
         let (starter, request) = (&starter, &request);
         let organization = format!("organization-{}", number % ORGANIZATIONS).parse().unwrap();

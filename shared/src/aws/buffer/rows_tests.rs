@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
 
 use super::*;
+use crate::generation::usage::Usage;
 use crate::ids::GenerationId;
 use crate::log::chunk::LogState;
-use crate::log::event::{End, Item, Place, Stretch, TextKind, Usage};
+use crate::log::event::{End, Item, Place, Stretch, TextKind};
 
 fn key() -> GenerationKey {
     GenerationKey::new("acme".parse().unwrap(), GenerationId::new(1_700_000_000_000))

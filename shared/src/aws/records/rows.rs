@@ -15,9 +15,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::FieldError;
+use crate::generation::usage::Usage;
 use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, Organization};
-use crate::log::event::Usage;
 use crate::quota::Allowance;
 
 /// Sort key of the record.

@@ -15,7 +15,7 @@ use crate::generation::request::Request;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
 use crate::quota::{self, Allowance, Daily, UsedUp};
-use crate::telemetry::{generation_span, tell};
+use crate::telemetry::{generation_span, record_span_fields};
 
 /// A generation that has been accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ impl App {
         record: RecordRow,
         may_exist: bool,
     ) -> Result<(RecordRow, bool), Error> {
-        tell(&record);
+        record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         if may_exist && let Some(record) = self.records.find(key).await? {
             let is_waiting = record.outcome.is_none() && self.buffer.meta(key).await?.is_none_or(|meta| meta.attempt == 0);
             return Ok((record, is_waiting));

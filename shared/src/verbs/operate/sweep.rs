@@ -18,7 +18,7 @@ use crate::generation::job::StreamJob;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::limits::{COMPACTIONS_OF_A_SWEEP_MAX, OPEN_SHARDS, OVERTIME_GRACE, PENDING_MAX, SWEEP_BACKOFF, SWEEP_BACKOFF_MAX};
 use crate::log::chunk::Chunk;
-use crate::telemetry::{self, generation_span, tell};
+use crate::telemetry::{self, generation_span, record_span_fields};
 
 /// Generations looked at side by side.
 const CONCURRENCY: usize = 32;
@@ -134,7 +134,7 @@ impl App {
         let Some(record) = self.records.find(key).await?.filter(|record| record.outcome.is_none()) else {
             return Ok(Found::Well);
         };
-        tell(&record);
+        record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         if let Some(ended) = newest.as_ref().filter(|chunk| chunk.end().is_some()) {
             if now < ended.at_ms + millis(PENDING_MAX) {
                 return Ok(Found::Well);

@@ -21,7 +21,7 @@ use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, Counters, LogState, NextSlot};
 use crate::log::event::{End, Event, TextKind};
 use crate::quota::{Bounds, SpendBound};
-use crate::telemetry::{generation_span, tell};
+use crate::telemetry::{generation_span, record_span_fields};
 pub(crate) use lease::{look_every, renew_after};
 use writer::Writer;
 
@@ -79,7 +79,7 @@ impl App {
         if record.outcome.is_some() {
             return Ok(Streamed::HadEnded);
         }
-        tell(&record);
+        record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         let Some(request) = self.request(&key).await? else { return Ok(Streamed::Gone) };
         let log = match log {
             Ok(log) => log,

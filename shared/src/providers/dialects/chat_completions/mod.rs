@@ -13,8 +13,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::generation::request::Request;
+use crate::generation::usage::Usage;
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
-use crate::log::event::Usage;
 use crate::providers::http_status;
 use crate::providers::sse::{SseEvent, batches};
 use crate::providers::{Continuation, Delta, DeltaStream, Fault, HalfPairs, Provider, ProviderError, ToolCallDelta, WireText};

@@ -23,7 +23,7 @@ use crate::log::assembly::Assembly;
 use crate::log::chunk::{Chunk, LogState};
 use crate::log::event::{End, NumberedEvent};
 use crate::quota::{Allowance, DayUsage};
-use crate::telemetry::{generation_span, tell};
+use crate::telemetry::{generation_span, record_span_fields};
 use crate::verbs::generations::ending::outcome::Facts;
 
 /// What a compaction came to.
@@ -78,7 +78,7 @@ impl App {
     async fn compact_as(&self, key: GenerationKey, by: &str) -> Result<Compaction, Error> {
         let (began, id) = (Instant::now(), &key.generation);
         let record = self.records.get(&key).await?;
-        tell(&record);
+        record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         if let Some(outcome) = &record.outcome {
             self.delete_again(&key).await?;
             return Ok(Compaction::new(&key, record.status, outcome, true));
