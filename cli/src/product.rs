@@ -14,19 +14,19 @@ pub use longhand::{
 };
 
 /// The log of a generation as it is stored: slots, counters, lease; and its record.
-pub async fn inspect(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<Value> {
-    let inspection = app.inspect(organization, id).await?;
+pub async fn inspect(app: &App, key: &GenerationKey) -> anyhow::Result<Value> {
+    let inspection = app.inspect(key).await?;
     serde_json::to_value(inspection).context("the inspection cannot be written as JSON")
 }
 
 /// Compacts a generation now.
-pub async fn compact(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<Value> {
-    let compaction = app.compact(organization, id, "longhand compact").await?;
+pub async fn compact(app: &App, key: &GenerationKey) -> anyhow::Result<Value> {
+    let compaction = app.compact(key, "longhand compact").await?;
     serde_json::to_value(compaction).context("the compaction cannot be written as JSON")
 }
 
 /// Deletes buffer, blob and record of an ended generation.
-pub async fn purge(app: &App, organization: &Organization, id: &GenerationId) -> anyhow::Result<()> {
-    app.purge(organization, id).await?;
+pub async fn purge(app: &App, key: &GenerationKey) -> anyhow::Result<()> {
+    app.purge(key).await?;
     Ok(())
 }

@@ -16,9 +16,8 @@ mod waits;
 mod wounds;
 
 use futures::future::join_all;
-use longhand::{GenerationId, Organization};
 use longhand_tests::hostile::{Hostile, Script};
-use longhand_tests::{Harness, assert_whole};
+use longhand_tests::{Harness, assert_whole, key_of};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -170,9 +169,8 @@ async fn assert_counted(harness: &Harness, record: &Value, events: &[Value]) {
         assert_eq!(record["metadata"]["progress"][count], progress[count], "{record}");
     }
     assert_eq!(record["metadata"]["chunk_count"], record["chunk_count"], "{record}");
-    let id: GenerationId = record["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
-    let organization: Organization = "local".parse().expect("an organization");
-    let log = harness.stack.app().await.expect("an app").inspect(&organization, &id).await.expect("a log");
+    let key = key_of(record["id"].as_str().expect("an id"));
+    let log = harness.stack.app().await.expect("an app").inspect(&key).await.expect("a log");
     let newest = log.slots.last().expect("a slot");
     assert_eq!(record["chunk_count"], log.slots.len());
     assert_eq!(progress["received_bytes"], newest.received_bytes);

@@ -17,7 +17,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhand::{App, Compaction, Config, Error, GenerationId, Organization};
+use longhand::{App, Compaction, Config, Error, GenerationKey};
 use longhand_local::{Options, Playback, Registry, Script, Stack};
 use serde_json::{Value, json};
 
@@ -100,10 +100,15 @@ pub async fn start_stack(mut options: Options, template: &str, registry: Registr
     Stack::start_with(options, template, registry).await.expect("the stack starts")
 }
 
+/// A generation of the local stack's own organization.
+pub fn key_of(id: impl ToString) -> GenerationKey {
+    GenerationKey::new("local".parse().expect("an organization"), id.to_string().parse().expect("a generation's id"))
+}
+
 /// Compacts a generation as soon as its log has ended.
-pub async fn compact_ended(app: &App, organization: &Organization, generation: &GenerationId, by: &str) -> Compaction {
+pub async fn compact_ended(app: &App, key: &GenerationKey, by: &str) -> Compaction {
     loop {
-        match app.compact(organization, generation, by).await {
+        match app.compact(key, by).await {
             Ok(compaction) => return compaction,
             Err(Error::NotEnded(..)) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => panic!("{error}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use longhand_local::{Data, Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, environment, key_of};
 use serde_json::{Value, json};
 
 const DELTA_BYTES: usize = 64 * 1024;
@@ -36,8 +36,7 @@ async fn a_100_mb_output_is_compacted_in_less_than_128_mb_of_resident_memory() {
     let bytes = DELTAS * DELTA_BYTES;
     harness.until(&id, |record| record["progress"]["received_bytes"] == bytes).await;
     let app = harness.stack.app().await.unwrap();
-    let (organization, generation) = ("local".parse().unwrap(), id.parse().unwrap());
-    while app.inspect(&organization, &generation).await.unwrap().slots.last().is_none_or(|slot| slot.end.is_none()) {
+    while app.inspect(&key_of(&id)).await.unwrap().slots.last().is_none_or(|slot| slot.end.is_none()) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));

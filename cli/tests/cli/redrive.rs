@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use longhand_functions::Function;
 use longhand_local::{Data, Options, Playback, Registry, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
+use longhand_tests::{Harness, PATIENCE, environment, key_of, start_stack, template_without};
 use serde_json::json;
 
 /// The product's functions, but that the one called `broken` always fails.
@@ -60,7 +60,7 @@ async fn what_was_given_up_is_done_again_and_only_what_is_done_is_deleted() {
     harness.ended(&purged).await;
     until_failures(&harness, 2).await;
     let app = harness.stack.app().await.unwrap();
-    app.purge(&"local".parse().unwrap(), &purged.parse().unwrap()).await.unwrap();
+    app.purge(&key_of(&purged)).await.unwrap();
     harness.stack.shutdown().await;
     let harness = start(data, &playback, broken("compact")).await;
     let never_compacted = harness.start_generation(json!({})).await;
@@ -113,7 +113,7 @@ async fn a_batch_whose_log_still_cannot_be_compacted_is_kept_and_what_was_done_m
     assert_eq!(harness.stack.failures().await.len(), 1);
     std::fs::remove_dir_all(way).unwrap();
     let app = harness.stack.app().await.unwrap();
-    app.compact(&"local".parse().unwrap(), &id.parse().unwrap(), "a person").await.unwrap();
+    app.compact(&key_of(&id), "a person").await.unwrap();
     let (code, told) = redrive(data, &[]).await;
     assert!(code == Some(0) && told.contains("0 logs that nobody had compacted were compacted"), "{told}");
     harness.finish().await;

@@ -34,7 +34,7 @@ async fn compact(app: &App, record: EventRecord) -> Option<DynamoDbBatchItemFail
         Ok(None) => return None,
         Err(error) => return Some(failure(&record, &error)),
     };
-    match app.compact(&key.organization, &key.generation, "compact").await {
+    match app.compact(&key, "compact").await {
         // Not found: purged in the meantime, so there is nothing left to compact.
         Ok(_) | Err(longhand::Error::NotFound(_)) => None,
         Err(error) => Some(failure(&record, &error.to_string())),

@@ -49,8 +49,8 @@ pub struct EventsArgs {
 
 /// `GET /v1/generations/{id}/events?after=SEQ`: SSE if `Accept` names it; else a JSON page, after `wait` seconds at most.
 pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response, Failure> {
-    let OneArgs { organization, id } = args.one;
-    let mut tail = app.tail(&organization, &id, args.after).await?;
+    let OneArgs { key } = args.one;
+    let mut tail = app.tail(&key, args.after).await?;
     if args.as_sse {
         // There is nothing to come back for: a browser's `EventSource` is told so by 204.
         return Ok(if tail.is_at_end().await? { StatusCode::NO_CONTENT.into_response() } else { sse(tail, args.answer_until) });
@@ -59,7 +59,7 @@ pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response
         // What comes is read again with the page, from where it lies.
         let _ = timeout(wait, tail.wait_for_events()).await;
     }
-    Ok(Json(app.events(&organization, &id, args.after, args.limit).await?).into_response())
+    Ok(Json(app.events(&key, args.after, args.limit).await?).into_response())
 }
 
 /// `POST /v1/generations` with `stream: true`: writes the log in this function, and answers with it. The writing goes on if
@@ -72,9 +72,10 @@ pub async fn start_attached(
     until: Until,
 ) -> Result<Response, Failure> {
     let (started, is_waiting) = app.accept(&organization, request, idempotency_key).await?;
-    let tail = app.tail(&organization, &started.id, None).await?;
+    let key = GenerationKey::new(organization, started.id.clone());
+    let tail = app.tail(&key, None).await?;
     if is_waiting {
-        write_attached(app, &GenerationKey::new(organization, started.id.clone()), until.stop_at);
+        write_attached(app, &key, until.stop_at);
     }
     let location = [(LOCATION, format!("generations/{}", started.id))];
     Ok((location, sse(tail, until.answer)).into_response())

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use lambda_http::RequestExt;
 use longhand::generation::request::Request;
 use longhand::limits::REQUEST_BYTES_MAX;
-use longhand::{App, Error, GenerationId, KeyId, Organization};
+use longhand::{App, Error, GenerationKey, KeyId, Organization};
 
 use super::caller::Caller;
 use super::events::{self, Until};
@@ -54,13 +54,12 @@ pub async fn list(State(app): State<App>, args: PageArgs) -> Result<Response, Fa
 
 /// Which generation.
 pub struct OneArgs {
-    pub(super) organization: Organization,
-    pub(super) id: GenerationId,
+    pub(super) key: GenerationKey,
 }
 
 /// `GET /v1/generations/{id}`.
 pub async fn get(State(app): State<App>, args: OneArgs) -> Result<Response, Failure> {
-    Ok(Json(app.get(&args.organization, &args.id).await?).into_response())
+    Ok(Json(app.get(&args.key).await?).into_response())
 }
 
 /// Which generation, and whether with the JSON so far.
@@ -71,23 +70,19 @@ pub struct ProgressArgs {
 
 /// `GET /v1/generations/{id}/progress?partial=json`.
 pub async fn progress(State(app): State<App>, args: ProgressArgs) -> Result<Response, Failure> {
-    let OneArgs { organization, id } = args.one;
-    let view = if args.with_partial {
-        app.progress_with_partial(&organization, &id).await?
-    } else {
-        app.progress(&organization, &id).await?
-    };
+    let OneArgs { key } = args.one;
+    let view = if args.with_partial { app.progress_with_partial(&key).await? } else { app.progress(&key).await? };
     Ok(Json(view).into_response())
 }
 
 /// `POST /v1/generations/{id}/cancel`. Whatever body it has is not read.
 pub async fn cancel(State(app): State<App>, args: OneArgs) -> Result<Response, Failure> {
-    Ok(Json(app.cancel(&args.organization, &args.id).await?).into_response())
+    Ok(Json(app.cancel(&args.key).await?).into_response())
 }
 
 /// `GET /v1/generations/{id}/output`.
 pub async fn output(State(app): State<App>, args: OneArgs) -> Result<Response, Failure> {
-    Ok(Json(app.output(&args.organization, &args.id).await?).into_response())
+    Ok(Json(app.output(&args.key).await?).into_response())
 }
 
 /// Which generation, and a small body.
@@ -99,8 +94,7 @@ pub struct TokenArgs {
 
 /// `POST /v1/generations/{id}/tokens`.
 pub async fn create_token(State(app): State<App>, args: TokenArgs) -> Result<Response, Failure> {
-    let OneArgs { organization, id } = args.one;
-    let token = app.create_read_token(&organization, &id, args.key, &args.body).await?;
+    let token = app.create_read_token(&args.one.key, args.key, &args.body).await?;
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(token)).into_response())
 }
 
@@ -168,7 +162,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OneArgs {
         let Caller { organization, .. } = Caller::from_request_parts(parts, state).await?;
         let id = name_in_path(parts, state).await;
         let id = id.parse().map_err(|_| Error::NotFound(id))?;
-        Ok(Self { organization, id })
+        Ok(Self { key: GenerationKey::new(organization, id) })
     }
 }
 

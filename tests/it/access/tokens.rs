@@ -9,7 +9,7 @@ use axum::routing::post;
 use longhand::{App, Clock, Config, Scope};
 use longhand_local::{Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Api, Harness, environment};
+use longhand_tests::{Api, Harness, environment, key_of};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -135,8 +135,7 @@ async fn a_token_signed_with_another_key_opens_nothing() {
     let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
     let other = App::new(config, Clock::system()).await;
     assert!(other.authorize(&own).await.unwrap().is_none());
-    let organization = "local".parse().unwrap();
-    let forged = other.create_read_token(&organization, &id.parse().unwrap(), None, b"").await.unwrap().token;
+    let forged = other.create_read_token(&key_of(&id), None, b"").await.unwrap().token;
     assert_eq!(harness.with_key(&forged).get(&format!("generations/{id}")).await.0, StatusCode::UNAUTHORIZED);
     harness.finish().await;
 }
@@ -171,8 +170,7 @@ async fn a_rotated_key_opens_what_it_signed_until_it_is_rotated_again() {
         let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
         App::new(config, clock.clone()).await
     };
-    let (organization, generation) = ("local".parse().unwrap(), id.parse().unwrap());
-    let sign = async |app: &App| app.create_read_token(&organization, &generation, None, b"{}").await.unwrap().token;
+    let sign = async |app: &App| app.create_read_token(&key_of(&id), None, b"{}").await.unwrap().token;
     let verifier = app().await;
     let first = sign(&app().await).await;
     assert!(verifier.authorize(&first).await.unwrap().is_some());

@@ -10,9 +10,9 @@ mod lagging;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
-use longhand::{App, GenerationId, Organization};
-use longhand_tests::Harness;
+use longhand::{App, GenerationKey};
 use longhand_tests::hostile::{Hostile, Script, wire};
+use longhand_tests::{Harness, key_of};
 use serde_json::Value;
 
 /// A stack, and a provider that says `text` in one delta.
@@ -47,6 +47,6 @@ fn dynamodb(harness: &Harness) -> Client {
 }
 
 /// A person's own verbs, and what they are called with for a generation.
-async fn by_hand(harness: &Harness, id: &str) -> (App, Organization, GenerationId) {
-    (harness.stack.app().await.expect("an app"), "local".parse().expect("a name"), id.parse().expect("an id"))
+async fn by_hand(harness: &Harness, id: &str) -> (App, GenerationKey) {
+    (harness.stack.app().await.expect("an app"), key_of(id))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhand::Clock;
 use longhand_local::{Data, Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, assert_whole, environment};
+use longhand_tests::{Harness, assert_whole, environment, key_of};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn after_its_ttl_the_buffer_is_absent_and_the_same_events_come_from_the_bu
     // Nothing has been deleted yet: DynamoDB may take days. What has expired is absent all the same.
     clock.advance(Duration::from_mins(61));
     let app = harness.stack.app().await.unwrap();
-    let inspection = app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+    let inspection = app.inspect(&key_of(&id)).await.unwrap();
     assert!(inspection.slots.is_empty() && inspection.meta.is_none());
     assert_eq!(harness.events(&id).await, events);
     let (_, page) = harness.get(&format!("generations/{id}/events?after=2&limit=2")).await;
@@ -46,7 +46,7 @@ async fn a_log_that_expired_before_it_was_compacted_is_gone_and_said_to_be() {
     harness.until(&id, |record| record["progress"]["received_chunks"] == 3).await;
     clock.advance(Duration::from_hours(25));
     let app = harness.stack.app().await.unwrap();
-    let error = app.compact(&"local".parse().unwrap(), &id.parse().unwrap(), "test").await.unwrap_err();
+    let error = app.compact(&key_of(&id), "test").await.unwrap_err();
     assert_eq!(error.to_string(), format!("the log of generation {id} has expired or was deleted"));
     harness.finish().await;
 }
@@ -79,22 +79,12 @@ async fn purge_deletes_everything_of_what_has_ended_and_nothing_of_what_has_not(
     let (harness, _playback) = Harness::playing(Script { tempo: 2.0, ..text() }, &[]).await;
     let id = harness.start_generation(json!({})).await;
     let app = harness.stack.app().await.unwrap();
-    let purge = || app.purge_by_name("local", &id);
+    let key = key_of(&id);
+    let purge = || app.purge(&key);
     assert!(purge().await.unwrap_err().to_string().contains("has not ended; only what has ended can be purged"));
     harness.ended(&id).await;
     purge().await.unwrap();
     assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(harness.get("generations").await.1["data"], json!([]));
     harness.finish().await;
-}
-
-/// Names in tests are literals.
-trait ByName {
-    async fn purge_by_name(&self, organization: &str, id: &str) -> Result<(), longhand::Error>;
-}
-
-impl ByName for longhand::App {
-    async fn purge_by_name(&self, organization: &str, id: &str) -> Result<(), longhand::Error> {
-        self.purge(&organization.parse().unwrap(), &id.parse().unwrap()).await.map(|_| ())
-    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use longhand::Clock;
 use longhand_local::{Data, Options, Registry, TEMPLATE};
 use longhand_tests::hostile::{Hostile, Script, rest_of, wire};
-use longhand_tests::{Harness, start_stack, template_without};
+use longhand_tests::{Harness, key_of, start_stack, template_without};
 use serde_json::{Map, Value, json};
 
 /// A text with characters of one to four bytes, in pieces as a provider sends them.
@@ -78,6 +78,6 @@ fn prefix(body: &Value) -> Option<&str> {
 
 async fn meta(harness: &Harness, id: &str) -> Map<String, Value> {
     let app = harness.stack.app().await.unwrap();
-    let inspection = app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+    let inspection = app.inspect(&key_of(&id)).await.unwrap();
     serde_json::to_value(inspection.meta.unwrap()).unwrap().as_object().unwrap().clone()
 }

@@ -12,7 +12,7 @@ use longhand::aws::Clients;
 use longhand_functions::{EventHandler, Function};
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, start_stack, template_without};
 use serde_json::{Value, json};
 
 const GENERATIONS: usize = 12;
@@ -194,7 +194,7 @@ async fn a_trigger_that_comes_when_everything_is_gone_is_no_failure() {
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;
     let app = harness.stack.app().await.unwrap();
-    app.purge(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+    app.purge(&key_of(&id)).await.unwrap();
     let late = seen.lock().unwrap().clone();
     assert!(late.len() >= 2, "stream and compact: {late:?}");
     for (name, payload) in late {

@@ -9,7 +9,7 @@ use longhand::log::event::{Stretch, TextKind};
 use longhand::{App, Clock, GenerationId, GenerationKey, StreamJob, Streamed};
 use longhand_local::{Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, PATIENCE, assert_whole, environment};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of};
 use serde_json::{Value, json};
 
 fn script(deltas: usize, tempo: f64) -> Script {
@@ -18,7 +18,7 @@ fn script(deltas: usize, tempo: f64) -> Script {
 
 async fn inspect(harness: &Harness, id: &str) -> Value {
     let app = harness.stack.app().await.unwrap();
-    serde_json::to_value(app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap()).unwrap()
+    serde_json::to_value(app.inspect(&key_of(&id)).await.unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,8 +93,7 @@ async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_c
     let attempts = events.iter().filter(|event| event["type"] == "in_progress").count();
     assert_eq!(attempts, 2, "readers are told");
 
-    let compaction =
-        harness.stack.app().await.unwrap().compact(&"local".parse().unwrap(), &id.parse().unwrap(), "test").await.unwrap();
+    let compaction = harness.stack.app().await.unwrap().compact(&key_of(&id), "test").await.unwrap();
     let text = script(400, 0.0).text();
     assert_eq!(compaction.bytes, text.len() as u64);
     assert_eq!(harness.text(&id).await, text, "the result is the second attempt's, whole");

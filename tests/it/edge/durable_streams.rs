@@ -227,7 +227,8 @@ async fn nothing_can_be_written_and_nothing_absent_be_read() {
         assert_eq!(ask(&harness, Method::HEAD, absent, "", &[]).await.status, StatusCode::NOT_FOUND);
     }
     let app = harness.stack.app().await.unwrap();
-    let foreign = app.log_page(&"other".parse().unwrap(), &id.parse().unwrap(), None).await;
+    let foreign = longhand::GenerationKey::new("other".parse().unwrap(), id.parse().unwrap());
+    let foreign = app.log_page(&foreign, None).await;
     assert!(matches!(foreign, Err(longhand::Error::NotFound(_))), "another organization's is absent");
     for query in ["", "?offset=now", "?offset=-1&live=long-poll", "?offset=-1&live=sse"] {
         let answer = read(&harness, &id, query).await;

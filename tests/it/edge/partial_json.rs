@@ -112,7 +112,7 @@ async fn one_call_reads_the_log_once() {
     let (harness, _playback, id) = said(&["{\"a\": 1, ", "\"b\": 2, "]).await;
     let app = harness.stack.app().await.unwrap();
     let before = app.meter().reading().reads;
-    let view = app.progress_with_partial(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+    let view = app.progress_with_partial(&longhand_tests::key_of(&id)).await.unwrap();
     assert_eq!(view.partial.unwrap().get(), "{\"a\": 1, \"b\": 2}");
     assert_eq!(app.meter().reading().reads - before, 3, "the record, meta, and the log");
     harness.finish().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longhand::telemetry::{ATTEMPT, MEASURED, OUTCOME, SWEEP};
 use longhand_local::playback::{Ending, Usage};
 use longhand_local::{Options, Script};
-use longhand_tests::{Harness, environment, logs};
+use longhand_tests::{Harness, environment, key_of, logs};
 use serde_json::{Value, json};
 
 const ENDED: &str = "A generation has ended.";
@@ -113,7 +113,7 @@ async fn whoever_brings_an_outcome_about_it_is_told_once() {
     // Compacted again, and again: nobody tells anew.
     let app = harness.stack.app().await.unwrap();
     for _ in 0..2 {
-        app.compact(&"local".parse().unwrap(), &cancelled.parse().unwrap(), "test").await.unwrap();
+        app.compact(&key_of(&cancelled), "test").await.unwrap();
     }
     harness.finish().await;
     let [line] = &outcomes(&cancelled)[..] else { panic!("{:#?}", of(&cancelled)) };

@@ -12,7 +12,7 @@ use longhand::{App, Clock, Organization};
 use longhand_local::playback::Usage;
 use longhand_local::{Options, Playback, Script, Taps};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, compact_ended, environment};
+use longhand_tests::{Harness, compact_ended, environment, key_of};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use serde_json::{Value, json};
@@ -151,13 +151,12 @@ async fn compacted_twice_a_generation_counts_once() {
     let quota = Quota { spend_per_day: Some(1_000_000), output_bytes_per_day: Some(1_000), ..Quota::default() };
     let (harness, _playback, app, _) = bounded(Script { usage, ..Script::new(["Hola ", "mundo"]) }, quota).await;
     let id = harness.start_generation(json!({})).await;
-    let generation = id.parse().unwrap();
     harness.until(&id, |record| record["progress"]["received_chunks"] == 2).await;
     // Beside the trigger's own.
-    let organization = organization();
+    let key = key_of(&id);
     let compactions = join_all((0..4).map(|number| {
-        let (app, organization, generation) = (app.clone(), &organization, &generation);
-        async move { compact_ended(&app, organization, generation, &number.to_string()).await }
+        let (app, key) = (app.clone(), &key);
+        async move { compact_ended(&app, key, &number.to_string()).await }
     }));
     compactions.await;
     harness.ended(&id).await;

@@ -11,7 +11,7 @@ use longhand_functions::Function;
 use longhand_local::{Data, Options, Registry, Script};
 use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, PATIENCE, assert_whole, environment, start_stack, template_without};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ fn found(open: u64, what: &str) -> Value {
 /// Meta, as `longhand inspect` shows it.
 async fn meta(harness: &Harness, id: &str) -> Value {
     let app = harness.stack.app().await.unwrap();
-    let inspection = app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap();
+    let inspection = app.inspect(&key_of(&id)).await.unwrap();
     serde_json::to_value(inspection).unwrap()["meta"].clone()
 }
 
@@ -280,12 +280,11 @@ async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing
     let env = environment("http://127.0.0.1:9", &[]);
     let harness = Harness::without(&["EveryMinute", "Ended"], Options { clock: clock.clone(), env, ..Options::default() }).await;
     let app = harness.stack.app().await.unwrap();
-    let organization = "local".parse().unwrap();
-    let mut ids = Vec::new();
+    let mut keys = Vec::new();
     for _ in 0..20 {
         let id = harness.start_generation(json!({ "max_attempts": 1 })).await;
         harness.cancel(&id).await;
-        ids.push(id);
+        keys.push(key_of(&id));
     }
     clock.advance(Duration::from_mins(2));
     let sweeps = async {
@@ -294,23 +293,22 @@ async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing
             assert_eq!(swept.errors, 0, "{swept:?}");
         }
     };
-    let purges = futures::future::join_all(ids.iter().map(|id| async {
-        let id = id.parse().unwrap();
-        while let Err(error) = app.purge(&organization, &id).await {
+    let purges = futures::future::join_all(keys.iter().map(|key| async {
+        while let Err(error) = app.purge(key).await {
             assert!(matches!(error, longhand::Error::NotEnded(..)), "{error}");
             tokio::task::yield_now().await;
         }
     }));
     // One of them ends it, the purge follows at once, and the others put what is purged already.
-    let compactions = futures::future::join_all(ids.iter().flat_map(|id| [id; 3]).map(|id| async {
-        match app.compact(&organization, &id.parse().unwrap(), "test").await {
+    let compactions = futures::future::join_all(keys.iter().flat_map(|key| [key; 3]).map(|key| async {
+        match app.compact(key, "test").await {
             Ok(_) | Err(longhand::Error::NotFound(_) | longhand::Error::LogGone(_)) => {}
             Err(error) => panic!("{error}"),
         }
     }));
     futures::join!(sweeps, purges, compactions);
-    for id in &ids {
-        assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
+    for key in &keys {
+        assert_eq!(harness.get(&format!("generations/{}", key.generation)).await.0, StatusCode::NOT_FOUND);
     }
     let config = harness.config("api");
     let clients = longhand::aws::Clients::new(&config.aws).await;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use longhand::generation::Status;
 use longhand::{App, Clock, StreamJob, Streamed};
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
-use longhand_tests::{Harness, assert_whole};
+use longhand_tests::{Harness, assert_whole, key_of};
 use serde_json::json;
 
 use super::{assert_counted, outcome, usage};
@@ -86,7 +86,7 @@ async fn wound_6_the_counters_count_each_delta_once_however_often_anything_runs(
     let again = harness.stack.invoke("stream", job).await.unwrap();
     assert_eq!(again["outcome"], "had_ended");
     let app = harness.stack.app().await.unwrap();
-    let compaction = app.compact(&"local".parse().unwrap(), &id.parse().unwrap(), "test").await.unwrap();
+    let compaction = app.compact(&key_of(&id), "test").await.unwrap();
     assert!(compaction.was_compacted);
     let record = harness.ended(&id).await;
     assert_eq!(record["progress"]["received_chunks"], 756);

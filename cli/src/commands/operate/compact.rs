@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::product::{self, GenerationId};
+use crate::product::{self, GenerationId, GenerationKey};
 use crate::terminal::output::{Fields, line, plain};
 
 /// Compact a generation now; safe to repeat
@@ -22,7 +22,7 @@ pub struct CompactArgs {
 
 pub async fn run(args: CompactArgs) -> anyhow::Result<ExitCode> {
     let (app, organization) = args.operator.open().await?;
-    let compaction = product::compact(&app, &organization, &args.id).await?;
+    let compaction = product::compact(&app, &GenerationKey::new(organization, args.id.clone())).await?;
     match compaction.as_object() {
         Some(entries) if !args.format.json => {
             let width = entries.keys().map(String::len).max().unwrap_or(0);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::product::{self, GenerationId, rfc3339};
+use crate::product::{self, GenerationId, GenerationKey, rfc3339};
 use crate::terminal::output::{Fields, line, plain, table};
 
 /// Show a generation's log as it is stored: slots, counters, lease
@@ -23,7 +23,7 @@ pub struct InspectArgs {
 
 pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     let (app, organization) = args.operator.open().await?;
-    let inspection = product::inspect(&app, &organization, &args.id).await?;
+    let inspection = product::inspect(&app, &GenerationKey::new(organization, args.id.clone())).await?;
     if args.format.json {
         line(&inspection)?;
         return Ok(ExitCode::SUCCESS);

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use crate::operator::OperatorArgs;
-use crate::product::{self, GenerationId};
+use crate::product::{self, GenerationId, GenerationKey};
 use crate::terminal::follow;
 use crate::terminal::output::{count, line};
 use crate::{failure, place};
@@ -36,7 +36,7 @@ pub async fn run(args: PurgeArgs) -> anyhow::Result<ExitCode> {
     let ids = if args.all { ended(&args).await? } else { args.ids };
     let mut failures = 0;
     for id in &ids {
-        match product::purge(&app, &organization, id).await {
+        match product::purge(&app, &GenerationKey::new(organization.clone(), id.clone())).await {
             Ok(()) => line(format!("purged {id}"))?,
             Err(error) => {
                 eprintln!("error: {id}: {}", failure::told(&error));

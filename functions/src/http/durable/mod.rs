@@ -27,7 +27,7 @@ pub async fn read(State(app): State<App>, args: ReadArgs) -> Result<Response, Fa
 
 /// `HEAD`: where the stream stands.
 pub async fn head(State(app): State<App>, args: OneArgs) -> Result<Response, Failure> {
-    let tail = app.log_tail(&args.organization, &args.id).await?;
+    let tail = app.log_tail(&args.key).await?;
     Ok(reply::head(tail))
 }
 
@@ -44,14 +44,14 @@ async fn catch_up(app: &App, args: &ReadArgs) -> Result<Response, Failure> {
     if args.start == Start::Now {
         return Ok(reply::now(&page));
     }
-    Ok(reply::page(&args.one.id, &page, args.if_none_match.as_deref()))
+    Ok(reply::page(&args.one.key.generation, &page, args.if_none_match.as_deref()))
 }
 
 async fn long_poll(app: &App, args: &ReadArgs) -> Result<Response, Failure> {
     let mut found = page(app, args, args.start).await?;
     if found.events.is_empty() && !found.tail.is_closed {
         let from = found.from;
-        let mut tail = app.tail(&args.one.organization, &args.one.id, from.checked_sub(1)).await?;
+        let mut tail = app.tail(&args.one.key, from.checked_sub(1)).await?;
         // What comes is read again with the page, from where it lies.
         let _ = timeout(app.config().live.long_poll, tail.wait_for_events()).await;
         found = page(app, args, Start::At(from)).await?;
@@ -59,7 +59,7 @@ async fn long_poll(app: &App, args: &ReadArgs) -> Result<Response, Failure> {
     let mut response = if found.events.is_empty() {
         reply::nothing_new(&found)
     } else {
-        reply::page(&args.one.id, &found, args.if_none_match.as_deref())
+        reply::page(&args.one.key.generation, &found, args.if_none_match.as_deref())
     };
     if !found.is_last() && response.status() != StatusCode::NOT_MODIFIED {
         response.headers_mut().insert(reply::STREAM_CURSOR, place::cursor(args.cursor).into());
@@ -72,5 +72,5 @@ async fn page(app: &App, args: &ReadArgs, start: Start) -> Result<LogPage, Failu
         Start::At(seq) => Some(seq),
         Start::Now => None,
     };
-    Ok(app.log_page(&args.one.organization, &args.one.id, from).await?)
+    Ok(app.log_page(&args.one.key, from).await?)
 }

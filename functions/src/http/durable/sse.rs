@@ -19,13 +19,13 @@ use crate::http::problem::Failure;
 
 /// Follows the stream from the reader's place to its end, or until it is time to come back.
 pub async fn follow(app: App, args: ReadArgs) -> Result<Response, Failure> {
-    let known = app.log_tail(&args.one.organization, &args.one.id).await?;
+    let known = app.log_tail(&args.one.key).await?;
     let next = match args.start {
         Start::Now => known.next_seq,
         Start::At(seq) if seq <= known.next_seq => seq,
         Start::At(_) => return Err(Error::invalid("offset", "must be one that this stream has given").into()),
     };
-    let tail = app.tail(&args.one.organization, &args.one.id, next.checked_sub(1)).await?;
+    let tail = app.tail(&args.one.key, next.checked_sub(1)).await?;
     let live = app.config().live;
     let follower = Follower {
         tail,

@@ -9,7 +9,7 @@ use crate::access::read_token::Claims;
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
-use crate::ids::{GenerationId, GenerationKey, KeyId, Organization};
+use crate::ids::{GenerationId, GenerationKey, KeyId};
 use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
 /// A token and what it is for.
@@ -36,24 +36,18 @@ impl App {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] names the field; [`Error::NotFound`]; [`Error::Configuration`] without a signing key; [`Error::Aws`].
-    pub async fn create_read_token(
-        &self,
-        organization: &Organization,
-        id: &GenerationId,
-        by: Option<KeyId>,
-        body: &[u8],
-    ) -> Result<ReadToken, Error> {
+    pub async fn create_read_token(&self, key: &GenerationKey, by: Option<KeyId>, body: &[u8]) -> Result<ReadToken, Error> {
         let lasts = expires_in(body)?;
-        self.records.get(&GenerationKey::new(organization.clone(), id.clone())).await?;
+        self.records.get(key).await?;
         let expires_at = self.clock.now_ms() / 1_000 + lasts.as_secs().cast_signed();
-        let claims = Claims { organization: organization.clone(), generation: id.clone(), expires_at, key: by };
+        let claims = Claims { organization: key.organization.clone(), generation: key.generation.clone(), expires_at, key: by };
         let keys = self.signing_keys(false).await?;
         let missing = || {
             let names = "LONGHAND_TOKEN_SECRET or LONGHAND_TOKEN_KEY";
             Error::Configuration(format!("read tokens need the environment variable {names}"))
         };
-        let token = keys.first().and_then(|key| claims.sign(key)).ok_or_else(missing)?;
-        Ok(ReadToken { object: "token", token, generation: id.clone(), expires_at: rfc3339(expires_at * 1_000) })
+        let token = keys.first().and_then(|signing| claims.sign(signing)).ok_or_else(missing)?;
+        Ok(ReadToken { object: "token", token, generation: key.generation.clone(), expires_at: rfc3339(expires_at * 1_000) })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::generation::{Generation, Status};
 use crate::hints::Topic;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, NextSlot};
 use crate::log::event::{End, Event};
 use crate::verbs::stream::Streamed;
@@ -23,30 +23,29 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::AlreadyEnded`] for one that ended otherwise; [`Error::Aws`], after which the same cancel
     /// may be tried again.
-    pub async fn cancel(&self, organization: &Organization, id: &GenerationId) -> Result<Generation, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.records.get(&key).await?;
+    pub async fn cancel(&self, key: &GenerationKey) -> Result<Generation, Error> {
+        let record = self.records.get(key).await?;
         if record.outcome.is_some() {
-            return self.cancelled(&key).await;
+            return self.cancelled(key).await;
         }
-        let meta = self.buffer.meta(&key).await?;
-        self.buffer.request_cancel(&key, self.buffer_expiry(meta.as_ref())).await?;
-        self.hints.tell(&key, Topic::Meta);
+        let meta = self.buffer.meta(key).await?;
+        self.buffer.request_cancel(key, self.buffer_expiry(meta.as_ref())).await?;
+        self.hints.tell(key, Topic::Meta);
         let give_up_at = Instant::now() + PATIENCE;
         loop {
-            let newest = self.buffer.newest(&key).await?;
+            let newest = self.buffer.newest(key).await?;
             if newest.as_ref().is_some_and(|chunk| chunk.end().is_some()) {
-                return self.cancelled(&key).await;
+                return self.cancelled(key).await;
             }
             // After the log: one that was compacted and deleted must not look like one that has not begun.
-            if newest.is_none() && !self.is_open(&key).await? {
-                return self.cancelled(&key).await;
+            if newest.is_none() && !self.is_open(key).await? {
+                return self.cancelled(key).await;
             }
             let slot = newest.as_ref().map_or_else(NextSlot::default, Chunk::next_slot);
             let end = Event::Cancelled(End::default());
-            if let Streamed::Ended(_) = self.append_end(&key, slot, meta.as_ref(), end).await? {
-                tracing::info!(generation = %id, organization = %organization, "A generation was cancelled.");
-                return self.cancelled(&key).await;
+            if let Streamed::Ended(_) = self.append_end(key, slot, meta.as_ref(), end).await? {
+                tracing::info!(generation = %key.generation, organization = %key.organization, "A generation was cancelled.");
+                return self.cancelled(key).await;
             }
             if Instant::now() >= give_up_at {
                 let message = "the writer took every slot".to_owned();

@@ -7,7 +7,7 @@ use crate::aws::Archive;
 use crate::aws::{Blobs, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::GenerationKey;
 use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX, EVENTS_PAGE_BYTES_MAX};
 use crate::log::event::NumberedEvent;
 use crate::verbs::generations::get;
@@ -38,25 +38,18 @@ impl App {
     /// # Errors
     /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::NotFound`]; [`Error::LogGone`] for a log that expired
     /// before it was compacted; [`Error::Aws`].
-    pub async fn events(
-        &self,
-        organization: &Organization,
-        id: &GenerationId,
-        after: Option<u64>,
-        limit: Option<usize>,
-    ) -> Result<EventPage, Error> {
+    pub async fn events(&self, key: &GenerationKey, after: Option<u64>, limit: Option<usize>) -> Result<EventPage, Error> {
         let limit = limit.unwrap_or(EVENTS_LIMIT_DEFAULT);
         if !(1..=EVENTS_LIMIT_MAX).contains(&limit) {
             return Err(Error::invalid("limit", format!("must be a whole number from 1 to {EVENTS_LIMIT_MAX}")));
         }
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.records.get(&key).await?;
+        let record = self.records.get(key).await?;
         let from = after.map_or(0, |after| after.saturating_add(1));
-        let mut data = self.read_events(&key, &record, from, limit + 1).await?;
+        let mut data = self.read_events(key, &record, from, limit + 1).await?;
         let fitting = fitting(&data).min(limit);
         let has_more = data.len() > fitting;
         data.truncate(fitting);
-        let (record, newest) = self.newest(&key, record).await?;
+        let (record, newest) = self.newest(key, record).await?;
         let status = get::status(&record, newest.as_ref());
         let last_seq = data.last().map_or(after, |event| Some(event.seq));
         Ok(EventPage { object: "list", data, status, has_more, last_seq })

@@ -8,7 +8,7 @@ use crate::aws::{Outcome, RecordRow};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::{Failure, Generation, Progress, Status};
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::GenerationKey;
 use crate::log::chunk::Chunk;
 
 impl App {
@@ -16,9 +16,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn get(&self, organization: &Organization, id: &GenerationId) -> Result<Generation, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.records.get(&key).await?;
+    pub async fn get(&self, key: &GenerationKey) -> Result<Generation, Error> {
+        let record = self.records.get(key).await?;
         self.with_log(record).await
     }
 

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::aws::RecordRow;
 use crate::error::Error;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::GenerationKey;
 use crate::limits::{EVENTS_LIMIT_MAX, LOG_PAGE_BYTES_MAX};
 use crate::log::event::NumberedEvent;
 use crate::verbs::generations::get;
@@ -53,9 +53,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn log_tail(&self, organization: &Organization, id: &GenerationId) -> Result<LogTail, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        Ok(self.stand(&key).await?.1)
+    pub async fn log_tail(&self, key: &GenerationKey) -> Result<LogTail, Error> {
+        Ok(self.stand(key).await?.1)
     }
 
     async fn stand(&self, key: &GenerationKey) -> Result<(RecordRow, LogTail), Error> {
@@ -70,15 +69,14 @@ impl App {
     /// # Errors
     /// [`Error::InvalidRequest`] for a place that lies behind the tail; [`Error::NotFound`]; [`Error::LogGone`];
     /// [`Error::Aws`].
-    pub async fn log_page(&self, organization: &Organization, id: &GenerationId, from: Option<u64>) -> Result<LogPage, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
+    pub async fn log_page(&self, key: &GenerationKey, from: Option<u64>) -> Result<LogPage, Error> {
         // The tail first: what is stored in between is then on the page, and not taken for missing.
-        let (record, mut tail) = self.stand(&key).await?;
+        let (record, mut tail) = self.stand(key).await?;
         let from = from.unwrap_or(tail.next_seq);
         if from > tail.next_seq {
             return Err(Error::invalid("offset", "must be one that this stream has given"));
         }
-        let events = if from < tail.next_seq { self.some_events(&key, &record, from).await? } else { Vec::new() };
+        let events = if from < tail.next_seq { self.some_events(key, &record, from).await? } else { Vec::new() };
         if let Some(last) = events.last() {
             tail.next_seq = tail.next_seq.max(last.seq + 1);
             tail.is_closed |= last.event.end().is_some();

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::aws::{Blobs, Outcome, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationId, GenerationKey};
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_URL_TTL};
 use crate::log::assembly::{Assembly, ToolCall};
 use crate::log::chunk::Chunk;
@@ -41,12 +41,11 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::LogGone`]; [`Error::Aws`].
-    pub async fn output(&self, organization: &Organization, id: &GenerationId) -> Result<Output, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let (record, newest) = self.newest(&key, self.records.get(&key).await?).await?;
+    pub async fn output(&self, key: &GenerationKey) -> Result<Output, Error> {
+        let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
         match &record.outcome {
-            Some(outcome) => self.output_from_bucket(&key, &record, outcome).await,
-            None => self.output_from_log(&key, &record, newest.as_ref()).await,
+            Some(outcome) => self.output_from_bucket(key, &record, outcome).await,
+            None => self.output_from_log(key, &record, newest.as_ref()).await,
         }
     }
 

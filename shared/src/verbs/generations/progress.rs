@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::aws::{Blobs, Outcome};
 use crate::error::Error;
 use crate::generation::{Progress, Status};
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationId, GenerationKey};
 use crate::json::{partial, text};
 use crate::limits::JSON_BYTES_MAX;
 use crate::log::assembly::Assembly;
@@ -36,16 +36,15 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn progress(&self, organization: &Organization, id: &GenerationId) -> Result<ProgressView, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let reads = async { futures::try_join!(self.records.get(&key), self.buffer.newest(&key), self.buffer.meta(&key)) };
+    pub async fn progress(&self, key: &GenerationKey) -> Result<ProgressView, Error> {
+        let reads = async { futures::try_join!(self.records.get(key), self.buffer.newest(key), self.buffer.meta(key)) };
         let (record, newest, meta) = Box::pin(reads).await?;
-        let record = self.look_again(&key, record, newest.as_ref()).await?;
+        let record = self.look_again(key, record, newest.as_ref()).await?;
         Ok(ProgressView {
             status: get::status(&record, newest.as_ref()),
             progress: get::progress(record.outcome.as_ref(), newest.as_ref()),
             attempt: meta.map(|meta| meta.attempt),
-            id: key.generation,
+            id: key.generation.clone(),
             partial: None,
         })
     }
@@ -54,21 +53,20 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn progress_with_partial(&self, organization: &Organization, id: &GenerationId) -> Result<ProgressView, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let reads = async { futures::try_join!(self.records.get(&key), self.buffer.meta(&key)) };
+    pub async fn progress_with_partial(&self, key: &GenerationKey) -> Result<ProgressView, Error> {
+        let reads = async { futures::try_join!(self.records.get(key), self.buffer.meta(key)) };
         let (record, meta) = Box::pin(reads).await?;
-        let so_far = if record.outcome.is_none() { self.json_so_far(&key).await? } else { (None, None) };
-        let record = self.look_again(&key, record, so_far.0.as_ref()).await?;
+        let so_far = if record.outcome.is_none() { self.json_so_far(key).await? } else { (None, None) };
+        let record = self.look_again(key, record, so_far.0.as_ref()).await?;
         let (newest, partial) = match &record.outcome {
-            Some(outcome) => (None, self.final_json(&key, record.status, outcome).await?),
+            Some(outcome) => (None, self.final_json(key, record.status, outcome).await?),
             None => so_far,
         };
         Ok(ProgressView {
             status: get::status(&record, newest.as_ref()),
             progress: get::progress(record.outcome.as_ref(), newest.as_ref()),
             attempt: meta.map(|meta| meta.attempt),
-            id: key.generation,
+            id: key.generation.clone(),
             partial: Some(partial.unwrap_or_else(|| RawValue::NULL.to_owned())),
         })
     }

@@ -13,7 +13,7 @@ use crate::aws::RecordRow;
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::hints::{Hint, Topic};
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::event::NumberedEvent;
 
@@ -49,10 +49,9 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn tail(&self, organization: &Organization, id: &GenerationId, after: Option<u64>) -> Result<Tail, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let hint = self.hints.listen(&key, Topic::Log);
-        let record = self.records.get(&key).await?;
+    pub async fn tail(&self, key: &GenerationKey, after: Option<u64>) -> Result<Tail, Error> {
+        let hint = self.hints.listen(key, Topic::Log);
+        let record = self.records.get(key).await?;
         Ok(Tail {
             app: self.clone(),
             record,
@@ -66,7 +65,7 @@ impl App {
             announce_at: Instant::now(),
             ended: false,
             ended_ms: None,
-            key,
+            key: key.clone(),
         })
     }
 }

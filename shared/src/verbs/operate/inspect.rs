@@ -7,7 +7,7 @@ use crate::aws::Meta;
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::{Generation, Status};
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::GenerationKey;
 use crate::log::chunk::Chunk;
 
 /// A generation's log, slot by slot, without its text.
@@ -65,14 +65,13 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn inspect(&self, organization: &Organization, id: &GenerationId) -> Result<Inspection, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.get(organization, id).await?;
-        let meta = self.buffer.meta(&key).await?;
+    pub async fn inspect(&self, key: &GenerationKey) -> Result<Inspection, Error> {
+        let record = self.get(key).await?;
+        let meta = self.buffer.meta(key).await?;
         let mut slots = Vec::new();
         let mut slot = Some(0);
         while let Some(from) = slot {
-            let page = self.buffer.chunks(&key, from).await?;
+            let page = self.buffer.chunks(key, from).await?;
             slots.extend(page.chunks.iter().map(Slot::from));
             slot = page.next_slot;
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationId, GenerationKey};
 
 /// A generation that is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,19 +21,18 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::Aws`].
-    pub async fn purge(&self, organization: &Organization, id: &GenerationId) -> Result<Purged, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
-        let record = self.records.get(&key).await?;
+    pub async fn purge(&self, key: &GenerationKey) -> Result<Purged, Error> {
+        let record = self.records.get(key).await?;
         // Before its outcome stands on the record, a generation without a buffer would begin anew.
         if record.outcome.is_none() {
-            return Err(Error::NotEnded(id.to_string(), "only what has ended can be purged"));
+            return Err(Error::NotEnded(key.generation.to_string(), "only what has ended can be purged"));
         }
-        let buffer_items = self.buffer.delete(&key).await?;
-        self.blobs.delete(&key).await?;
-        self.records.delete(&key, &record).await?;
+        let buffer_items = self.buffer.delete(key).await?;
+        self.blobs.delete(key).await?;
+        self.records.delete(key, &record).await?;
         // A compaction that ran beside this may have put them again; one that ends from here on deletes them itself.
-        self.blobs.delete(&key).await?;
-        tracing::info!(generation = %id, organization = %organization, buffer_items, "A generation was purged.");
-        Ok(Purged { id: id.clone(), buffer_items })
+        self.blobs.delete(key).await?;
+        tracing::info!(generation = %key.generation, organization = %key.organization, buffer_items, "A generation was purged.");
+        Ok(Purged { id: key.generation.clone(), buffer_items })
     }
 }

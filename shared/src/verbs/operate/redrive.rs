@@ -119,7 +119,7 @@ impl App {
     }
 
     async fn compact_given_up(&self, key: &GenerationKey) -> Result<Redriven, Error> {
-        match self.compact(&key.organization, &key.generation, "longhand redrive").await {
+        match self.compact(key, "longhand redrive").await {
             Ok(_) => Ok(Redriven::Compacted),
             Err(Error::NotFound(_)) => Ok(Redriven::Gone),
             Err(error) => Err(error),

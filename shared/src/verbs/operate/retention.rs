@@ -96,7 +96,7 @@ impl App {
                 if ended.is_none_or(|ended| ended >= before_ms) {
                     continue;
                 }
-                let removed = if apply { self.purge(organization, &key.generation).await.map(drop) } else { Ok(()) };
+                let removed = if apply { self.purge(&key).await.map(drop) } else { Ok(()) };
                 note(&mut found.expired, &mut found.failed, key.generation, removed);
             }
             after = Some(last);

@@ -140,7 +140,7 @@ impl App {
                 return Ok(Found::Well);
             }
             let _permit = compactions.acquire().await;
-            return match self.compact(&key.organization, &key.generation, "sweep").await {
+            return match self.compact(key, "sweep").await {
                 Ok(_) => Ok(Found::Compacted),
                 // Purged in the meantime.
                 Err(Error::NotFound(_)) => Ok(Found::Well),

@@ -133,7 +133,7 @@ impl App {
         if request.responses.as_deref().is_some_and(|asked| !asked.background) {
             return Err(Error::refused("Cannot cancel a synchronous response.", None, None));
         }
-        match self.cancel(organization, id.generation()).await {
+        match self.cancel(&key).await {
             Ok(_) => self.response_tail(&key, &record, &request, None).await?.now().await,
             Err(Error::AlreadyEnded(_, "incomplete")) => {
                 Err(Error::refused("Cannot cancel a response in terminal state.", None, None))
@@ -159,7 +159,7 @@ impl App {
             }
             sleep(DELETE_PAUSE).await;
         }
-        self.purge(organization, id.generation()).await.map(|_| ())
+        self.purge(&key).await.map(|_| ())
     }
 
     /// A page of what the response was created from.
@@ -214,7 +214,7 @@ impl App {
     ) -> Result<ResponseTail, Error> {
         let created_ms = millis_of(&record.created_at).unwrap_or_default();
         let snapshot = Snapshot::new(ResponseId::of(key.generation.clone()), created_ms, request);
-        let tail = self.tail(&key.organization, &key.generation, None).await?;
+        let tail = self.tail(key, None).await?;
         Ok(ResponseTail { tail, renderer: Renderer::new(snapshot), after })
     }
 }

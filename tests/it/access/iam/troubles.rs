@@ -8,7 +8,7 @@ use longhand_local::Script;
 use longhand_tests::calls::Recorder;
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, environment, start_stack, template_without};
+use longhand_tests::{Harness, environment, key_of, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub async fn a_damaged_log(recorder: Recorder) {
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["chunk_count"].as_u64() > Some(4)).await;
     let app = harness.stack.app().await.unwrap();
-    let slots = app.inspect(&"local".parse().unwrap(), &id.parse().unwrap()).await.unwrap().slots;
+    let slots = app.inspect(&key_of(&id)).await.unwrap().slots;
     Stores::of(harness.stack.environment("api")).await.delete_slot(&id, slots[2].seq).await;
     assert_eq!(harness.stack.invoke("stream", job(&id)).await.unwrap()["outcome"], json!({ "ended": "failed" }));
     assert_eq!(harness.ended(&id).await["reason"], "log_damaged");

@@ -51,10 +51,10 @@ async fn purged_beside(faults: Faults) {
         async move {
             let harness = purges.upgrade().expect("the test waits for it");
             let list = harness.get("generations").await.1;
-            let (app, organization, id) = by_hand(&harness, list["data"][0]["id"].as_str().unwrap()).await;
-            assert!(!app.compact(&organization, &id, "hand").await.unwrap().was_compacted);
-            app.purge(&organization, &id).await.unwrap();
-            assert!(matches!(app.get(&organization, &id).await, Err(Error::NotFound(_))));
+            let (app, key) = by_hand(&harness, list["data"][0]["id"].as_str().unwrap()).await;
+            assert!(!app.compact(&key, "hand").await.unwrap().was_compacted);
+            app.purge(&key).await.unwrap();
+            assert!(matches!(app.get(&key).await, Err(Error::NotFound(_))));
         }
     });
     let id = harness.start_generation(json!({})).await;
@@ -108,8 +108,8 @@ async fn a_log_whose_end_vanishes_while_it_is_read_is_not_compacted() {
             let harness = held.upgrade().expect("the test waits for it");
             let list = harness.get("generations").await.1;
             let id = list["data"][0]["id"].as_str().unwrap();
-            let (app, organization, generation) = by_hand(&harness, id).await;
-            let last = app.inspect(&organization, &generation).await.unwrap().slots.last().unwrap().seq;
+            let (app, key) = by_hand(&harness, id).await;
+            let last = app.inspect(&key).await.unwrap().slots.last().unwrap().seq;
             let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
             let delete = dynamodb(&harness).delete_item().table_name(table);
             let delete = delete.key("pk", AttributeValue::S(format!("local#{id}")));
@@ -148,16 +148,16 @@ async fn gone_beside(path: &str) -> (StatusCode, Value) {
     faults.meanwhile(move || {
         let (held, id) = (held.clone(), name.clone());
         async move {
-            let (app, organization, id) = by_hand(&held.upgrade().expect("the test waits for it"), &id).await;
-            compact_ended(&app, &organization, &id, "hand").await;
+            let (app, key) = by_hand(&held.upgrade().expect("the test waits for it"), &id).await;
+            compact_ended(&app, &key, "hand").await;
         }
     });
     is_near.store(true, Ordering::SeqCst);
     let url = format!("generations/{id}{path}");
     let answer = if path == "/cancel" { harness.cancel(&id).await } else { harness.get(&url).await };
     assert!(faults.made().iter().any(|made| made.met.is_some()), "{path} does not look for it");
-    let (app, organization, generation) = by_hand(&harness, &id).await;
-    let left = app.inspect(&organization, &generation).await.unwrap();
+    let (app, key) = by_hand(&harness, &id).await;
+    let left = app.inspect(&key).await.unwrap();
     assert!(left.slots.is_empty(), "{path} has put {:?}", left.slots);
     Arc::into_inner(harness).expect("nothing else holds it").finish().await;
     answer
@@ -200,9 +200,9 @@ async fn a_deletion_of_the_buffer_that_was_cut_off_is_made_up_for_when_the_trigg
 }
 
 async fn until_empty(harness: &Harness, id: &str) {
-    let (app, organization, id) = by_hand(harness, id).await;
+    let (app, key) = by_hand(harness, id).await;
     let began = Instant::now();
-    while !app.inspect(&organization, &id).await.unwrap().slots.is_empty() {
+    while !app.inspect(&key).await.unwrap().slots.is_empty() {
         assert!(began.elapsed() < PATIENCE, "the buffer is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

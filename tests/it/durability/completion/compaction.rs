@@ -40,8 +40,8 @@ async fn a_generation_is_completed_only_once_its_blob_lies_in_the_bucket() {
     assert_eq!((&record["status"], &record["compacted"]), (&json!("running"), &json!(null)));
     assert_eq!(record["progress"]["received_bytes"], 3 * 300 * 1024);
     let (_, before) = harness.get(&format!("generations/{id}/output")).await;
-    let (app, organization, generation) = by_hand(&harness, &id).await;
-    let compaction = app.compact(&organization, &generation, "hand").await.unwrap();
+    let (app, key) = by_hand(&harness, &id).await;
+    let compaction = app.compact(&key, "hand").await.unwrap();
     assert!(!compaction.was_compacted);
     let record = harness.ended(&id).await;
     assert_eq!((&record["status"], &record["compacted_by"]), (&json!("completed"), &json!("hand")));
@@ -54,9 +54,9 @@ async fn a_generation_is_completed_only_once_its_blob_lies_in_the_bucket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn compactions_side_by_side_write_one_outcome() {
     let (harness, _hostile, id) = ended().await;
-    let (app, organization, generation) = by_hand(&harness, &id).await;
+    let (app, key) = by_hand(&harness, &id).await;
     let names: Vec<String> = (0..4).map(|number| format!("hand-{number}")).collect();
-    let all = join_all(names.iter().map(|name| app.compact(&organization, &generation, name))).await;
+    let all = join_all(names.iter().map(|name| app.compact(&key, name))).await;
     let all: Vec<_> = all.into_iter().map(Result::unwrap).collect();
     assert_eq!(all.iter().filter(|compaction| !compaction.was_compacted).count(), 1);
     let results: BTreeSet<String> = all.iter().map(|one| format!("{:?} {:?} {}", one.compacted, one.sha256, one.bytes)).collect();
@@ -70,14 +70,14 @@ async fn compactions_side_by_side_write_one_outcome() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_with_a_hole_is_never_compacted_and_its_generation_fails_with_a_reason() {
     let (harness, _hostile, id) = ended().await;
-    let (app, organization, generation) = by_hand(&harness, &id).await;
-    let slots = app.inspect(&organization, &generation).await.unwrap().slots;
+    let (app, key) = by_hand(&harness, &id).await;
+    let slots = app.inspect(&key).await.unwrap().slots;
     assert!(slots.len() >= 4, "{slots:?}");
     let (lost, next) = (slots[1].seq, slots[2].seq);
     let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
     let delete = dynamodb(&harness).delete_item().table_name(table).key("pk", AttributeValue::S(format!("local#{id}")));
     delete.key("sk", AttributeValue::S(format!("{lost:012}"))).send().await.unwrap();
-    let given_up = app.compact(&organization, &generation, "hand").await.unwrap();
+    let given_up = app.compact(&key, "hand").await.unwrap();
     assert_eq!((given_up.status, given_up.compacted), (Status::Failed, None));
     let record = harness.ended(&id).await;
     assert_eq!((&record["status"], &record["compacted"]), (&json!("failed"), &json!(null)));

@@ -16,13 +16,13 @@ use super::{by_hand, dynamodb, made, playing, saying};
 const ONE: [&str; 4] = ["", "/output", "/events", "/events?after=3&limit=2"];
 
 async fn inspect(harness: &Harness, id: &str) -> Inspection {
-    let (app, organization, id) = by_hand(harness, id).await;
-    app.inspect(&organization, &id).await.unwrap()
+    let (app, key) = by_hand(harness, id).await;
+    app.inspect(&key).await.unwrap()
 }
 
 async fn compact(harness: &Harness, id: &str) -> Compaction {
-    let (app, organization, id) = by_hand(harness, id).await;
-    app.compact(&organization, &id, "hand").await.unwrap()
+    let (app, key) = by_hand(harness, id).await;
+    app.compact(&key, "hand").await.unwrap()
 }
 
 /// Everything that can be read of a generation.
@@ -98,8 +98,8 @@ async fn whoever_reads_while_a_buffer_is_being_deleted_misses_nothing() {
     let said = std::iter::repeat_n(wire::text(&piece), 40).chain([wire::ending()]);
     let (harness, _hostile) = playing(vec![Script::stream(said)], &[]).await;
     let (id, record) = made(&harness, json!({})).await;
-    let (app, organization, generation) = by_hand(&harness, &id).await;
-    let mut tail = app.tail(&organization, &generation, None).await.unwrap();
+    let (app, key) = by_hand(&harness, &id).await;
+    let mut tail = app.tail(&key, None).await.unwrap();
     let mut followed = tail.poll().await.unwrap().expect("the log's first megabyte");
     let whole = harness.events(&id).await;
     assert_whole(&whole);

@@ -43,11 +43,11 @@ async fn what_was_stored_a_moment_ago_is_deleted_too() {
     let options = Options { env: environment(provider.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
     let id = harness.start_generation(json!({ "delete_after": true })).await;
-    let (straight, organization, generation) = by_hand(&harness, &id).await;
+    let (straight, key) = by_hand(&harness, &id).await;
     let app = app(&harness).await;
-    compact_ended(&app, &organization, &generation, "hand").await;
-    assert_eq!(straight.inspect(&organization, &generation).await.unwrap().slots, [], "the buffer");
-    app.purge(&organization, &generation).await.unwrap();
+    compact_ended(&app, &key, "hand").await;
+    assert_eq!(straight.inspect(&key).await.unwrap().slots, [], "the buffer");
+    app.purge(&key).await.unwrap();
     let environment = harness.stack.environment("api");
     for table in ["LONGHAND_BUFFER_TABLE", "LONGHAND_RECORDS_TABLE"] {
         let rows = dynamodb(&harness).scan().table_name(&environment[table]).send().await.unwrap();

@@ -1,5 +1,6 @@
 //! What must hold of a generation that has ended, whatever went wrong on the way.
 
+use longhand_tests::key_of;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
         }
     };
     let app = &run.app;
-    let inspection = app.inspect(&organization(), id).await.expect("the log");
-    let page = app.events(&organization(), id, None, Some(10_000)).await.expect("the events");
-    let output = app.output(&organization(), id).await.expect("the output");
+    let inspection = app.inspect(&key_of(id)).await.expect("the log");
+    let page = app.events(&key_of(id), None, Some(10_000)).await.expect("the events");
+    let output = app.output(&key_of(id)).await.expect("the output");
     let text = if run.kind == Kind::Cancelled { text_of(&page.data) } else { kind::text() };
 
     // 1: nothing that was seen is lost, changed or repeated.
@@ -83,9 +84,9 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
         must(is_gone(&inspection), format!("of the buffer are left {:?}", inspection.slots));
     }
     run.clock.advance(LIFETIME);
-    let expired = app.inspect(&organization(), id).await.expect("what is left");
+    let expired = app.inspect(&key_of(id)).await.expect("what is left");
     must(is_gone(&expired), format!("of the buffer are left {:?}", expired.slots));
-    let archived = app.events(&organization(), id, None, Some(10_000)).await.expect("the events");
+    let archived = app.events(&key_of(id), None, Some(10_000)).await.expect("the events");
     must(archived.data == page.data, format!("from the bucket comes {:?} in place of {:?}", archived.data, page.data));
 }
 

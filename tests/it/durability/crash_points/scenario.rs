@@ -7,7 +7,7 @@ use longhand::log::event::{Event, NumberedEvent};
 use longhand::{App, Clock, Config, GenerationId, Organization};
 use longhand_local::{Options, Stack};
 use longhand_tests::faults::{Faults, Made, Mode};
-use longhand_tests::{PATIENCE, environment, start_stack};
+use longhand_tests::{PATIENCE, environment, key_of, start_stack};
 use serde_json::json;
 
 use super::caller::Caller;
@@ -157,7 +157,7 @@ impl Run {
         let looks_max = if is_attached { SILENT_LOOKS } else { IDLE_LOOKS };
         loop {
             let after = seen.last().map(|event| event.seq);
-            match self.app.events(&organization(), id, after, None).await {
+            match self.app.events(&key_of(id), after, None).await {
                 Ok(page) => {
                     let moves = !page.data.is_empty() || !(is_attached || self.faults.is_idle());
                     idle_looks = if moves { 0 } else { idle_looks + 1 };
@@ -172,7 +172,7 @@ impl Run {
                 is_cancelled = true;
                 self.cancel(id, seen, violations).await;
             }
-            let generation = self.app.get(&organization(), id).await.expect("the generation");
+            let generation = self.app.get(&key_of(id)).await.expect("the generation");
             if generation.compacted_at.is_some() {
                 return sweeps;
             }
@@ -198,7 +198,7 @@ impl Run {
     async fn cancel(&self, id: &GenerationId, seen: &mut Vec<NumberedEvent>, violations: &mut Vec<String>) {
         violations.extend(self.caller.cancel(id).await.err());
         let after = seen.last().map(|event| event.seq);
-        match self.app.events(&organization(), id, after, None).await {
+        match self.app.events(&key_of(id), after, None).await {
             Ok(page) => seen.extend(page.data),
             Err(error) => violations.push(format!("a reader was told {error}")),
         }

@@ -17,7 +17,7 @@ use crate::aws::{BlobWriter, Blobs, Outcome, RecordRow};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::Status;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationId, GenerationKey};
 use crate::limits;
 use crate::log::assembly::Assembly;
 use crate::log::chunk::{Chunk, LogState};
@@ -69,59 +69,58 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::LogGone`]; [`Error::Aws`], after which it may be done again. A log
     /// that contradicts itself is no error: the generation fails with the reason `log_damaged`.
-    pub async fn compact(&self, organization: &Organization, id: &GenerationId, by: &str) -> Result<Compaction, Error> {
-        let key = GenerationKey::new(organization.clone(), id.clone());
+    pub async fn compact(&self, key: &GenerationKey, by: &str) -> Result<Compaction, Error> {
         let span = generation_span!("compact", key);
         Box::pin(self.compact_as(key, by)).instrument(span).await
     }
 
-    async fn compact_as(&self, key: GenerationKey, by: &str) -> Result<Compaction, Error> {
+    async fn compact_as(&self, key: &GenerationKey, by: &str) -> Result<Compaction, Error> {
         let (began, id) = (Instant::now(), &key.generation);
-        let record = self.records.get(&key).await?;
+        let record = self.records.get(key).await?;
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         if let Some(outcome) = &record.outcome {
-            self.delete_again(&key).await?;
-            return Ok(Compaction::new(&key, record.status, outcome, true));
+            self.delete_again(key).await?;
+            return Ok(Compaction::new(key, record.status, outcome, true));
         }
-        let Some(newest) = self.buffer.newest(&key).await? else {
-            return if self.is_open(&key).await? {
+        let Some(newest) = self.buffer.newest(key).await? else {
+            return if self.is_open(key).await? {
                 Err(Error::LogGone(id.to_string()))
             } else {
-                self.compacted_by_another(&key).await
+                self.compacted_by_another(key).await
             };
         };
         let Some((status, end)) = newest.end().map(|(status, end)| (status, end.clone())) else {
             return Err(Error::NotEnded(id.to_string(), "it is compacted by itself when it has"));
         };
-        let compacted = match self.put_log(&key, &newest, status, end).await {
+        let compacted = match self.put_log(key, &newest, status, end).await {
             Ok(compacted) => compacted,
             // A purge takes away what is being read and put.
-            Err(_) if !self.is_open(&key).await? => return self.compacted_by_another(&key).await,
+            Err(_) if !self.is_open(key).await? => return self.compacted_by_another(key).await,
             Err(error) => {
-                self.give_up_damaged(&key, &record, error).await?;
-                return self.compacted_by_another(&key).await;
+                self.give_up_damaged(key, &record, error).await?;
+                return self.compacted_by_another(key).await;
             }
         };
-        let Some(request) = self.request(&key).await? else { return self.compacted_by_another(&key).await };
+        let Some(request) = self.request(key).await? else { return self.compacted_by_another(key).await };
         let mut facts = Facts {
             end: compacted.end.clone(),
-            meta: self.meta_if_any(&key).await,
+            meta: self.meta_if_any(key).await,
             first_text_at_ms: compacted.log.first_text_at_ms,
             log_write_units: Some(compacted.write_units),
             ..Facts::default()
         };
-        let (status, outcome) = self.judge(&key, &record, &request, compacted, by).await?;
+        let (status, outcome) = self.judge(key, &record, &request, compacted, by).await?;
         let price = self.config.prices.find(&record.provider, &record.model);
         facts.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
-        if !self.finish(&key, &record, status, &outcome, facts.cost).await? {
-            return self.compacted_by_another(&key).await;
+        if !self.finish(key, &record, status, &outcome, facts.cost).await? {
+            return self.compacted_by_another(key).await;
         }
         facts.compaction = Some(began.elapsed());
         self.tell_outcome(&record, status, &outcome, &facts);
         if request.delete_after {
-            self.buffer.delete(&key).await?;
+            self.buffer.delete(key).await?;
         }
-        Ok(Compaction::new(&key, status, &outcome, false))
+        Ok(Compaction::new(key, status, &outcome, false))
     }
 
     /// Whether there is a record, and no outcome on it.
