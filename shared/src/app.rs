@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 
 use crate::access::read_token::SigningKey;
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Version};
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, SharedHttpClient, Version};
 use crate::clock::Clock;
 use crate::config::{Config, TokenKey};
 use crate::error::Error;
@@ -15,7 +15,6 @@ use crate::hints::Hints;
 use crate::ids::Organization;
 use crate::providers::{ChatCompletions, Provider, can_be_continued};
 use crate::quota::Quota;
-use crate::tap::{Tap, TappedProvider};
 
 /// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
 #[derive(Clone)]
@@ -32,23 +31,31 @@ pub struct App {
     http: Arc<OnceLock<reqwest::Client>>,
     meter: Meter,
     pub(crate) request_id: Option<Arc<str>>,
-    tap: Option<Arc<dyn Tap>>,
+    wrap_provider: Option<WrapProvider>,
+}
+
+/// Puts another provider in front of one.
+pub type WrapProvider = Arc<dyn Fn(Arc<dyn Provider>) -> Arc<dyn Provider> + Send + Sync>;
+
+/// What an [`App`] reaches the network through. The default is what the product runs with.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// Sends every request to AWS. `None`: the SDK's own client.
+    pub http_client: Option<SharedHttpClient>,
+    /// Wraps each provider before it is used.
+    pub wrap_provider: Option<WrapProvider>,
 }
 
 impl App {
     /// Builds the clients. Nothing is sent yet.
     pub async fn new(config: Config, clock: Clock) -> Self {
-        Box::pin(Self::build(config, clock, None)).await
+        Self::from_parts(config, clock, Parts::default()).await
     }
 
-    /// The same, with `tap` between it and the services, which must be on loopback, and the providers.
-    pub async fn tapped(config: Config, clock: Clock, tap: Arc<dyn Tap>) -> Self {
-        Box::pin(Self::build(config, clock, Some(tap))).await
-    }
-
-    /// The SDK's futures are large: on the heap, they do not make every caller's large too.
-    async fn build(config: Config, clock: Clock, tap: Option<Arc<dyn Tap>>) -> Self {
-        let clients = Clients::tapped(&config.aws, tap.as_ref()).await;
+    /// Like [`new`](Self::new), with these parts in place of the defaults.
+    pub async fn from_parts(config: Config, clock: Clock, parts: Parts) -> Self {
+        // The SDK's future is large: on the heap, it does not make every caller's large too.
+        let clients = Box::pin(Clients::with_http_client(&config.aws, parts.http_client)).await;
         let meter = Meter::default();
         Self {
             buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),
@@ -63,7 +70,7 @@ impl App {
             http: Arc::default(),
             meter,
             request_id: None,
-            tap,
+            wrap_provider: parts.wrap_provider,
         }
     }
 
@@ -130,16 +137,16 @@ impl App {
             (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
             (None, None) => None,
         };
-        let provider = Arc::new(ChatCompletions {
+        let provider: Arc<dyn Provider> = Arc::new(ChatCompletions {
             client: self.provider_client()?,
             base_url: settings.base_url.clone(),
             key,
             max_tokens_name: settings.max_tokens_name.clone(),
             continuation: settings.continuation,
         });
-        Ok(match &self.tap {
+        Ok(match &self.wrap_provider {
             None => provider,
-            Some(tap) => Arc::new(TappedProvider { provider, tap: Arc::clone(tap) }),
+            Some(wrap) => wrap(provider),
         })
     }
 

@@ -34,7 +34,6 @@ pub mod providers;
 pub mod quota;
 pub mod responses;
 pub mod retry;
-pub mod tap;
 pub mod telemetry;
 mod verbs;
 

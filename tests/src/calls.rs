@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use longhand::tap::{Call, Fate, Tap};
-use longhand_local::Taps;
+use longhand_local::PartsOf;
+
+use crate::tap::{self, Action, Call, Tap};
 
 /// The folder that a run of the whole suite records into.
 const FOLDER: &str = "LONGHAND_RECORDINGS";
@@ -80,10 +81,15 @@ impl Recorder {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// These taps behind one that records what comes to them, for the options of a stack. `env`: those of the same options.
+    /// `parts` behind a tap that records, for the options of a stack. `env`: the environment in the same options.
     #[must_use]
-    pub fn before(&self, taps: Option<Arc<dyn Taps>>, env: &BTreeMap<String, String>) -> Arc<dyn Taps> {
-        Arc::new(Recording { recorder: self.clone(), taps, nobody: env.get(STREAM_FUNCTION).cloned() })
+    pub fn in_front_of(&self, parts: PartsOf, env: &BTreeMap<String, String>) -> PartsOf {
+        let (recorder, missing_function) = (self.clone(), env.get(STREAM_FUNCTION).cloned());
+        PartsOf::new(move |handler| {
+            let (recorder, missing_function) = (recorder.clone(), missing_function.clone());
+            let tap = RecordingTap { recorder, function: handler.to_owned(), missing_function };
+            tap::in_front_of(parts.of(handler), Arc::new(tap))
+        })
     }
 
     /// The recorder of a run of the whole suite; `None`: this is none, or not one that is recorded.
@@ -100,7 +106,7 @@ impl Recorder {
         Self(Arc::new(Inner { seen: Mutex::default(), file: Some(file) }))
     }
 
-    fn note(&self, recorded: Recorded) {
+    fn record(&self, recorded: Recorded) {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut file) = self.0.file.as_ref().filter(|_| !seen.contains(&recorded)) {
             writeln!(file, "{recorded}").expect("a recording");
@@ -116,57 +122,32 @@ pub fn folder() -> Option<PathBuf> {
 }
 
 #[derive(Debug)]
-struct Recording {
-    recorder: Recorder,
-    taps: Option<Arc<dyn Taps>>,
-    nobody: Option<String>,
-}
-
-impl Taps for Recording {
-    fn tap(&self, handler: &str) -> Arc<dyn Tap> {
-        Arc::new(RecordingTap {
-            recorder: self.recorder.clone(),
-            function: handler.to_owned(),
-            tap: self.taps.as_ref().map(|taps| taps.tap(handler)),
-            nobody: self.nobody.clone(),
-        })
-    }
-}
-
-#[derive(Debug)]
 struct RecordingTap {
     recorder: Recorder,
     function: String,
-    tap: Option<Arc<dyn Tap>>,
-    nobody: Option<String>,
+    missing_function: Option<String>,
 }
 
 impl RecordingTap {
-    fn note(&self, call: &Call) {
+    fn record(&self, call: &Call) {
         for recorded in Recorded::all(&self.function, call) {
-            self.recorder.note(recorded);
+            self.recorder.record(recorded);
         }
     }
 }
 
 impl Tap for RecordingTap {
-    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
-        if call.service != "provider" && self.nobody.as_ref() != Some(&call.resource) {
-            self.note(&call);
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
+        if call.service != "provider" && self.missing_function.as_ref() != Some(&call.resource) {
+            self.record(&call);
         }
-        match &self.tap {
-            Some(tap) => tap.call(call),
-            None => futures::future::ready(Fate::Pass).boxed(),
-        }
+        futures::future::ready(Action::Pass).boxed()
     }
 
     fn answered(&self, call: &Call, status: u16) {
         if call.service == "s3" && status == 404 {
             let call = Call { operation: format!("{}:404", call.operation), ..call.clone() };
-            self.note(&call);
-        }
-        if let Some(tap) = &self.tap {
-            tap.answered(call, status);
+            self.record(&call);
         }
     }
 }

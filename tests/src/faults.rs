@@ -14,12 +14,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use longhand::tap::{Call, Fate, Sickness, Tap};
+use longhand::app::Parts;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
-use longhand_local::{Registry, Taps};
+use longhand_local::{PartsOf, Registry};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::tap::{self, Action, Call, Fault, Tap};
 
 /// What a call meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,10 +119,11 @@ impl Faults {
         let _ = self.0.meanwhile.set(Box::new(move || happens().boxed()));
     }
 
-    /// The taps, for a stack's options.
+    /// The parts of a stack whose calls meet the plan.
     #[must_use]
-    pub fn taps(&self) -> Arc<dyn Taps> {
-        Arc::new(self.clone())
+    pub fn parts(&self) -> PartsOf {
+        let faults = self.clone();
+        tap::taps(move |handler| faults.function_tap(handler))
     }
 
     /// The product's functions, each of whose invocations ends with its process. `clock` is that of the stack.
@@ -185,7 +188,8 @@ impl Faults {
                         Some(process) if !process.token.is_cancelled() => process.router.clone(),
                         _ => {
                             let tap = FunctionTap { process: Some(life.token.clone()), ..faults.function_tap(&name) };
-                            let app = App::tapped(config, clock, Arc::new(tap)).await;
+                            let parts = tap::in_front_of(Parts::default(), Arc::new(tap));
+                            let app = App::from_parts(config, clock, parts).await;
                             let router = longhand_functions::function(&name, app).and_then(|made| made.router().cloned());
                             let router = router.expect("a function that answers HTTP");
                             *process = Some(Process { token: life.token.clone(), router: router.clone() });
@@ -224,7 +228,7 @@ impl Faults {
         }
     }
 
-    fn fate(&self, function: &str, call: Call) -> BoxFuture<'static, Fate> {
+    fn fate(&self, function: &str, call: Call) -> BoxFuture<'static, Action> {
         let sickness = sickness(&call);
         let mode = {
             let mut made = locked(&self.0.made);
@@ -232,19 +236,19 @@ impl Faults {
             made.push(Made { function: function.to_owned(), call, met });
             met
         };
-        let Some(mode) = mode else { return futures::future::ready(Fate::Pass).boxed() };
+        let Some(mode) = mode else { return futures::future::ready(Action::Pass).boxed() };
         let (faults, function) = (self.clone(), function.to_owned());
         async move {
             match mode {
-                Mode::Refused => Fate::Refuse(Sickness::Broken),
-                Mode::Throttled => Fate::Refuse(sickness.0),
-                Mode::Sick => Fate::Refuse(sickness.1),
-                Mode::AnswerLost => Fate::Hold { until: futures::future::ready(()).boxed(), lost: true },
+                Mode::Refused => Action::Refuse(Fault::Broken),
+                Mode::Throttled => Action::Refuse(sickness.0),
+                Mode::Sick => Action::Refuse(sickness.1),
+                Mode::AnswerLost => Action::Hold { until: futures::future::ready(()).boxed(), lost: true },
                 Mode::Late => {
                     faults.meanwhile_happens().await;
-                    Fate::Pass
+                    Action::Pass
                 }
-                Mode::AnswerLate => Fate::Hold { until: async move { faults.meanwhile_happens().await }.boxed(), lost: false },
+                Mode::AnswerLate => Action::Hold { until: async move { faults.meanwhile_happens().await }.boxed(), lost: false },
                 Mode::Killed => {
                     faults.kill(&function);
                     pending().await
@@ -254,7 +258,7 @@ impl Faults {
                         faults.kill(&function);
                         pending::<()>().await;
                     };
-                    Fate::Hold { until: until.boxed(), lost: true }
+                    Action::Hold { until: until.boxed(), lost: true }
                 }
             }
         }
@@ -293,12 +297,6 @@ impl fmt::Debug for Faults {
     }
 }
 
-impl Taps for Faults {
-    fn tap(&self, handler: &str) -> Arc<dyn Tap> {
-        Arc::new(self.function_tap(handler))
-    }
-}
-
 /// A function's process that goes on between its invocations.
 struct Process {
     token: CancellationToken,
@@ -319,7 +317,7 @@ impl fmt::Debug for FunctionTap {
 }
 
 impl Tap for FunctionTap {
-    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
         match &self.process {
             Some(process) if process.is_cancelled() => pending().boxed(),
             _ => self.faults.fate(&self.function, call),
@@ -328,8 +326,8 @@ impl Tap for FunctionTap {
 }
 
 /// How a service says that there are too many requests, and that it is not well.
-fn sickness(call: &Call) -> (Sickness, Sickness) {
-    let answer = |status, body: &str| Sickness::Answer { status, body: body.to_owned() };
+fn sickness(call: &Call) -> (Fault, Fault) {
+    let answer = |status, body: &str| Fault::Answer { status, body: body.to_owned() };
     let dynamodb = |kind: &str| format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"not now"}}"#);
     match call.service {
         "dynamodb" if call.operation.starts_with("Transact") => {

@@ -11,6 +11,7 @@ pub mod hostile;
 pub mod logs;
 pub mod said;
 pub mod sse;
+pub mod tap;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -95,7 +96,7 @@ impl Harness {
 pub async fn start_stack(mut options: Options, template: &str, registry: Registry) -> Stack {
     logs::record();
     if let Some(recorder) = calls::Recorder::of_suite() {
-        options.taps = Some(recorder.before(options.taps.take(), &options.env));
+        options.parts = recorder.in_front_of(options.parts, &options.env);
     }
     Stack::start_with(options, template, registry).await.expect("the stack starts")
 }

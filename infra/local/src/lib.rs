@@ -23,7 +23,7 @@ mod triggers;
 
 pub use environment::Endpoints;
 pub use openapi::openapi;
-pub use options::{Data, Options, Taps};
+pub use options::{Data, Options, PartsOf};
 pub use playback::{Playback, Script};
 pub use stack::{OwnKey, Registry, Stack};
 pub use template::{TEMPLATE, Template};

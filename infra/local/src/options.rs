@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use longhand::{clock::Clock, tap::Tap};
+use longhand::{app::Parts, clock::Clock};
 
 /// Settings of a [`Stack`](crate::Stack).
 #[derive(Clone, Debug)]
@@ -23,14 +23,37 @@ pub struct Options {
     /// The pause before the first retry of a failed async invoke or stream batch; it doubles with each further one, up
     /// to 16 times this. (AWS waits one and two minutes.)
     pub retry_delay: Duration,
-    /// Between the functions and everything that they call.
-    pub taps: Option<Arc<dyn Taps>>,
+    /// What each function's `App` reaches the network through.
+    pub parts: PartsOf,
 }
 
-/// Makes the tap of each function.
-pub trait Taps: fmt::Debug + Send + Sync {
-    /// The tap of the function of that handler.
-    fn tap(&self, handler: &str) -> Arc<dyn Tap>;
+/// The [`Parts`] of each function, by its handler. The default is the product's own for all of them.
+#[derive(Clone)]
+pub struct PartsOf(Arc<dyn Fn(&str) -> Parts + Send + Sync>);
+
+impl PartsOf {
+    /// The function with the handler `handler` gets `parts(handler)`.
+    pub fn new(parts: impl Fn(&str) -> Parts + Send + Sync + 'static) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The parts of the function with this handler.
+    #[must_use]
+    pub fn of(&self, handler: &str) -> Parts {
+        (self.0)(handler)
+    }
+}
+
+impl Default for PartsOf {
+    fn default() -> Self {
+        Self::new(|_| Parts::default())
+    }
+}
+
+impl fmt::Debug for PartsOf {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PartsOf")
+    }
 }
 
 /// Where a stack keeps its data.
@@ -52,7 +75,7 @@ impl Default for Options {
             env: BTreeMap::new(),
             clock: Clock::system(),
             retry_delay: Duration::from_secs(1),
-            taps: None,
+            parts: PartsOf::default(),
         }
     }
 }

@@ -272,14 +272,11 @@ fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hos
     Ok(Hosted { definition, function })
 }
 
-/// `function`: whose tap it gets, if there are taps.
-async fn app(environment: &BTreeMap<String, String>, options: &Options, function: Option<&str>) -> Result<App> {
+/// `handler`: the function whose parts the app gets; `None`: the default ones.
+async fn app(environment: &BTreeMap<String, String>, options: &Options, handler: Option<&str>) -> Result<App> {
     let config = Config::from_vars(&|name| environment.get(name).cloned())?;
-    let clock = options.clock.clone();
-    Ok(match options.taps.as_ref().zip(function) {
-        Some((taps, function)) => App::tapped(config, clock, taps.tap(function)).await,
-        None => App::new(config, clock).await,
-    })
+    let parts = handler.map(|handler| options.parts.of(handler)).unwrap_or_default();
+    Ok(App::from_parts(config, options.clock.clone(), parts).await)
 }
 
 #[cfg(test)]

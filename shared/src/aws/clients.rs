@@ -1,6 +1,5 @@
 //! One client per service, from one shared configuration.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -12,13 +11,11 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+pub use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::meter::Meter;
-use super::tapped::Tapped;
 use crate::config::AwsConfig;
 use crate::error::Error;
-use crate::tap::Tap;
 
 /// Tries of one call in all, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise.
 const SDK_TRIES_MAX: u32 = 4;
@@ -51,35 +48,26 @@ pub struct Clients {
 impl Clients {
     /// Builds them. Nothing is sent yet.
     pub async fn new(config: &AwsConfig) -> Self {
-        Self::tapped(config, None).await
+        Self::with_http_client(config, None).await
     }
 
-    /// The same, with `tap` before the services, where they are on loopback.
-    pub(crate) async fn tapped(config: &AwsConfig, tap: Option<&Arc<dyn Tap>>) -> Self {
-        let shared = shared_config(config).await;
-        let shared = |service, attempt_timeout, backoff| {
+    /// Builds them over this HTTP client; `None`: the SDK's own.
+    pub(crate) async fn with_http_client(config: &AwsConfig, http_client: Option<SharedHttpClient>) -> Self {
+        let shared = shared_config(config, http_client).await;
+        let shared = |attempt_timeout, backoff| {
             let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt_timeout);
             let tries = config.max_attempts.unwrap_or(SDK_TRIES_MAX);
             let retries = RetryConfig::standard().with_max_attempts(tries).with_initial_backoff(backoff);
-            let builder = shared.to_builder().timeout_config(timeouts.build()).retry_config(retries);
-            match tap.zip(shared.http_client()).filter(|_| config.is_plain_http()) {
-                None => builder.build(),
-                Some((tap, client)) => {
-                    let tapped = Tapped { service, client, tap: Arc::clone(tap) };
-                    builder.http_client(SharedHttpClient::new(tapped)).build()
-                }
-            }
+            shared.to_builder().timeout_config(timeouts.build()).retry_config(retries).build()
         };
-        let mut dynamodb =
-            aws_sdk_dynamodb::config::Builder::from(&shared("dynamodb", DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared(DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
-        let mut s3 = aws_sdk_s3::config::Builder::from(&shared("s3", S3_ATTEMPT_TIMEOUT, BACKOFF));
+        let mut s3 = aws_sdk_s3::config::Builder::from(&shared(S3_ATTEMPT_TIMEOUT, BACKOFF));
         // An endpoint of one's own has no DNS name per bucket.
         s3.set_endpoint_url(config.s3_endpoint.clone()).set_force_path_style(config.s3_endpoint.as_ref().map(|_| true));
-        let mut lambda = aws_sdk_lambda::config::Builder::from(&shared("lambda", ATTEMPT_TIMEOUT, BACKOFF));
+        let mut lambda = aws_sdk_lambda::config::Builder::from(&shared(ATTEMPT_TIMEOUT, BACKOFF));
         lambda.set_endpoint_url(config.lambda_endpoint.clone());
-        let mut secrets_manager =
-            aws_sdk_secretsmanager::config::Builder::from(&shared("secretsmanager", ATTEMPT_TIMEOUT, BACKOFF));
+        let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(&shared(ATTEMPT_TIMEOUT, BACKOFF));
         secrets_manager.set_endpoint_url(config.secrets_manager_endpoint.clone());
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
@@ -90,7 +78,7 @@ impl Clients {
     }
 }
 
-pub(super) async fn shared_config(config: &AwsConfig) -> SdkConfig {
+pub(super) async fn shared_config(config: &AwsConfig, http_client: Option<SharedHttpClient>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
@@ -99,8 +87,9 @@ pub(super) async fn shared_config(config: &AwsConfig) -> SdkConfig {
         loader = loader.credentials_provider(Credentials::new(id, secret, token.clone(), None, "environment"));
     }
     // Loopback needs no TLS, whose roots take most of a client's start.
-    if config.is_plain_http() {
-        loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
+    let plain = || config.is_plain_http().then(|| aws_smithy_http_client::Builder::new().build_http());
+    if let Some(client) = http_client.or_else(plain) {
+        loader = loader.http_client(client);
     }
     loader.load().await
 }

@@ -9,12 +9,11 @@ mod meter;
 mod queues;
 mod records;
 mod secrets;
-mod tapped;
 
 pub use archive::Archive;
 pub use blobs::{BlobWriter, Blobs, Body};
 pub use buffer::{Appended, Buffer, ChunkPage, Meta, MetaRow, chunk_from_item, chunk_item_bytes, chunk_to_item, write_units};
-pub use clients::Clients;
+pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};

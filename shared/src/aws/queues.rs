@@ -28,7 +28,7 @@ pub struct QueueMessage {
 impl Queues {
     /// Builds the client. Nothing is sent yet.
     pub async fn new(config: &AwsConfig) -> Self {
-        let mut sqs = aws_sdk_sqs::config::Builder::from(&shared_config(config).await);
+        let mut sqs = aws_sdk_sqs::config::Builder::from(&shared_config(config, None).await);
         let endpoint = config.sqs_endpoint.clone();
         if endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) {
             sqs.set_http_client(Some(aws_smithy_http_client::Builder::new().build_http()));

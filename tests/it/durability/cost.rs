@@ -149,7 +149,7 @@ async fn a_silent_provider_costs_at_most_one_write_in_ten_seconds() {
     let faults = Faults::deciding(|_, _, _| None);
     let env = environment(playback.base_url(), &[("LONGHAND_LEASE_SECONDS", "600")]);
     let began = Instant::now();
-    let harness = Harness::with(Options { env, taps: Some(faults.taps()), ..Options::default() }).await;
+    let harness = Harness::with(Options { env, parts: faults.parts(), ..Options::default() }).await;
     let id = harness.start_generation(json!({})).await;
     assert_eq!(harness.ended(&id).await["status"], "completed");
     let made = faults.made();

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use longhand::tap::Call;
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
+use longhand_tests::tap::Call;
 use longhand_tests::{Harness, assert_whole, environment, start_stack, template_without};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 async fn sick(provider: &Playback, env: &[(&str, &str)], faults: &Faults) -> Harness {
     let options = Options {
         env: environment(provider.base_url(), env),
-        taps: Some(faults.taps()),
+        parts: faults.parts(),
         retry_delay: Duration::from_millis(1),
         ..Options::default()
     };

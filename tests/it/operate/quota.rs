@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use longhand::quota::{DayUsage, Quota};
-use longhand::tap::{Call, Fate, Sickness, Tap};
 use longhand::{App, Clock, Organization};
 use longhand_local::playback::Usage;
-use longhand_local::{Options, Playback, Script, Taps};
+use longhand_local::{Options, Playback, Script};
 use longhand_tests::said::play;
+use longhand_tests::tap::{Action, Call, Fault, Tap, taps};
 use longhand_tests::{Harness, compact_ended, environment, key_of};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
@@ -102,17 +102,11 @@ struct Cancelled(Arc<Mutex<BTreeMap<String, usize>>>);
 
 const REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
-impl Taps for Cancelled {
-    fn tap(&self, handler: &str) -> Arc<dyn Tap> {
-        Arc::new(CancelledOf(handler.to_owned(), self.clone()))
-    }
-}
-
 #[derive(Debug)]
 struct CancelledOf(String, Cancelled);
 
 impl Tap for CancelledOf {
-    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
         let cancelled = call.operation == "TransactWriteItems";
         let reason = cancelled.then(|| {
             let mut seen = self.1.0.lock().unwrap();
@@ -125,8 +119,8 @@ impl Tap for CancelledOf {
             let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
             json!({ "__type": kind, "Message": "Transaction cancelled", "CancellationReasons": reasons }).to_string()
         };
-        let refused = reason.flatten().map(|reason| Fate::Refuse(Sickness::Answer { status: 400, body: body(reason) }));
-        std::future::ready(refused.unwrap_or(Fate::Pass)).boxed()
+        let refused = reason.flatten().map(|reason| Action::Refuse(Fault::Answer { status: 400, body: body(reason) }));
+        std::future::ready(refused.unwrap_or(Action::Pass)).boxed()
     }
 }
 
@@ -135,7 +129,9 @@ async fn a_transaction_that_meets_another_or_a_table_out_of_breath_is_tried_agai
     let playback = play(Script::new(["Hola"])).unwrap();
     let cancelled = Cancelled::default();
     let env = environment(playback.base_url(), &[("LONGHAND_MAX_GENERATIONS_PER_DAY", "5")]);
-    let harness = Harness::with(Options { env, taps: Some(Arc::new(cancelled.clone())), ..Options::default() }).await;
+    let seen = cancelled.clone();
+    let parts = taps(move |handler| CancelledOf(handler.to_owned(), seen.clone()));
+    let harness = Harness::with(Options { env, parts, ..Options::default() }).await;
     let id = harness.start_generation(json!({})).await;
     assert_eq!(harness.ended(&id).await["status"], "completed");
     let used = used(&harness.stack.app().await.unwrap()).await;

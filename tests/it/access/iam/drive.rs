@@ -23,8 +23,8 @@ pub fn large_prompt() -> String {
 
 /// The options of a stack whose calls go to `recorder`.
 pub fn options(recorder: &Recorder, env: BTreeMap<String, String>, clock: &Clock, faults: Option<&Faults>) -> Options {
-    let taps = Some(recorder.before(faults.map(Faults::taps), &env));
-    Options { env, clock: clock.clone(), taps, ..Options::default() }
+    let parts = recorder.in_front_of(faults.map(Faults::parts).unwrap_or_default(), &env);
+    Options { env, clock: clock.clone(), parts, ..Options::default() }
 }
 
 /// The stores of a stack, past its functions.

@@ -10,11 +10,11 @@ use futures::future::BoxFuture;
 use longhand::aws::{Buffer, Clients, Meter};
 use longhand::log::chunk::{Chunk, Counters};
 use longhand::log::event::{End, Event};
-use longhand::tap::{Call, Fate, Sickness, Tap};
 use longhand::{Clock, Error, GenerationKey};
-use longhand_local::{Options, Playback, Registry, Script, Taps};
+use longhand_local::{Options, PartsOf, Playback, Registry, Script};
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
+use longhand_tests::tap::{Action, Call, Fault, Tap, taps};
 use longhand_tests::{Harness, PATIENCE, compact_ended, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -31,9 +31,9 @@ fn once(mode: Mode, spared: usize, is_it: impl Fn(&Call) -> bool + Send + Sync +
 }
 
 /// A stack that sweeps when it is told to.
-async fn stack(provider: &Playback, taps: Arc<dyn Taps>, registry: Registry) -> Harness {
+async fn stack(provider: &Playback, parts: PartsOf, registry: Registry) -> Harness {
     let env = environment(provider.base_url(), &[]);
-    let options = Options { env, taps: Some(taps), retry_delay: Duration::from_millis(1), ..Options::default() };
+    let options = Options { env, parts, retry_delay: Duration::from_millis(1), ..Options::default() };
     Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await)
 }
 
@@ -44,7 +44,7 @@ fn puts(call: &Call, object: &str) -> bool {
 /// A stack whose compactor is late once, and by then another has compacted the generation and it was purged.
 async fn purged_beside(faults: Faults) {
     let provider = play(Script::new(["hola"])).unwrap();
-    let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
+    let harness = Arc::new(stack(&provider, faults.parts(), faults.registry(&Clock::system())).await);
     let purges = Arc::downgrade(&harness);
     faults.meanwhile(move || {
         let purges = purges.clone();
@@ -100,7 +100,7 @@ async fn a_log_whose_end_vanishes_while_it_is_read_is_not_compacted() {
     let provider = play(Script::new(["hola"])).unwrap();
     // The first query finds the newest chunk.
     let faults = once(Mode::Late, 1, |call| call.operation == "Query");
-    let harness = Arc::new(stack(&provider, faults.taps(), faults.registry(&Clock::system())).await);
+    let harness = Arc::new(stack(&provider, faults.parts(), faults.registry(&Clock::system())).await);
     let held = Arc::downgrade(&harness);
     faults.meanwhile(move || {
         let held = held.clone();
@@ -136,8 +136,8 @@ async fn gone_beside(path: &str) -> (StatusCode, Value) {
         let is_it = ["api", "tail"].contains(&function) && call.operation == "Query" && near.swap(false, Ordering::SeqCst);
         is_it.then_some(Mode::Late)
     });
-    let (env, taps) = (environment(provider.base_url(), &[]), Some(faults.taps()));
-    let options = Options { env, taps, retry_delay: Duration::from_millis(1), ..Options::default() };
+    let (env, parts) = (environment(provider.base_url(), &[]), faults.parts());
+    let options = Options { env, parts, retry_delay: Duration::from_millis(1), ..Options::default() };
     let registry = faults.registry(&options.clock);
     let stack = start_stack(options, &template_without(&["EveryMinute", "Ended"]), registry).await;
     let harness = Arc::new(Harness::over(stack));
@@ -181,7 +181,7 @@ async fn a_deletion_of_the_buffer_that_was_cut_off_is_made_up_for_when_the_trigg
     let provider = play(Script::new(["hola"])).unwrap();
     for mode in [Mode::KilledAfter, Mode::AnswerLost] {
         let faults = once(mode, 0, |call| call.operation == "UpdateItem");
-        let harness = stack(&provider, faults.taps(), faults.registry(&Clock::system())).await;
+        let harness = stack(&provider, faults.parts(), faults.registry(&Clock::system())).await;
         let id = harness.start_generation(json!({ "delete_after": true })).await;
         harness.ended(&id).await;
         until_empty(&harness, &id).await;
@@ -212,17 +212,11 @@ async fn until_empty(harness: &Harness, id: &str) {
 #[derive(Clone, Debug, Default)]
 struct Emptied(Arc<AtomicUsize>);
 
-impl Taps for Emptied {
-    fn tap(&self, _handler: &str) -> Arc<dyn Tap> {
-        Arc::new(self.clone())
-    }
-}
-
 impl Tap for Emptied {
-    fn call(&self, call: Call) -> BoxFuture<'static, Fate> {
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
         let is_first = call.operation == "HeadObject" && self.0.fetch_add(1, Ordering::SeqCst) == 0;
-        let empty = Sickness::Answer { status: 200, body: String::new() };
-        futures::future::ready(if is_first { Fate::Refuse(empty) } else { Fate::Pass }).boxed()
+        let empty = Fault::Answer { status: 200, body: String::new() };
+        futures::future::ready(if is_first { Action::Refuse(empty) } else { Action::Pass }).boxed()
     }
 }
 
@@ -231,7 +225,8 @@ async fn a_result_that_has_another_length_in_the_bucket_is_put_again() {
     let provider = play(Script::new(["hola"])).unwrap();
     let emptied = Emptied::default();
     let registry: Registry = Arc::new(longhand_functions::function);
-    let harness = stack(&provider, Arc::new(emptied.clone()), registry).await;
+    let seen = emptied.clone();
+    let harness = stack(&provider, taps(move |_| seen.clone()), registry).await;
     let id = harness.start_generation(json!({})).await;
     let record = harness.ended(&id).await;
     assert_eq!(

@@ -59,7 +59,7 @@ pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
         env: environment("", &env),
         clock: clock.clone(),
         retry_delay: Duration::from_millis(1),
-        taps: Some(faults.taps()),
+        parts: faults.parts(),
         ..Options::default()
     };
     let registry = faults.registry(&clock);

@@ -1,4 +1,4 @@
-//! The SDK's HTTP client behind a [`Tap`].
+//! The HTTP client of the AWS SDK behind a [`Tap`].
 
 use std::sync::Arc;
 
@@ -11,19 +11,21 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
 
-use crate::tap::{Call, Fate, Item, Sickness, Tap};
+use super::{Action, Call, Fault, Item, Tap};
 
-/// The client of one service.
+/// `client` behind `tap`.
+pub(super) fn tapped(client: SharedHttpClient, tap: Arc<dyn Tap>) -> SharedHttpClient {
+    SharedHttpClient::new(Tapped { client, tap })
+}
+
 #[derive(Debug)]
-pub(super) struct Tapped {
-    pub service: &'static str,
-    pub client: SharedHttpClient,
-    pub tap: Arc<dyn Tap>,
+struct Tapped {
+    client: SharedHttpClient,
+    tap: Arc<dyn Tap>,
 }
 
 #[derive(Debug)]
 struct Connector {
-    service: &'static str,
     inner: SharedHttpConnector,
     tap: Arc<dyn Tap>,
 }
@@ -31,14 +33,14 @@ struct Connector {
 impl HttpClient for Tapped {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.client.http_connector(settings, components);
-        SharedHttpConnector::new(Connector { service: self.service, inner, tap: Arc::clone(&self.tap) })
+        SharedHttpConnector::new(Connector { inner, tap: Arc::clone(&self.tap) })
     }
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let call = call(self.service, &request);
-        let fate = self.tap.call(call.clone());
+        let call = describe(&request);
+        let action = self.tap.call(call.clone());
         let (connector, tap) = (self.inner.clone(), Arc::clone(&self.tap));
         HttpConnectorFuture::new(async move {
             let send = async |request| {
@@ -48,11 +50,11 @@ impl HttpConnector for Connector {
                 }
                 answer
             };
-            match fate.await {
-                Fate::Pass => send(request).await,
-                Fate::Refuse(Sickness::Broken) => Err(broken()),
-                Fate::Refuse(Sickness::Answer { status, body }) => answer(status, body),
-                Fate::Hold { until, lost } => {
+            match action.await {
+                Action::Pass => send(request).await,
+                Action::Refuse(Fault::Broken) => Err(broken()),
+                Action::Refuse(Fault::Answer { status, body }) => answer(status, body),
+                Action::Hold { until, lost } => {
                     let answer = send(request).await;
                     until.await;
                     if lost { Err(broken()) } else { answer }
@@ -71,11 +73,12 @@ fn answer(status: u16, body: String) -> Result<HttpResponse, ConnectorError> {
     Ok(HttpResponse::new(status, SdkBody::from(body)))
 }
 
-/// What a request is, read off the wire form of its service's protocol.
-fn call(service: &'static str, request: &HttpRequest) -> Call {
+/// The call that a request makes, from the wire form of its service's protocol.
+fn describe(request: &HttpRequest) -> Call {
+    let service = service(request);
     let named = |operation: String, resource| Call { service, operation, resource, items: Vec::new() };
     match service {
-        "s3" => named(s3(request), path(request).trim_start_matches('/').to_owned()),
+        "s3" => named(s3_operation(request), path(request).trim_start_matches('/').to_owned()),
         // `/2015-03-31/functions/NAME/invocations`
         "lambda" => {
             let function = path(request).split('/').nth(3).unwrap_or_default();
@@ -83,6 +86,14 @@ fn call(service: &'static str, request: &HttpRequest) -> Call {
         }
         _ => json_protocol(service, request),
     }
+}
+
+/// The service that a request is signed for: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+fn service(request: &HttpRequest) -> &'static str {
+    const SERVICES: [&str; 5] = ["dynamodb", "s3", "lambda", "secretsmanager", "sqs"];
+    let signature = request.headers().get("authorization").unwrap_or_default();
+    let signed_for = signature.split_once("Credential=").and_then(|(_, scope)| scope.split('/').nth(3)).unwrap_or_default();
+    SERVICES.into_iter().find(|service| *service == signed_for).unwrap_or_else(|| panic!("a call to {signed_for:?}"))
 }
 
 fn json_protocol(service: &'static str, request: &HttpRequest) -> Call {
@@ -97,7 +108,7 @@ fn json_protocol(service: &'static str, request: &HttpRequest) -> Call {
     Call { service, operation: target.to_owned(), resource, items }
 }
 
-/// The items that a request to `DynamoDB` names by their keys; of a query of a table, the partition. Batches are not looked into.
+/// The items that a request to `DynamoDB` names by their keys, or the partition that a query reads. A batch has none.
 fn items(operation: &str, body: &Value) -> Vec<Item> {
     let item = |operation: &str, of: &Value| {
         let text = |text: &Value| text.as_str().unwrap_or_default().to_owned();
@@ -118,7 +129,7 @@ fn items(operation: &str, body: &Value) -> Vec<Item> {
 }
 
 /// Path style: `/bucket/key?…&x-id=GetObject`. Three operations of an upload have no `x-id`.
-fn s3(request: &HttpRequest) -> String {
+fn s3_operation(request: &HttpRequest) -> String {
     let query = request.uri().split_once('?').map_or("", |(_, query)| query);
     let named = query.split('&').find_map(|pair| pair.strip_prefix("x-id="));
     let operation = match (named, request.method()) {
@@ -134,7 +145,7 @@ fn s3(request: &HttpRequest) -> String {
     operation.to_owned()
 }
 
-/// Behind `http://host:port`, up to the query.
+/// The path of the request, without host and query.
 fn path(request: &HttpRequest) -> &str {
     let uri = request.uri();
     let behind_scheme = uri.find("://").map_or(uri, |at| &uri[at + 3..]);
