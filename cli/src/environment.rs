@@ -33,6 +33,14 @@ const SETTINGS: [&str; 17] = [
 ];
 const PRESET_KEYS: [&str; 2] = ["ABACUS_API_KEY", "OPENAI_API_KEY"];
 
+/// Whether output has colours (<https://no-color.org>).
+const NO_COLOR: &str = "NO_COLOR";
+
+/// Every variable that this command reads by a name of its own; the providers' settings may name further ones.
+pub fn variables() -> impl Iterator<Item = &'static str> {
+    SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS, API_KEY, NO_COLOR])
+}
+
 /// A variable that is set to something.
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
@@ -47,7 +55,7 @@ pub fn settings() -> BTreeMap<String, String> {
     names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect()
 }
 
-/// Whether the person asked for output without colours (<https://no-color.org>).
+/// Whether the person asked for output without colours.
 pub fn no_color() -> bool {
-    variable("NO_COLOR").is_some()
+    variable(NO_COLOR).is_some()
 }

@@ -17,6 +17,8 @@ mod terminal;
 
 use std::process::ExitCode;
 
+pub use environment::variables;
+
 use clap::Parser as _;
 
 /// Does what the process's arguments say.

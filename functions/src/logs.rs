@@ -238,15 +238,4 @@ mod tests {
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"], expected);
         assert!(logged("error", None, logs)[0].get("_aws").is_none(), "without a namespace there are no metrics");
     }
-
-    #[test]
-    fn no_line_brings_more_than_cloudwatch_takes_of_one() {
-        const METRICS_MAX: usize = 100;
-        const DIMENSIONS_MAX: usize = 30;
-        for measured in MEASURED {
-            assert!(measured.metrics.len() <= METRICS_MAX && measured.by.len() <= DIMENSIONS_MAX);
-            assert!(measured.told_apart.iter().all(|name| measured.metrics.iter().any(|(metric, _)| metric == name)));
-        }
-        assert!(MEASURED.iter().any(|measured| measured.line == OUTCOME));
-    }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The machine's time, and whatever it was moved by. Clones share the shift.
+/// The machine's time, or one that stands still, plus what it was advanced by. Clones share the advance.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
+    stands_at: Option<i64>,
     shift_ms: Arc<AtomicI64>,
 }
 
@@ -19,10 +20,17 @@ impl Clock {
         Self::default()
     }
 
+    /// A time that begins at the machine's, and passes only by [`advance`](Self::advance).
+    #[must_use]
+    pub fn manual() -> Self {
+        Self { stands_at: Some(Timestamp::now().as_millisecond()), ..Self::default() }
+    }
+
     /// Milliseconds since the epoch.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
-        Timestamp::now().as_millisecond().saturating_add(self.shift_ms.load(Ordering::Relaxed))
+        let base = self.stands_at.unwrap_or_else(|| Timestamp::now().as_millisecond());
+        base.saturating_add(self.shift_ms.load(Ordering::Relaxed))
     }
 
     /// Moves the time on, for every clone.

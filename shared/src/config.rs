@@ -13,7 +13,7 @@ use crate::providers::{ProviderSettings, Timeouts, parse_providers};
 use crate::quota::{Prices, Quota};
 
 /// What a function is told about where it runs and what it may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `LONGHAND_BUFFER_TABLE`: the table of chunks and meta. Required.
     pub buffer_table: String,
@@ -84,7 +84,7 @@ pub struct LiveTimes {
 }
 
 /// The AWS SDK's own variables, so that two stacks in one process can have their own.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AwsConfig {
     /// `AWS_REGION`.
     pub region: Option<String>,
@@ -127,7 +127,7 @@ impl std::fmt::Debug for AwsConfig {
 }
 
 /// Keys by environment variable.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ProviderKeys(BTreeMap<String, String>);
 
 impl ProviderKeys {

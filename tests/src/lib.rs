@@ -6,12 +6,16 @@ pub mod author;
 pub mod calls;
 pub mod contract;
 mod deployment;
+pub mod documents;
 pub mod faults;
 pub mod hostile;
 pub mod logs;
+pub mod pacer;
 pub mod said;
+pub mod sampling;
 pub mod sse;
 pub mod tap;
+mod template;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -25,6 +29,8 @@ use serde_json::{Value, json};
 pub use api::Api;
 pub use deployment::Deployment;
 use said::Kind;
+pub use sampling::seed;
+pub use template::{template_without, with_writer_timeout};
 
 /// How long a test waits for what must come. No assertion is about time; this only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -124,14 +130,6 @@ pub fn environment(base_url: &str, env: &[(&str, &str)]) -> BTreeMap<String, Str
     own.into_iter().chain(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect()
 }
 
-/// The seed of a test that throws dice: `LONGHAND_SEED`, or a new one. It is printed, to repeat what failed.
-pub fn seed() -> u64 {
-    let given = std::env::var("LONGHAND_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    println!("LONGHAND_SEED={seed} repeats the dice of this test");
-    seed
-}
-
 /// The log's invariants, on the events that a reader gets: numbers without gaps, one terminal event, and that one last.
 pub fn assert_whole(events: &[Value]) {
     const TERMINAL: [&str; 4] = ["completed", "incomplete", "failed", "cancelled"];
@@ -140,24 +138,4 @@ pub fn assert_whole(events: &[Value]) {
     let ends: Vec<usize> =
         (0..events.len()).filter(|place| TERMINAL.contains(&events[*place]["type"].as_str().unwrap_or_default())).collect();
     assert_eq!(ends, [events.len() - 1], "{events:#?}");
-}
-
-/// The product's template without the events of these names: for a test that calls a function itself, and at a time of its
-/// own.
-pub fn template_without(events: &[&str]) -> String {
-    const INDENT: &str = "        ";
-    let mut kept = Vec::new();
-    let mut within = false;
-    for line in longhand_local::TEMPLATE.lines() {
-        let at_this_level = line.starts_with(INDENT) && !line[INDENT.len()..].starts_with(' ');
-        if at_this_level {
-            within = events.iter().any(|name| line.trim() == format!("{name}:"));
-        } else if !line.starts_with(INDENT) {
-            within = false;
-        }
-        if !within {
-            kept.push(line);
-        }
-    }
-    kept.join("\n")
 }

@@ -1,9 +1,11 @@
-//! The commands that the documents show are commands.
+//! The commands and variables that the documents show are the command's.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use longhand_tests::documents::{quoted, rows};
 
 /// In the place of what stands for an id, and of what is left out.
 const ID: &str = "gen_01arz3ndektsv4rrffq69g5fav";
@@ -118,4 +120,17 @@ fn lines_are_split_as_a_shell_splits_them() {
     let told: Vec<_> = commands(line).iter().filter_map(|words| arguments(words)).collect();
     assert_eq!(told, [vec!["start", "--prompt", "two words"], vec!["tail", ID]]);
     assert_eq!(shell_lines("```sh\na \\\n b\n```\n```json\nc\n```"), ["a  b"]);
+}
+
+#[test]
+fn documented_variables_are_those_that_it_reads() {
+    const IN_PROSE: [&str; 2] = ["LONGHAND_API_KEY", "NO_COLOR"];
+    let document = include_str!("../../../docs/configuration.md");
+    let (_, chapter) = document.split_once("## Variables of the command").unwrap();
+    for name in IN_PROSE {
+        assert!(chapter.contains(&format!("`{name}`")), "{name}");
+    }
+    let table = rows(document, "Variables of the command");
+    let documented: BTreeSet<&str> = table.iter().flat_map(|row| quoted(row[0])).chain(IN_PROSE).collect();
+    assert_eq!(documented, longhand_cli::variables().collect());
 }

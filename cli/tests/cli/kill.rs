@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longhand_tests::author::{Author, Prompt};
+use longhand_tests::sampling::rounds;
 use longhand_tests::{Api, PATIENCE, seed, sse};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use tokio::time::sleep;
 
 use crate::dev::{Dev, Place};
 
-const KILLS: u64 = 50;
+/// In a full run and in a sampled one.
+const KILLS: (u64, u64) = (50, 15);
 const STARTS_PER_LIFE: u64 = 3;
 /// Starts that got no answer, sent again in one life.
 const REPEATS_PER_LIFE: usize = 3;
@@ -122,15 +124,15 @@ fn is_end(event: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_fifty_times_under_load_everything_goes_on_or_ends_with_a_reason() {
-    let mut dice = fastrand::Rng::with_seed(seed());
+    let (mut dice, kills) = (fastrand::Rng::with_seed(seed()), rounds(KILLS.0, KILLS.1));
     let author = Author::start().await;
     let providers = author.providers();
     let environment: Vec<(&str, &str)> = ENVIRONMENT.into_iter().chain([("LONGHAND_PROVIDERS", providers.as_str())]).collect();
     let (folder, callers, began) = (tempfile::tempdir().unwrap(), Callers::default(), Instant::now());
-    for life in 0..KILLS {
+    for life in 0..kills {
         live(folder.path(), &environment, &callers, &mut dice, life).await;
     }
-    println!("{KILLS} kills in {:.1} s", began.elapsed().as_secs_f64());
+    println!("{kills} kills in {:.1} s", began.elapsed().as_secs_f64());
     let (_dev, place) = Dev::start(folder.path(), &[], &environment).await;
     for (key, prompt) in unanswered(&callers) {
         start(place.clone(), Arc::clone(&callers), key, prompt).await.unwrap();

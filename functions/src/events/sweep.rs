@@ -1,8 +1,11 @@
 //! `sweep`, by schedule. The payload says nothing that matters.
 
+use std::future::pending;
+
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::App;
 use serde_json::Value;
+use tokio::time::sleep_until;
 
 use crate::deadline::stop_at;
 
@@ -11,5 +14,11 @@ use crate::deadline::stop_at;
 /// # Errors
 /// The index of open generations cannot be read.
 pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error> {
-    Ok(serde_json::to_value(app.sweep(stop_at(&event.context)).await?)?)
+    let stop = async {
+        match stop_at(&event.context) {
+            Some(at) => sleep_until(at).await,
+            None => pending().await,
+        }
+    };
+    Ok(serde_json::to_value(app.sweep(stop).await?)?)
 }

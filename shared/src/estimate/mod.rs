@@ -2,7 +2,7 @@
 //!
 //! The flush policy decides when a chunk leaves, the composer's events say how large it is, the lease's rules how often meta is
 //! read and renewed, a reader's pace how often it asks. Pure: no clock, no service. What it comes to is held to counted units by
-//! `tests/it/cost.rs`.
+//! `tests/it/durability/write_units.rs`.
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a generation is far below 2^52 of anything")]
 

@@ -8,6 +8,8 @@ mod runbook;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use longhand_tests::documents::quoted;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -30,19 +32,6 @@ fn documents() -> Vec<PathBuf> {
     files(&root().join("infra"), "md", &mut found);
     assert!(found.len() > 40, "{found:?}");
     found
-}
-
-/// The rows of the tables of one chapter, as cells; the heads and rulers are none.
-fn rows<'a>(document: &'a str, chapter: &str) -> Vec<Vec<&'a str>> {
-    let (_, rest) =
-        document.split_once(&format!("\n## {chapter}\n")).unwrap_or_else(|| panic!("there is no chapter {chapter:?}"));
-    let lines = rest.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| `"));
-    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
-}
-
-/// The words between backticks.
-fn quoted(cell: &str) -> impl Iterator<Item = &str> {
-    cell.split('`').skip(1).step_by(2)
 }
 
 /// A heading as the fragment of a link to it.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
+use longhand_tests::sampling::rounds;
 use longhand_tests::{Harness, PATIENCE, assert_whole};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -71,11 +72,11 @@ async fn a_finished_generation_cannot_be_cancelled_and_clients_do_not_try_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_races_with_the_end_a_thousand_times_has_one_outcome_each_time() {
-    const RACES: usize = 1_000;
     const AT_ONCE: usize = 20;
+    let races_max = usize::try_from(rounds(1_000, 200)).unwrap();
     let (harness, _playback) = Harness::playing(script(2, 0.0), &[]).await;
     let mut outcomes = [0_usize; 2];
-    for round in 0..RACES / AT_ONCE {
+    for round in 0..races_max / AT_ONCE {
         let races = (0..AT_ONCE).map(|place| {
             let harness = &harness;
             async move {

@@ -1,5 +1,5 @@
-//! Every call that leaves the functions in a generation's life fails once, in every way that calls fail; and then two of them
-//! at random. Whatever happens, retries and the sweep bring it to its end with all that the provider said.
+//! Every outside call of a generation's life fails in each of eight ways, and then pairs of calls at random. Retries and the
+//! sweep must bring the generation to its end, with the whole text of the provider.
 
 mod caller;
 mod invariants;
@@ -13,77 +13,64 @@ use std::time::Instant;
 use futures::StreamExt;
 use kind::Kind;
 use longhand_tests::faults::{Made, Mode};
+use longhand_tests::sampling::{number, rounds, sample, seed_from};
 use scenario::{Life, live};
 
+/// Repeats what was drawn.
+const SEED: &str = "LONGHAND_FAULT_SEED";
+/// The number of random pairs.
+const RUNS: &str = "LONGHAND_FAULT_RUNS";
 /// Lives side by side: most of a life is waiting.
 const SIDE_BY_SIDE: usize = 16;
-/// Random runs, unless `LONGHAND_FAULT_RUNS` says otherwise.
-const RANDOM_RUNS: u64 = 300;
-/// Modes that each call of the other kinds of life meets, drawn by lot, unless that variable is set: then it meets them all.
-const MODES_DRAWN: usize = 2;
+/// Faults that are drawn from all those of a walk, unless the run is full.
+const FAULTS_SAMPLED: usize = 24;
+/// Pairs of faults at random, in a full run and in a sampled one, unless `LONGHAND_FAULT_RUNS` says otherwise.
+const PAIRS: (u64, u64) = (300, 40);
+
+/// Each call of a kind of life meets every mode. `LONGHAND_FAULT_RUNS` makes a walk whole, as `LONGHAND_FULL=1` does.
+macro_rules! walks {
+    ($($name:ident: $kind:expr;)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            walk($kind).await;
+        })*
+        const KINDS: &[Kind] = &[$($kind),*];
+    };
+}
+
+walks! {
+    plain: Kind::Plain;
+    cancelled: Kind::Cancelled;
+    buffer_deleted: Kind::Deleted;
+    counted: Kind::Counted;
+    provider_breaks_off: Kind::BrokenOff;
+    attached_start: Kind::Attached;
+    hand_over: Kind::HandedOver;
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_fault_every_invariant_holds_and_no_sweep_is_needed() {
-    use Kind::{Attached, BrokenOff, Cancelled, Counted, Deleted, HandedOver, Plain};
-    for kind in [Plain, Cancelled, Deleted, Counted, BrokenOff, Attached, HandedOver] {
+async fn without_faults() {
+    for &kind in KINDS {
         let life = live(kind, &[]).await;
         println!("{kind:?}");
         for (number, made) in life.made.iter().enumerate() {
             println!("{number:3}  {made} {}", made.call.resource);
         }
         assert_eq!(life.violations, Vec::<String>::new(), "{kind:?}");
-        assert!(life.sweeps == 0 || kind == Attached, "{kind:?}: {} sweeps", life.sweeps);
+        assert!(life.sweeps == 0 || kind == Kind::Attached, "{kind:?}: {} sweeps", life.sweeps);
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_in_every_mode_leaves_every_invariant_whole() {
+async fn walk(kind: Kind) {
     let began = Instant::now();
-    let calls = live(Kind::Plain, &[]).await.made.len();
-    // Beyond the calls of an untroubled life come those of its recovery, which fail in the random runs.
-    let lives = all(Kind::Plain, drawn(0..calls, Mode::ALL.len(), 0)).await;
-    report("crash points", calls, Mode::ALL.len(), &lives, began);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_of_one_that_is_cancelled_in_the_middle_leaves_every_invariant_whole() {
-    walk("cancelled", Kind::Cancelled).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_of_one_whose_buffer_is_deleted_leaves_every_invariant_whole() {
-    walk("delete_after", Kind::Deleted).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_of_one_that_is_counted_leaves_every_invariant_whole() {
-    walk("counted", Kind::Counted).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_of_one_whose_provider_breaks_off_leaves_every_invariant_whole() {
-    walk("broken off and continued", Kind::BrokenOff).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_of_an_attached_start_leaves_every_invariant_whole() {
-    walk("attached", Kind::Attached).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_crash_point_of_a_hand_over_leaves_every_invariant_whole() {
-    walk("handed over", Kind::HandedOver).await;
-}
-
-/// Each call meets some modes, or all.
-async fn walk(what: &str, kind: Kind) {
-    let began = Instant::now();
-    let seed = variable("LONGHAND_FAULT_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let modes = if variable("LONGHAND_FAULT_RUNS").is_some() { Mode::ALL.len() } else { MODES_DRAWN };
-    println!("seed {seed}");
+    let seed = seed_from(SEED);
     let made = live(kind, &[]).await.made;
-    let lives = all(kind, drawn(own_calls(kind, &made), modes, seed)).await;
-    report(&format!("crash points, {what}, seed {seed}"), made.len(), modes, &lives, began);
+    // The calls of a recovery come behind those of an untroubled life; they fail in the random pairs.
+    let every: Vec<_> =
+        own_calls(kind, &made).flat_map(|call| Mode::ALL.into_iter().map(move |mode| vec![(call, mode)])).collect();
+    let plans = if number(RUNS).is_some() { every } else { sample(seed, every, FAULTS_SAMPLED) };
+    let lives = all(kind, plans).await;
+    report(&format!("{kind:?}"), made.len(), &lives, began);
 }
 
 /// The calls that are this kind's own. A hand-over is waited for, so what any life has before and behind it is left out.
@@ -96,22 +83,11 @@ fn own_calls(kind: Kind, made: &[Made]) -> Range<usize> {
     claim..made.iter().position(|made| made.function == "compact").expect("a compaction")
 }
 
-/// Each call with each of so many modes.
-fn drawn(calls: Range<usize>, modes: usize, seed: u64) -> Vec<Vec<(usize, Mode)>> {
-    let plans = calls.flat_map(|number| {
-        let mut drawn = Mode::ALL;
-        fastrand::Rng::with_seed(seed.wrapping_add(number as u64)).shuffle(&mut drawn);
-        drawn.into_iter().take(modes).map(move |mode| vec![(number, mode)])
-    });
-    plans.collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn two_faults_at_random_leave_every_invariant_whole() {
+async fn random_pairs() {
     let began = Instant::now();
-    let seed = variable("LONGHAND_FAULT_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let runs = variable("LONGHAND_FAULT_RUNS").unwrap_or(RANDOM_RUNS);
-    println!("seed {seed}");
+    let seed = seed_from(SEED);
+    let runs = number(RUNS).unwrap_or_else(|| rounds(PAIRS.0, PAIRS.1));
     let calls = live(Kind::Plain, &[]).await.made.len();
     let plans = (0..runs).map(|run| {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_add(run));
@@ -121,11 +97,7 @@ async fn two_faults_at_random_leave_every_invariant_whole() {
         [first, second].map(|number| (number, random.choice(Mode::ALL).expect("a mode"))).to_vec()
     });
     let lives = all(Kind::Plain, plans.collect()).await;
-    report(&format!("pairs at random, seed {seed}"), calls, Mode::ALL.len(), &lives, began);
-}
-
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a whole number, not {value:?}")))
+    report("random pairs", calls, &lives, began);
 }
 
 async fn all(kind: Kind, plans: Vec<Vec<(usize, Mode)>>) -> Vec<(Vec<(usize, Mode)>, Life)> {
@@ -140,7 +112,7 @@ async fn all(kind: Kind, plans: Vec<Vec<(usize, Mode)>>) -> Vec<(Vec<(usize, Mod
 }
 
 /// Prints the table, and fails with the plans under which something did not hold.
-fn report(what: &str, calls: usize, modes: usize, lives: &[(Vec<(usize, Mode)>, Life)], began: Instant) {
+fn report(what: &str, calls: usize, lives: &[(Vec<(usize, Mode)>, Life)], began: Instant) {
     let mut rows: BTreeMap<String, (usize, usize, usize)> = BTreeMap::new();
     for (_, life) in lives {
         for made in life.made.iter().filter(|made| made.met.is_some()) {
@@ -153,12 +125,7 @@ fn report(what: &str, calls: usize, modes: usize, lives: &[(Vec<(usize, Mode)>, 
         println!("{call:44} {faults:6} {sweeps:7} {violations:10}");
     }
     let bad: Vec<_> = lives.iter().filter(|(_, life)| !life.violations.is_empty()).collect();
-    println!(
-        "{what}: {calls} calls, {modes} modes, {} runs, {} violations, {:.1} s",
-        lives.len(),
-        bad.len(),
-        began.elapsed().as_secs_f64()
-    );
+    println!("{what}: {calls} calls, {} runs, {} violations, {:.1} s", lives.len(), bad.len(), began.elapsed().as_secs_f64());
     for (plan, life) in &bad {
         println!("{plan:?}: {:?}", life.violations);
     }

@@ -1,7 +1,6 @@
 //! Functions that are killed at random moments, under many generations at once.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,14 +12,15 @@ use longhand::Clock;
 use longhand_functions::Function;
 use longhand_local::{Options, Registry};
 use longhand_tests::author::{Author, Prompt};
+use longhand_tests::sampling::{number, rounds};
 use longhand_tests::{Harness, seed, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// In every run of the tests; `LONGHAND_KILLS` asks for another number.
-const GENERATIONS: u64 = 120;
+/// In a full run and in a sampled one; `LONGHAND_KILLS` sets another number.
+const GENERATIONS: (u64, u64) = (120, 40);
 const AT_ONCE: usize = 16;
 const SWEEP_EVERY: Duration = Duration::from_millis(300);
 /// After so many sweeps that found nothing to do, or so many of any kind, a minute passes at once. Writers that live are then
@@ -125,7 +125,7 @@ async fn sweep(harness: &Harness, clock: &Clock) {
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_killed_at_random_lose_double_and_strand_nothing() {
     let seed = seed();
-    let generations = env::var("LONGHAND_KILLS").ok().and_then(|number| number.parse().ok()).unwrap_or(GENERATIONS);
+    let generations = number("LONGHAND_KILLS").unwrap_or_else(|| rounds(GENERATIONS.0, GENERATIONS.1));
     let (author, killer, clock, began) = (Author::start().await, Killer::new(seed), Clock::system(), Instant::now());
     let providers = author.providers();
     let env = [("LONGHAND_PROVIDERS", &*providers), ("LONGHAND_LEASE_SECONDS", "1"), ("LONGHAND_MAX_RUNNING", "1000")];

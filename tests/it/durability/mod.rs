@@ -2,7 +2,6 @@
 
 pub mod cancelling;
 pub mod completion;
-pub mod cost;
 pub mod crash_points;
 pub mod kills;
 pub mod lifetime;
@@ -11,4 +10,5 @@ pub mod main_job;
 pub mod sickness;
 pub mod takeover;
 pub mod triggers;
+pub mod write_units;
 pub mod writers;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use longhand::Clock;
 use longhand_local::{Data, Options, Registry, TEMPLATE};
 use longhand_tests::hostile::{Hostile, Script, rest_of, wire};
-use longhand_tests::{Harness, key_of, start_stack, template_without};
+use longhand_tests::{Harness, key_of, start_stack, template_without, with_writer_timeout};
 use serde_json::{Map, Value, json};
 
 /// A text with characters of one to four bytes, in pieces as a provider sends them.
@@ -44,7 +44,7 @@ fn going_on() -> Value {
 async fn stack(data: Data, clock: &Clock, env: &[(&str, &str)], timeout_seconds: u64) -> Harness {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let options = Options { data, clock: clock.clone(), env, ..Options::default() };
-    let template = template_without(&["EveryMinute"]).replace("Timeout: 900\n", &format!("Timeout: {timeout_seconds}\n"));
+    let template = with_writer_timeout(&template_without(&["EveryMinute"]), timeout_seconds);
     assert!(TEMPLATE.contains("Timeout: 900\n"), "the writers' deadline");
     let registry: Registry = std::sync::Arc::new(longhand_functions::function);
     Harness::over(start_stack(options, &template, registry).await)

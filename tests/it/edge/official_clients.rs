@@ -15,10 +15,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use futures::StreamExt;
+use futures::future::join_all;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Script};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, environment};
+use longhand_tests::sampling::sample;
+use longhand_tests::{Harness, environment, seed};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -138,14 +140,17 @@ async fn the_official_clients_work_by_changing_their_base_url_and_key() {
     let (mut py, mut js) = (Command::new(python), Command::new("node"));
     py.arg(clients.join("openai_py.py"));
     js.arg(clients.join("openai_js.mjs")).env("LONGHAND_NODE_MODULES", modules);
-    let (py, js, raw) = futures::join!(run(py, &harness, 1), run(js, &harness, 2), raw_stream(&harness));
-    for output in [py, js] {
+    let clients = sample(seed(), vec![(py, 1), (js, 2)], 1);
+    let count = clients.len() as u64;
+    let runs = join_all(clients.into_iter().map(|(client, seed)| run(client, &harness, seed)));
+    let (outputs, raw) = futures::join!(runs, raw_stream(&harness));
+    for output in outputs {
         let (told, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{told}\n{wrong}");
         eprintln!("{}", told.trim());
     }
     assert!(raw.contains(": hb\n\n") && raw.contains("response.completed"), "what the clients survived was sent");
     let once = players.iter().find(|(name, _)| *name == "once").unwrap();
-    assert_eq!(once.1.stats().requests, 2, "one request for each client, though each tried twice");
+    assert_eq!(once.1.stats().requests, count, "one request for each client, though each tried twice");
     harness.finish().await;
 }

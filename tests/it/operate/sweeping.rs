@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use longhand::app::Parts;
 use longhand::generation::request::Request;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
 use longhand_local::{Data, Options, Registry, Script};
 use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
 use longhand_tests::said::play;
+use longhand_tests::tap::{Action, Call, Tap, in_front_of};
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// What a sweep did, without the age of the oldest.
 async fn sweep(harness: &Harness) -> Value {
@@ -226,10 +230,38 @@ async fn a_queue_that_is_behind_is_not_flooded_and_never_given_up() {
     harness.finish().await;
 }
 
+/// Stops a sweep after a number of looks: each look begins with one query of the buffer.
+#[derive(Clone, Debug, Default)]
+struct Budget(Arc<Mutex<(usize, CancellationToken)>>);
+
+impl Budget {
+    /// Ready once this many looks have begun from now on.
+    fn spent(&self, looks: usize) -> impl Future<Output = ()> + use<> {
+        let token = CancellationToken::new();
+        *self.0.lock().unwrap() = (looks, token.clone());
+        token.cancelled_owned()
+    }
+}
+
+impl Tap for Budget {
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
+        if call.operation == "Query" && !call.resource.contains("/index/") {
+            let mut budget = self.0.lock().unwrap();
+            budget.0 = budget.0.saturating_sub(1);
+            if budget.0 == 0 {
+                budget.1.cancel();
+            }
+        }
+        std::future::ready(Action::Pass).boxed()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
     const ORGANIZATIONS: usize = 25;
     const EACH: usize = 80;
+    /// Looks of one sweep, and those that have begun when the last of them is made.
+    const LOOKS: usize = 300;
     let (jobs, registry) = noting();
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[]);
@@ -249,12 +281,15 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
     futures::stream::iter(starts).buffer_unordered(8).for_each(|_| async {}).await;
 
     clock.advance(Duration::from_mins(2));
-    let sweeper = harness.stack.app().await.unwrap();
+    let budget = Budget::default();
+    let parts = in_front_of(Parts::default(), Arc::new(budget.clone()));
+    let sweeper = App::from_parts(harness.config("sweep"), clock.clone(), parts).await;
     let (mut streamed, mut looked_at, mut stopped) = (0, 0, 0);
-    for sweeps in 1..=500 {
-        let swept = sweeper.sweep(Some(Instant::now() + Duration::from_millis(250 + 10 * sweeps))).await.unwrap();
+    while streamed < (ORGANIZATIONS * EACH) as u64 {
+        let swept = sweeper.sweep(budget.spent(LOOKS)).await.unwrap();
         assert_eq!((swept.open, swept.errors), ((ORGANIZATIONS * EACH) as u64, 0));
         assert!(swept.oldest_seconds >= 120);
+        assert!(swept.looked_at >= LOOKS as u64, "a sweep stopped early: {swept:?}");
         streamed += swept.streamed;
         stopped += u32::from(swept.looked_at < swept.open);
         if streamed == swept.open {
@@ -263,13 +298,11 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
         looked_at += swept.looked_at;
         assert_eq!(looked_at, streamed, "none is looked at twice before all were looked at once");
     }
-    eprintln!("{streamed} were invoked, by sweeps that had to stop {stopped} times");
+    assert!(stopped >= 4, "{stopped} sweeps had to stop");
     until("every invoke runs", || jobs.lock().unwrap().len() == ORGANIZATIONS * EACH).await;
     let ids: BTreeSet<String> = jobs.lock().unwrap().iter().map(|job| job["generation"].to_string()).collect();
     assert_eq!(ids.len(), ORGANIZATIONS * EACH, "one was invoked twice, and another not");
-    let began = Instant::now();
-    let swept = sweeper.sweep(None).await.unwrap();
-    eprintln!("a whole sweep took {:?}", began.elapsed());
+    let swept = sweeper.sweep(std::future::pending()).await.unwrap();
     assert_eq!((swept.looked_at, swept.streamed), ((ORGANIZATIONS * EACH) as u64, 0), "nothing is due");
     harness.finish().await;
 }
@@ -289,7 +322,7 @@ async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing
     clock.advance(Duration::from_mins(2));
     let sweeps = async {
         for _ in 0..5 {
-            let swept = app.sweep(None).await.unwrap();
+            let swept = app.sweep(std::future::pending()).await.unwrap();
             assert_eq!(swept.errors, 0, "{swept:?}");
         }
     };

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::app::App;
@@ -53,11 +53,11 @@ enum Found {
 
 impl App {
     /// Looks at every generation that has not ended, the oldest first. What one of them refuses does not keep the others.
-    /// Nothing new is begun after `stop_at`; the next sweep begins with what this one did not reach.
+    /// Nothing new is begun once `stop` is ready; the next sweep begins with what this one did not reach.
     ///
     /// # Errors
     /// [`Error::Aws`]: the index cannot be read.
-    pub async fn sweep(&self, stop_at: Option<Instant>) -> Result<Swept, Error> {
+    pub async fn sweep(&self, stop: impl Future<Output = ()> + Send) -> Result<Swept, Error> {
         let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         // Ids sort by their time.
@@ -70,7 +70,7 @@ impl App {
             let reached = open.partition_point(|key| key.generation <= *cursor);
             open.rotate_left(reached);
         }
-        let last = self.look_at_all(open, stop_at, &mut swept).await;
+        let last = self.look_at_all(open, stop, &mut swept).await;
         let next = last.or_else(|| cursor.clone()).filter(|_| swept.looked_at < swept.open);
         if next != cursor {
             self.records.set_sweep_cursor(next.as_ref()).await?;
@@ -91,9 +91,15 @@ impl App {
     }
 
     /// The last one that was looked at.
-    async fn look_at_all(&self, open: Vec<GenerationKey>, stop_at: Option<Instant>, swept: &mut Swept) -> Option<GenerationId> {
+    async fn look_at_all(
+        &self,
+        open: Vec<GenerationKey>,
+        stop: impl Future<Output = ()> + Send,
+        swept: &mut Swept,
+    ) -> Option<GenerationId> {
+        let stop = stop.shared();
         let compactions = Arc::new(Semaphore::new(COMPACTIONS_OF_A_SWEEP_MAX));
-        let is_time = || stop_at.is_none_or(|stop_at| Instant::now() < stop_at);
+        let is_time = || stop.clone().now_or_never().is_none();
         let (mut last, mut open) = (None, open.into_iter());
         let all = async {
             let mut looks = FuturesUnordered::new();
@@ -110,12 +116,10 @@ impl App {
                 }
             }
         };
-        match stop_at {
-            None => all.await,
-            Some(stop_at) => {
-                if timeout_at(stop_at + STOP_PATIENCE, all).await.is_err() {
-                    tracing::warn!("A sweep was stopped in its work; the next one goes on.");
-                }
+        tokio::select! {
+            () = all => {}
+            () = stop.clone().then(|()| sleep(STOP_PATIENCE)) => {
+                tracing::warn!("A sweep was stopped in its work; the next one goes on.");
             }
         }
         last

@@ -8,7 +8,7 @@ use longhand_local::Script;
 use longhand_tests::calls::Recorder;
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::said::play;
-use longhand_tests::{Harness, environment, key_of, start_stack, template_without};
+use longhand_tests::{Harness, environment, key_of, start_stack, template_without, with_writer_timeout};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -56,7 +56,7 @@ pub async fn a_hand_over(recorder: Recorder) {
     let provider = json!({ "test": { "base_url": provider.base_url(), "continuation": "trailing_assistant" } }).to_string();
     let env = environment("", &[("LONGHAND_PROVIDERS", &provider)]);
     // A writer has half of it, and this one needs more.
-    let template = template_without(&["EveryMinute"]).replace("Timeout: 900\n", "Timeout: 10\n");
+    let template = with_writer_timeout(&template_without(&["EveryMinute"]), 10);
     let options = options(&recorder, env, &Clock::system(), None);
     let harness = Harness::over(start_stack(options, &template, Arc::new(longhand_functions::function)).await);
     let id = harness.start_generation(json!({})).await;

@@ -8,13 +8,13 @@ use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
 use longhand_tests::said::play;
-use longhand_tests::template_without;
+use longhand_tests::{template_without, with_writer_timeout};
 use serde_json::{Value, json};
 
 /// Between two pieces of a text that is continued.
 const PAUSE: Duration = Duration::from_millis(2);
 /// What a writer's function has in place of 15 minutes. It hands over when half of it is gone.
-const SHORT_TIMEOUT: &str = "Timeout: 20\n";
+const SHORT_TIMEOUT_SECONDS: u64 = 20;
 
 /// A kind of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +71,7 @@ impl Kind {
     pub fn template(self) -> String {
         let template = template_without(&["EveryMinute"]);
         match self {
-            Self::HandedOver => {
-                assert!(template.contains("Timeout: 900\n"), "the writers' deadline");
-                template.replace("Timeout: 900\n", SHORT_TIMEOUT)
-            }
+            Self::HandedOver => with_writer_timeout(&template, SHORT_TIMEOUT_SECONDS),
             _ => template,
         }
     }
