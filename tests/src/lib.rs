@@ -13,6 +13,7 @@ pub mod logs;
 pub mod pacer;
 pub mod said;
 pub mod sampling;
+pub mod serial;
 pub mod sse;
 pub mod tap;
 mod template;

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use kind::Kind;
 use longhand_tests::faults::{Made, Mode};
 use longhand_tests::sampling::{number, rounds, sample, seed_from};
+use longhand_tests::serial::turn;
 use scenario::{Life, live};
 
 /// Repeats what was drawn.
@@ -32,6 +33,7 @@ macro_rules! walks {
     ($($name:ident: $kind:expr;)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $name() {
+            let _turn = turn().await;
             walk($kind).await;
         })*
         const KINDS: &[Kind] = &[$($kind),*];
@@ -50,6 +52,7 @@ walks! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_faults() {
+    let _turn = turn().await;
     for &kind in KINDS {
         let life = live(kind, &[]).await;
         println!("{kind:?}");
@@ -85,6 +88,7 @@ fn own_calls(kind: Kind, made: &[Made]) -> Range<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_pairs() {
+    let _turn = turn().await;
     let began = Instant::now();
     let seed = seed_from(SEED);
     let runs = number(RUNS).unwrap_or_else(|| rounds(PAIRS.0, PAIRS.1));

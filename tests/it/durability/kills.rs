@@ -13,6 +13,7 @@ use longhand_functions::Function;
 use longhand_local::{Options, Registry};
 use longhand_tests::author::{Author, Prompt};
 use longhand_tests::sampling::{number, rounds};
+use longhand_tests::serial::turn;
 use longhand_tests::{Harness, seed, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -124,6 +125,7 @@ async fn sweep(harness: &Harness, clock: &Clock) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_killed_at_random_lose_double_and_strand_nothing() {
+    let _turn = turn().await;
     let seed = seed();
     let generations = number("LONGHAND_KILLS").unwrap_or_else(|| rounds(GENERATIONS.0, GENERATIONS.1));
     let (author, killer, clock, began) = (Author::start().await, Killer::new(seed), Clock::system(), Instant::now());

@@ -9,6 +9,7 @@ use longhand_local::{Options, Script};
 use longhand_tests::contract::CONTRACT;
 use longhand_tests::said::play;
 use longhand_tests::sampling::rounds;
+use longhand_tests::serial::turn;
 use longhand_tests::{Harness, environment, seed};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_schemathesis_asks_is_answered_as_the_document_tells() {
+    let _turn = turn().await;
     let Ok(tool) = std::env::var("LONGHAND_SCHEMATHESIS") else {
         eprintln!("SKIPPED: fuzzing the HTTP door. Set LONGHAND_SCHEMATHESIS to the command `schemathesis` (PyPI).");
         return;

@@ -153,8 +153,9 @@ async fn the_sweep_tells_an_outcome_without_a_log_and_what_it_found() {
     let [line] = &outcomes(&id)[..] else { panic!("{:#?}", of(&id)) };
     assert_measured(line, OUTCOME, false);
     assert_eq!((&line["request_id"], &line["faas.name"], &line["reason"]), (&json!("req-1"), &json!("sweep"), &json!("timeout")));
-    let mut sweeps = logs::captured().into_iter().filter(|line| line["message"] == "A sweep is done.");
-    let sweep = sweeps.next_back().unwrap();
+    let is_this =
+        |line: &Value| line["message"] == "A sweep is done." && line["oldest_open_seconds"].as_u64() >= Some(48 * 60 * 60);
+    let sweep = logs::captured().into_iter().find(is_this).unwrap();
     assert_measured(&sweep, SWEEP, true);
     assert_eq!((&sweep["open_generations"], &sweep["timed_out"]), (&json!(1), &json!(1)));
 }

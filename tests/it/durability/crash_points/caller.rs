@@ -1,6 +1,6 @@
 //! The caller: tries again with the same key, as clients do, and follows what it has begun.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use longhand::GenerationId;
@@ -10,15 +10,13 @@ use tokio::sync::mpsc;
 
 use super::kind::Kind;
 
-/// Its TLS roots take longer to load than a life lasts.
-static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
-
 /// Pieces of text with the numbers of their events.
 type Pieces = Arc<Mutex<Vec<(u64, String)>>>;
 
 /// The caller of one generation. Clones are the same.
 #[derive(Clone)]
 pub struct Caller {
+    http: reqwest::Client,
     url: String,
     kind: Kind,
     /// Faults that it may have to do with.
@@ -29,7 +27,9 @@ pub struct Caller {
 impl Caller {
     /// Of the stack at `url`.
     pub fn new(url: &str, kind: Kind, faults: usize) -> Self {
-        Self { url: url.to_owned(), kind, faults, told: Arc::default() }
+        // TLS roots take longer to load than a life lasts.
+        let http = reqwest::Client::builder().tls_certs_only([]).build().expect("a client");
+        Self { http, url: url.to_owned(), kind, faults, told: Arc::default() }
     }
 
     /// Starts it, and has its id.
@@ -109,7 +109,7 @@ impl Caller {
 
     /// `Err`: it is answered otherwise, or not at all.
     async fn send(&self, path: &str, body: Option<&Value>, expected: u16) -> Result<reqwest::Response, String> {
-        let post = HTTP.get_or_init(reqwest::Client::new).post(format!("{}/v1/{path}", self.url));
+        let post = self.http.post(format!("{}/v1/{path}", self.url));
         let post = if let Some(body) = body { post.header("idempotency-key", "one").json(body) } else { post };
         let answer = post.send().await.map_err(|error| error.to_string())?;
         if answer.status() == expected {

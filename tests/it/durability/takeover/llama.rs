@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use longhand_tests::serial::turn;
 use longhand_tests::{Harness, assert_whole};
 use serde_json::{Value, json};
 
@@ -39,6 +40,7 @@ fn names() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn llama_cpp_killed_in_the_middle_and_started_again_goes_on_and_completes() {
+    let _turn = turn().await;
     let Some(python) = std::env::var_os("LONGHAND_LLAMA").map(PathBuf::from) else {
         eprintln!(
             "SKIPPED: LONGHAND_LLAMA must name a Python with llama.cpp: pip install xllamacpp==2026.10.11549 gguf==0.19.0."

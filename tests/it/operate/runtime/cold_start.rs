@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use flate2::{Compression, write::DeflateEncoder};
 use longhand_local::Script;
+use longhand_tests::serial::turn;
 
 use super::rie::{Bench, sample_for};
 use super::tools::sample;
@@ -60,6 +61,7 @@ fn archive_bytes(bootstrap: &Path) -> usize {
 #[expect(clippy::print_stdout, reason = "the README's table")]
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_starts_cold_within_its_bounds_of_size_and_memory() {
+    let _turn = turn().await;
     let Some(bench) = Bench::start(Script::recorded().unwrap(), &[TLS]).await else { return };
     let archive = archive_bytes(&bench.bootstrap);
     let id = bench.start_sample().await;

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use longhand_tests::serial::turn;
 use serde_json::{Value, json};
 
 use super::background::{Background, free_ports};
@@ -21,6 +22,7 @@ fn script(bootstrap: &Path, rie: &Path) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_images_file_system_has_all_that_a_function_needs() {
+    let _turn = turn().await;
     let Some((bootstrap, rie)) = tools::rie() else { return };
     let Some(chroot) = executable_in_path("chroot").filter(|_| is_root()) else {
         skip::<()>("only root may change the root directory");
