@@ -165,7 +165,7 @@ impl Visit for Reader<'_> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use longhand::telemetry::{ATTEMPT, OUTCOME};
+    use longhand::telemetry::ATTEMPT;
     use tracing::subscriber::with_default;
 
     use super::*;

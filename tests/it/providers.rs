@@ -16,7 +16,7 @@ mod waits;
 mod wounds;
 
 use futures::future::join_all;
-use longhand_tests::hostile::{Hostile, Script};
+use longhand_tests::hostile::{Hostile, Script, wire};
 use longhand_tests::{Harness, assert_whole, key_of};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -55,6 +55,17 @@ fn usage() -> Value {
 /// A completed generation with this text, in so many deltas, after one request.
 fn completed(text: &str, deltas: u64) -> Value {
     json!({ "status": "completed", "text": text, "deltas": deltas, "requests": 1, "usage": usage() })
+}
+
+/// The outcome of two deltas, `Uno ` and `dos`, that [`uno_dos_then`] begins with.
+fn uno_dos() -> Value {
+    completed("Uno dos", 2)
+}
+
+/// A stream whose first write ends with the deltas `Uno ` and `dos`, then `then`.
+fn uno_dos_then(then: impl AsRef<[u8]>) -> Script {
+    let begun = [wire::role(), wire::text("Uno "), wire::text("dos")].concat();
+    Script::stream([begun.as_bytes(), then.as_ref()])
 }
 
 /// The same with other or more fields; null takes one away.
@@ -106,7 +117,7 @@ fn print_row(name: &str, outcome: &Value) {
 fn assert_asked_once(case: &Case, outcome: &Value) {
     let attempts = case.request.get("max_attempts").and_then(Value::as_u64).unwrap_or(1);
     if attempts == 1 && outcome["deltas"].as_u64() > Some(0) {
-        let first = case.scripts.iter().position(Script::says_something).unwrap_or(case.scripts.len());
+        let first = case.scripts.iter().position(Script::has_answer).unwrap_or(case.scripts.len());
         assert_eq!(outcome["requests"], first + 1, "{}", case.name);
     }
 }

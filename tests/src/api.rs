@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::PATIENCE;
 use crate::contract::{Answer, CONTRACT};
-use crate::said::{Kind, note};
+use crate::sensitive::{Kind, record};
 
 /// Larger answers are of the same forms, and take long to look through.
 const JUDGED_BYTES_MAX: usize = 256 * 1024;
@@ -31,7 +31,7 @@ impl Api {
     /// The same API, to which every request shows this key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
-        note(Kind::Secret, key);
+        record(Kind::Secret, key);
         Self { http: self.http.clone(), url: self.url.clone(), key: Some(key.to_owned()) }
     }
 
@@ -105,7 +105,7 @@ impl Api {
         let framed = unframed(&body);
         if path.starts_with("/v1/") && body.len() <= JUDGED_BYTES_MAX {
             let answer = Answer { status, headers: &headers, body: &body };
-            CONTRACT.judge(&method, &path, &answer).unwrap_or_else(|wrong| panic!("openapi.yaml: {wrong}"));
+            CONTRACT.check_answer(&method, &path, &answer).unwrap_or_else(|wrong| panic!("openapi.yaml: {wrong}"));
         }
         let (status, body) = framed.unwrap_or((status, &body));
         let told = || panic!("a JSON body, not {:?}", String::from_utf8_lossy(body));

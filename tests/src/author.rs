@@ -1,4 +1,4 @@
-//! A provider whose answer follows from the prompt: whoever asks again, or goes on from a part of it, gets the same text.
+//! A provider whose answer is a function of the prompt: a repeated request, or one that continues a prefix, gets the same text.
 
 use std::time::Duration;
 
@@ -7,56 +7,56 @@ use serde_json::{Value, json};
 use crate::hostile::{Hostile, Script, rest_of, wire};
 use crate::{Api, assert_whole};
 
-/// What texts are made of: characters of every length, and what readers stumble over.
+/// Pieces of the texts: characters of every length, and text that parsers get wrong.
 const PIECES: [&str; 12] = ["0", " ", "\n", "capa", "cidad ", "ñandú", "€", "😀", "中文", "{\"a\": 0.78}", "\"", "```"];
 const PIECE_BYTES: usize = 6;
 
-/// The name of the provider that goes on from an assistant's message, and of the one that begins again.
-pub const GOES_ON: &str = "goes-on";
-/// See [`GOES_ON`].
-pub const BEGINS_AGAIN: &str = "begins-again";
+/// The provider that continues a trailing assistant message.
+pub const CONTINUES: &str = "continues";
+/// The provider that always starts from the beginning.
+pub const RESTARTS: &str = "restarts";
 
-/// The two providers.
+/// Both providers.
 pub struct Author {
-    goes_on: Hostile,
-    begins_again: Hostile,
+    continues: Hostile,
+    restarts: Hostile,
 }
 
-/// What is asked for.
+/// The text that a request asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt {
-    /// Which text.
+    /// The seed of the text.
     pub number: u64,
-    /// Its length, in pieces of some bytes.
+    /// The number of pieces of the text.
     pub pieces: usize,
-    /// How long it takes to write one.
+    /// The pause between two writes.
     pub pace: Duration,
 }
 
 impl Author {
     /// Listens on free ports.
     pub async fn start() -> Self {
-        let goes_on = Hostile::improvising(GOES_ON, |_, body| Prompt::read(body).script(body)).await;
-        let begins_again = Hostile::improvising(BEGINS_AGAIN, |_, body| Prompt::read(body).script(body)).await;
-        Self { goes_on, begins_again }
+        let continues = Hostile::improvising(CONTINUES, |_, body| Prompt::read(body).script(body)).await;
+        let restarts = Hostile::improvising(RESTARTS, |_, body| Prompt::read(body).script(body)).await;
+        Self { continues, restarts }
     }
 
     /// `LONGHAND_PROVIDERS` with both.
     pub fn providers(&self) -> String {
-        let goes_on = json!({ "base_url": self.goes_on.base_url(GOES_ON), "continuation": "trailing_assistant" });
-        json!({ GOES_ON: goes_on, BEGINS_AGAIN: { "base_url": self.begins_again.base_url(BEGINS_AGAIN) } }).to_string()
+        let continues = json!({ "base_url": self.continues.base_url(CONTINUES), "continuation": "trailing_assistant" });
+        json!({ CONTINUES: continues, RESTARTS: { "base_url": self.restarts.base_url(RESTARTS) } }).to_string()
     }
 
-    /// Requests upstream, of both.
+    /// Requests to both providers so far.
     pub fn requests(&self) -> usize {
-        self.goes_on.seen(GOES_ON).bodies.len() + self.begins_again.seen(BEGINS_AGAIN).bodies.len()
+        self.continues.seen(CONTINUES).bodies.len() + self.restarts.seen(RESTARTS).bodies.len()
     }
 }
 
 impl Prompt {
-    /// A request for it: of even numbers, to the provider that goes on.
+    /// A request for the text: to [`CONTINUES`] where the number is even, else to [`RESTARTS`].
     pub fn request(&self) -> Value {
-        let provider = if self.number.is_multiple_of(2) { GOES_ON } else { BEGINS_AGAIN };
+        let provider = if self.number.is_multiple_of(2) { CONTINUES } else { RESTARTS };
         let prompt = format!("{} {} {}", self.number, self.pieces, self.pace.as_micros());
         json!({ "provider": provider, "model": "m", "prompt": prompt })
     }
@@ -74,7 +74,7 @@ impl Prompt {
         (0..self.pieces).filter_map(|_| dice.choice(PIECES)).collect()
     }
 
-    /// Waits for the end of a generation of it: the text is the whole one, or a part of it with a reason. Answers with the reason.
+    /// Waits for the end of its generation and returns the status or the reason. The text is whole, or a prefix with a reason.
     pub async fn end(&self, api: &Api, id: &str) -> String {
         let record = api.ended(id).await;
         assert_whole(&api.events(id).await);

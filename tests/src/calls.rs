@@ -1,4 +1,4 @@
-//! What the functions called: each call once, in the words that a policy has for it.
+//! Records which calls the functions make: each distinct call once, in the terms of IAM policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::tap::{self, Action, Call, Tap};
 
 /// The folder that a run of the whole suite records into.
 const FOLDER: &str = "LONGHAND_RECORDINGS";
-/// A test that has this function's invokes get lost gives it the name of one that is not there.
+/// A test that loses the invokes of `stream` sets this to a function that does not exist.
 const STREAM_FUNCTION: &str = "LONGHAND_STREAM_FUNCTION";
 
 /// A call of a function, without what differs from one generation to the next.
@@ -25,11 +25,11 @@ pub struct Recorded {
     pub function: String,
     /// As in [`Call`].
     pub service: String,
-    /// As in [`Call`]; of a transaction, each item's own. With `:404` it was answered that there is no such thing.
+    /// As in [`Call`]; for a transaction, the operation of each item. The suffix `:404` marks an answer of that status.
     pub operation: String,
     /// As in [`Call`], with `*` for the part of a key that names a generation.
     pub resource: String,
-    /// The same of an item's partition key; empty where there is none.
+    /// The item's partition key in the same form; empty where there is none.
     pub partition: String,
 }
 
@@ -64,7 +64,7 @@ impl Recorded {
     }
 }
 
-/// Records calls. Clones are the same.
+/// Records calls. Clones share the recording.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Arc<Inner>);
 
@@ -92,7 +92,7 @@ impl Recorder {
         })
     }
 
-    /// The recorder of a run of the whole suite; `None`: this is none, or not one that is recorded.
+    /// The recorder of the whole suite; `None` where the suite is not recorded.
     pub(crate) fn of_suite() -> Option<&'static Self> {
         static OF_SUITE: OnceLock<Option<Recorder>> = OnceLock::new();
         OF_SUITE.get_or_init(|| folder().map(|folder| Self::into_folder(&folder))).as_ref()
@@ -100,7 +100,7 @@ impl Recorder {
 
     fn into_folder(folder: &Path) -> Self {
         fs::create_dir_all(folder).expect("the folder of the recordings");
-        // Every test has a process of its own.
+        // Under nextest every test has its own process.
         let path = folder.join(std::process::id().to_string());
         let file = OpenOptions::new().create(true).append(true).open(path).expect("a recording");
         Self(Arc::new(Inner { seen: Mutex::default(), file: Some(file) }))
@@ -115,7 +115,7 @@ impl Recorder {
     }
 }
 
-/// Where the calls of a run of the whole suite are; `None`: this is none that is recorded.
+/// The folder of the suite's recorded calls; `None` where the suite is not recorded.
 #[must_use]
 pub fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(|folder| PathBuf::from(folder).join("calls"))

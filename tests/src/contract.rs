@@ -1,4 +1,4 @@
-//! The API's `OpenAPI` document as a judge: is this answer one that it tells of?
+//! Validates the API's answers against its `OpenAPI` document.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,13 +9,13 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
-/// Read from callers, so that what is not told of them is ignored, or which say themselves what else they may have.
+/// Schemas with further members: those of requests, whose unknown members are ignored, and those that declare them.
 const OPEN: [&str; 6] = ["CreateResponse", "InputItem", "InputPart", "StartRequest", "GenerationRequest", "GenerationMetadata"];
 
 /// The document of this build.
 pub static CONTRACT: LazyLock<Contract> = LazyLock::new(Contract::read);
 
-/// The document, in which an object that is answered has no other members than those told.
+/// The document, in which the objects of answers have no members but the documented ones.
 pub struct Contract {
     document: Value,
     validators: Mutex<HashMap<String, Arc<Validator>>>,
@@ -48,7 +48,7 @@ impl Contract {
         &self.document
     }
 
-    /// Method, path, and where it is told, of every operation.
+    /// Method, path and JSON Pointer of every operation.
     #[must_use]
     pub fn operations(&self) -> Vec<(String, String, String)> {
         let mut operations = Vec::new();
@@ -60,7 +60,7 @@ impl Contract {
         operations
     }
 
-    /// What is at `place`, a JSON Pointer, and where that is: references are followed.
+    /// The value at `place`, a JSON Pointer, and its own place. References are followed.
     #[must_use]
     pub fn find(&self, place: &str) -> Option<(String, &Value)> {
         let found = self.document.pointer(place)?;
@@ -84,36 +84,38 @@ impl Contract {
         self.document.pointer(&place).map(|_| place)
     }
 
-    /// Whether the document tells of this answer to that request.
+    /// Validates an answer to a request.
     ///
     /// # Errors
-    /// How it differs.
-    pub fn judge(&self, method: &Method, path: &str, answer: &Answer<'_>) -> Result<(), String> {
+    /// How the answer differs from the document.
+    pub fn check_answer(&self, method: &Method, path: &str, answer: &Answer<'_>) -> Result<(), String> {
         let place = match self.operation(method, path) {
             Some(operation) => format!("{operation}/responses/{}", answer.status.as_u16()),
             None if answer.status == StatusCode::NOT_FOUND => "/components/responses/NotFound".to_owned(),
             None if answer.status == StatusCode::FORBIDDEN => "/components/responses/Forbidden".to_owned(),
             None => "/components/responses/MethodNotAllowed".to_owned(),
         };
-        let (place, told) = self.find(&place).ok_or_else(|| format!("{method} {path}: {} is not told", answer.status))?;
-        let judged = self.headers(&place, told, answer.headers).and_then(|()| self.content(&place, told, method, answer));
-        judged.map_err(|wrong| format!("{method} {path}: {}, {place}: {wrong}", answer.status))
+        let (place, documented) =
+            self.find(&place).ok_or_else(|| format!("{method} {path}: {} is not documented", answer.status))?;
+        let checked =
+            self.headers(&place, documented, answer.headers).and_then(|()| self.content(&place, documented, method, answer));
+        checked.map_err(|wrong| format!("{method} {path}: {}, {place}: {wrong}", answer.status))
     }
 
-    /// Whether a value is of the schema at `place`.
+    /// Validates a value against the schema at `place`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The violations.
     pub fn check(&self, place: &str, value: &Value) -> Result<(), String> {
         let validator = self.validator(place);
         let wrong: Vec<String> = validator.iter_errors(value).map(|error| format!("{} {error}", error.instance_path())).collect();
         if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n{value:#}", wrong.join("\n"))) }
     }
 
-    /// Whether the text of an event stream has events as the schema at `place` tells of each.
+    /// Validates each event of an event stream against the schema at `place`.
     ///
     /// # Errors
-    /// What is wrong with the first event that is of another form.
+    /// The violations of the first invalid event.
     pub fn check_stream(&self, place: &str, text: &str) -> Result<(), String> {
         for frame in text.split("\n\n") {
             let fields = frame.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| !name.is_empty());
@@ -121,25 +123,26 @@ impl Contract {
                 fields.map(|(name, value)| (name.to_owned(), value.strip_prefix(' ').unwrap_or(value).into())).collect();
             let (Some(name), Some(data)) = (event.get("event"), event.get("data").and_then(Value::as_str)) else { continue };
             let data: Value = serde_json::from_str(data).map_err(|error| format!("{error}: {data}"))?;
-            let schema = self.data_schema(place, name).ok_or_else(|| format!("{name} is not told"))?;
+            let schema = self.data_schema(place, name).ok_or_else(|| format!("{name} is not documented"))?;
             self.check(&schema, &data)?;
             self.check(place, &event.into())?;
         }
         Ok(())
     }
 
-    /// Where the data of the events of that name is told.
+    /// The place of the schema of that event's data.
     fn data_schema(&self, place: &str, event: &Value) -> Option<String> {
         let (place, schema) = self.find(place)?;
         let kinds = schema["oneOf"].as_array().map_or(0, Vec::len);
         let kinds = (0..kinds).map(|kind| format!("{place}/oneOf/{kind}")).chain([place.clone()]);
-        let told = |place: &String| self.document.pointer(&format!("{place}/properties/event"));
-        let mut fitting = kinds.filter(|kind| told(kind).is_some_and(|told| told.get("const").is_none_or(|name| name == event)));
+        let name_in = |place: &String| self.document.pointer(&format!("{place}/properties/event"));
+        let mut fitting =
+            kinds.filter(|kind| name_in(kind).is_some_and(|schema| schema.get("const").is_none_or(|name| name == event)));
         fitting.next().map(|kind| format!("{kind}/properties/data/contentSchema"))
     }
 
-    fn headers(&self, place: &str, told: &Value, given: &HeaderMap) -> Result<(), String> {
-        for name in told["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
+    fn headers(&self, place: &str, documented: &Value, given: &HeaderMap) -> Result<(), String> {
+        for name in documented["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
             let (place, header) = self.find(&format!("{place}/headers/{name}")).ok_or("a reference leads nowhere")?;
             match given.get(name).map(|value| value.to_str().unwrap_or_default()) {
                 None if header["required"] == true => return Err(format!("the header {name} is missing")),
@@ -154,15 +157,15 @@ impl Contract {
         Ok(())
     }
 
-    fn content(&self, place: &str, told: &Value, method: &Method, answer: &Answer<'_>) -> Result<(), String> {
+    fn content(&self, place: &str, documented: &Value, method: &Method, answer: &Answer<'_>) -> Result<(), String> {
         let text = std::str::from_utf8(answer.body).map_err(|error| error.to_string())?;
-        let Some(content) = told["content"].as_object().filter(|_| method != Method::HEAD) else {
+        let Some(content) = documented["content"].as_object().filter(|_| method != Method::HEAD) else {
             return if text.is_empty() { Ok(()) } else { Err(format!("a body: {text}")) };
         };
         let given = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = given.split(';').next().unwrap_or_default().trim();
         if !content.contains_key(media_type) {
-            return Err(format!("{given:?} is not told"));
+            return Err(format!("{given:?} is not documented"));
         }
         let schema = format!("{place}/content/{}/schema", media_type.replace('/', "~1"));
         if media_type == "text/event-stream" {
@@ -184,7 +187,7 @@ impl Contract {
     }
 }
 
-/// Forbids the members that are not told, except where it is told that there may be others.
+/// Forbids undocumented members, except where the schema allows others.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! Faults at the calls that leave the functions: a plan says which call, by its number in the order of time, meets what.
+//! Faults at the functions' outside calls: a plan maps a call, by its number in the order of time, to a fault.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,18 +23,18 @@ use tower::ServiceExt;
 
 use crate::tap::{self, Action, Call, Fault, Tap};
 
-/// What a call meets.
+/// The fault that a call meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// The connection breaks before it takes effect.
     Refused,
-    /// The service turns it away: too many requests.
+    /// The service throttles it.
     Throttled,
-    /// The service fails.
-    Sick,
+    /// The service answers with a server error.
+    ServerError,
     /// It takes effect, and the answer is lost.
     AnswerLost,
-    /// It takes effect only after the lease has run out and the work was taken up by others.
+    /// It takes effect only after the lease has run out and another invocation has taken over.
     Late,
     /// It takes effect, and the answer comes only after that.
     AnswerLate,
@@ -49,7 +49,7 @@ impl Mode {
     pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Throttled,
-        Self::Sick,
+        Self::ServerError,
         Self::AnswerLost,
         Self::Late,
         Self::AnswerLate,
@@ -58,14 +58,14 @@ impl Mode {
     ];
 }
 
-/// A call that went out, or was to.
+/// A call that was made or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     /// The function that made it, by its handler's name.
     pub function: String,
-    /// It.
+    /// The call.
     pub call: Call,
-    /// What it met.
+    /// The fault that it met.
     pub met: Option<Mode>,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Made {
     }
 }
 
-/// The plan, and what came of it. Clones are the same.
+/// A plan, and the calls made under it. Clones share both.
 #[derive(Clone)]
 pub struct Faults(Arc<Inner>);
 
@@ -99,7 +99,7 @@ impl Faults {
         Self::deciding(move |number, _, _| plan.get(&number).copied())
     }
 
-    /// Each call meets what `plan` says of its number, the function that makes it, and itself.
+    /// `plan` maps each call to a fault, from its number, its function, and the call.
     #[must_use]
     pub fn deciding(plan: impl Fn(usize, &str, &Call) -> Option<Mode> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner {
@@ -111,7 +111,7 @@ impl Faults {
         }))
     }
 
-    /// What happens while a call is late.
+    /// Sets the work that is done while a call is late.
     pub fn meanwhile<F>(&self, happens: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -126,7 +126,7 @@ impl Faults {
         tap::taps(move |handler| faults.function_tap(handler))
     }
 
-    /// The product's functions, each of whose invocations ends with its process. `clock` is that of the stack.
+    /// The product's functions; the end of a process ends its invocations. `clock` is the stack's.
     #[must_use]
     pub fn registry(&self, clock: &Clock) -> Registry {
         let (faults, clock) = (self.clone(), clock.clone());
@@ -142,13 +142,13 @@ impl Faults {
         locked(&self.0.made).clone()
     }
 
-    /// Whether no invocation runs.
+    /// Whether no invocation is running.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.0.running.load(Ordering::SeqCst) == 0
     }
 
-    /// The function, each of whose invocations ends when the process does.
+    /// Wraps the function so that its invocations end with the process.
     fn mortal(&self, name: &str, function: Function, config: Config, clock: &Clock) -> Function {
         match function {
             Function::Http(router) => Function::Http(self.mortal_router(name, router)),
@@ -173,8 +173,8 @@ impl Faults {
         }))
     }
 
-    /// A function that may go on behind its answer, in tasks of its own. So each of its processes has an app of its own, none
-    /// of whose calls goes out any more once it has ended.
+    /// A function that may work on after its answer, in other tasks. So each of its processes has its own app, whose calls are
+    /// no longer sent once the process has ended.
     fn mortal_streams(&self, name: &str, config: Config, clock: Clock) -> Router {
         let (faults, name, process) = (self.clone(), name.to_owned(), Arc::new(tokio::sync::Mutex::new(None::<Process>)));
         Router::new().fallback(move |request: Request| {
@@ -198,7 +198,7 @@ impl Faults {
                     }
                 };
                 match life.token.run_until_cancelled(router.oneshot(request)).await {
-                    Some(Ok(answer)) => life.until_the_end_of(answer),
+                    Some(Ok(answer)) => life.with_body(answer),
                     None => StatusCode::BAD_GATEWAY.into_response(),
                 }
             }
@@ -228,8 +228,8 @@ impl Faults {
         }
     }
 
-    fn fate(&self, function: &str, call: Call) -> BoxFuture<'static, Action> {
-        let sickness = sickness(&call);
+    fn action(&self, function: &str, call: Call) -> BoxFuture<'static, Action> {
+        let (throttled, failed) = answers(&call);
         let mode = {
             let mut made = locked(&self.0.made);
             let met = (self.0.plan)(made.len(), function, &call);
@@ -241,8 +241,8 @@ impl Faults {
         async move {
             match mode {
                 Mode::Refused => Action::Refuse(Fault::Broken),
-                Mode::Throttled => Action::Refuse(sickness.0),
-                Mode::Sick => Action::Refuse(sickness.1),
+                Mode::Throttled => Action::Refuse(throttled),
+                Mode::ServerError => Action::Refuse(failed),
                 Mode::AnswerLost => Action::Hold { until: futures::future::ready(()).boxed(), lost: true },
                 Mode::Late => {
                     faults.meanwhile_happens().await;
@@ -266,15 +266,15 @@ impl Faults {
     }
 }
 
-/// One invocation, for as long as it runs.
+/// One running invocation.
 struct Life {
     token: CancellationToken,
     inner: Arc<Inner>,
 }
 
 impl Life {
-    /// An answer is a part of its invocation, and breaks off with it.
-    fn until_the_end_of(self, answer: Response) -> Response {
+    /// Breaks the answer off when the invocation ends.
+    fn with_body(self, answer: Response) -> Response {
         let ended = self.token.clone().cancelled_owned();
         answer.map(|body| {
             let frames = body.into_data_stream().take_until(ended);
@@ -297,7 +297,7 @@ impl fmt::Debug for Faults {
     }
 }
 
-/// A function's process that goes on between its invocations.
+/// A function's process, which lives on between its invocations.
 struct Process {
     token: CancellationToken,
     router: Router,
@@ -306,7 +306,7 @@ struct Process {
 struct FunctionTap {
     function: String,
     faults: Faults,
-    /// The process with whose end the calls end. `None`: they end with their invocation.
+    /// Ends the calls when it ends. `None`: the calls end with their invocation.
     process: Option<CancellationToken>,
 }
 
@@ -320,13 +320,13 @@ impl Tap for FunctionTap {
     fn call(&self, call: Call) -> BoxFuture<'static, Action> {
         match &self.process {
             Some(process) if process.is_cancelled() => pending().boxed(),
-            _ => self.faults.fate(&self.function, call),
+            _ => self.faults.action(&self.function, call),
         }
     }
 }
 
-/// How a service says that there are too many requests, and that it is not well.
-fn sickness(call: &Call) -> (Fault, Fault) {
+/// The answers of a service that throttles, and of one that fails.
+fn answers(call: &Call) -> (Fault, Fault) {
     let answer = |status, body: &str| Fault::Answer { status, body: body.to_owned() };
     let dynamodb = |kind: &str| format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"not now"}}"#);
     match call.service {

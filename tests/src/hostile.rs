@@ -1,4 +1,4 @@
-//! A provider over raw TCP that plays byte scripts: any bytes, cut anywhere, ended as badly as real ones end.
+//! A provider over raw TCP that plays byte scripts: any bytes, cut anywhere, with every way a connection can end.
 //!
 //! Every script has a name, which is the first segment of its provider's base URL, so one listener plays them all.
 
@@ -20,27 +20,27 @@ use tokio::time::{sleep, timeout};
 pub use script::{Ending, Script};
 use script::{KEEP_ALIVE, KEEP_ALIVE_EVERY, Step};
 
-use crate::{PATIENCE, said};
+use crate::{PATIENCE, sensitive};
 
-/// The provider, for as long as it is held: dropping it closes every connection.
+/// The provider. Dropping it closes every connection.
 pub struct Hostile {
     address: String,
     ledger: watch::Receiver<Ledger>,
     listening: AbortHandle,
 }
 
-/// What one script's requests were.
+/// The requests for one script.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Their bodies, in order.
     pub bodies: Vec<Value>,
     /// Their `Authorization` headers, in order.
     pub keys: Vec<Option<String>>,
-    /// When each had come whole.
+    /// When each was complete.
     pub came_at: Vec<SystemTime>,
     /// When each answer's head had been sent.
     pub answered_at: Vec<SystemTime>,
-    /// Those whose client went away before the script's end.
+    /// Requests whose client closed the connection before the script's end.
     pub closed_early: usize,
 }
 
@@ -61,8 +61,8 @@ struct Request {
 }
 
 impl Hostile {
-    /// Listens on a free port of 127.0.0.1. A name's first request gets its first script, and so on; its last one is
-    /// played again and again. A name without scripts is answered 404.
+    /// Listens on a free port of 127.0.0.1. A name's requests get its scripts in order, and the last script from then on. A
+    /// name without scripts gets 404.
     pub async fn start(scripts: impl IntoIterator<Item = (&str, Vec<Script>)>) -> Self {
         let repertoire = |scripts: Vec<Script>| -> Repertoire {
             Box::new(move |number, _| scripts.get(number).or(scripts.last()).cloned().unwrap_or_else(not_found))
@@ -70,7 +70,7 @@ impl Hostile {
         Self::stage(scripts.into_iter().map(|(name, scripts)| (name.to_owned(), repertoire(scripts))).collect()).await
     }
 
-    /// The same with one name, whose every request gets the script that is made for it: from its number, 0 at first, and its
+    /// Like [`start`](Self::start), with one name: `make` returns the script for each request, from its number (from 0) and its
     /// body.
     pub async fn improvising(name: &str, make: impl Fn(usize, &Value) -> Script + Send + Sync + 'static) -> Self {
         Self::stage([(name.to_owned(), Box::new(make) as Repertoire)].into()).await
@@ -96,12 +96,12 @@ impl Hostile {
         Value::Object(names.into_iter().map(settings).collect::<Map<_, _>>()).to_string()
     }
 
-    /// The requests up to now.
+    /// The requests so far.
     pub fn seen(&self, name: &str) -> Seen {
         self.ledger.borrow().get(name).cloned().unwrap_or_default()
     }
 
-    /// Waits until what a script has seen is as it should be.
+    /// Waits until the requests of a script satisfy `is_so`.
     pub async fn until(&self, name: &str, is_so: impl Fn(&Seen) -> bool) -> Seen {
         let mut ledger = self.ledger.clone();
         let so = ledger.wait_for(|ledger| ledger.get(name).is_some_and(&is_so));
@@ -125,9 +125,10 @@ async fn listen(listener: TcpListener, stage: Arc<Stage>) {
             let Ok(request) = read(&mut connection).await else { return };
             let name = request.name.clone();
             let script = stage.admit(request);
-            let note = |change: fn(&mut Seen)| stage.ledger.send_modify(|ledger| change(ledger.entry(name.clone()).or_default()));
-            if play(&script, &mut connection, || note(|seen| seen.answered_at.push(SystemTime::now()))).await.is_err() {
-                note(|seen| seen.closed_early += 1);
+            let update =
+                |change: fn(&mut Seen)| stage.ledger.send_modify(|ledger| change(ledger.entry(name.clone()).or_default()));
+            if play(&script, &mut connection, || update(|seen| seen.answered_at.push(SystemTime::now()))).await.is_err() {
+                update(|seen| seen.closed_early += 1);
             }
         });
     }
@@ -140,12 +141,12 @@ impl Stage {
             let seen = ledger.entry(request.name.clone()).or_default();
             number = seen.bodies.len();
             seen.bodies.push(request.body.clone());
-            said::note_request(&request.body, request.key.as_deref());
+            sensitive::record_request(&request.body, request.key.as_deref());
             seen.keys.push(request.key);
             seen.came_at.push(SystemTime::now());
         });
         let script = self.repertoires.get(&request.name).map_or_else(not_found, |repertoire| repertoire(number, &request.body));
-        said::note_answer(&script.body());
+        sensitive::record_answer(&script.body());
         script
     }
 }
@@ -154,8 +155,7 @@ fn not_found() -> Script {
     Script::plain("404 Not Found", "text/plain", "")
 }
 
-/// What is left to say of `text`, for a provider that goes on behind a trailing assistant message. `None`: that message is not
-/// how the text begins.
+/// The rest of `text` behind the trailing assistant message of a request. `None`: the text does not begin with that message.
 pub fn rest_of<'a>(text: &'a str, body: &Value) -> Option<&'a str> {
     let last = body["messages"].as_array().and_then(|messages| messages.last());
     match last.filter(|message| message["role"] == "assistant") {
@@ -187,7 +187,7 @@ async fn read(connection: &mut BufReader<TcpStream>) -> io::Result<Request> {
     Ok(Request { name, key, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
 }
 
-/// `Err`: the client went away before the script's end.
+/// `Err`: the client closed the connection before the script's end.
 async fn play(script: &Script, connection: &mut BufReader<TcpStream>, answered: impl Fn()) -> io::Result<()> {
     connection.get_mut().set_nodelay(true)?;
     wait(script.silence, connection).await?;
@@ -231,7 +231,7 @@ async fn write(script: &Script, bytes: &[u8], connection: &mut BufReader<TcpStre
     connection.flush().await
 }
 
-/// Is silent, and notices when the client goes away.
+/// Sends nothing for a while. `Err`: the client closed the connection.
 async fn wait(silence: std::time::Duration, connection: &mut BufReader<TcpStream>) -> io::Result<()> {
     let mut byte = [0];
     tokio::select! {

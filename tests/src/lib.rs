@@ -11,8 +11,8 @@ pub mod faults;
 pub mod hostile;
 pub mod logs;
 pub mod pacer;
-pub mod said;
 pub mod sampling;
+pub mod sensitive;
 pub mod serial;
 pub mod sse;
 pub mod tap;
@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 
 pub use api::Api;
 pub use deployment::Deployment;
-use said::Kind;
 pub use sampling::seed;
+use sensitive::Kind;
 pub use template::{template_without, with_writer_timeout};
 
 /// How long a test waits for what must come. No assertion is about time; this only turns a hang into a failure.
@@ -75,13 +75,13 @@ impl Harness {
     pub fn over(stack: Stack) -> Self {
         let open = Api::open(stack.url());
         let token_key = stack.environment("api").remove("LONGHAND_TOKEN_KEY");
-        said::note(Kind::Secret, &token_key.unwrap_or_default());
+        sensitive::record(Kind::Secret, &token_key.unwrap_or_default());
         Self { api: stack.key().map_or(open, |key| Api::open(stack.url()).with_key(&key.text)), stack }
     }
 
     /// A stack, and a provider that plays `script`.
     pub async fn playing(script: Script, env: &[(&str, &str)]) -> (Self, Playback) {
-        let playback = said::play(script).expect("the provider starts");
+        let playback = sensitive::play(script).expect("the provider starts");
         (Self::start(playback.base_url(), env).await, playback)
     }
 

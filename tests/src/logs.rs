@@ -1,5 +1,5 @@
-//! The lines that the functions log, in their own format: in memory for the test that asks, and in a file where the suite is
-//! recorded (`LONGHAND_RECORDINGS`).
+//! Captures the functions' log lines: in memory for a test that reads them, and in a file where the suite is recorded
+//! (`LONGHAND_RECORDINGS`).
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use longhand_functions::logs::{JsonLines, layered};
 use serde_json::Value;
 
-/// What is recorded of this product's own code.
+/// The levels that are recorded.
 const FILTER: &str = "info,longhand=debug,longhand_functions=debug,longhand_local=debug";
 
 static STARTED: Once = Once::new();
@@ -19,7 +19,7 @@ static CAPTURES: AtomicBool = AtomicBool::new(false);
 static CAPTURED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static FILE: Mutex<Option<File>> = Mutex::new(None);
 
-/// Where the suite is recorded, if it is.
+/// The folder that the suite is recorded into, if it is recorded.
 #[must_use]
 pub fn recordings() -> Option<PathBuf> {
     std::env::var_os("LONGHAND_RECORDINGS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
@@ -33,13 +33,13 @@ pub(crate) fn file(kind: &str, name: &str) -> Option<File> {
     Some(File::options().create(true).append(true).open(folder.join(unique)).expect("a file of the recording"))
 }
 
-/// Where a process's lines go that a test starts: into the recording, or nowhere.
+/// The standard error of a process that a test starts: the recording, or nothing.
 pub fn of_child() -> Stdio {
     file("logs", "child.log").map_or_else(Stdio::null, Stdio::from)
 }
 
-/// Puts the log of a server into the recording.
-pub fn keep(log: &Path) {
+/// Copies the log of a server into the recording.
+pub fn record_file(log: &Path) {
     if let (Some(mut kept), Ok(lines)) = (file("logs", "server.log"), fs::read(log)) {
         kept.write_all(&lines).expect("a file of the recording");
     }
@@ -52,13 +52,13 @@ pub fn record() {
     }
 }
 
-/// Keeps this process's lines from here on.
+/// Captures this process's lines from now on. Tests that share the process share them.
 pub fn capture() {
     CAPTURES.store(true, Ordering::SeqCst);
     start();
 }
 
-/// The lines kept so far.
+/// The lines captured so far.
 pub fn captured() -> Vec<Value> {
     let lines = CAPTURED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let text = String::from_utf8(lines).expect("text");
@@ -69,7 +69,7 @@ fn start() {
     STARTED.call_once(|| {
         *FILE.lock().unwrap_or_else(PoisonError::into_inner) = file("logs", "test.jsonl");
         let lines = JsonLines { writer: || Tee, namespace: Some("longhand".to_owned()) };
-        // A test that has a subscriber of its own keeps it.
+        // A test's own subscriber has precedence.
         let _ = tracing::subscriber::set_global_default(layered(FILTER, lines));
     });
 }

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use longhand_local::Script;
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Api, PATIENCE};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;

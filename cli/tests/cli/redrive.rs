@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use longhand_functions::Function;
 use longhand_local::{Data, Options, Playback, Registry, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, PATIENCE, environment, key_of, start_stack, template_without};
 use serde_json::json;
 

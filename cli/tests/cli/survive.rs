@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use longhand_local::Script;
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Api, PATIENCE, assert_whole};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -104,7 +104,7 @@ fn denied(recorded: &Recorded, denials: &[Grant]) -> Option<String> {
 }
 
 #[test]
-fn the_rows_of_api_keys_are_closed_to_every_function_but_the_one_that_reads_nothing_else() {
+fn only_authorize_reads_api_keys() {
     let Roles { grants, denials } = Roles::of_product();
     let bound: Vec<&Grant> = grants.iter().filter(|grant| !grant.partitions.is_empty()).collect();
     let [keys] = bound.as_slice() else { panic!("one grant is bound to some items") };
@@ -124,7 +124,7 @@ fn the_rows_of_api_keys_are_closed_to_every_function_but_the_one_that_reads_noth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_function_does_all_that_its_role_allows_and_nothing_else() {
+async fn roles_equal_use() {
     let recorder = Recorder::default();
     let own = || recorder.clone();
     let scenarios = [
@@ -156,7 +156,7 @@ fn all_that_is_granted() -> BTreeSet<Recorded> {
 }
 
 #[test]
-fn a_grant_that_is_missing_and_one_that_is_to_spare_are_named() {
+fn differences_are_named() {
     let changed = |from: &str, to: &str| {
         assert_eq!(TEMPLATE.matches(from).count(), 1, "{from}");
         differences(&all_that_is_granted(), &Roles::read(&TEMPLATE.replace(from, to)))

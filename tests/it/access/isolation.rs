@@ -125,7 +125,7 @@ async fn callers(harness: &Harness, victim: &Victim) -> BTreeMap<Credential, Opt
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_another_organizations_cannot_be_told_from_what_is_not_there() {
+async fn other_organizations_data_looks_absent() {
     let (harness, victim) = Victim::start().await;
     let before = victim.state().await;
     let callers = callers(&harness, &victim).await;

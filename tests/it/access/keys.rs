@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longhand::{ApiKey, Clock, NewKey, Scope, Scopes};
 use longhand_local::{Options, Playback, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode};

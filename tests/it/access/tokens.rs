@@ -8,7 +8,7 @@ use axum::http::StatusCode as HttpStatus;
 use axum::routing::post;
 use longhand::{App, Clock, Config, Scope};
 use longhand_local::{Options, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment, key_of};
 use reqwest::StatusCode;
 use serde_json::{Value, json};

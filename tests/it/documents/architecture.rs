@@ -32,7 +32,7 @@ fn collect(folder: &Path, found: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn the_product_has_the_aws_sdk_in_one_room_only() {
+fn aws_sdk_is_in_one_module() {
     for (name, text) in sources() {
         let product = name.starts_with("shared/") || name.starts_with("functions/");
         assert!(!product || name.starts_with("shared/src/aws/") || !text.contains("aws_sdk_"), "{name} uses the AWS SDK");
@@ -40,7 +40,7 @@ fn the_product_has_the_aws_sdk_in_one_room_only() {
 }
 
 #[test]
-fn the_product_reads_the_environment_in_its_configuration_only() {
+fn environment_is_read_in_one_file() {
     for (name, text) in sources() {
         let allowed = ["shared/src/config.rs", "cli/src/environment.rs"].contains(&name.as_str()) || name.contains("tests/");
         assert!(allowed || !text.contains("std::env") && !text.contains("env::var"), "{name} reads the environment");
@@ -48,7 +48,7 @@ fn the_product_reads_the_environment_in_its_configuration_only() {
 }
 
 #[test]
-fn every_file_fits_on_a_few_screens_and_says_what_it_is() {
+fn files_are_short_and_documented() {
     for (name, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= FILE_LINES_MAX, "{name} has {lines} lines");

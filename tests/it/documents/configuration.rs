@@ -44,14 +44,14 @@ pub fn read_by_functions() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_variables_of_the_functions_are_those_that_they_read() {
+fn function_variables_are_documented() {
     let told: BTreeSet<String> =
         rows(DOCUMENT, "Variables of the functions").iter().flat_map(|row| quoted(row[0])).map(str::to_owned).collect();
     assert_eq!(told, read_by_functions());
 }
 
 #[test]
-fn the_defaults_that_are_told_are_the_codes() {
+fn documented_defaults_match_code() {
     let bare = read(&bare()).unwrap();
     let mut compared = 0;
     for row in rows(DOCUMENT, "Variables of the functions") {
@@ -77,7 +77,7 @@ fn the_defaults_that_are_told_are_the_codes() {
 }
 
 #[test]
-fn the_least_values_that_are_told_are_taken_and_no_smaller_ones() {
+fn documented_minimums_match_code() {
     let mut tried = 0;
     for row in rows(DOCUMENT, "Variables of the functions") {
         let (name, Ok(least)) = (quoted(row[0]).next().unwrap(), row[3].parse::<i64>()) else {
@@ -102,7 +102,7 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
-fn the_parameters_are_the_templates_with_its_defaults_and_bounds() {
+fn documented_parameters_match_template() {
     let tree: Value = serde_norway::from_str(TEMPLATE).unwrap();
     let (parameters, rows) = (parameters(&tree), rows(DOCUMENT, "Parameters of the template"));
     let told: BTreeMap<&str, &Vec<&str>> =
@@ -129,7 +129,7 @@ fn the_parameters_are_the_templates_with_its_defaults_and_bounds() {
 }
 
 #[test]
-fn a_variable_is_set_by_the_parameter_that_is_told() {
+fn documented_parameter_sets_variable() {
     let tree: Value = serde_norway::from_str(TEMPLATE).unwrap();
     let parameters = parameters(&tree);
     let mut set = BTreeMap::new();

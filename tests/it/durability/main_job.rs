@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_goes_from_start_to_blob_and_its_text_is_byte_equal() {
+async fn text_is_byte_equal_from_start_to_blob() {
     let script = Script::recorded().unwrap();
     let text = script.text();
     let (harness, playback) = Harness::playing(script, &[]).await;

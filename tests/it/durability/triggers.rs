@@ -11,7 +11,7 @@ use longhand::Clock;
 use longhand::aws::Clients;
 use longhand_functions::{EventHandler, Function};
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, start_stack, template_without};
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_trigger_that_comes_twice_at_once_and_again_later_changes_nothing() {
+async fn repeated_triggers_change_nothing() {
     let playback = play(text()).unwrap();
     // Side by side, and once more when both are done.
     let registry = changed(|_, handler| {
@@ -84,7 +84,7 @@ async fn every_trigger_that_comes_twice_at_once_and_again_later_changes_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn terminal_chunks_of_many_generations_are_compacted_in_any_order_and_number() {
+async fn terminal_chunks_compact_in_any_order() {
     let playback = play(text()).unwrap();
     let (seen, is_held): (Arc<Mutex<Vec<Value>>>, _) = (Arc::default(), Arc::new(AtomicBool::new(true)));
     let registry = {
@@ -124,7 +124,7 @@ async fn terminal_chunks_of_many_generations_are_compacted_in_any_order_and_numb
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_cannot_be_done_fails_alone_and_ends_in_the_on_failure_queue() {
+async fn failed_record_fails_alone() {
     let playback = play(text()).unwrap();
     let is_held = Arc::new(AtomicBool::new(true));
     let registry = {
@@ -177,7 +177,7 @@ async fn poison(harness: &Harness) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_comes_when_everything_is_gone_is_no_failure() {
+async fn trigger_after_purge_succeeds() {
     let playback = play(text()).unwrap();
     let seen: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
     let registry = {

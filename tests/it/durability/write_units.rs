@@ -11,7 +11,7 @@ use longhand::log::flush::Windows;
 use longhand::{Clock, Config, GenerationKey};
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::pacer::Pacer;
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment, sse};
 use serde_json::json;
 

@@ -8,7 +8,7 @@ use longhand::log::chunk::{Chunk, Counters};
 use longhand::log::event::{Stretch, TextKind};
 use longhand::{App, Clock, GenerationId, GenerationKey, StreamJob, Streamed};
 use longhand_local::{Options, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of};
 use serde_json::{Value, json};
 

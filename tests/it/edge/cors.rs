@@ -18,7 +18,7 @@ async fn answers(harness: &Harness) -> Vec<HeaderMap> {
 }
 
 #[tokio::test]
-async fn every_answer_names_the_origin_whose_pages_may_read_it() {
+async fn answers_name_the_allowed_origin() {
     let harness = Harness::start(NOWHERE, &[("LONGHAND_CORS_ORIGIN", "https://app.example")]).await;
     for headers in answers(&harness).await {
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
@@ -28,7 +28,7 @@ async fn every_answer_names_the_origin_whose_pages_may_read_it() {
 }
 
 #[tokio::test]
-async fn without_an_origin_no_answer_is_for_other_pages() {
+async fn no_origin_by_default() {
     let harness = Harness::start(NOWHERE, &[]).await;
     for headers in answers(&harness).await {
         assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), "{headers:?}");
@@ -37,7 +37,7 @@ async fn without_an_origin_no_answer_is_for_other_pages() {
 }
 
 #[tokio::test]
-async fn what_is_no_origin_is_refused_with_what_was_expected() {
+async fn invalid_origin_is_refused() {
     for wrong in ["app.example", "https://", "https://app.example/", "https://app.example/page", "null"] {
         let env = environment(NOWHERE, &[("LONGHAND_CORS_ORIGIN", wrong)]);
         let refused = Stack::start(Options { env, ..Options::default() }).await.map(|_| ()).unwrap_err();

@@ -75,7 +75,7 @@ async fn ended(extra: Value) -> (Harness, longhand_local::Playback, String, Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn catch_up_gives_what_is_stored_and_says_where_it_ends() {
+async fn catch_up_to_the_tail() {
     for extra in [json!({}), json!({ "delete_after": true })] {
         let (harness, _playback, id, events) = ended(extra).await;
         let end = offset(events.len());
@@ -100,7 +100,7 @@ async fn catch_up_gives_what_is_stored_and_says_where_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_stream_is_up_to_date_and_not_closed_until_it_is() {
+async fn open_stream_is_up_to_date() {
     let (harness, _playback, id) = stalled(&[]).await;
     let before = read(&harness, &id, "?offset=-1").await;
     assert_eq!(before.header("stream-up-to-date"), Some("true"));
@@ -133,7 +133,7 @@ async fn an_open_stream_is_up_to_date_and_not_closed_until_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn now_is_the_tail_and_is_never_kept() {
+async fn now_is_not_cached() {
     let (harness, _playback, id) = stalled(&[]).await;
     let tail = offset(harness.get(&format!("generations/{id}/events")).await.1["data"].as_array().unwrap().len());
     let open = read(&harness, &id, "?offset=now").await;
@@ -158,7 +158,7 @@ async fn now_is_the_tail_and_is_never_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn offsets_that_nobody_gave_are_refused() {
+async fn unknown_offsets_are_refused() {
     let (harness, _playback, id, events) = ended(json!({})).await;
     let beyond = format!("?offset={}", offset(events.len() + 1));
     let refused = [
@@ -193,7 +193,7 @@ async fn offsets_that_nobody_gave_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_tells_where_the_stream_stands() {
+async fn head_has_the_tail() {
     let (harness, _playback, id) = stalled(&[]).await;
     let count = harness.get(&format!("generations/{id}/events")).await.1["data"].as_array().unwrap().len();
     let open = ask(&harness, Method::HEAD, &id, "", &[]).await;
@@ -208,7 +208,7 @@ async fn head_tells_where_the_stream_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_can_be_written_and_nothing_absent_be_read() {
+async fn writes_and_absent_streams_are_refused() {
     let (harness, _playback, id, _) = ended(json!({})).await;
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
         let answer = ask(&harness, method.clone(), &id, "", &[("content-type", "application/json")]).await;
@@ -239,7 +239,7 @@ async fn nothing_can_be_written_and_nothing_absent_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_bounded_and_together_the_whole_log() {
+async fn pages_make_the_whole_log() {
     const DELTAS: usize = 36;
     let script = Script::new(
         (0..DELTAS).map(|number| char::from(b'a' + u8::try_from(number % 26).unwrap()).to_string().repeat(256 * 1024)),

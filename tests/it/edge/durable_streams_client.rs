@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use longhand_local::{Options, Script};
-use longhand_tests::said::play;
 use longhand_tests::sampling::sample;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, seed};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -42,7 +42,7 @@ async fn follow(node_modules: &str, harness: &Harness, id: &str, live: &str, fro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_client_follows_a_generation_to_its_end() {
+async fn official_client_reaches_the_end() {
     let Some(node_modules) = node_modules() else { return };
     let script = Script {
         first_byte_delay: Duration::from_millis(500),

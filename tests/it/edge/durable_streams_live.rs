@@ -46,7 +46,7 @@ fn paired(frames: &[(String, Value)], from: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_polls_follow_a_generation_to_its_end() {
+async fn long_polls_reach_the_end() {
     let (harness, _playback) = Harness::playing(slow(), &[("LONGHAND_UNWATCHED_WINDOW_MS", "50")]).await;
     let id = harness.start_generation(json!({})).await;
     let (mut at, mut events, mut cursor, mut polls) = ("-1".to_owned(), Vec::new(), String::new(), 0);
@@ -78,7 +78,7 @@ async fn long_polls_follow_a_generation_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_poll_in_vain_says_so_in_time_and_an_end_wakes_it() {
+async fn long_poll_times_out_and_wakes_at_the_end() {
     let (harness, _playback, id) = stalled(&[("LONGHAND_LONG_POLL_MS", "400")]).await;
     let tail = read(&harness, &id, "?offset=now").await.header("stream-next-offset").unwrap().to_owned();
     for at in ["now", &tail] {
@@ -101,7 +101,7 @@ async fn a_long_poll_in_vain_says_so_in_time_and_an_end_wakes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_sent_events_pair_and_go_to_the_end() {
+async fn events_pair_and_reach_the_end() {
     let (harness, _playback) = Harness::playing(slow(), &[]).await;
     let id = harness.start_generation(json!({})).await;
     let live = frames(&read(&harness, &id, "?offset=-1&live=sse").await);
@@ -121,7 +121,7 @@ async fn server_sent_events_pair_and_go_to_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_connection_is_kept_alive_and_ended_in_time() {
+async fn silent_connection_is_kept_alive() {
     let env = [("LONGHAND_SSE_KEEP_ALIVE_MS", "150"), ("LONGHAND_SSE_CONNECTION_MS", "1000")];
     let (harness, _playback, id) = stalled(&env).await;
     let asked = Instant::now();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use longhand_local::{Data, Options, Playback, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

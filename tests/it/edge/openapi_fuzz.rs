@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use longhand_local::{Options, Script};
 use longhand_tests::contract::CONTRACT;
-use longhand_tests::said::play;
 use longhand_tests::sampling::rounds;
+use longhand_tests::sensitive::play;
 use longhand_tests::serial::turn;
 use longhand_tests::{Harness, environment, seed};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const EXAMPLES: (u64, u64) = (40, 8);
 const PATIENCE: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_schemathesis_asks_is_answered_as_the_document_tells() {
+async fn answers_conform_to_the_document() {
     let _turn = turn().await;
     let Ok(tool) = std::env::var("LONGHAND_SCHEMATHESIS") else {
         eprintln!("SKIPPED: fuzzing the HTTP door. Set LONGHAND_SCHEMATHESIS to the command `schemathesis` (PyPI).");

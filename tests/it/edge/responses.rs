@@ -8,7 +8,7 @@ use std::time::Duration;
 use longhand::Clock;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::edge::{ask, assert_whole, create, ended, get, post, read, replay, script, send, text, until, url};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_background_response_is_queued_at_once_and_polled_to_its_end() {
+async fn background_response_is_polled_to_its_end() {
     let (harness, playback) = Harness::playing(script(60, 100.0), &[("LONGHAND_UNWATCHED_WINDOW_MS", "20")]).await;
     let created = post(&harness, "", &ask(&json!({ "background": true, "metadata": { "k": "v" } }))).await;
     assert_eq!((created.status, &created.body["status"]), (StatusCode::OK, &json!("queued")));
@@ -39,7 +39,7 @@ async fn a_background_response_is_queued_at_once_and_polled_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_background_response_is_answered_though_its_provider_never_finishes() {
+async fn background_response_with_stalled_provider() {
     let (harness, _playback) = Harness::playing(Script { ending: Ending::Stall, ..script(2, 0.0) }, &[]).await;
     let created = post(&harness, "", &ask(&json!({ "background": true }))).await;
     assert_eq!((created.status, &created.body["status"]), (StatusCode::OK, &json!("queued")));
@@ -50,7 +50,7 @@ async fn a_background_response_is_answered_though_its_provider_never_finishes() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_numbered_from_0_and_every_replay_of_it_is_the_same() {
+async fn replays_are_equal() {
     let (harness, _playback) = Harness::playing(script(300, 600.0), &[]).await;
     let body = ask(&json!({ "background": true, "stream": true }));
     let seen = read(harness.http.post(url(&harness, "")).json(&body), 5).await;
@@ -80,7 +80,7 @@ async fn a_stream_is_numbered_from_0_and_every_replay_of_it_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_drops_at_random_and_comes_back_misses_nothing_and_sees_nothing_twice() {
+async fn dropped_reader_misses_nothing() {
     let (harness, _playback) = Harness::playing(script(1_000, 1_000.0), &[]).await;
     let id = create(&harness, json!({ "background": true })).await;
     let streamed = ask(&json!({ "background": true, "stream": true }));
@@ -100,7 +100,7 @@ async fn a_reader_that_drops_at_random_and_comes_back_misses_nothing_and_sees_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_ends_the_stream_and_is_final() {
+async fn cancel_ends_the_stream() {
     let (harness, playback) = Harness::playing(Script { ending: Ending::Stall, ..script(30, 0.0) }, &[]).await;
     let body = ask(&json!({ "background": true, "stream": true }));
     let seen = read(harness.http.post(url(&harness, "")).json(&body), 5).await;
@@ -123,7 +123,7 @@ async fn a_cancel_ends_the_stream_and_is_final() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_ended_cannot_be_cancelled_and_what_runs_cannot_be_deleted() {
+async fn cancel_and_delete_check_the_status() {
     let (harness, _playback) = Harness::playing(script(3, 0.0), &[]).await;
     let id = create(&harness, json!({ "background": true })).await;
     ended(&harness, &id).await;
@@ -161,7 +161,7 @@ async fn what_has_ended_cannot_be_cancelled_and_what_runs_cannot_be_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreground_response_is_answered_at_its_end_or_goes_on_without_its_caller() {
+async fn foreground_response_outlives_its_caller() {
     let (harness, playback) = Harness::playing(script(40, 100.0), &[]).await;
     let answer = post(&harness, "", &ask(&json!({ "instructions": "Sé breve.", "max_output_tokens": 9 }))).await;
     assert_eq!((&answer.body["status"], &answer.body["background"]), (&json!("completed"), &json!(false)));
@@ -184,7 +184,7 @@ async fn a_foreground_response_is_answered_at_its_end_or_goes_on_without_its_cal
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_ends_are_told_as_the_api_has_them() {
+async fn failed_and_incomplete_ends() {
     let (harness, _playback) = Harness::playing(Script { finish_reason: "length".into(), ..script(2, 0.0) }, &[]).await;
     let answer = post(&harness, "", &ask(&json!({}))).await.body;
     assert_eq!(
@@ -211,7 +211,7 @@ async fn other_ends_are_told_as_the_api_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_is_a_response_too() {
+async fn generation_as_response() {
     let (harness, _playback) = Harness::playing(script(9, 0.0), &[]).await;
     let generation = harness.start_generation(json!({ "instructions": "Sé breve." })).await;
     let id = generation.replace("gen_", "resp_");
@@ -224,7 +224,7 @@ async fn a_generation_is_a_response_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_response_whose_log_expired_before_it_was_compacted_has_failed_and_is_not_streamed() {
+async fn expired_log_is_failed() {
     let playback = play(script(2, 0.0)).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
@@ -242,7 +242,7 @@ async fn a_response_whose_log_expired_before_it_was_compacted_has_failed_and_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_wire_is_as_it_was() {
+async fn wire_snapshot() {
     let (harness, _playback) = Harness::playing(script(1, 0.0), &[]).await;
     let body = ask(&json!({ "background": true, "stream": true }));
     let wire = harness.http.post(url(&harness, "")).json(&body).send().await.unwrap().text().await.unwrap();

@@ -41,7 +41,7 @@ fn assert_measured(line: &Value, name: &str, all: bool) {
 }
 
 #[tokio::test]
-async fn the_lines_of_a_generation_carry_the_ids_of_the_request_that_started_it() {
+async fn lines_carry_the_request_id() {
     logs::capture();
     let (harness, _playback) = Harness::playing(Script::new(["Uno ", "dos ", "tres"]), &[]).await;
     let request = harness.http.post(harness.url_of("/v1/responses"));
@@ -64,7 +64,7 @@ async fn the_lines_of_a_generation_carry_the_ids_of_the_request_that_started_it(
 }
 
 #[tokio::test]
-async fn one_line_tells_the_outcome_and_one_each_attempt_with_their_metrics() {
+async fn outcome_and_attempt_lines() {
     logs::capture();
     let usage = Usage { prompt_tokens: 3, completion_tokens: 5 };
     let script = Script { usage: Some(usage), ..Script::new(["Uno ", "dos ", "tres"]) };
@@ -102,7 +102,7 @@ async fn one_line_tells_the_outcome_and_one_each_attempt_with_their_metrics() {
 }
 
 #[tokio::test]
-async fn whoever_brings_an_outcome_about_it_is_told_once() {
+async fn outcome_is_logged_once() {
     logs::capture();
     // Cancelled by the caller, and compacted; the writer stops beside it.
     let (harness, _playback) = Harness::playing(Script { ending: Ending::Stall, ..Script::new(["Uno"]) }, &[]).await;
@@ -132,7 +132,7 @@ async fn whoever_brings_an_outcome_about_it_is_told_once() {
 }
 
 #[tokio::test]
-async fn the_sweep_tells_an_outcome_without_a_log_and_what_it_found() {
+async fn sweep_logs_outcome_and_counts() {
     logs::capture();
     let options = Options { env: environment("http://127.0.0.1:9/v1", &[]), ..Options::default() };
     let clock = options.clock.clone();

@@ -10,7 +10,7 @@ use longhand::quota::{DayUsage, Quota};
 use longhand::{App, Clock, Organization};
 use longhand_local::playback::Usage;
 use longhand_local::{Options, Playback, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::tap::{Action, Call, Fault, Tap, taps};
 use longhand_tests::{Harness, compact_ended, environment, key_of};
 use reqwest::StatusCode;

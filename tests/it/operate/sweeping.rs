@@ -12,7 +12,7 @@ use longhand::{App, Clock, Config};
 use longhand_functions::Function;
 use longhand_local::{Data, Options, Registry, Script};
 use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::tap::{Action, Call, Tap, in_front_of};
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, start_stack, template_without};
 use reqwest::StatusCode;

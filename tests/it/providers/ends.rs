@@ -3,7 +3,7 @@
 use longhand_tests::hostile::{Ending, Script, wire};
 use serde_json::{Value, json};
 
-use super::{Case, case, completed, failed, play, usage, with};
+use super::{Case, case, completed, failed, play, uno_dos, uno_dos_then, usage, with};
 
 const NO_FINISH: &str = "the provider's stream ended without a finish reason";
 
@@ -16,8 +16,8 @@ fn incomplete(reason: &str) -> Value {
 }
 
 /// Two deltas, and then these events.
-fn said(then: &[&str]) -> Script {
-    Script::stream([begun(), then.concat()])
+fn then_events(events: &[&str]) -> Script {
+    uno_dos_then(events.concat())
 }
 
 fn begun() -> String {
@@ -27,32 +27,35 @@ fn begun() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_behind_the_finish_reason_does_not_undo_it() {
     let (stop, length, counted) = (wire::finish("stop"), wire::finish("length"), wire::usage(json!([])));
-    let told = || completed("Uno dos", 2);
     let boom = wire::event(&json!({ "error": { "message": "boom", "code": 500 } }));
     let garbage = "data: {no json}\n\n";
     let late_usage = counted.replace(":7", ":70").replace(":10", ":73");
     let with_text = wire::chunk(&json!([{ "index": 0, "delta": { "content": "dos" }, "finish_reason": "stop" }]));
     let first = [wire::role(), wire::text("Uno ")].concat();
     let cases = vec![
-        case("garbage", said(&[&stop, &counted, garbage]), told()),
-        case("garbage-in-a-read-of-its-own", Script::stream([wire::whole(&["Uno ", "dos"]), garbage.into()]), told()),
-        case("binary-garbage", said(&[&stop, &counted, wire::DONE, "\0\0PK\u{3}"]).ending(Ending::Cut), told()),
-        case("error", said(&[&stop, &counted, &boom]), told()),
-        case("finish-twice", said(&[&stop, &stop, &counted, wire::DONE]), told()),
-        case("done-twice", said(&[&stop, &counted, wire::DONE, wire::DONE]), told()),
-        case("a-second-answer", said(&[&stop, &counted, wire::DONE, &wire::whole(&["NO"])]), told()),
-        case("stop-then-length", said(&[&stop, &length, &counted, wire::DONE]), incomplete("max_output_tokens")),
-        case("length-then-stop", said(&[&length, &stop, &counted, wire::DONE]), incomplete("max_output_tokens")),
-        case("filter-then-stop", said(&[&wire::finish("content_filter"), &stop, &counted]), incomplete("content_filter")),
+        case("garbage", then_events(&[&stop, &counted, garbage]), uno_dos()),
+        case("garbage-in-a-read-of-its-own", Script::stream([wire::whole(&["Uno ", "dos"]), garbage.into()]), uno_dos()),
+        case("binary-garbage", then_events(&[&stop, &counted, wire::DONE, "\0\0PK\u{3}"]).ending(Ending::Cut), uno_dos()),
+        case("error", then_events(&[&stop, &counted, &boom]), uno_dos()),
+        case("finish-twice", then_events(&[&stop, &stop, &counted, wire::DONE]), uno_dos()),
+        case("done-twice", then_events(&[&stop, &counted, wire::DONE, wire::DONE]), uno_dos()),
+        case("a-second-answer", then_events(&[&stop, &counted, wire::DONE, &wire::whole(&["NO"])]), uno_dos()),
+        case("stop-then-length", then_events(&[&stop, &length, &counted, wire::DONE]), incomplete("max_output_tokens")),
+        case("length-then-stop", then_events(&[&length, &stop, &counted, wire::DONE]), incomplete("max_output_tokens")),
+        case("filter-then-stop", then_events(&[&wire::finish("content_filter"), &stop, &counted]), incomplete("content_filter")),
         case(
             "usage-twice",
-            said(&[&stop, &counted, &late_usage, wire::DONE]),
-            with(told(), json!({ "usage": { "input_tokens": 70, "output_tokens": 3, "total_tokens": 73 } })),
+            then_events(&[&stop, &counted, &late_usage, wire::DONE]),
+            with(uno_dos(), json!({ "usage": { "input_tokens": 70, "output_tokens": 3, "total_tokens": 73 } })),
         ),
-        case("usage-before-the-text", Script::stream([counted.clone(), begun(), stop.clone()]), told()),
-        case("usage-empty", said(&[&stop, &wire::event(&json!({ "choices": [], "usage": {} }))]), uncounted(told())),
-        case("finish-with-the-last-text", Script::stream([first, with_text]), uncounted(told())),
-        case("finish-before-the-text", Script::stream([wire::role(), stop.clone(), begun(), counted, wire::DONE.into()]), told()),
+        case("usage-before-the-text", Script::stream([counted.clone(), begun(), stop.clone()]), uno_dos()),
+        case("usage-empty", then_events(&[&stop, &wire::event(&json!({ "choices": [], "usage": {} }))]), uncounted(uno_dos())),
+        case("finish-with-the-last-text", Script::stream([first, with_text]), uncounted(uno_dos())),
+        case(
+            "finish-before-the-text",
+            Script::stream([wire::role(), stop.clone(), begun(), counted, wire::DONE.into()]),
+            uno_dos(),
+        ),
     ];
     play(&[], cases).await;
 }
@@ -64,9 +67,9 @@ async fn without_a_finish_reason_nothing_is_an_end() {
     let null_finish = wire::chunk(&json!([{ "index": 0, "delta": {}, "finish_reason": null }]));
     let other = wire::chunk(&json!([{ "index": 1, "delta": {}, "finish_reason": "stop" }]));
     let cases: Vec<Case> = vec![
-        case("usage-alone", said(&[&wire::usage(json!([])), wire::DONE]), some),
-        case("finish-null", said(&[&null_finish, wire::DONE]), failed("interrupted", NO_FINISH, "Uno dos", 2, 1)),
-        case("finish-of-another-choice", said(&[&other, wire::DONE]), failed("interrupted", NO_FINISH, "Uno dos", 2, 1)),
+        case("usage-alone", then_events(&[&wire::usage(json!([])), wire::DONE]), some),
+        case("finish-null", then_events(&[&null_finish, wire::DONE]), failed("interrupted", NO_FINISH, "Uno dos", 2, 1)),
+        case("finish-of-another-choice", then_events(&[&other, wire::DONE]), failed("interrupted", NO_FINISH, "Uno dos", 2, 1)),
         case("done-at-once", Script::stream([wire::DONE]), none(4)),
         case("role-alone", Script::stream([wire::role()]), none(4)),
         case("comments-alone", Script::stream([": a\n\n: b\n\n"]), none(4)),

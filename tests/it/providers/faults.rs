@@ -6,16 +6,11 @@ use std::time::Duration;
 use longhand_tests::hostile::{Ending, Script, wire};
 use serde_json::{Value, json};
 
-use super::{Case, case, completed, failed, play};
+use super::{Case, case, completed, failed, play, uno_dos_then};
 
 const NO_FINISH: &str = "the provider's stream ended without a finish reason";
 const BROKE_OFF: &str = "the provider's stream broke off: unexpected EOF during chunk size line";
 const TOLD: &str = "the provider reported an error in its stream: boom";
-
-/// Two deltas, and then these bytes.
-fn said(then: &[u8]) -> Script {
-    Script::stream([wire::role().into_bytes(), wire::text("Uno ").into_bytes(), wire::text("dos").into_bytes(), then.to_vec()])
-}
 
 /// One attempt that two deltas came from.
 fn broken(code: &str, message: &str) -> Value {
@@ -29,13 +24,17 @@ async fn a_stream_that_ends_without_a_finish_reason_is_an_interruption() {
     let character = wire::text("€");
     let mid_character = &character.as_bytes()[..=character.find('€').unwrap_or_default()];
     let cases = vec![
-        case("clean-cut", said(b""), broken("interrupted", NO_FINISH)),
-        case("cut", said(b": bye\n\n").ending(Ending::Cut), broken("interrupted", BROKE_OFF)),
-        case("reset", said(b": bye\n\n").ending(Ending::Reset), broken("interrupted", reset)),
-        case("done-alone", said(wire::DONE.as_bytes()), broken("interrupted", NO_FINISH)),
-        case("clean-cut-in-an-event", said(&mid_event.as_bytes()[..mid_event.len() - 30]), broken("interrupted", NO_FINISH)),
-        case("clean-cut-in-a-character", said(mid_character), broken("interrupted", NO_FINISH)),
-        case("finish-empty", said(wire::finish("").as_bytes()), broken("interrupted", NO_FINISH)),
+        case("clean-cut", uno_dos_then(b""), broken("interrupted", NO_FINISH)),
+        case("cut", uno_dos_then(b": bye\n\n").ending(Ending::Cut), broken("interrupted", BROKE_OFF)),
+        case("reset", uno_dos_then(b": bye\n\n").ending(Ending::Reset), broken("interrupted", reset)),
+        case("done-alone", uno_dos_then(wire::DONE.as_bytes()), broken("interrupted", NO_FINISH)),
+        case(
+            "clean-cut-in-an-event",
+            uno_dos_then(&mid_event.as_bytes()[..mid_event.len() - 30]),
+            broken("interrupted", NO_FINISH),
+        ),
+        case("clean-cut-in-a-character", uno_dos_then(mid_character), broken("interrupted", NO_FINISH)),
+        case("finish-empty", uno_dos_then(wire::finish("").as_bytes()), broken("interrupted", NO_FINISH)),
     ];
     play(&[], cases).await;
 }
@@ -52,17 +51,17 @@ async fn an_error_in_the_stream_is_told_in_the_providers_words() {
     let wordless = "the provider finished with the reason `error`";
     let nameless = "the provider reported an error without saying which";
     let cases = vec![
-        case("error", said(boom.as_bytes()), broken("provider_error", TOLD)),
-        case("error-done", said(format!("{boom}{}", wire::DONE).as_bytes()), broken("provider_error", TOLD)),
-        case("error-finish", said(format!("{boom}{}", wire::ending()).as_bytes()), broken("provider_error", TOLD)),
-        case("error-event", said(format!("event: error\n{boom}").as_bytes()), broken("provider_error", TOLD)),
-        case("error-event-bare", said(b"event: error\ndata: {}\n\n"), broken("provider_error", nameless)),
-        case("error-event-text", said(b"event: error\ndata: boom\n\n"), broken("provider_error", TOLD)),
-        case("error-text", said(error(json!("boom")).as_bytes()), broken("provider_error", TOLD)),
-        case("error-beside-choices", said(beside.as_bytes()), broken("provider_error", TOLD)),
-        case("error-400", said(rejected(json!(400)).as_bytes()), broken("provider_rejected", TOLD)),
-        case("error-400-text", said(rejected(json!("400")).as_bytes()), broken("provider_rejected", TOLD)),
-        case("finish-error", said(finished.as_bytes()), broken("provider_error", wordless)),
+        case("error", uno_dos_then(boom.as_bytes()), broken("provider_error", TOLD)),
+        case("error-done", uno_dos_then(format!("{boom}{}", wire::DONE).as_bytes()), broken("provider_error", TOLD)),
+        case("error-finish", uno_dos_then(format!("{boom}{}", wire::ending()).as_bytes()), broken("provider_error", TOLD)),
+        case("error-event", uno_dos_then(format!("event: error\n{boom}").as_bytes()), broken("provider_error", TOLD)),
+        case("error-event-bare", uno_dos_then(b"event: error\ndata: {}\n\n"), broken("provider_error", nameless)),
+        case("error-event-text", uno_dos_then(b"event: error\ndata: boom\n\n"), broken("provider_error", TOLD)),
+        case("error-text", uno_dos_then(error(json!("boom")).as_bytes()), broken("provider_error", TOLD)),
+        case("error-beside-choices", uno_dos_then(beside.as_bytes()), broken("provider_error", TOLD)),
+        case("error-400", uno_dos_then(rejected(json!(400)).as_bytes()), broken("provider_rejected", TOLD)),
+        case("error-400-text", uno_dos_then(rejected(json!("400")).as_bytes()), broken("provider_rejected", TOLD)),
+        case("finish-error", uno_dos_then(finished.as_bytes()), broken("provider_error", wordless)),
     ];
     play(&[], cases).await;
 }
@@ -71,7 +70,7 @@ async fn an_error_in_the_stream_is_told_in_the_providers_words() {
 async fn nothing_is_skipped_that_might_have_held_text() {
     let bad_utf8 = wire::text("x@y").into_bytes().into_iter().map(|byte| if byte == b'@' { 0xFF } else { byte });
     let bad_utf8: Vec<u8> = bad_utf8.chain(wire::ending().into_bytes()).collect();
-    let after = |event: &str| said(format!("{event}{}{}", wire::text("tres"), wire::ending()).as_bytes());
+    let after = |event: &str| uno_dos_then(format!("{event}{}{}", wire::text("tres"), wire::ending()).as_bytes());
     let not_a_chunk = |why: &str| {
         broken("provider_unreadable", &format!("the provider sent an event that is not a chat completion chunk (at {why})"))
     };
@@ -84,7 +83,7 @@ async fn nothing_is_skipped_that_might_have_held_text() {
     let endless: Vec<&[u8]> = std::iter::repeat_n(&silence[..], 80).collect();
     let too_large = failed("provider_unreadable", "an event is larger than 4194304 bytes", "", 0, 4);
     let cases = vec![
-        case("bad-utf8", said(&bad_utf8), broken("provider_unreadable", no_utf8)),
+        case("bad-utf8", uno_dos_then(&bad_utf8), broken("provider_unreadable", no_utf8)),
         case("bad-json", after("data: {this is not json}\n\n"), not_a_chunk("line 1 column 2")),
         case("array", after("data: [1]\n\n"), not_a_chunk("line 1 column 2")),
         case("parts", after(&wire::delta(json!({ "content": [{ "text": "a" }] }))), not_a_chunk("line 1 column 112")),
@@ -102,8 +101,8 @@ async fn silence_has_limits_and_comments_do_not_stretch_them() {
     let whole = || Script::stream([wire::whole(&["Uno ", "dos"])]);
     let comments = || Script::stream([": hello\n\n"]).ending(Ending::StallWithComments);
     let cases = vec![
-        case("stall", said(b"").ending(Ending::Stall), broken("idle_timeout", silent)),
-        case("stall-with-comments", said(b"").ending(Ending::StallWithComments), broken("idle_timeout", silent)),
+        case("stall", uno_dos_then(b"").ending(Ending::Stall), broken("idle_timeout", silent)),
+        case("stall-with-comments", uno_dos_then(b"").ending(Ending::StallWithComments), broken("idle_timeout", silent)),
         case("slow-headers", whole().after(Duration::from_secs(20)), failed("first_byte_timeout", nothing, "", 0, 4)),
         case(
             "slow-first-byte",
@@ -130,15 +129,15 @@ async fn an_interruption_costs_one_attempt_and_only_the_last_ones_text_is_the_re
         let message = format!("{attempts} attempts were interrupted; the last: {NO_FINISH}");
         failed("attempts_exhausted", &message, text, deltas, attempts as usize)
     };
-    let told = |text: &str, deltas: u64, requests: usize| super::with(completed(text, deltas), json!({ "requests": requests }));
+    let mended = |text: &str, deltas: u64, requests: usize| super::with(completed(text, deltas), json!({ "requests": requests }));
     let rejection = Script::plain("400 Bad Request", "application/json", r#"{"error":{"message":"boom"}}"#);
     let cases: Vec<Case> = vec![
-        case("mended", cut(&["Uno ", "dos"]), told("tres cuatro", 4, 2)).then(whole()).asking(two.clone()),
+        case("mended", cut(&["Uno ", "dos"]), mended("tres cuatro", 4, 2)).then(whole()).asking(two.clone()),
         case("exhausted", cut(&["Uno "]), exhausted(2, "Dos", 2)).then(cut(&["Dos"])).then(whole()).asking(two.clone()),
         case("exhausted-3", cut(&["a"]), exhausted(3, "c", 3)).then(cut(&["b"])).then(cut(&["c"])).asking(three.clone()),
-        case("mended-late", cut(&["a"]), told("tres cuatro", 4, 3)).then(cut(&["b"])).then(whole()).asking(three),
-        case("unasked-first", cut(&[]), told("tres cuatro", 2, 2)).then(whole()),
-        case("unasked-again", cut(&["a"]), told("tres cuatro", 3, 3)).then(cut(&[])).then(whole()).asking(two.clone()),
+        case("mended-late", cut(&["a"]), mended("tres cuatro", 4, 3)).then(cut(&["b"])).then(whole()).asking(three),
+        case("unasked-first", cut(&[]), mended("tres cuatro", 2, 2)).then(whole()),
+        case("unasked-again", cut(&["a"]), mended("tres cuatro", 3, 3)).then(cut(&[])).then(whole()).asking(two.clone()),
         case("never-asked-again", cut(&["a"]), failed("interrupted", NO_FINISH, "a", 1, 1)).then(whole()),
         case("rejected-then", cut(&["a"]), failed("provider_rejected", "the provider answered 400 Bad Request: boom", "", 1, 2))
             .then(rejection)

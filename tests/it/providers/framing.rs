@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhand_tests::hostile::{Ending, Script, wire};
 use serde_json::{Value, json};
 
-use super::{case, completed, failed, play, with};
+use super::{case, failed, play, uno_dos, with};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
 const NO_FINISH: &str = "the provider's stream ended without a finish reason";
@@ -29,10 +29,6 @@ fn chunked(chunks: &[(&str, &str)]) -> Script {
     answer("Transfer-Encoding: chunked", &chunks.concat())
 }
 
-fn told() -> Value {
-    completed("Uno dos", 2)
-}
-
 fn broken(message: &str) -> Value {
     failed("interrupted", message, "Uno dos", 2, 1)
 }
@@ -50,20 +46,20 @@ async fn a_body_is_read_in_every_framing_that_http_has() {
         case(
             "http-1.0",
             Script::verbatim([format!("HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{whole}")]),
-            told(),
+            uno_dos(),
         ),
-        case("no-length", answer("Connection: close", &whole), told()),
-        case("length", answer(&format!("Content-Length: {}", whole.len()), &whole), told()),
-        case("length-then-garbage", answer(&format!("Content-Length: {}", whole.len()), &format!("{whole}GARBAGE")), told()),
-        case("chunk-extension", chunked(&[(&padded, &whole), ("0", "")]), told()),
-        case("trailers", answer("Transfer-Encoding: chunked", &trailers), told()),
-        case("loose-head", Script::verbatim([crlf]), told()),
-        case("informational", Script::verbatim([early]), told()),
-        case("head-byte-by-byte", Script::verbatim(head), told()),
-        case("head-slow", Script::verbatim([HEAD, "X-A: b\r\n", "\r\n", &whole]).slowly(Duration::from_millis(200)), told()),
-        case("many-headers", answer(many.concat().trim_end(), &whole), told()),
-        case("identity", answer("Content-Encoding: identity", &whole), told()),
-        case("cut-behind-done", answer("Transfer-Encoding: chunked", &format!("{}\r\n{whole}\r\n", size(&whole))), told()),
+        case("no-length", answer("Connection: close", &whole), uno_dos()),
+        case("length", answer(&format!("Content-Length: {}", whole.len()), &whole), uno_dos()),
+        case("length-then-garbage", answer(&format!("Content-Length: {}", whole.len()), &format!("{whole}GARBAGE")), uno_dos()),
+        case("chunk-extension", chunked(&[(&padded, &whole), ("0", "")]), uno_dos()),
+        case("trailers", answer("Transfer-Encoding: chunked", &trailers), uno_dos()),
+        case("loose-head", Script::verbatim([crlf]), uno_dos()),
+        case("informational", Script::verbatim([early]), uno_dos()),
+        case("head-byte-by-byte", Script::verbatim(head), uno_dos()),
+        case("head-slow", Script::verbatim([HEAD, "X-A: b\r\n", "\r\n", &whole]).paced(Duration::from_millis(200)), uno_dos()),
+        case("many-headers", answer(many.concat().trim_end(), &whole), uno_dos()),
+        case("identity", answer("Content-Encoding: identity", &whole), uno_dos()),
+        case("cut-behind-done", answer("Transfer-Encoding: chunked", &format!("{}\r\n{whole}\r\n", size(&whole))), uno_dos()),
     ];
     play(&[], cases).await;
 }
@@ -113,7 +109,7 @@ async fn an_answer_that_never_begins_is_asked_for_again() {
     let unreachable =
         |message: &str| failed("provider_unreachable", &format!("the provider could not be reached: {message}"), "", 0, 4);
     let raw = |bytes: &str| Script::verbatim([bytes.to_owned()]);
-    let once = |script| case("mended", script, with(told(), json!({ "requests": 2 }))).then(Script::stream([whole()]));
+    let once = |script| case("mended", script, with(uno_dos(), json!({ "requests": 2 }))).then(Script::stream([whole()]));
     let cases = vec![
         case("nothing", raw(""), unreachable("connection closed before message completed")),
         case("nothing-reset", raw("").ending(Ending::Reset), unreachable("Connection reset by peer")),

@@ -7,7 +7,7 @@ use longhand_tests::hostile::{Hostile, Script, wire};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{case, completed, failed, outcome, play, with};
+use super::{case, completed, failed, outcome, play, uno_dos, with};
 
 const BOOM: &str = r#"{"error":{"message":"boom","type":"t","code":null}}"#;
 const KEY: &str = "sk-0123456789abcdef";
@@ -21,8 +21,8 @@ fn whole() -> Script {
 }
 
 /// The answer after so many requests.
-fn told(requests: usize) -> Value {
-    with(completed("Uno dos", 2), json!({ "requests": requests }))
+fn after_requests(requests: usize) -> Value {
+    with(uno_dos(), json!({ "requests": requests }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,16 +33,16 @@ async fn what_may_pass_is_asked_again_up_to_four_times_and_no_sooner_than_the_pr
     let rate = "the provider answered 429 Too Many Requests: boom";
     let down = "the provider answered 503 Service Unavailable";
     let cases = vec![
-        case("limited-once", soon(), told(2)).then(whole()),
-        case("limited-thrice", soon(), told(4)).then(soon()).then(soon()).then(whole()),
-        case("limited-seconds", limited().header("Retry-After", "1"), told(2)).then(whole()),
-        case("limited-upstream", limited().header("llm_provider-retry-after", "0"), told(2)).then(whole()),
+        case("limited-once", soon(), after_requests(2)).then(whole()),
+        case("limited-thrice", soon(), after_requests(4)).then(soon()).then(soon()).then(whole()),
+        case("limited-seconds", limited().header("Retry-After", "1"), after_requests(2)).then(whole()),
+        case("limited-upstream", limited().header("llm_provider-retry-after", "0"), after_requests(2)).then(whole()),
         case("limited-for-ever", soon(), failed("rate_limited", rate, "", 0, 4)),
         // Longer than the generation may take: nothing is gained by waiting.
         case("limited-for-hours", limited().header("Retry-After", "7200"), failed("rate_limited", rate, "", 0, 1)),
-        case("down-once", html(), told(2)).then(whole()),
+        case("down-once", html(), after_requests(2)).then(whole()),
         case("down", html(), failed("provider_unavailable", down, "", 0, 4)),
-        case("timeout", json_answer("408 Request Timeout"), told(2)).then(whole()),
+        case("timeout", json_answer("408 Request Timeout"), after_requests(2)).then(whole()),
     ];
     play(&[], cases).await;
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use longhand_local::{Options, Playback, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment};
 use serde_json::json;
 

@@ -21,7 +21,7 @@ fn calls(pieces: &[Value]) -> String {
     wire::delta(json!({ "tool_calls": pieces }))
 }
 
-fn told(name: &str, arguments: &str) -> Value {
+fn tool_call(name: &str, arguments: &str) -> Value {
     json!({ "call_id": format!("call_{name}"), "name": name, "arguments": arguments })
 }
 
@@ -73,20 +73,20 @@ async fn tool_calls_come_out_whole_however_their_pieces_come() {
         [calls(&[call(0, Some("f"), "@")]).replace('@', "\\ud83d"), calls(&[call(0, None, "@")]).replace('@', "\\ude00")];
     let unnumbered = wire::delta(json!({ "tool_calls": [{ "id": "call_f", "function": { "name": "f", "arguments": "{}" } }] }));
     let without_arguments = wire::delta(json!({ "tool_calls": [{ "index": 0, "id": "call_f", "function": { "name": "f" } }] }));
-    let both = json!([told("f", "{}"), told("g", "[]")]);
+    let both = json!([tool_call("f", "{}"), tool_call("g", "[]")]);
     let expected = |deltas, tool_calls: Value| with(completed("", deltas), json!({ "tool_calls": tool_calls }));
     let cases = vec![
-        case("split", stream(&split, "tool_calls"), expected(3, json!([told("f", "{\"ciudad\": \"0\"}")]))),
+        case("split", stream(&split, "tool_calls"), expected(3, json!([tool_call("f", "{\"ciudad\": \"0\"}")]))),
         case("parallel", stream(&parallel, "tool_calls"), expected(3, both.clone())),
         case("alternating", stream(&alternating, "tool_calls"), expected(4, both)),
         case(
             "after-text",
             stream(&after_text, "tool_calls"),
-            with(expected(2, json!([told("f", "{}")])), json!({ "text": "Miro. " })),
+            with(expected(2, json!([tool_call("f", "{}")])), json!({ "text": "Miro. " })),
         ),
-        case("halves", stream(&halves, "tool_calls"), expected(1, json!([told("f", "😀")]))),
-        case("unnumbered", stream(&[unnumbered], "tool_calls"), expected(1, json!([told("f", "{}")]))),
-        case("without-arguments", stream(&[without_arguments], "tool_calls"), expected(0, json!([told("f", "")]))),
+        case("halves", stream(&halves, "tool_calls"), expected(1, json!([tool_call("f", "😀")]))),
+        case("unnumbered", stream(&[unnumbered], "tool_calls"), expected(1, json!([tool_call("f", "{}")]))),
+        case("without-arguments", stream(&[without_arguments], "tool_calls"), expected(0, json!([tool_call("f", "")]))),
     ];
     play(&[], cases).await;
 }

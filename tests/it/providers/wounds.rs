@@ -27,7 +27,7 @@ async fn stage(scripts: Vec<Script>, env: &[(&str, &str)]) -> (Harness, Hostile)
     (Harness::start(&hostile.base_url("test"), env).await, hostile)
 }
 
-fn said(texts: &[&str]) -> Script {
+fn text_stream(texts: &[&str]) -> Script {
     let texts: Vec<String> = texts.iter().map(|piece| wire::text(piece)).collect();
     Script::stream([wire::role()].into_iter().chain(texts))
 }
@@ -46,7 +46,7 @@ async fn wound_1_a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wound_2_an_idle_timeout_is_not_success_and_the_connection_is_closed() {
-    let stalled = said(&["Uno ", "dos"]).ending(Ending::StallWithComments);
+    let stalled = text_stream(&["Uno ", "dos"]).ending(Ending::StallWithComments);
     let (harness, hostile) = stage(vec![stalled], &[("LONGHAND_IDLE_TIMEOUT_MS", "500")]).await;
     let told = outcome(&harness, &hostile, "test", &json!({})).await;
     assert_eq!((&told["status"], &told["reason"], &told["text"]), (&json!("failed"), &json!("idle_timeout"), &json!("Uno dos")));
@@ -116,7 +116,7 @@ async fn wound_5_of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing() {
-    let slow = said(&["capa"]).ending(Ending::Stall);
+    let slow = text_stream(&["capa"]).ending(Ending::Stall);
     let (harness, hostile) = stage(vec![slow, Script::stream([wire::whole(&["capa", "cidades"])])], &[]).await;
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["received_chunks"] == 1).await;
@@ -142,7 +142,7 @@ async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wound_7_no_request_is_repeated_after_a_delta_beyond_the_attempts_asked_for() {
-    let (harness, hostile) = stage(vec![said(&["Uno "]).ending(Ending::Cut)], &[]).await;
+    let (harness, hostile) = stage(vec![text_stream(&["Uno "]).ending(Ending::Cut)], &[]).await;
     for (attempts, requests) in [(1, 1), (2, 3), (3, 6)] {
         let told = outcome(&harness, &hostile, "test", &json!({ "max_attempts": attempts })).await;
         assert_eq!((&told["status"], &told["text"], &told["requests"]), (&json!("failed"), &json!("Uno "), &json!(requests)));

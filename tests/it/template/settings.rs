@@ -21,7 +21,7 @@ const NOT_SET: [&str; 7] = [
 ];
 
 #[test]
-fn every_variable_that_the_template_sets_is_one_that_the_code_reads_and_the_other_way_round() {
+fn template_variables_match_code() {
     let asked = read_by_functions();
     let read: BTreeSet<&str> = asked.iter().filter_map(|name| name.strip_prefix("LONGHAND_")).collect();
     let set = values_after(TEMPLATE, " LONGHAND_");
@@ -39,7 +39,7 @@ fn config(environment: &BTreeMap<String, String>) -> Config {
 }
 
 #[test]
-fn the_templates_defaults_are_the_codes() {
+fn template_defaults_match_code() {
     let required = ["LONGHAND_BUFFER_TABLE", "LONGHAND_RECORDS_TABLE", "LONGHAND_BUCKET"];
     let bare = config(&required.map(|name| (name.to_owned(), "x".to_owned())).into());
     for function in hosted().functions {
@@ -58,7 +58,7 @@ fn the_templates_defaults_are_the_codes() {
 }
 
 #[test]
-fn every_key_of_a_deployed_provider_is_a_secret_that_the_functions_may_read() {
+fn provider_keys_are_readable_secrets() {
     let prefix = tree()["Parameters"]["SecretPrefix"]["Default"].as_str().unwrap().to_owned();
     for function in hosted().functions {
         for (name, provider) in config(&function.environment).providers {
@@ -69,7 +69,7 @@ fn every_key_of_a_deployed_provider_is_a_secret_that_the_functions_may_read() {
 }
 
 #[test]
-fn no_function_is_given_more_time_than_lambda_gives_and_the_writer_has_most() {
+fn timeouts_fit_lambda() {
     const LAMBDA_SECONDS_MAX: u64 = 900;
     const API_GATEWAY_SECONDS_MAX: u64 = 29;
     for function in hosted().functions {

@@ -22,7 +22,7 @@ fn watched(alarm: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_function_is_in_the_alarms_of_all_functions_and_on_the_dashboard() {
+fn functions_have_alarms_and_graphs() {
     let tree = tree();
     let handlers: BTreeSet<String> = longhand_functions::handlers().map(str::to_owned).collect();
     let resource = |name: &str| &tree["Resources"][name];
@@ -36,7 +36,7 @@ fn every_function_is_in_the_alarms_of_all_functions_and_on_the_dashboard() {
 }
 
 #[test]
-fn the_cost_alarm_reckons_with_each_functions_memory() {
+fn cost_alarm_counts_memory() {
     let tree = tree();
     let default = tree["Globals"]["Function"]["MemorySize"].as_u64().unwrap();
     let math = tree["Resources"]["CostAlarm"]["Properties"]["Metrics"][0]["Expression"].as_str().unwrap().to_owned();
@@ -52,7 +52,7 @@ fn the_cost_alarm_reckons_with_each_functions_memory() {
 }
 
 #[test]
-fn every_alarm_tells_the_topic_and_is_on_the_dashboard() {
+fn alarms_notify_the_topic() {
     let tree = tree();
     let dashboard = serde_norway::to_string(&tree["Resources"]["Dashboard"]).unwrap();
     let alarms = resources(&tree, "AWS::CloudWatch::Alarm");
@@ -66,7 +66,7 @@ fn every_alarm_tells_the_topic_and_is_on_the_dashboard() {
 }
 
 #[test]
-fn every_queue_has_an_alarm_and_every_destination_of_failures_a_queue() {
+fn queues_have_alarms() {
     let tree = tree();
     for (id, _) in resources(&tree, "AWS::SQS::Queue") {
         let dimension = &tree["Resources"][format!("{id}Alarm")]["Properties"]["Dimensions"][0]["Value"];
@@ -90,7 +90,7 @@ fn own_metrics(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_templates_own_metrics_are_those_that_lines_bring() {
+fn metric_names_match_log_lines() {
     let measured: BTreeSet<&str> = MEASURED.iter().flat_map(|line| line.metrics).map(|(name, _)| *name).collect();
     let read = own_metrics(TEMPLATE);
     assert!(read.len() >= 8 && read.contains("streamed_again") && read.contains("gen_ai.usage.output_tokens"), "{read:?}");
@@ -107,7 +107,7 @@ fn the_templates_own_metrics_are_those_that_lines_bring() {
 }
 
 #[test]
-fn every_metric_is_documented_with_its_unit() {
+fn metrics_are_documented() {
     let (_, table) = DOCUMENTED.split_once("| metric | unit |").unwrap();
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     let documented: BTreeSet<_> = rows.map(|(name, rest)| (name, rest.split(" | ").take(2).collect())).collect();
@@ -117,7 +117,7 @@ fn every_metric_is_documented_with_its_unit() {
 }
 
 #[test]
-fn the_access_log_names_who_called_by_what_the_authorizer_said() {
+fn access_log_names_the_caller() {
     let tree = tree();
     let format = tree["Resources"]["Api"]["Properties"]["AccessLogSetting"]["Format"].as_str().unwrap();
     let line: serde_json::Value = serde_json::from_str(format).unwrap();
@@ -127,7 +127,7 @@ fn the_access_log_names_who_called_by_what_the_authorizer_said() {
 }
 
 #[test]
-fn every_function_has_a_log_group_of_its_own_name() {
+fn functions_have_log_groups() {
     let tree = tree();
     for function in hosted().functions {
         let group =
@@ -138,7 +138,7 @@ fn every_function_has_a_log_group_of_its_own_name() {
 }
 
 #[test]
-fn everything_that_is_kept_is_encrypted_with_the_stacks_own_key() {
+fn stored_data_is_encrypted() {
     let tree = tree();
     let uses_key = |resource: &Value| {
         let text = serde_norway::to_string(resource).unwrap();

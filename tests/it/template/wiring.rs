@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use longhand_functions::Function;
 use longhand_local::{Options, Registry, Script, TEMPLATE};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment, start_stack};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use super::{hosted, resources, tree, values_after};
 const ROUTES: &str = include_str!("../../../functions/src/http/mod.rs");
 
 #[test]
-fn every_function_of_the_template_has_a_handler_of_its_own_and_every_handler_a_function() {
+fn functions_match_handlers() {
     let template = hosted();
     let mut asked: Vec<&str> = template.functions.iter().map(|function| function.handler.as_str()).collect();
     let mut known: Vec<&str> = longhand_functions::handlers().collect();
@@ -26,7 +26,7 @@ fn every_function_of_the_template_has_a_handler_of_its_own_and_every_handler_a_f
 }
 
 #[test]
-fn every_function_is_built_as_the_one_binary_and_the_same_for_all() {
+fn functions_share_one_binary() {
     let tree = tree();
     let functions = resources(&tree, "AWS::Serverless::Function");
     assert!(functions.len() >= 6);
@@ -54,7 +54,7 @@ pub fn routes_in_code(handler: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_route_of_the_template_is_one_of_the_functions_router_and_the_other_way_round() {
+fn routes_match_routers() {
     let mut count = 0;
     for function in hosted().functions.iter().filter(|function| !function.routes.is_empty()) {
         let in_code = routes_in_code(&function.handler);
@@ -78,7 +78,7 @@ fn every_route_of_the_template_is_one_of_the_functions_router_and_the_other_way_
 }
 
 #[test]
-fn what_streams_in_code_streams_in_the_template_and_has_the_functions_whole_time() {
+fn streaming_routes_match() {
     let tree = tree();
     for (id, function) in resources(&tree, "AWS::Serverless::Function") {
         let properties = &function["Properties"];
@@ -95,7 +95,7 @@ fn what_streams_in_code_streams_in_the_template_and_has_the_functions_whole_time
 }
 
 #[test]
-fn pages_that_may_call_the_api_may_fetch_what_it_gives_them_the_url_of() {
+fn bucket_cors_matches_api() {
     let tree = tree();
     let [(_, bucket)] = resources(&tree, "AWS::S3::Bucket")[..] else { panic!("one bucket") };
     let rule = &bucket["Properties"]["CorsConfiguration"][1]["CorsRules"][0];
@@ -110,7 +110,7 @@ fn parameters_of<'a>(tree: &'a serde_norway::Value, variables: &'a serde_norway:
 }
 
 #[test]
-fn a_changed_parameter_makes_a_new_version_of_every_function_that_it_is_for() {
+fn changed_parameter_makes_new_version() {
     let tree = tree();
     let globals = &tree["Globals"]["Function"];
     let mut of_all = parameters_of(&tree, &globals["Environment"]["Variables"]);
@@ -127,7 +127,7 @@ fn a_changed_parameter_makes_a_new_version_of_every_function_that_it_is_for() {
 }
 
 #[test]
-fn a_changed_parameter_of_the_api_is_deployed_to_its_stage() {
+fn changed_api_is_deployed() {
     let tree = tree();
     let api = &tree["Resources"]["Api"]["Properties"];
     assert_eq!(api["Cors"]["AllowOrigin"].as_str(), Some("'${CorsOrigin}'"));
@@ -135,14 +135,14 @@ fn a_changed_parameter_of_the_api_is_deployed_to_its_stage() {
 }
 
 #[test]
-fn every_index_that_the_code_asks_is_one_of_the_template_and_every_one_of_those_is_asked() {
+fn indexes_match_code() {
     let asked: BTreeSet<&str> = longhand::aws::INDEXES.iter().map(|name| name.trim_start_matches("by_")).collect();
     assert_eq!(asked, values_after(TEMPLATE, "IndexName: by_"));
     assert_eq!(TEMPLATE.matches("IndexName: ").count(), asked.len());
 }
 
 #[test]
-fn what_may_be_invoked_is_what_is_invoked() {
+fn invoke_permissions_match() {
     let alias = format!(":{}", tree()["Globals"]["Function"]["AutoPublishAlias"].as_str().unwrap());
     for function in hosted().functions {
         assert!(function.environment["LONGHAND_STREAM_FUNCTION"].ends_with(&format!("-stream{alias}")));
@@ -153,7 +153,7 @@ fn what_may_be_invoked_is_what_is_invoked() {
 }
 
 #[test]
-fn the_sweep_comes_as_often_as_a_stuck_generation_may_wait() {
+fn sweep_schedule_fits_pending_max() {
     let template = hosted();
     let sweep = template.functions.iter().find(|function| function.handler == "sweep").unwrap();
     let [schedule] = sweep.schedules.as_slice() else { panic!("one schedule") };
@@ -179,7 +179,7 @@ fn noting(compactions: &Arc<Mutex<Vec<Value>>>) -> Registry {
 }
 
 #[tokio::test]
-async fn the_filter_lets_the_end_of_each_log_through_and_nothing_else() {
+async fn stream_filter_passes_terminal_chunks() {
     let playback = play(Script::new(["Ho", "la"])).unwrap();
     let compactions = Arc::default();
     // Everything unwatched goes into several chunks.

@@ -1,15 +1,15 @@
-//! What the provider plays to one request.
+//! The answer to one request, byte by byte.
 
 use std::time::Duration;
 
-/// A comment that keeps a connection busy and says nothing.
+/// A comment that keeps a connection busy.
 pub(super) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 pub(super) const KEEP_ALIVE_EVERY: Duration = Duration::from_millis(50);
 
-/// What comes after the last byte of a script.
+/// How a script ends after its last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The body ends as HTTP has it.
+    /// The body ends as HTTP requires.
     End,
     /// The connection ends, and the body's final chunk is missing.
     Cut,
@@ -21,11 +21,11 @@ pub enum Ending {
     StallWithComments,
 }
 
-/// One answer: its head, its body as it is cut into writes, its end.
+/// One answer: its head, the writes of its body, its end.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(super) silence: Duration,
-    /// `None`: the steps hold it.
+    /// `None`: the head is among the steps.
     pub(super) head: Option<String>,
     pub(super) is_chunked: bool,
     pub(super) steps: Vec<Step>,
@@ -70,15 +70,15 @@ impl Script {
         Self { head: None, is_chunked: false, ..Self::stream(writes) }
     }
 
-    /// All that it writes.
+    /// Every byte that it writes.
     pub(super) fn body(&self) -> Vec<u8> {
         let writes = self.steps.iter().filter_map(|step| if let Step::Write(bytes) = step { Some(&bytes[..]) } else { None });
         writes.collect::<Vec<_>>().concat()
     }
 
-    /// Whether it says a piece of an answer.
+    /// Whether it contains a piece of an answer.
     #[must_use]
-    pub fn says_something(&self) -> bool {
+    pub fn has_answer(&self) -> bool {
         let body = String::from_utf8_lossy(&self.body()).replace(' ', "");
         ["content", "reasoning", "reasoning_content", "refusal", "arguments"]
             .iter()
@@ -89,13 +89,6 @@ impl Script {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.head = self.head.map(|head| format!("{head}\r\n{name}: {value}"));
-        self
-    }
-
-    /// Silent for a while before each write but the first.
-    #[must_use]
-    pub fn slowly(mut self, pause: Duration) -> Self {
-        self.steps = self.steps.into_iter().flat_map(|step| [Step::Pause(pause), step]).skip(1).collect();
         self
     }
 
@@ -120,7 +113,7 @@ impl Script {
         self
     }
 
-    /// With another end.
+    /// With this ending.
     #[must_use]
     pub fn ending(self, ending: Ending) -> Self {
         Self { ending, ..self }

@@ -90,7 +90,7 @@ impl Compacting {
 
     async fn an_upload_that_is_given_up(&self) {
         let id = self.ended(json!({ "prompt": "large" })).await;
-        *self.next.lock().unwrap() = Some(("UploadPart", "events.jsonl.gz", Mode::Sick));
+        *self.next.lock().unwrap() = Some(("UploadPart", "events.jsonl.gz", Mode::ServerError));
         self.compact(&id).await;
         assert!(self.next.lock().unwrap().is_none(), "no part was uploaded");
         assert!(self.harness.get(&format!("generations/{id}")).await.1["compacted_at"].is_null());

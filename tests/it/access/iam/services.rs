@@ -39,7 +39,7 @@ const OF_THE_KEY: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
-fn the_key_may_be_used_through_the_services_that_keep_data_for_what_they_need_and_nothing_else() {
+fn encryption_key_is_limited_to_services() {
     let tree = tree();
     let policy = &tree["Resources"]["KeyUse"];
     let statements = policy["Properties"]["PolicyDocument"]["Statement"].as_sequence().unwrap();
@@ -76,7 +76,7 @@ fn roles(transformed: &Value) -> BTreeMap<String, (BTreeSet<String>, Vec<Value>)
 }
 
 #[test]
-fn the_roles_that_sam_makes_have_the_templates_statements_and_what_lambda_itself_needs() {
+fn generated_roles_have_the_statements() {
     let Some(folder) = env::var_os("LONGHAND_TRANSFORMED").map(PathBuf::from) else {
         let why = "LONGHAND_TRANSFORMED must name the folder that .ci/transform.py has written the template into.";
         return skip(why).unwrap_or_default();

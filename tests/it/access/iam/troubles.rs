@@ -7,7 +7,7 @@ use longhand::Clock;
 use longhand_local::Script;
 use longhand_tests::calls::Recorder;
 use longhand_tests::faults::{Faults, Mode};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment, key_of, start_stack, template_without, with_writer_timeout};
 use reqwest::StatusCode;
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhand::{Clock, Scope};
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment};
 use serde_json::{Value, json};
 

@@ -13,7 +13,7 @@ use longhand::log::event::{End, Event};
 use longhand::{Clock, Error, GenerationKey};
 use longhand_local::{Options, PartsOf, Playback, Registry, Script};
 use longhand_tests::faults::{Faults, Mode};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::tap::{Action, Call, Fault, Tap, taps};
 use longhand_tests::{Harness, PATIENCE, compact_ended, environment, start_stack, template_without};
 use reqwest::StatusCode;

@@ -2,7 +2,7 @@
 
 use longhand_local::Script;
 use longhand_tests::Harness;
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

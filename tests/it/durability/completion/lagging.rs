@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::{Router, routing::post};
 use longhand::{App, Clock, Config};
 use longhand_local::{Options, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, compact_ended, environment};
 use reqwest::Client;
 use serde_json::{Value, json};

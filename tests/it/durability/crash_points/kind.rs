@@ -7,7 +7,7 @@ use longhand::generation::Status;
 use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{template_without, with_writer_timeout};
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use longhand::limits::REQUEST_BYTES_MAX;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::contract::{Answer, CONTRACT};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -55,7 +55,7 @@ impl Scene {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.unwrap();
         let answer = Answer { status, headers: &headers, body: &body };
-        CONTRACT.judge(&method, &path, &answer).unwrap_or_else(|wrong| panic!("{wrong}"));
+        CONTRACT.check_answer(&method, &path, &answer).unwrap_or_else(|wrong| panic!("{wrong}"));
         let media_type = headers.get(CONTENT_TYPE).map(|given| given.to_str().unwrap().split(';').next().unwrap());
         if let Some(operation) = CONTRACT.operation(&method, &path) {
             let media_type = media_type.filter(|_| method != Method::HEAD && !body.is_empty()).unwrap_or_default();

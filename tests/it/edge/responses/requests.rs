@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::edge::{ask, create, ended, get, post, script, send, url};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clients_own_retry_is_the_same_response_and_an_equal_request_is_another() {
+async fn client_retry_is_one_response() {
     let (harness, playback) = Harness::playing(script(5, 50.0), &[]).await;
     let body = ask(&json!({ "background": true }));
     let try_again = async |count: &str| {
@@ -42,7 +42,7 @@ async fn a_clients_own_retry_is_the_same_response_and_an_equal_request_is_anothe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_request_is_told_in_the_envelope() {
+async fn request_errors_use_the_envelope() {
     let (harness, playback) = Harness::playing(script(1, 0.0), &[]).await;
     let wrong = [
         (json!({ "background": true, "store": false }), "background", json!("unsupported_parameter")),
@@ -91,7 +91,7 @@ async fn what_is_wrong_with_a_request_is_told_in_the_envelope() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn input_items_are_paged_and_reach_the_provider_as_messages() {
+async fn input_items_become_messages() {
     let (harness, playback) = Harness::playing(script(1, 0.0), &[]).await;
     let input = json!([
         { "role": "developer", "content": "uno" },
@@ -138,7 +138,7 @@ async fn input_items_are_paged_and_reach_the_provider_as_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_without_a_key_costs_one_write_unit_more_than_a_generation() {
+async fn create_costs_one_more_write_unit() {
     // Nothing is streamed: what is counted are the writes that accept a request.
     let harness = Harness::start("http://127.0.0.1:1/v1", &[("LONGHAND_STREAM_FUNCTION", "nobody")]).await;
     harness.start_generation(json!({})).await;

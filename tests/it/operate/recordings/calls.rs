@@ -10,7 +10,7 @@ use crate::access::iam::granted::Roles;
 use crate::operate::runtime::skip;
 
 #[test]
-fn the_whole_suite_called_all_that_the_roles_allow_and_nothing_else() {
+fn suite_calls_equal_roles() {
     let Some(folder) = folder() else {
         return skip("LONGHAND_RECORDINGS must name the folder that the whole suite was recorded into.").unwrap_or_default();
     };

@@ -1,7 +1,7 @@
 //! No key, no prompt and no output text is in the logs of the whole suite.
 //!
 //! Prompts and outputs of at least 12 characters are cut into pieces of 12, and every stretch of 12 characters of a log is looked up
-//! among them: whatever stands in a log at the length of 23 characters has a whole piece in it. Shorter stretches, and pieces of
+//! among them: any copy of 23 characters contains a whole piece. Shorter stretches, and pieces of
 //! fewer than five different characters, are in any text by chance.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -9,18 +9,18 @@ use std::fs;
 use std::path::Path;
 
 use longhand_tests::logs;
-use longhand_tests::said::{CHARS_MIN, Kind, Said};
+use longhand_tests::sensitive::{CHARS_MIN, Kind, SensitiveText};
 use serde_json::Value;
 
 use crate::operate::runtime::skip;
 
 const DIFFERENT_CHARS_MIN: usize = 5;
-/// How keys and tokens begin, and how many characters of one make it one.
+/// Prefixes of keys and tokens, and how many characters behind one make it a key.
 const KEYS: [(&str, usize); 3] = [("lh_", 16), ("lht_", 16), ("sk-", 8)];
-/// Hits that are shown.
+/// Hits that a failure shows.
 const SHOWN_MAX: usize = 20;
 
-/// What must be in no log.
+/// Texts that no log may contain.
 #[derive(Default)]
 struct Forbidden {
     pieces: HashMap<Vec<char>, Kind>,
@@ -29,19 +29,19 @@ struct Forbidden {
 }
 
 impl Forbidden {
-    fn add(&mut self, said: &Said) {
-        *self.texts.entry(said.kind).or_default() += 1;
-        if said.kind == Kind::Secret {
-            self.secrets.insert(said.text.clone());
+    fn add(&mut self, sensitive: &SensitiveText) {
+        *self.texts.entry(sensitive.kind).or_default() += 1;
+        if sensitive.kind == Kind::Secret {
+            self.secrets.insert(sensitive.text.clone());
             return;
         }
-        let text: Vec<char> = said.text.chars().collect();
-        for piece in text.chunks_exact(CHARS_MIN).filter(|piece| is_telling(piece)) {
-            self.pieces.insert(piece.to_vec(), said.kind);
+        let text: Vec<char> = sensitive.text.chars().collect();
+        for piece in text.chunks_exact(CHARS_MIN).filter(|piece| is_distinctive(piece)) {
+            self.pieces.insert(piece.to_vec(), sensitive.kind);
         }
     }
 
-    /// What of it a text has.
+    /// The forbidden part of a text.
     fn found_in(&self, text: &str) -> Option<String> {
         if let Some((beginning, _)) = KEYS.iter().find(|(beginning, chars)| has_key(text, beginning, *chars)) {
             return Some(format!("a key that begins with {beginning}"));
@@ -55,7 +55,7 @@ impl Forbidden {
     }
 }
 
-fn is_telling(piece: &[char]) -> bool {
+fn is_distinctive(piece: &[char]) -> bool {
     piece.iter().collect::<BTreeSet<_>>().len() >= DIFFERENT_CHARS_MIN
 }
 
@@ -67,7 +67,7 @@ fn has_key(text: &str, beginning: &str, chars: usize) -> bool {
     })
 }
 
-/// Every text of a line: of a JSON object its names and texts, else the line.
+/// Every text of a line: the names and texts of a JSON object, or else the line.
 fn texts(line: &str) -> Vec<String> {
     fn collect(value: Value, texts: &mut Vec<String>) {
         match value {
@@ -97,13 +97,13 @@ fn lines(folder: &Path) -> Vec<String> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures are part of the result")]
-fn no_key_no_prompt_and_no_output_is_in_any_log_of_the_suite() {
+fn logs_contain_no_sensitive_text() {
     let Some(folder) = logs::recordings() else {
         skip::<()>("LONGHAND_RECORDINGS must name the folder in which the whole suite was recorded; .ci/run does so.");
         return;
     };
     let mut forbidden = Forbidden::default();
-    for line in lines(&folder.join("said")) {
+    for line in lines(&folder.join("sensitive")) {
         forbidden.add(&serde_json::from_str(&line).unwrap());
     }
     let (mut count, mut seen) = (0, HashSet::new());
@@ -127,11 +127,11 @@ fn no_key_no_prompt_and_no_output_is_in_any_log_of_the_suite() {
 }
 
 #[test]
-fn what_must_be_in_no_log_is_found_wherever_it_stands() {
+fn sensitive_text_is_found() {
     let mut forbidden = Forbidden::default();
-    let said = |kind, text: &str| Said { kind, text: text.to_owned() };
-    forbidden.add(&said(Kind::Prompt, "Write a strategic scenario about the harbour of Valparaíso, please."));
-    forbidden.add(&said(Kind::Secret, "0123-any-form-of-key"));
+    let sensitive = |kind, text: &str| SensitiveText { kind, text: text.to_owned() };
+    forbidden.add(&sensitive(Kind::Prompt, "Write a strategic scenario about the harbour of Valparaíso, please."));
+    forbidden.add(&sensitive(Kind::Secret, "0123-any-form-of-key"));
     let found = [
         "{\"message\":\"asked: a strategic scenario about the harbour\"}",
         "INFO failed: «ic scenario about the harbou»",

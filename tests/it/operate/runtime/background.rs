@@ -63,7 +63,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        logs::keep(&self.folder.path().join("log"));
+        logs::record_file(&self.folder.path().join("log"));
         if panicking() {
             eprintln!("{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
         }

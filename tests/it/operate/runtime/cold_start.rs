@@ -60,7 +60,7 @@ fn archive_bytes(bootstrap: &Path) -> usize {
 
 #[expect(clippy::print_stdout, reason = "the README's table")]
 #[tokio::test(flavor = "multi_thread")]
-async fn every_function_starts_cold_within_its_bounds_of_size_and_memory() {
+async fn cold_start_size_and_memory() {
     let _turn = turn().await;
     let Some(bench) = Bench::start(Script::recorded().unwrap(), &[TLS]).await else { return };
     let archive = archive_bytes(&bench.bootstrap);

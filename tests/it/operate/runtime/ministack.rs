@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use longhand::{App, Clock, Config, NewKey, Scopes};
 use longhand_local::{Script, TEMPLATE};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::serial::turn;
 use longhand_tests::{Api, Deployment};
 use reqwest::StatusCode;
@@ -96,7 +96,7 @@ async fn key(environment: &BTreeMap<String, String>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_deployed_template_does_the_main_job_with_the_release_binary() {
+async fn deployed_template_does_the_main_job() {
     let _turn = turn().await;
     let Some((bootstrap, executable)) = tools::ministack() else { return };
     let script = Script::recorded().unwrap();

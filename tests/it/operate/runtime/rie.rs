@@ -14,7 +14,7 @@ use futures::FutureExt;
 use longhand_functions::Function;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::serial::turn;
 use longhand_tests::{Harness, PATIENCE, assert_whole, start_stack};
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ fn body(answer: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_release_binary_does_the_main_job_with_its_sample_events() {
+async fn sample_events_do_the_main_job() {
     let _turn = turn().await;
     let script = Script::recorded().unwrap();
     let text = script.text();
@@ -153,7 +153,7 @@ async fn the_release_binary_does_the_main_job_with_its_sample_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_event_is_answered_with_what_was_expected_and_the_next_one_is_served() {
+async fn bad_event_does_not_stop_the_next() {
     let _turn = turn().await;
     let Some(bench) = Bench::start(Script::new(["Hola"]), &[]).await else { return };
     let id = bench.start_sample().await;
@@ -180,7 +180,7 @@ async fn a_bad_event_is_answered_with_what_was_expected_and_the_next_one_is_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_nears_its_time_limit_ends_its_log_before_it_is_killed() {
+async fn stream_ends_its_log_before_its_deadline() {
     let _turn = turn().await;
     let script = Script { ending: Ending::Stall, ..Script::new(["half ", "a "]) };
     let Some(bench) = Bench::start(script, &[]).await else { return };
@@ -194,7 +194,7 @@ async fn a_stream_that_nears_its_time_limit_ends_its_log_before_it_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_killed_in_the_middle_is_carried_on_and_keeps_what_was_seen() {
+async fn killed_stream_is_continued() {
     let _turn = turn().await;
     // Slow enough to be caught in the middle, and a short lease, which the next attempt waits out.
     let script = Script { tempo: 100.0, ..Script::new((0..150).map(|number| format!("{number} "))) };

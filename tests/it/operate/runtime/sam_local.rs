@@ -21,7 +21,7 @@ fn script(bootstrap: &Path, rie: &Path) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_images_file_system_has_all_that_a_function_needs() {
+async fn image_has_the_files_of_a_function() {
     let _turn = turn().await;
     let Some((bootstrap, rie)) = tools::rie() else { return };
     let Some(chroot) = executable_in_path("chroot").filter(|_| is_root()) else {
@@ -59,7 +59,7 @@ async fn the_images_file_system_has_all_that_a_function_needs() {
 }
 
 #[test]
-fn sam_local_invokes_a_function_in_the_image() {
+fn sam_local_invokes_a_function() {
     let Some((bootstrap, rie)) = tools::rie() else { return };
     let is_up = |engine: &PathBuf| Command::new(engine).arg("info").output().is_ok_and(|output| output.status.success());
     let Some(engine) = ["docker", "finch", "podman"].into_iter().filter_map(executable_in_path).find(is_up) else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::faults::{Faults, Mode};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::tap::Call;
 use longhand_tests::{Harness, assert_whole, environment, start_stack, template_without};
 use serde_json::json;
@@ -36,8 +36,8 @@ fn the_first(spared: usize, times: usize, mode: Mode, is_hit: impl Fn(&str, &Cal
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_turns_writes_away_for_a_while_costs_no_text_and_no_second_request() {
-    let lives = [Mode::Throttled, Mode::Sick, Mode::Refused, Mode::AnswerLost].map(|mode| async move {
+async fn rejected_writes_lose_no_text() {
+    let lives = [Mode::Throttled, Mode::ServerError, Mode::Refused, Mode::AnswerLost].map(|mode| async move {
         let script = Script { tempo: 300.0, ..Script::new((0..100).map(|number| format!("{number} "))) };
         let provider = play(script.clone()).unwrap();
         // Twice as many as the SDK itself tries for one chunk.
@@ -57,7 +57,7 @@ async fn a_table_that_turns_writes_away_for_a_while_costs_no_text_and_no_second_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_nothing_can_be_stored_the_provider_is_read_up_to_a_bound_and_then_no_further() {
+async fn unstored_text_is_bounded() {
     // Far more than is held in memory, and than the sockets between take.
     const DELTA_BYTES: usize = 64 * 1024;
     const DELTAS: usize = 400;
@@ -103,15 +103,15 @@ async fn while_nothing_can_be_stored_the_provider_is_read_up_to_a_bound_and_then
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_fails_in_the_middle_of_an_upload_ends_up_with_one_whole_object() {
+async fn failed_upload_leaves_one_whole_object() {
     let script = Script::new((0..40).map(|number| format!("{number:05}").repeat(60_000)));
     let cases = [
-        ("CreateMultipartUpload", Mode::Sick, "1"),
+        ("CreateMultipartUpload", Mode::ServerError, "1"),
         ("UploadPart", Mode::Throttled, "1"),
         ("UploadPart", Mode::AnswerLost, "1"),
         ("CompleteMultipartUpload", Mode::Refused, "1"),
         ("CompleteMultipartUpload", Mode::AnswerLost, "1"),
-        ("UploadPart", Mode::Sick, "4"),
+        ("UploadPart", Mode::ServerError, "4"),
     ];
     for (operation, mode, tries_of_the_sdk) in cases {
         let provider = play(script.clone()).unwrap();

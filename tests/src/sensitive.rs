@@ -1,4 +1,4 @@
-//! What is said while the suite is recorded (`LONGHAND_RECORDINGS`): prompts, outputs and secrets, for the check that no log has
+//! Records prompts, outputs and secrets while the suite is recorded (`LONGHAND_RECORDINGS`), for the check that no log contains
 //! them.
 
 use std::collections::HashSet;
@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::logs;
 
-/// Shorter ones are found in anything.
+/// Shorter texts are not recorded: any log contains them by chance.
 pub const CHARS_MIN: usize = 12;
-/// Of longer ones the beginning stands for all.
+/// Longer texts are cut.
 const CHARS_MAX: usize = 64 * 1024;
 
 /// Where a text comes from.
@@ -24,50 +24,50 @@ const CHARS_MAX: usize = 64 * 1024;
 pub enum Kind {
     /// A request to a provider.
     Prompt,
-    /// What the provider answered.
+    /// A provider's answer.
     Output,
     /// A key or a token.
     Secret,
 }
 
-/// One text.
+/// A text that no log may contain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Said {
+pub struct SensitiveText {
     /// Where it comes from.
     pub kind: Kind,
-    /// It.
+    /// The text.
     pub text: String,
 }
 
-static TOLD: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
+static RECORDED: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
 
-/// Notes a text, if the suite is recorded.
-pub fn note(kind: Kind, text: &str) {
+/// Records a text, if the suite is recorded.
+pub fn record(kind: Kind, text: &str) {
     if logs::recordings().is_none() || text.chars().count() < CHARS_MIN {
         return;
     }
-    let said = Said { kind, text: text.chars().take(CHARS_MAX).collect() };
+    let sensitive = SensitiveText { kind, text: text.chars().take(CHARS_MAX).collect() };
     let mut hasher = DefaultHasher::new();
-    (kind, &said.text).hash(&mut hasher);
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    if told.insert(hasher.finish())
-        && let Some(mut file) = logs::file("said", "test.jsonl")
+    (kind, &sensitive.text).hash(&mut hasher);
+    let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+    if recorded.insert(hasher.finish())
+        && let Some(mut file) = logs::file("sensitive", "test.jsonl")
     {
-        let line = serde_json::to_string(&said).expect("a text");
+        let line = serde_json::to_string(&sensitive).expect("a text");
         writeln!(file, "{line}").expect("a line of the recording");
     }
 }
 
-/// Notes a request to a provider: every text in it, and the key in its header.
-pub fn note_request(body: &Value, authorization: Option<&str>) {
+/// Records every text of a request to a provider, and the key in its header.
+pub fn record_request(body: &Value, authorization: Option<&str>) {
     if logs::recordings().is_some() {
-        strings(&body["messages"], &mut |text| note(Kind::Prompt, text));
-        note(Kind::Secret, authorization.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default());
+        strings(&body["messages"], &mut |text| record(Kind::Prompt, text));
+        record(Kind::Secret, authorization.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default());
     }
 }
 
-/// Notes an answer in the dialect of chat completions, as it is on the wire.
-pub fn note_answer(body: &[u8]) {
+/// Records the texts of a chat completions answer in its wire form.
+pub fn record_answer(body: &[u8]) {
     if logs::recordings().is_none() {
         return;
     }
@@ -82,21 +82,21 @@ pub fn note_answer(body: &[u8]) {
         strings(&delta["tool_calls"], &mut |text| arguments.push_str(text));
     }
     for text in [answer, thoughts, arguments] {
-        note(Kind::Output, &text);
+        record(Kind::Output, &text);
     }
 }
 
-/// A provider that plays `script`, of which the recording has what it hears and says.
+/// Starts a provider that plays `script` and records its requests and its output.
 pub fn play(script: Script) -> anyhow::Result<Playback> {
-    note(Kind::Output, &script.text());
-    Playback::start_heard(script, note_request)
+    record(Kind::Output, &script.text());
+    Playback::start_heard(script, record_request)
 }
 
-fn strings(value: &Value, told: &mut impl FnMut(&str)) {
+fn strings(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
-        Value::String(text) => told(text),
-        Value::Array(values) => values.iter().for_each(|value| strings(value, told)),
-        Value::Object(members) => members.values().for_each(|value| strings(value, told)),
+        Value::String(text) => visit(text),
+        Value::Array(values) => values.iter().for_each(|value| strings(value, visit)),
+        Value::Object(members) => members.values().for_each(|value| strings(value, visit)),
         _ => {}
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longhand::Clock;
 use longhand_local::{Data, Options, Script};
-use longhand_tests::said::play;
+use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, assert_whole, environment, key_of};
 use reqwest::StatusCode;
 use serde_json::json;

@@ -124,7 +124,7 @@ async fn sweep(harness: &Harness, clock: &Clock) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn functions_killed_at_random_lose_double_and_strand_nothing() {
+async fn random_kills_lose_nothing() {
     let _turn = turn().await;
     let seed = seed();
     let generations = number("LONGHAND_KILLS").unwrap_or_else(|| rounds(GENERATIONS.0, GENERATIONS.1));
