@@ -8,11 +8,11 @@ use longhand::estimate::{Estimate, Pace, Workload, estimate};
 use longhand::hints::{Hints, Topic};
 use longhand::limits::META_READ_EVERY;
 use longhand::log::flush::Windows;
-use longhand::{Clock, Config, GenerationKey};
+use longhand::{Clock, Config};
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::pacer::Pacer;
 use longhand_tests::sensitive::play;
-use longhand_tests::{Harness, environment, sse};
+use longhand_tests::{Harness, environment, key_of, sse};
 use serde_json::json;
 
 /// Of both tables and their indexes, for the whole life of one generation. The floor is 12: its text alone.
@@ -136,9 +136,9 @@ async fn watched_generation_costs_what_is_estimated() {
     let read = sse::read(&harness.http, &url, None, |_| false);
     let write = async {
         let app = harness.stack.app().await.unwrap();
-        let (organization, generation) = ("local".parse().unwrap(), id.parse().unwrap());
+        let key = key_of(&id);
         let is_watched = async || {
-            let seen = serde_json::to_value(app.inspect(&organization, &generation).await.unwrap()).unwrap();
+            let seen = serde_json::to_value(app.inspect(&key).await.unwrap()).unwrap();
             seen["meta"]["watched_until"].is_i64()
         };
         while !is_watched().await {
@@ -166,14 +166,13 @@ async fn silent_provider_costs_one_in_ten_seconds() {
     let id = paced.harness.start_generation(json!({})).await;
     let config = paced.config();
     let hints = Hints::new(format!("{}/{}", config.aws.dynamodb_endpoint.as_deref().unwrap(), config.buffer_table));
-    let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
     paced.harness.until(&id, |record| record["status"] == "running").await;
     for _ in 0..SECONDS {
         paced.pacer.settled().await;
         paced.clock.advance(Duration::from_secs(1));
         let looks = paced.looks();
         while paced.looks() == looks {
-            hints.tell(&key, Topic::Meta);
+            hints.tell(&key_of(&id), Topic::Meta);
             paced.pacer.settled().await;
         }
     }
