@@ -1,4 +1,4 @@
-//! Whether an object of a JSON text has one name twice: what it then holds is a matter of taste.
+//! Whether an object of a JSON text has a duplicate name, for which parsers differ.
 
 use std::collections::HashSet;
 use std::fmt;

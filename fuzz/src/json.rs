@@ -1,4 +1,4 @@
-//! JSON in a model's words: whole, and while it is being written.
+//! JSON in a model's output: complete, and while it is being written.
 
 use longhand::json::partial::{Checker, Violation, best};
 use longhand::json::schema::Schema;
@@ -11,7 +11,7 @@ use crate::split;
 
 const READ_BYTES_MAX: usize = 7;
 
-/// What is found lies in the text as it was written, is JSON, and is as deep as it is said to be.
+/// The JSON found is an unchanged part of the text, parses, and has the reported depth.
 pub fn json_text(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Some(json) = finder::find(text) else { return };
@@ -20,7 +20,7 @@ pub fn json_text(data: &[u8]) {
         return;
     }
     let depth = finder::depth(json);
-    // Deeper ones are beyond the reader that they are compared with.
+    // The reference parser does not support deeper documents.
     match serde_json::from_str::<Value>(json.get()) {
         Ok(value) => assert_eq!(depth, deep(&value)),
         Err(error) => assert!(depth >= 127 || error.to_string().contains("out of range"), "{error}"),
@@ -35,8 +35,8 @@ fn deep(value: &Value) -> usize {
     }
 }
 
-/// The best value so far is JSON, and that of a whole text is the text's; a schema's violation is found wherever the text is
-/// cut, and no text with one is valid.
+/// The best value so far is JSON, and for a complete text it is the text's value. A violation of the schema is found wherever the text
+/// is cut, and no text with a violation is valid.
 pub fn partial_json(data: &[u8]) {
     let (how, text) = split(data);
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -45,14 +45,14 @@ pub fn partial_json(data: &[u8]) {
     if let Some(whole) = found.filter(|json| json.get().starts_with(['{', '[', '"'])) {
         assert_eq!(so_far.as_deref().map(RawValue::get), Some(whole.get()));
     }
-    // A text that begins as an object and goes on as prose is taken at its beginning, although a fence may follow.
+    // A text that begins as an object and continues as prose is treated by its beginning, although a fence may follow.
     if text.trim_ascii_start().starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(text).is_err() {
         return;
     }
     let schemas = schemas();
     let schema = &schemas[usize::from(how) % schemas.len()];
     let violation = violation(schema, text, usize::from(how) % READ_BYTES_MAX);
-    // What is told of a fence stays told where a second fence makes that no JSON at all.
+    // A value reported for a fence stays reported even if a second fence makes the result no JSON.
     let of_whole = self::violation(schema, text, text.len());
     assert!(of_whole == violation || of_whole.is_none() && found.is_none(), "{violation:?} {of_whole:?}");
     let whole = found.filter(|json| !has_duplicate_names(json.get()));
@@ -62,7 +62,7 @@ pub fn partial_json(data: &[u8]) {
     }
 }
 
-/// Feeds the text in pieces of at least so many bytes, cut between characters.
+/// Feeds the text in pieces of at least this many bytes, cut between characters.
 fn violation(schema: &Value, text: &str, bytes: usize) -> Option<Violation> {
     let mut checker = Checker::new(schema);
     let (mut told, mut rest) = (None, text);

@@ -1,11 +1,11 @@
-//! What the fuzzers look for: one function per reader of bytes from outside. Each panics where a promise does not hold.
+//! The fuzz targets: one function per parser of external bytes. Each panics if a property does not hold.
 //!
-//! `fuzz_targets/` hands these to libFuzzer; `tests/replay.rs` calls them with the corpus, without it.
+//! `fuzz_targets/` passes these to libFuzzer; `tests/replay.rs` calls them with the corpus.
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "a panic is how a fuzzer learns what it has found"
+    reason = "a fuzz target reports a finding by a panic"
 )]
 
 mod duplicates;
@@ -21,10 +21,10 @@ pub use provider::chat_completions;
 pub use request::request;
 pub use sse::sse;
 
-/// A target.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every target, under the name that its corpus has.
+/// Every target with the name of its corpus.
 pub const TARGETS: [(&str, Target); 6] = [
     ("chat_completions", chat_completions),
     ("chunk", chunk),
@@ -34,7 +34,7 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("sse", sse),
 ];
 
-/// The first byte, which says how the rest is treated, and the rest.
+/// Splits off the first byte, which selects how the target uses the rest.
 fn split(data: &[u8]) -> (u8, &[u8]) {
     data.split_first().map_or((0, data), |(how, rest)| (*how, rest))
 }

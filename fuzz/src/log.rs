@@ -1,4 +1,4 @@
-//! Chunks as they lie in the table.
+//! Chunks as stored in the table.
 
 use longhand::aws::{chunk_from_item, chunk_to_item};
 use longhand::log::assembly::Assembly;
@@ -6,7 +6,7 @@ use longhand::log::chunk::{Chunk, LogState};
 use longhand::{GenerationId, GenerationKey};
 use serde_json::Value;
 
-/// An item per line. What is read as a chunk is written as the same chunk; a log that is taken for whole has every number once.
+/// The input has one item per line. A parsed chunk renders as the same chunk; a log accepted as whole has every number once.
 pub fn chunk(data: &[u8]) {
     let chunks: Vec<Chunk> = data.split(|byte| *byte == b'\n').filter_map(read).collect();
     let (mut log, mut events) = (LogState::default(), 0);

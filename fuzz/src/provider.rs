@@ -1,4 +1,4 @@
-//! The reader of chat completions: from bytes to deltas.
+//! The parser of chat completions: from bytes to deltas.
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -10,7 +10,7 @@ use crate::sse::reads;
 
 const READ_BYTES_MAX: usize = 61;
 
-/// However a body is cut into reads it says the same, and nothing comes after an error.
+/// The result does not depend on how the body is cut into reads, and nothing follows an error.
 pub fn chat_completions(data: &[u8]) {
     let (how, body) = split(data);
     let whole = read(reads(body, body.len()));

@@ -17,7 +17,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     Config::from_vars(&variable).expect("a configuration")
 });
 
-/// A body is refused with a reason, or its request is kept as it was asked for.
+/// A body is rejected with a reason, or parsed into an equivalent request.
 pub fn request(data: &[u8]) {
     let (how, body) = split(data);
     let own = how % 2 == 0;

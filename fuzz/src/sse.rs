@@ -1,4 +1,4 @@
-//! The reader of server-sent events, against one that is written after the standard's own words, and against itself.
+//! The parser of server-sent events, compared with a direct implementation of the standard, and with itself.
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -7,10 +7,10 @@ use longhand::providers::{Fault, SseEvent, sse_events};
 
 use crate::split;
 
-/// Longer reads than this are the same to a reader.
+/// Reads longer than this make no difference.
 const READ_BYTES_MAX: usize = 19;
 
-/// However a body is cut into reads its events are the same, and they are those of the standard.
+/// The events do not depend on how the body is cut into reads, and equal those of the standard.
 pub fn sse(data: &[u8]) {
     let (how, body) = split(data);
     let whole = read(reads(body, body.len()));
@@ -22,7 +22,7 @@ pub fn sse(data: &[u8]) {
     }
 }
 
-/// `body` as reads of at most so many bytes, of at least one.
+/// `body` as reads of at most this many bytes, and at least one.
 pub(crate) fn reads(body: &[u8], bytes: usize) -> Vec<Result<Bytes, std::io::Error>> {
     body.chunks(bytes.max(1)).map(|read| Ok(Bytes::copy_from_slice(read))).collect()
 }
@@ -30,14 +30,14 @@ pub(crate) fn reads(body: &[u8], bytes: usize) -> Vec<Result<Bytes, std::io::Err
 fn read(reads: Vec<Result<Bytes, std::io::Error>>) -> Vec<Result<SseEvent, Fault>> {
     let events = sse_events(stream::iter(reads)).map(|event| event.map_err(|error| error.fault));
     let mut events: Vec<_> = block_on(events.collect());
-    // Whether the end was missing depends on the read in which it came; what was read does not.
+    // Whether the end counts as missing depends on the reads; the events do not.
     for event in events.iter_mut().flatten() {
         event.is_unterminated = false;
     }
     events
 }
 
-/// "Interpreting an event stream" of the HTML standard, but for its last step: an event that no blank line ends is not dropped.
+/// "Interpreting an event stream" of the HTML standard, except its last step: an event without a final blank line is not dropped.
 fn standard(text: &str) -> Vec<(Option<String>, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
     let (mut events, mut name, mut data) = (Vec::new(), None, None::<String>);

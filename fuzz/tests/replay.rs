@@ -1,4 +1,4 @@
-//! The corpus: what the fuzzers have found worth keeping, read again without them.
+//! Runs every target with its corpus, without a fuzzer.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn every_target_stands_its_corpus() {
         let inputs: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(inputs.len() >= 10, "{} inputs in {}", inputs.len(), folder.display());
         for input in inputs {
-            // The output of a test that fails ends with the name of the input.
+            // So that the output of a failing test ends with the name of the input.
             println!("{}", input.display());
             target(&fs::read(&input).unwrap());
         }

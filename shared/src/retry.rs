@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
-pub use backon::Retryable;
+pub use backon::{BackoffBuilder, ExponentialBuilder as Exponential, Retryable};
 
 /// Waits of `first`, doubling up to `longest`, each with random jitter of up to its own length added, so that callers that fail
 /// together do not retry together. `retries` bounds the retries; the first try is not one of them.
 #[must_use]
-pub const fn exponential(first: Duration, longest: Duration, retries: usize) -> ExponentialBuilder {
-    ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).with_max_times(retries).with_jitter()
+pub const fn exponential(first: Duration, longest: Duration, retries: usize) -> Exponential {
+    Exponential::new().with_min_delay(first).with_max_delay(longest).with_max_times(retries).with_jitter()
 }

@@ -89,7 +89,7 @@ pub fn record_answer(body: &[u8]) {
 /// Starts a provider that plays `script` and records its requests and its output.
 pub fn play(script: Script) -> anyhow::Result<Playback> {
     record(Kind::Output, &script.text());
-    Playback::start_heard(script, record_request)
+    Playback::start_observed(script, record_request)
 }
 
 fn strings(value: &Value, visit: &mut impl FnMut(&str)) {

@@ -1,4 +1,4 @@
-//! The embedded DynamoDB: dynoxide on loopback, in a thread of its own because its handlers block the thread they run on.
+//! The embedded DynamoDB: dynoxide on loopback, in its own thread because its handlers block.
 
 mod tables;
 mod upkeep;
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{environment, folder::Folder, template::HostedTable};
 
-/// Requests still running when the stack stops get this long.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long running requests may take when the stack stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// A running DynamoDB. Dropping it asks it to stop and does not wait.
+/// A running DynamoDB. Dropping it stops it without waiting.
 pub struct DynamoDb {
     endpoint: String,
     stop: CancellationToken,
@@ -27,26 +27,29 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Opens the folder's database, serves it on a free loopback port, and creates the tables that it lacks.
+    /// Opens the folder's database, serves it on a free loopback port, and creates missing tables.
     ///
     /// # Errors
-    /// The database cannot be opened, or holds a table of another shape than the template's.
+    /// The database cannot be opened, or a table differs from its definition in the template.
     pub async fn start(folder: &Folder, tables: &[HostedTable]) -> Result<Self> {
         let database =
             Database::new(folder.database()).map_err(|error| anyhow!("the database in {}: {error}", folder.path().display()))?;
         upkeep::index(folder.database())?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("DynamoDB finds no free port")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port for DynamoDB")?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
         let (stopping, stopped) = oneshot::channel();
         let job = Job { database, path: folder.database().to_owned(), listener, stop: stop.clone(), _stopping: stopping };
-        thread::Builder::new().name("dynamodb".to_owned()).spawn(move || job.run()).context("DynamoDB gets no thread")?;
+        thread::Builder::new()
+            .name("dynamodb".to_owned())
+            .spawn(move || job.run())
+            .context("the thread of DynamoDB cannot start")?;
         let running = Self { endpoint, stop, stopped };
         tables::create(&environment::dynamodb(&running.endpoint), tables).await?;
         Ok(running)
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// The endpoint, `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -54,7 +57,7 @@ impl DynamoDb {
     /// Stops, and waits until the database is closed.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        // The sender is only ever dropped: the thread has ended.
+        // The sender is dropped when the thread ends.
         let _ = (&mut self.stopped).await;
     }
 }
@@ -88,13 +91,13 @@ impl Job {
             let listener = tokio::net::TcpListener::from_std(self.listener)?;
             tokio::spawn(upkeep::run(database.clone(), self.path, stop.clone()));
             let serving = dynoxide::server::serve_with_shutdown(listener, database, stop.clone().cancelled_owned());
-            let impatient = async {
+            let expired = async {
                 stop.cancelled().await;
-                tokio::time::sleep(STOP_PATIENCE).await;
+                tokio::time::sleep(STOP_GRACE).await;
             };
             tokio::select! {
                 served = serving => served.map_err(|error| anyhow!(error)),
-                () = impatient => Ok(()),
+                () = expired => Ok(()),
             }
         })
     }

@@ -1,4 +1,4 @@
-//! What a function finds in its environment: the template's variables, the stack's endpoints, the caller's overrides.
+//! The environment of a function: the template's variables, the stack's endpoints, and the caller's overrides.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,16 @@ pub struct Endpoints {
     pub s3: String,
     /// Lambda's Invoke API.
     pub lambda: String,
-    /// SQS, with the one queue of what was given up.
+    /// SQS, with one queue of on-failure records.
     pub sqs: String,
 }
 
-/// Where a laptop differs from AWS: writes cost nothing, so what is watched is stored as fast as the store takes it; a stack
-/// that was killed takes its writers with it, so their leases need not be long; and keys are in the environment, as the
-/// presets have it, for there is no Secrets Manager.
+/// Settings that differ from AWS. Writes cost nothing, so a watched generation is stored as fast as possible. Writers end with their
+/// stack, so short leases suffice. There is no Secrets Manager, so provider keys come from the environment, as in the presets.
 const LAPTOP: [(&str, &str); 3] =
     [("LONGHAND_WATCHED_WINDOW_MS", "0"), ("LONGHAND_LEASE_SECONDS", "5"), ("LONGHAND_PROVIDERS", "{}")];
 
-/// The whole environment of `function`; `over` wins.
+/// The environment of `function`; `over` takes precedence.
 pub fn of(function: &HostedFunction, endpoints: &Endpoints, over: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut environment = function.environment.clone();
     let stack = [

@@ -1,4 +1,4 @@
-//! The data folder: who holds it, and where in it things are.
+//! The data folder: its lock and the paths in it.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::options::Data;
 
-/// A data folder that this process alone uses, until dropped.
+/// A data folder, locked for this process until dropped.
 pub struct Folder {
     path: PathBuf,
     database: String,
@@ -22,21 +22,22 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, and takes it.
+    /// Creates the folder if it is missing, and locks it.
     ///
     /// # Errors
-    /// It cannot be made, or another stack holds it.
+    /// The folder cannot be created, or another stack has locked it.
     pub fn open(data: &Data) -> Result<Self> {
         let (path, temporary) = match data {
             Data::Folder(path) => (path.clone(), None),
             Data::Memory => {
                 let temporary =
-                    tempfile::Builder::new().prefix("longhand-").tempdir().context("a temporary folder cannot be made")?;
+                    tempfile::Builder::new().prefix("longhand-").tempdir().context("a temporary folder cannot be created")?;
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
         for name in ["s3", "triggers", "failures", "events"] {
-            fs::create_dir_all(path.join(name)).with_context(|| format!("the data folder {} cannot be made", path.display()))?;
+            fs::create_dir_all(path.join(name))
+                .with_context(|| format!("the data folder {} cannot be created", path.display()))?;
         }
         let path = path.canonicalize().with_context(|| format!("the data folder {}", path.display()))?;
         let lock = lock(&path)?;
@@ -52,37 +53,37 @@ impl Folder {
         &self.path
     }
 
-    /// What SQLite opens: a file, or a shared in-memory database of a name of its own.
+    /// The SQLite database: a file, or a shared in-memory database with a unique name.
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// Where objects are.
+    /// The folder of objects.
     pub fn s3(&self) -> PathBuf {
         self.path.join("s3")
     }
 
-    /// Where stream positions are.
+    /// The folder of stream positions.
     pub fn triggers(&self) -> PathBuf {
         self.path.join("triggers")
     }
 
-    /// Where async invocations wait until they are finished.
+    /// The folder of unfinished async invocations.
     pub fn events(&self) -> PathBuf {
         self.path.join("events")
     }
 
-    /// Where on-failure records are.
+    /// The folder of on-failure records.
     pub fn failures(&self) -> PathBuf {
         self.path.join("failures")
     }
 
-    /// Writes `stack.json`, from which clients learn the addresses of the running stack, and the key to it.
+    /// Writes `stack.json`, from which clients read the addresses of the running stack and its key.
     pub fn announce(&self, announcement: &impl Serialize) -> Result<()> {
         write_secret(&self.path.join("stack.json"), &serde_json::to_vec_pretty(announcement)?)
     }
 
-    /// Takes `stack.json` away, as dropping does.
+    /// Removes `stack.json`, as dropping does.
     pub fn withdraw(&self) {
         let _ = fs::remove_file(self.path.join("stack.json"));
     }
@@ -107,12 +108,12 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-/// Replaces a small file whole: a reader sees the old one or the new one.
+/// Replaces a small file atomically.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, File::options().create(true).write(true).truncate(true))
 }
 
-/// The same for a file that its owner alone may read.
+/// Replaces a small file atomically with one that only its owner may read.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let _ = fs::remove_file(path.with_extension("new"));
     replace(path, bytes, File::options().create_new(true).write(true).mode(0o600))
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_stack_at_a_time() {
+    fn folder_is_locked_by_one_stack() {
         let temporary = tempfile::tempdir().unwrap();
         let data = Data::Folder(temporary.path().join("data"));
         let held = Folder::open(&data).unwrap();

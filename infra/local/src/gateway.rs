@@ -1,4 +1,4 @@
-//! API Gateway: leads the template's routes to the functions' own routers, with the request context that they expect.
+//! API Gateway: forwards the template's routes to the functions' routers, with the request context that they expect.
 
 mod authorizer;
 
@@ -30,11 +30,11 @@ struct Gateway {
     clock: Clock,
 }
 
-/// Who calls.
+/// Who may call the API.
 pub enum Callers {
-    /// Whom the authorizer lets in.
+    /// Callers that the authorizer admits.
     Authorized(Box<Authorizer>),
-    /// Everybody, as this organization.
+    /// Every caller, as this organization.
     All(String),
 }
 
@@ -45,14 +45,14 @@ struct Route {
     router: Router,
 }
 
-/// The API: every HTTP function of `lambda` at its routes, for `callers`; what else is answered, `answers` say.
+/// The API: every HTTP function of `lambda` at its routes. `answers` are the gateway responses by type.
 pub fn router(lambda: &Lambda, callers: Callers, answers: BTreeMap<String, GatewayAnswer>, clock: Clock) -> Router {
     let mut routes = Vec::new();
     for hosted in lambda.functions() {
-        let Some(answers) = hosted.function.router() else { continue };
+        let Some(router) = hosted.function.router() else { continue };
         for route in &hosted.definition.routes {
             let (method, path) = (route.method.clone(), route.path.clone());
-            routes.push(Route { method, path, hosted: hosted.clone(), router: answers.clone() });
+            routes.push(Route { method, path, hosted: hosted.clone(), router: router.clone() });
         }
     }
     // Fixed segments come before parameters, as in API Gateway.
@@ -61,7 +61,8 @@ pub fn router(lambda: &Lambda, callers: Callers, answers: BTreeMap<String, Gatew
     Router::new().fallback(handle).with_state(Arc::new(gateway))
 }
 
-/// A page that a browser has from elsewhere, or under a name that was made to lead here, must not spend this person's keys.
+/// Whether a request comes from a web page of another host, or reaches this host by another name (DNS rebinding). Such a page must
+/// not use the keys on this machine.
 fn is_foreign(request: &Request) -> bool {
     let header = |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_here = |authority: &str| {
@@ -75,7 +76,7 @@ fn is_foreign(request: &Request) -> bool {
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     if is_foreign(&request) {
-        let detail = "This stack answers to its own machine, and to pages that come from it.";
+        let detail = "This stack serves requests from this machine only, and from pages served by it.";
         return problem(StatusCode::FORBIDDEN, "forbidden", detail, &request_id());
     }
     let path: Vec<_> = request.uri().path().split('/').collect();
@@ -113,20 +114,20 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
     let caller = match &gateway.callers {
         Callers::All(organization) => Map::from_iter([("organization".to_owned(), json!(organization))]),
         Callers::Authorized(authorizer) => {
-            let admitted = match authorizer.question(&route.path, &request) {
-                Ok(question) => authorizer.admit(question).await,
+            let admitted = match authorizer.authorization_request(&route.path, &request) {
+                Ok(request) => authorizer.authorize(request).await,
                 Err(refusal) => Err(refusal),
             };
             match admitted {
                 Ok(caller) => caller,
-                Err(refusal) => return gateway.answer(refusal.kind(), &id),
+                Err(refusal) => return gateway.gateway_response(refusal.kind(), &id),
             }
         }
     };
     let context = request_context(gateway, route, &request, caller, &id);
     let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
     let timeout = Duration::from_secs(route.hosted.definition.timeout_seconds);
-    // In a task of its own: a function goes on when its caller has left, and its panic is its own.
+    // In a task, because a function continues when its caller disconnects, and to contain panics.
     let answer = gateway.lambda.spawn(tokio::time::timeout(timeout, route.router.clone().oneshot(request)));
     match answer.await {
         Ok(Some(Ok(Ok(response)))) => response,
@@ -140,8 +141,8 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
 }
 
 impl Gateway {
-    /// What API Gateway says itself: the template's words, or its own.
-    fn answer(&self, kind: &str, id: &str) -> Response {
+    /// A gateway response: the template's, or API Gateway's default.
+    fn gateway_response(&self, kind: &str, id: &str) -> Response {
         let Some(GatewayAnswer { status, headers, body }) = self.answers.get(kind) else {
             return (StatusCode::FORBIDDEN, axum::Json(json!({ "message": kind }))).into_response();
         };
@@ -189,7 +190,7 @@ fn problem(status: StatusCode, code: &str, detail: &str, request_id: &str) -> Re
 #[cfg(test)]
 mod tests {
     #[test]
-    fn pages_from_elsewhere_are_told_from_ones_own() {
+    fn foreign_pages_are_detected() {
         let is_foreign = |name: &str, value: &str| {
             super::is_foreign(&axum::http::Request::builder().header(name, value).body(axum::body::Body::empty()).unwrap())
         };
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_matches_its_own_paths_only() {
+    fn routes_match_only_their_paths() {
         let matches = |pattern: &str, path: &str| super::matches(pattern, &path.split('/').collect::<Vec<_>>());
         assert!(matches("/v1/things/{id}", "/v1/things/a"));
         assert!(!matches("/v1/things/{id}", "/v1/things/"));

@@ -1,4 +1,4 @@
-//! The key that the commands of this machine use: made on a data folder's first start, kept beside the data.
+//! The keys of a data folder, created on its first start: the API key of local commands, and the signing key of read tokens.
 
 use std::path::Path;
 
@@ -10,32 +10,32 @@ use crate::folder;
 const FILE: &str = "key";
 const TOKEN_KEY_FILE: &str = "token-key";
 
-/// The key that read tokens are signed with: made on the first start, so that tokens outlive a restart.
+/// The key that signs read tokens. It is stored, so that tokens remain valid after a restart.
 ///
 /// # Errors
-/// It cannot be made or kept.
-pub fn of_tokens(data: &Path) -> Result<String> {
+/// The key cannot be created or stored.
+pub fn token_key(data: &Path) -> Result<String> {
     let path = data.join(TOKEN_KEY_FILE);
-    if let Some(kept) = std::fs::read_to_string(&path).ok().filter(|kept| !kept.is_empty()) {
-        return Ok(kept);
+    if let Some(stored) = std::fs::read_to_string(&path).ok().filter(|stored| !stored.is_empty()) {
+        return Ok(stored);
     }
-    // An API key is as random as any, and this one opens nothing.
+    // The hash of a random API key that is never issued.
     let key = ApiKey::generate()?.sha256();
     folder::write_secret(&path, key.as_bytes())?;
     Ok(key)
 }
 
-/// The key in `data` if it is good for `organization`, else a new one, and whether it is new.
+/// The key in `data` if it is valid for `organization`, or else a new one; and whether it is new.
 ///
 /// # Errors
-/// The key cannot be made or kept.
-pub async fn own(app: &App, data: &Path, organization: &str) -> Result<(String, bool)> {
+/// The key cannot be created or stored.
+pub async fn local_key(app: &App, data: &Path, organization: &str) -> Result<(String, bool)> {
     let organization: Organization = organization.parse().context("the organization")?;
     let path = data.join(FILE);
-    if let Ok(kept) = std::fs::read_to_string(&path) {
-        let kept = kept.trim().to_owned();
-        if app.authorize(&kept).await?.is_some_and(|grant| grant.organization == organization) {
-            return Ok((kept, false));
+    if let Ok(stored) = std::fs::read_to_string(&path) {
+        let stored = stored.trim().to_owned();
+        if app.authorize(&stored).await?.is_some_and(|grant| grant.organization == organization) {
+            return Ok((stored, false));
         }
     }
     let new = NewKey { name: "this machine".to_owned(), scopes: Scopes::all(), expires_in: None };

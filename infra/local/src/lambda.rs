@@ -1,4 +1,4 @@
-//! Lambda: runs the functions' handlers in this process, at once or asynchronously with retries.
+//! Lambda: runs the functions' handlers in this process, synchronously, or asynchronously with retries.
 
 pub mod api;
 mod failures;
@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use longhand::retry::{Exponential, Retryable, exponential};
 use longhand_functions::Function;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -26,18 +27,18 @@ pub use run::{Invocation, invocation_context};
 use crate::{folder::Folder, template::HostedFunction};
 use queue::{Event, Queue};
 
-/// Retries double their pause this many times at most.
-const DOUBLINGS_MAX: u32 = 4;
+/// The longest retry pause, as a multiple of the first.
+const RETRY_PAUSE_FACTOR_MAX: u32 = 16;
 
 /// A function and its handler.
 pub struct Hosted {
-    /// What the template says of it.
+    /// Its definition in the template.
     pub definition: HostedFunction,
     /// Its handler.
     pub function: Function,
 }
 
-/// The functions of the stack. Clones are the same.
+/// The functions of the stack. Clones share state.
 #[derive(Clone)]
 pub struct Lambda(Arc<Inner>);
 
@@ -51,7 +52,7 @@ struct Inner {
 }
 
 impl Lambda {
-    /// Hosts `functions`; events and failures are kept in `folder`.
+    /// Hosts `functions`. Queued events and on-failure records are stored in `folder`.
     pub fn new(functions: Vec<Hosted>, folder: &Folder, retry_delay: Duration) -> Self {
         Self(Arc::new(Inner {
             functions: functions.into_iter().map(Arc::new).collect(),
@@ -68,7 +69,7 @@ impl Lambda {
         &self.0.functions
     }
 
-    /// The function of that logical id, physical name, `Handler` or ARN.
+    /// The function with this logical id, physical name, `Handler` or ARN.
     pub fn find(&self, name: &str) -> Option<&Arc<Hosted>> {
         let name = name.rsplit_once("function:").map_or(name, |(_, name)| name);
         let name = name.split(':').next().unwrap_or(name);
@@ -76,34 +77,34 @@ impl Lambda {
         self.0.functions.iter().find(|hosted| named(&hosted.definition))
     }
 
-    /// Runs a function once and waits for its answer.
+    /// Runs a function once and returns its result. A failure is logged.
     pub async fn invoke(&self, hosted: &Arc<Hosted>, payload: Value) -> Invocation {
+        run::run_and_log(hosted, payload, request_id()).await
+    }
+
+    /// Runs a function once and returns its result, without logging a failure.
+    pub async fn invoke_silently(&self, hosted: &Arc<Hosted>, payload: Value) -> Invocation {
         run::run(hosted, payload, request_id()).await
     }
 
-    /// The same for a caller to whom a failure may be an answer: it is not logged.
-    pub async fn ask(&self, hosted: &Arc<Hosted>, payload: Value) -> Invocation {
-        run::attempt(hosted, payload, request_id()).await
-    }
-
-    /// Accepts an event, which runs on its own from here, with the function's retries. Once this has returned the event
-    /// outlives a crash: the next stack on the same data runs it again. Returns the request id.
+    /// Queues an event, which then runs in the background with the function's retries. A queued event survives a crash: the
+    /// next stack on the same data runs it again. Returns the request id.
     ///
     /// # Errors
-    /// The event cannot be kept.
+    /// The event cannot be stored.
     pub fn send(&self, hosted: &Arc<Hosted>, payload: Value) -> Result<String> {
         let event =
             Event { request_id: request_id(), function: hosted.definition.id.clone(), payload, accepted_at: SystemTime::now() };
-        self.0.queue.put(&event).context("an async invocation cannot be kept")?;
+        self.0.queue.put(&event).context("an async invocation cannot be stored")?;
         let id = event.request_id.clone();
         self.deliver(hosted.clone(), event);
         Ok(id)
     }
 
-    /// Takes up the events that an earlier stack accepted and did not finish.
+    /// Runs the events that an earlier stack accepted and did not finish.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The queued events cannot be read.
     pub fn resume(&self) -> Result<()> {
         for event in self.0.queue.all()? {
             match self.find(&event.function) {
@@ -114,25 +115,25 @@ impl Lambda {
         Ok(())
     }
 
-    /// What was given up: async invocations and stream batches.
+    /// The on-failure records of async invocations and stream batches.
     pub fn failures(&self) -> &Failures {
         &self.0.failures
     }
 
-    /// The pause before retry number `attempts` (from 1).
-    pub fn pause(&self, attempts: u32) -> Duration {
-        self.0.retry_delay * 2_u32.pow(attempts.saturating_sub(1).min(DOUBLINGS_MAX))
+    /// The retry schedule of the stack, with at most `retries` retries.
+    pub fn retry_schedule(&self, retries: usize) -> Exponential {
+        exponential(self.0.retry_delay, self.0.retry_delay * RETRY_PAUSE_FACTOR_MAX, retries)
     }
 
-    /// Gives running invocations `patience` to end, then stops them; their events stay for the next stack.
-    pub async fn shutdown(&self, patience: Duration) {
+    /// Waits up to `grace` for running invocations, then stops them. Their events stay queued for the next stack.
+    pub async fn shutdown(&self, grace: Duration) {
         self.0.tasks.close();
-        let _ = tokio::time::timeout(patience, self.0.tasks.wait()).await;
+        let _ = tokio::time::timeout(grace, self.0.tasks.wait()).await;
         self.0.stop.cancel();
         self.0.tasks.wait().await;
     }
 
-    /// Runs `work` until it ends or the functions are stopped, whichever comes first (then it is `None`).
+    /// Runs `work` in a task. The result is `None` if the functions are stopped before `work` ends.
     pub fn spawn<F>(&self, work: F) -> JoinHandle<Option<F::Output>>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -148,32 +149,31 @@ impl Lambda {
     fn deliver(&self, hosted: Arc<Hosted>, event: Event) {
         let lambda = self.clone();
         self.spawn(async move {
-            lambda.attempt_all(&hosted, &event).await;
+            lambda.run_with_retries(&hosted, &event).await;
             lambda.0.queue.remove(&event);
         });
     }
 
-    async fn attempt_all(&self, hosted: &Arc<Hosted>, event: &Event) {
+    async fn run_with_retries(&self, hosted: &Arc<Hosted>, event: &Event) {
         let rules = hosted.definition.async_invoke;
-        for attempts in 1.. {
-            let Invocation { error, .. } = run::run(hosted, event.payload.clone(), event.request_id.clone()).await;
-            let Some(error) = error else { return };
-            let pause = self.pause(attempts);
+        let attempt = || async {
+            let invocation = run::run_and_log(hosted, event.payload.clone(), event.request_id.clone()).await;
+            invocation.error.map_or(Ok(()), Err)
+        };
+        let within_age = |_: &Value, pause: Option<Duration>| {
             let age = event.accepted_at.elapsed().unwrap_or_default();
-            let condition = if attempts > rules.retries {
-                "RetriesExhausted"
-            } else if age + pause > rules.age_max {
-                "EventAgeExceeded"
-            } else {
-                tokio::time::sleep(pause).await;
-                continue;
-            };
-            return self.0.failures.add(&failures::of_event(hosted, event, condition, attempts, &error));
+            pause.filter(|pause| age + *pause <= rules.age_max)
+        };
+        let mut retries = 0;
+        let schedule = self.retry_schedule(rules.retries as usize);
+        if let Err(error) = attempt.retry(schedule).adjust(within_age).notify(|_, _| retries += 1).await {
+            let condition = if retries < rules.retries { "EventAgeExceeded" } else { "RetriesExhausted" };
+            self.0.failures.add(&failures::of_event(hosted, event, condition, retries + 1, &error));
         }
     }
 }
 
-/// A new request id, in the form of AWS's.
+/// A new request id in the form that AWS uses.
 pub fn request_id() -> String {
     let hex = format!("{:032x}", ulid::Ulid::generate().0);
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")

@@ -1,7 +1,7 @@
-//! Longhand on one machine: every function's own handler in this process, over an embedded DynamoDB and S3.
+//! Longhand on one machine: the handlers of all functions in one process, over an embedded DynamoDB and S3.
 //!
-//! The wiring (routes, stream triggers, schedules, async invokes) is read from `template.yaml`, so what runs here is
-//! what `sam deploy` deploys. `infra/README.md` has the table of AWS resources and their twins.
+//! Routes, stream triggers, schedules and async invocations are read from `template.yaml`, the file that `sam deploy` deploys.
+//! `infra/README.md` lists AWS's resources and their local counterparts.
 
 mod dynamodb;
 mod environment;

@@ -1,4 +1,4 @@
-//! How a stack is started.
+//! The options of a stack.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -7,32 +7,32 @@ use longhand::{app::Parts, clock::Clock};
 /// Settings of a [`Stack`](crate::Stack).
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where tables, objects and positions are kept.
+    /// Where tables, objects and positions are stored.
     pub data: Data,
-    /// The address of the API: a loopback one. Port 0 takes any free port.
+    /// The loopback address of the API. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Whether callers need an API key, as the template's authorizer wants; the stack then makes one for this machine's own
-    /// commands. `false`: whoever reaches the API is taken for `organization`.
+    /// Whether callers need an API key, as the template's authorizer requires. The stack then creates one for local commands.
+    /// `false`: every caller acts as `organization`.
     pub authorize: bool,
-    /// The organization of every request, or of the key that the stack makes.
+    /// The organization of every request, or of the key that the stack creates.
     pub organization: String,
-    /// Set over the template's environment, for every function.
+    /// Variables that override the template's, for every function.
     pub env: BTreeMap<String, String>,
-    /// What the functions take for the time.
+    /// The clock of the functions.
     pub clock: Clock,
-    /// The pause before the first retry of a failed async invoke or stream batch; it doubles with each further one, up
-    /// to 16 times this. (AWS waits one and two minutes.)
+    /// The pause before the first retry of a failed async invocation or stream batch. It doubles with each retry up to 16 times
+    /// this, with random jitter of up to its own length added. (AWS waits one and two minutes.)
     pub retry_delay: Duration,
-    /// What each function's `App` reaches the network through.
+    /// The network clients of each function's `App`.
     pub parts: PartsOf,
 }
 
-/// The [`Parts`] of each function, by its handler. The default is the product's own for all of them.
+/// The [`Parts`] of each function by its `Handler`. The default is the product's own parts for every function.
 #[derive(Clone)]
 pub struct PartsOf(Arc<dyn Fn(&str) -> Parts + Send + Sync>);
 
 impl PartsOf {
-    /// The function with the handler `handler` gets `parts(handler)`.
+    /// `parts` returns the parts of the function with a `Handler`.
     pub fn new(parts: impl Fn(&str) -> Parts + Send + Sync + 'static) -> Self {
         Self(Arc::new(parts))
     }
@@ -56,12 +56,12 @@ impl fmt::Debug for PartsOf {
     }
 }
 
-/// Where a stack keeps its data.
+/// Where a stack stores its data.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// In this folder, which is made if need be. One stack at a time; the next one carries on where it stopped.
+    /// In this folder, which is created if it is missing. One stack uses it at a time, and the next one continues from its data.
     Folder(PathBuf),
-    /// Nowhere for long: tables in memory, objects in a temporary folder that goes with the stack.
+    /// Tables in memory, and objects in a temporary folder that is deleted with the stack.
     Memory,
 }
 

@@ -1,4 +1,4 @@
-//! A loopback provider: it speaks the `OpenAI` chat completions, plays recorded deltas, and remembers what it sent.
+//! A loopback provider that serves `OpenAI` chat completions from recorded deltas, and counts what it sends.
 
 mod play;
 mod script;
@@ -25,40 +25,40 @@ use play::Play;
 pub use script::{Ending, Script, Usage};
 pub use wire::now_micros;
 
-/// The provider, for as long as it is held: dropping it closes every connection.
+/// A running provider. Dropping it closes every connection.
 #[derive(Debug)]
 pub struct Playback {
     base_url: String,
-    stage: Arc<Stage>,
+    shared: Arc<Shared>,
 }
 
-/// What the provider has seen and sent so far.
+/// The requests received and the data sent so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// Requests for a completion.
+    /// Completion requests.
     pub requests: u64,
-    /// Those whose client went away before the script's end.
+    /// Completion requests whose client disconnected before the end of the script.
     pub closed_early: u64,
-    /// Deltas sent that had text in them, over all requests.
+    /// Non-empty deltas sent, over all requests.
     pub deltas: u64,
     /// Bytes of text sent, over all requests.
     pub bytes: u64,
-    /// SHA-256, in hex, of the text sent to the newest request.
+    /// The SHA-256, in hex, of the text sent to the latest request.
     pub sent_sha256: String,
-    /// The newest request's body.
+    /// The body of the latest request.
     pub last_request: Option<Value>,
-    /// The newest request's `Authorization` header.
+    /// The `Authorization` header of the latest request.
     pub last_authorization: Option<String>,
 }
 
-/// Hears a request's body and its `Authorization` header.
-pub type Hears = fn(&Value, Option<&str>);
+/// Receives a request's body and its `Authorization` header.
+pub type OnRequest = fn(&Value, Option<&str>);
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Debug)]
-struct Stage {
+struct Shared {
     script: Script,
-    hears: Hears,
+    on_request: OnRequest,
     closing: CancellationToken,
     ledger: Mutex<Ledger>,
 }
@@ -66,7 +66,7 @@ struct Stage {
 #[derive(Debug, Default)]
 struct Ledger {
     stats: Stats,
-    newest_text: Sha256,
+    latest_text: Sha256,
 }
 
 impl Playback {
@@ -75,30 +75,30 @@ impl Playback {
     /// # Errors
     /// No port could be opened.
     pub fn start(script: Script) -> anyhow::Result<Self> {
-        Self::start_heard(script, |_, _| {})
+        Self::start_observed(script, |_, _| {})
     }
 
-    /// The same, of which `hears` is told each request.
+    /// Starts a provider that passes each request to `on_request`.
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
-    pub fn start_heard(script: Script, hears: Hears) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("the playback provider found no free port")?;
+    /// As for [`start`](Self::start).
+    pub fn start_observed(script: Script, on_request: OnRequest) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port for the playback provider")?;
         listener.set_nonblocking(true).context("the playback provider's socket cannot be used")?;
         let base_url = format!("http://{}/v1", listener.local_addr().context("the playback provider has no address")?);
         let listener = tokio::net::TcpListener::from_std(listener).context("the playback provider needs a Tokio runtime")?;
-        // Small events must leave at once, or the tempo comes out in bursts.
+        // Otherwise small events are sent in bursts.
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
 
-        let stage = Arc::new(Stage { script, hears, closing: CancellationToken::new(), ledger: Mutex::default() });
-        let server = axum::serve(listener, router(Arc::clone(&stage)));
-        let closed = stage.closing.clone().cancelled_owned();
+        let shared = Arc::new(Shared { script, on_request, closing: CancellationToken::new(), ledger: Mutex::default() });
+        let server = axum::serve(listener, router(Arc::clone(&shared)));
+        let closed = shared.closing.clone().cancelled_owned();
         tokio::spawn(async move {
             if let Err(error) = server.with_graceful_shutdown(closed).await {
                 tracing::error!(%error, "the playback provider stopped");
             }
         });
-        Ok(Self { base_url, stage })
+        Ok(Self { base_url, shared })
     }
 
     /// The provider's base URL, such as `http://127.0.0.1:4000/v1`.
@@ -107,32 +107,32 @@ impl Playback {
         &self.base_url
     }
 
-    /// The figures up to now.
+    /// The statistics so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let ledger = self.stage.ledger();
-        let sent_sha256 = format!("{:x}", ledger.newest_text.clone().finalize());
+        let ledger = self.shared.ledger();
+        let sent_sha256 = format!("{:x}", ledger.latest_text.clone().finalize());
         Stats { sent_sha256, ..ledger.stats.clone() }
     }
 }
 
 impl Drop for Playback {
     fn drop(&mut self) {
-        self.stage.closing.cancel();
+        self.shared.closing.cancel();
     }
 }
 
-impl Stage {
+impl Shared {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request in; answers with its number.
-    fn admit(&self, request: &Value, headers: &HeaderMap) -> u64 {
+    /// Counts a request and returns its number.
+    fn record_request(&self, request: &Value, headers: &HeaderMap) -> u64 {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        (self.hears)(request, authorization);
+        (self.on_request)(request, authorization);
         let mut ledger = self.ledger();
-        ledger.newest_text = Sha256::new();
+        ledger.latest_text = Sha256::new();
         ledger.stats.requests += 1;
         ledger.stats.last_request = Some(request.clone());
         ledger.stats.last_authorization = authorization.map(str::to_owned);
@@ -140,36 +140,36 @@ impl Stage {
     }
 }
 
-fn router(stage: Arc<Stage>) -> Router {
+fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
         .route("/v1/models", get(models))
         .layer(DefaultBodyLimit::disable())
-        .with_state(stage)
+        .with_state(shared)
 }
 
-async fn complete(State(stage): State<Arc<Stage>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let request: Value = match serde_json::from_slice(&body) {
         Ok(request) => request,
-        Err(error) => return refuse(&format!("the body is not JSON: {error}")),
+        Err(error) => return reject(&format!("the body is not JSON: {error}")),
     };
     if request.get("stream") != Some(&Value::Bool(true)) {
-        return refuse("only streams are played: expected \"stream\": true");
+        return reject("only streams are supported: expected \"stream\": true");
     }
-    let number = stage.admit(&request, &headers);
-    let delay = stage.script.first_byte_delay;
-    let play = Play::new(stage, number, &request);
+    let number = shared.record_request(&request, &headers);
+    let delay = shared.script.first_byte_delay;
+    let play = Play::new(shared, number, &request);
     tokio::time::sleep(delay).await;
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(play.into_stream())).into_response()
 }
 
-async fn models(State(stage): State<Arc<Stage>>) -> Json<Value> {
-    let model = json!({"id": stage.script.model, "object": "model", "created": wire::now(), "owned_by": "playback"});
+async fn models(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let model = json!({"id": shared.script.model, "object": "model", "created": wire::now(), "owned_by": "playback"});
     Json(json!({"object": "list", "data": [model]}))
 }
 
-fn refuse(message: &str) -> Response {
+fn reject(message: &str) -> Response {
     let error = json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}});
     (StatusCode::BAD_REQUEST, Json(error)).into_response()
 }

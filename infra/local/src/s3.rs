@@ -1,4 +1,4 @@
-//! The embedded S3: s3s over a folder, on loopback, behind a wrapper that makes it as strict as S3.
+//! The embedded S3: s3s over a folder, behind a wrapper that makes it as strict as S3.
 
 mod digest;
 mod locks;
@@ -19,15 +19,15 @@ use tower::ServiceExt;
 
 use crate::environment::{ACCESS_KEY, SECRET_KEY};
 
-/// S3 over `folder`, with these buckets.
+/// Serves S3 over `folder`, with these buckets.
 ///
 /// # Errors
 /// The folder cannot be used.
 pub fn router(folder: &Path, buckets: &[String]) -> Result<Router> {
     for bucket in buckets {
-        std::fs::create_dir_all(folder.join(bucket)).with_context(|| format!("the bucket {bucket} cannot be made"))?;
+        std::fs::create_dir_all(folder.join(bucket)).with_context(|| format!("the bucket {bucket} cannot be created"))?;
     }
-    forget_uploads(folder).with_context(|| format!("unfinished uploads in {} cannot be removed", folder.display()))?;
+    remove_uploads(folder).with_context(|| format!("unfinished uploads in {} cannot be removed", folder.display()))?;
     let files = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow!("the folder {}: {error:?}", folder.display()))?;
     let mut builder = S3ServiceBuilder::new(store::Store::new(files, folder.to_owned()));
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
@@ -43,9 +43,9 @@ pub fn router(folder: &Path, buckets: &[String]) -> Result<Router> {
     }))
 }
 
-/// Nobody goes on with the uploads that an earlier stack did not finish: the file system's notes and parts are beside the
-/// buckets. (On AWS the bucket's lifecycle ends them after a day.)
-fn forget_uploads(folder: &Path) -> std::io::Result<()> {
+/// Removes the unfinished uploads of an earlier stack, whose metadata and parts are beside the buckets. (On AWS a lifecycle rule
+/// removes them after a day.)
+fn remove_uploads(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
         let of_upload = name.to_str().is_some_and(|name| name.starts_with('.') && name.contains(".upload"));

@@ -1,4 +1,4 @@
-//! Schedules: `rate(…)` rules that send their function a scheduled event.
+//! Schedules: sends scheduled events to functions at the rate that the template gives.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +11,8 @@ use crate::{
     template::{ACCOUNT, REGION, Schedule},
 };
 
-/// Runs every schedule, each for the first time right after the start: what fell due while the stack was off is looked
-/// after at once. And once more after `again_after`, when the leases of a stack that was killed have run out. Ticks that
-/// were missed (a laptop that slept) are not made up for.
+/// Runs every schedule. The first run is immediate, for work that fell due while the stack was off; the second comes after
+/// `again_after`, when the leases of a killed stack have expired. Missed ticks (a laptop that slept) are skipped.
 pub fn start(lambda: &Lambda, again_after: Duration, stop: &CancellationToken, tasks: &TaskTracker) {
     for hosted in lambda.functions() {
         for schedule in &hosted.definition.schedules {

@@ -1,6 +1,6 @@
-//! HTTP servers of the stack: loopback only, stopped together.
+//! The HTTP servers of the stack: they listen on loopback and stop together.
 
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
@@ -9,31 +9,34 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use longhand::limits::{HEADER_BYTES_MAX, HEADERS_MAX};
+use longhand::{
+    limits::{HEADER_BYTES_MAX, HEADERS_MAX},
+    retry::{Exponential, Retryable, exponential},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Requests still running when a server stops get this long.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
-/// A connection is closed on which the head of a request has not come for this long, the first one's or the next one's.
-const HEAD_PATIENCE: Duration = Duration::from_mins(1);
-/// After a connection could not be taken: the process may have no more file descriptors for a while.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long running requests may take when a server stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// A connection is closed when no complete request head arrives for this long.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// Pauses after a failed accept, for example when the process has run out of file descriptors.
+const ACCEPT_PAUSES: Exponential = exponential(Duration::from_millis(100), Duration::from_millis(200), usize::MAX);
 
-/// A free port on loopback.
+/// Any free port on loopback.
 pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// Takes an address.
+/// Listens on an address.
 ///
 /// # Errors
-/// It is taken already, or can be reached from other machines.
+/// The address is in use, or not a loopback address.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     if !address.ip().is_loopback() {
         bail!(
-            "the local stack has no authentication and listens on loopback addresses only, such as 127.0.0.1, not on {}",
+            "the tables and buckets of the local stack have no authentication, so it listens only on loopback addresses such as 127.0.0.1, not on {}",
             address.ip()
         );
     }
@@ -45,43 +48,36 @@ pub fn url(listener: &TcpListener) -> Result<String> {
     Ok(format!("http://{}", listener.local_addr()?))
 }
 
-/// Answers on `listener` as one of `tasks`, until told to stop.
+/// Serves `router` on `listener` as one of `tasks`, until `stop` is cancelled.
 pub fn serve(listener: TcpListener, router: Router, stop: &CancellationToken, tasks: &TaskTracker) {
     let (stop, connections) = (stop.clone(), tasks.clone());
     tasks.spawn(async move {
-        while let Some(stream) = stop.run_until_cancelled(accept(&listener)).await {
-            // Without this a small answer may wait 40 ms for the client's delayed acknowledgement.
+        while let Some(Ok(stream)) = stop.run_until_cancelled(accept(&listener)).await {
+            // Otherwise a small response may wait 40 ms for the client's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
-            connections.spawn(converse(stream, router.clone(), stop.clone()));
+            connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
         }
     });
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                tracing::warn!(%error, "a local server cannot take a connection and tries again");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let log = |error: &io::Error, _| tracing::warn!(%error, "a local server cannot accept a connection and will retry");
+    Ok((|| listener.accept()).retry(ACCEPT_PAUSES).notify(log).await?.0)
 }
 
-/// One connection, to its end. Its bounds are wider than those of the functions, which say more than a bare status; beyond
-/// them it is 431, and a head that does not come is waited for no longer.
-async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
+/// Serves one connection until it closes. Header limits are wider than those of the functions, whose errors are more helpful than
+/// the bare status 431 that is sent here.
+async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http.max_headers(4 * HEADERS_MAX).max_header_size(4 * HEADER_BYTES_MAX);
-    let mut conversation = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     tokio::select! {
-        // A client that went away is no error of the stack's.
-        _ = conversation.as_mut() => {}
+        // A client that disconnects is not an error.
+        _ = connection.as_mut() => {}
         () = stop.cancelled() => {
-            conversation.as_mut().graceful_shutdown();
-            let _ = timeout(STOP_PATIENCE, conversation).await;
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(STOP_GRACE, connection).await;
         }
     }
 }
@@ -91,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_that_others_can_reach_is_refused() {
+    async fn public_address_is_rejected() {
         let message = bind("0.0.0.0:0".parse().unwrap()).await.unwrap_err().to_string();
         assert!(message.contains("loopback") && message.contains("0.0.0.0"), "{message}");
     }

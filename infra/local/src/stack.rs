@@ -1,11 +1,13 @@
-//! The stack: everything that the template asks for, started in order, stopped in order.
+//! The stack: starts everything that the template describes, and stops it in reverse order.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
+use axum::Router;
 use longhand::{App, aws::Meter, config::Config, providers::parse_providers};
 use longhand_functions::Function;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -20,26 +22,26 @@ use crate::{
     lambda::{self, Hosted, Lambda},
     options::Options,
     s3, schedule, server,
-    template::{HostedAuthorizer, HostedFunction, TEMPLATE, Template},
+    template::{HostedApi, HostedAuthorizer, HostedFunction, TEMPLATE, Template},
     triggers,
 };
 
-/// Invocations that run when the stack stops get this long; what an event still owes is done by the next stack.
-const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// How long running invocations may take when the stack stops. The next stack repeats the events that did not finish.
+const STOP_GRACE: Duration = Duration::from_secs(3);
 
-/// The functions' setting for the key that read tokens are signed with.
+/// The functions' variable for the key that signs read tokens.
 const TOKEN_KEY: &str = "LONGHAND_TOKEN_KEY";
 
-/// Gives the function of a `Handler`, over an `App` of its own; `None` if it knows no such function.
+/// Makes the function for a `Handler` from its `App`; `None` if there is no such function.
 pub type Registry = Arc<dyn Fn(&str, App) -> Option<Function> + Send + Sync>;
 
-/// A running stack. [`shutdown`](Self::shutdown) stops it in good order; dropping it stops it without waiting.
+/// A running stack. [`shutdown`](Self::shutdown) stops it in order; dropping it stops it without waiting.
 pub struct Stack {
     url: String,
     endpoints: Endpoints,
     options: Options,
     key: Option<OwnKey>,
-    /// By the functions' handlers.
+    /// By `Handler`.
     meters: BTreeMap<String, Meter>,
     lambda: Lambda,
     dynamodb: DynamoDb,
@@ -49,12 +51,12 @@ pub struct Stack {
     _functions: DropGuard,
 }
 
-/// The key of this machine's own commands.
+/// The API key that local commands use.
 #[derive(Clone)]
 pub struct OwnKey {
-    /// It.
+    /// The key's text.
     pub text: String,
-    /// Whether it was made by this start.
+    /// Whether this start created the key.
     pub is_new: bool,
 }
 
@@ -67,6 +69,10 @@ struct Layer {
 impl Layer {
     fn new() -> Self {
         Self { stop: CancellationToken::new(), tasks: TaskTracker::new() }
+    }
+
+    fn serve(&self, listener: TcpListener, router: Router) {
+        server::serve(listener, router, &self.stop, &self.tasks);
     }
 
     async fn shutdown(&self) {
@@ -86,8 +92,8 @@ impl Stack {
     /// Starts the product's template with the product's functions.
     ///
     /// # Errors
-    /// The data folder is in use or of another version, the address is taken or not a loopback one, the template asks
-    /// for something that has no local twin, or a function's configuration is wrong.
+    /// The data folder is in use or of another version, the address is in use or not a loopback address, the template uses
+    /// something that the local stack does not support, or a function's configuration is invalid.
     pub async fn start(options: Options) -> Result<Self> {
         Self::start_with(options, TEMPLATE, Arc::new(longhand_functions::function)).await
     }
@@ -99,63 +105,64 @@ impl Stack {
     pub async fn start_with(mut options: Options, template: &str, registry: Registry) -> Result<Self> {
         let template = Template::read(template)?;
         let api = server::bind(options.listen).await?;
+        let url = server::url(&api)?;
         let folder = Folder::open(&options.data)?;
         if !options.env.contains_key(TOKEN_KEY) {
-            options.env.insert(TOKEN_KEY.to_owned(), key::of_tokens(folder.path())?);
+            options.env.insert(TOKEN_KEY.to_owned(), key::token_key(folder.path())?);
         }
-        let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
-        let s3 = server::bind(server::ANY_PORT).await?;
-        let invoke = server::bind(server::ANY_PORT).await?;
-        let queue = server::bind(server::ANY_PORT).await?;
-        let endpoints = Endpoints {
-            dynamodb: dynamodb.endpoint().to_owned(),
-            s3: server::url(&s3)?,
-            lambda: server::url(&invoke)?,
-            sqs: server::url(&queue)?,
-        };
-        let (edge, services) = (Layer::new(), Layer::new());
-        server::serve(s3, s3::router(&folder.s3(), &template.buckets)?, &services.stop, &services.tasks);
-
-        let (mut functions, mut meters, mut lease) = (Vec::new(), BTreeMap::new(), Duration::ZERO);
-        for definition in template.functions {
-            let name = definition.id.clone();
-            let environment = environment::of(&definition, &endpoints, &options.env);
-            let app = app(&environment, &options, Some(&definition.handler)).await.with_context(|| format!("function {name}"))?;
-            meters.insert(definition.handler.clone(), app.meter().clone());
-            lease = lease.max(app.config().lease);
-            functions.push(host(definition, app, &registry).with_context(|| format!("function {name}"))?);
-        }
-        let lambda = Lambda::new(functions, &folder, options.retry_delay);
-        server::serve(invoke, lambda::api::router(lambda.clone()), &services.stop, &services.tasks);
-        server::serve(queue, lambda::queue_api::router(lambda.clone()), &services.stop, &services.tasks);
-
-        let url = server::url(&api)?;
-        let streams = environment::streams(&endpoints.dynamodb);
-        triggers::start(&lambda, &streams, &folder.triggers(), &edge.stop, &edge.tasks).await?;
-        lambda.resume()?;
-        let (callers, key) = callers(&lambda, &options, template.api.authorizer, &endpoints, &folder).await?;
-        server::serve(
-            api,
-            gateway::router(&lambda, callers, template.api.answers, options.clock.clone()),
-            &edge.stop,
-            &edge.tasks,
-        );
-        schedule::start(&lambda, lease, &edge.stop, &edge.tasks);
-        let guard = lambda.stop_on_drop();
-        let stack = Self { url, endpoints, options, key, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
+        let services = Layer::new();
+        let (dynamodb, s3) = start_stores(&template, &folder, &services).await?;
+        let (invoke, queue) = (server::bind(server::ANY_PORT).await?, server::bind(server::ANY_PORT).await?);
+        let endpoints =
+            Endpoints { dynamodb: dynamodb.endpoint().to_owned(), s3, lambda: server::url(&invoke)?, sqs: server::url(&queue)? };
+        let Functions { hosted, meters, lease } = open_functions(template.functions, &endpoints, &options, &registry).await?;
+        let lambda = Lambda::new(hosted, &folder, options.retry_delay);
+        services.serve(invoke, lambda::api::router(lambda.clone()));
+        services.serve(queue, lambda::queue_api::router(lambda.clone()));
+        let (edge, guard) = (Layer::new(), lambda.stop_on_drop());
+        let mut stack =
+            Self { url, endpoints, options, key: None, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
+        stack.start_edge(api, template.api, lease).await?;
         stack.announce()?;
         Ok(stack)
     }
 
-    /// Tells other commands where this stack is, and the settings that a person's own verbs need. Neither a provider's key
-    /// nor that of the tokens is among them.
+    /// Starts everything that invokes functions: triggers, interrupted events, the API and schedules.
+    async fn start_edge(&mut self, listener: TcpListener, api: HostedApi, lease: Duration) -> Result<()> {
+        let (lambda, edge) = (&self.lambda, &self.edge);
+        let streams = environment::streams(&self.endpoints.dynamodb);
+        triggers::start(lambda, &streams, &self.folder.triggers(), &edge.stop, &edge.tasks).await?;
+        lambda.resume()?;
+        let (callers, key) = self.callers(api.authorizer).await?;
+        edge.serve(listener, gateway::router(lambda, callers, api.answers, self.options.clock.clone()));
+        schedule::start(lambda, lease, &edge.stop, &edge.tasks);
+        self.key = key;
+        Ok(())
+    }
+
+    /// Who may call the API, and the key of this machine's own commands.
+    async fn callers(&self, authorizer: Option<HostedAuthorizer>) -> Result<(Callers, Option<OwnKey>)> {
+        let Options { authorize, organization, clock, .. } = &self.options;
+        if !authorize {
+            return Ok((Callers::All(organization.clone()), None));
+        }
+        let authorizer = authorizer.context("template.yaml has no authorizer")?;
+        let authorizer = Authorizer::new(&self.lambda, authorizer, clock.clone())?;
+        let app = app(&self.environment(&authorizer.function().definition.handler), &self.options, None).await?;
+        let (text, is_new) = key::local_key(&app, self.folder.path(), organization).await?;
+        Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
+    }
+
+    /// Writes `stack.json`, from which clients read the addresses of this stack and the settings that local commands need. The keys
+    /// of providers and the signing key of read tokens are left out.
     fn announce(&self) -> Result<()> {
         const SHARED: [&str; 4] = ["AWS_", "GENERATION_", "LONGHAND_", "METADATA_"];
         let mut environment = self.environment("api");
-        let keys = parse_providers(environment.get("LONGHAND_PROVIDERS").map(String::as_str)).map_err(|error| anyhow!(error))?;
-        let mut keys: Vec<String> = keys.into_values().filter_map(|provider| provider.key_env).collect();
-        keys.push(TOKEN_KEY.to_owned());
-        environment.retain(|name, _| SHARED.iter().any(|prefix| name.starts_with(prefix)) && !keys.contains(name));
+        let providers =
+            parse_providers(environment.get("LONGHAND_PROVIDERS").map(String::as_str)).map_err(|error| anyhow!(error))?;
+        let mut secrets: Vec<String> = providers.into_values().filter_map(|provider| provider.key_env).collect();
+        secrets.push(TOKEN_KEY.to_owned());
+        environment.retain(|name, _| SHARED.iter().any(|prefix| name.starts_with(prefix)) && !secrets.contains(name));
         self.folder.announce(&json!({
             "url": self.url,
             "dynamodb": self.endpoints.dynamodb,
@@ -169,13 +176,13 @@ impl Stack {
         }))
     }
 
-    /// Write units that the functions of this stack have been charged since it started, buffer and records together.
+    /// The write units of all functions since the stack started, for both tables.
     #[must_use]
     pub fn write_units(&self) -> u64 {
         self.meters.values().map(|meter| meter.reading().write_units).sum()
     }
 
-    /// Read units that the function of this handler has been charged since the stack started.
+    /// The read units of the function with this `Handler` since the stack started.
     #[must_use]
     pub fn read_units(&self, handler: &str) -> f64 {
         self.meters.get(handler).map_or(0.0, |meter| meter.reading().read_units)
@@ -187,20 +194,20 @@ impl Stack {
         &self.url
     }
 
-    /// Addresses of the embedded services.
+    /// The addresses of the embedded services.
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
 
-    /// The key that this machine's own commands show; `None`: none is asked for.
+    /// The key that local commands send; `None` if the API needs none.
     #[must_use]
     pub const fn key(&self) -> Option<&OwnKey> {
         self.key.as_ref()
     }
 
-    /// The whole environment of the function with this `Handler`, with which the real binary runs outside against this
-    /// stack. Empty if there is none.
+    /// The environment of the function with this `Handler`, with which the deployed binary can run against this stack. Empty if
+    /// there is no such function.
     #[must_use]
     pub fn environment(&self, handler: &str) -> BTreeMap<String, String> {
         let hosted = self.lambda.find(handler);
@@ -210,12 +217,12 @@ impl Stack {
     /// An `App` with the environment of `api`.
     ///
     /// # Errors
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     pub async fn app(&self) -> Result<App> {
         app(&self.environment("api"), &self.options, None).await
     }
 
-    /// Invokes a function once and waits for its answer.
+    /// Invokes a function once and returns its response.
     ///
     /// # Errors
     /// There is no such function, or the invocation failed.
@@ -224,55 +231,75 @@ impl Stack {
             self.lambda.find(handler).with_context(|| format!("template.yaml has no function with the handler {handler}"))?;
         let invocation = self.lambda.invoke(hosted, payload).await;
         match invocation.error {
-            None => Ok(invocation.answer),
+            None => Ok(invocation.response),
             Some(error) => bail!("{handler} failed: {}", error["errorMessage"].as_str().unwrap_or_default()),
         }
     }
 
-    /// The on-failure records of async invocations and stream triggers that were given up, oldest first.
-    #[expect(clippy::unused_async, reason = "callers must not depend on where the records are kept")]
+    /// The on-failure records of async invocations and stream batches, oldest first.
+    #[expect(clippy::unused_async, reason = "callers must not depend on where the records are stored")]
     pub async fn failures(&self) -> Vec<Value> {
         self.lambda.failures().all()
     }
 
-    /// Stops everything: no new requests, a few seconds for what runs, then the services.
+    /// Stops the stack: first new requests, then running invocations after a few seconds, then the services.
     pub async fn shutdown(self) {
         self.folder.withdraw();
         self.edge.shutdown().await;
-        self.lambda.shutdown(STOP_PATIENCE).await;
+        self.lambda.shutdown(STOP_GRACE).await;
         self.services.shutdown().await;
         self.dynamodb.shutdown().await;
     }
 }
 
-async fn callers(
-    lambda: &Lambda,
-    options: &Options,
-    authorizer: Option<HostedAuthorizer>,
+/// Starts DynamoDB with its tables and S3 with its buckets; returns DynamoDB and the endpoint of S3.
+async fn start_stores(template: &Template, folder: &Folder, services: &Layer) -> Result<(DynamoDb, String)> {
+    let dynamodb = DynamoDb::start(folder, &template.tables).await?;
+    let listener = server::bind(server::ANY_PORT).await?;
+    let endpoint = server::url(&listener)?;
+    services.serve(listener, s3::router(&folder.s3(), &template.buckets)?);
+    Ok((dynamodb, endpoint))
+}
+
+/// The functions of a stack before they are hosted.
+struct Functions {
+    hosted: Vec<Hosted>,
+    /// By `Handler`.
+    meters: BTreeMap<String, Meter>,
+    /// The longest lease of any function.
+    lease: Duration,
+}
+
+/// Gives every function its own `App` and handler.
+async fn open_functions(
+    definitions: Vec<HostedFunction>,
     endpoints: &Endpoints,
-    folder: &Folder,
-) -> Result<(Callers, Option<OwnKey>)> {
-    if !options.authorize {
-        return Ok((Callers::All(options.organization.clone()), None));
+    options: &Options,
+    registry: &Registry,
+) -> Result<Functions> {
+    let mut functions = Functions { hosted: Vec::new(), meters: BTreeMap::new(), lease: Duration::ZERO };
+    for definition in definitions {
+        let name = definition.id.clone();
+        let environment = environment::of(&definition, endpoints, &options.env);
+        let app = app(&environment, options, Some(&definition.handler)).await.with_context(|| format!("function {name}"))?;
+        functions.meters.insert(definition.handler.clone(), app.meter().clone());
+        functions.lease = functions.lease.max(app.config().lease);
+        functions.hosted.push(host(definition, app, registry).with_context(|| format!("function {name}"))?);
     }
-    let authorizer = Authorizer::new(lambda, authorizer.context("template.yaml has no authorizer")?, options.clock.clone())?;
-    let function = &authorizer.function().definition;
-    let app = app(&environment::of(function, endpoints, &options.env), options, None).await?;
-    let (text, is_new) = key::own(&app, folder.path(), &options.organization).await?;
-    Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
+    Ok(functions)
 }
 
 fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hosted> {
     let handler = &definition.handler;
-    let function = registry(handler, app)
-        .ok_or_else(|| anyhow!("there is no function with the handler `{handler}` that template.yaml asks for"))?;
+    let function =
+        registry(handler, app).ok_or_else(|| anyhow!("template.yaml names the handler `{handler}`, which does not exist"))?;
     if matches!(function, Function::Event(_)) && !definition.routes.is_empty() {
-        bail!("template.yaml routes HTTP requests to it, and the handler `{handler}` does not answer HTTP");
+        bail!("template.yaml routes HTTP requests to the handler `{handler}`, which does not handle HTTP");
     }
     Ok(Hosted { definition, function })
 }
 
-/// `handler`: the function whose parts the app gets; `None`: the default ones.
+/// Opens an `App` with the parts of the function `handler`, or with the default parts.
 async fn app(environment: &BTreeMap<String, String>, options: &Options, handler: Option<&str>) -> Result<App> {
     let config = Config::from_vars(&|name| environment.get(name).cloned())?;
     let parts = handler.map(|handler| options.parts.of(handler)).unwrap_or_default();

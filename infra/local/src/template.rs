@@ -1,11 +1,13 @@
-//! The SAM template, read into what the local stack hosts: functions, their events, tables and buckets.
+//! Parses the SAM template into the resources that the local stack hosts: functions, their events, tables and buckets.
 //!
-//! The rule for every resource and property: it is hosted, or it is on a list of what means nothing on one machine
-//! (permissions, encryption, backups, alarms), or reading fails and names it. Nothing is skipped in silence.
+//! Every resource and property is either hosted, or on a list of those that have no effect on one machine (permissions,
+//! encryption, backups, alarms), or an error that names it. Nothing is skipped silently.
 
 mod api;
 mod events;
 mod functions;
+mod names;
+mod pattern;
 mod resolve;
 mod tables;
 
@@ -15,17 +17,16 @@ use serde_json::Value;
 pub use api::{GatewayAnswer, HostedApi, HostedAuthorizer};
 pub use events::{Schedule, StreamTrigger};
 pub use functions::HostedFunction;
-pub use resolve::{ACCOUNT, REGION};
+pub use names::{ACCOUNT, REGION};
 pub use tables::{HostedTable, Key};
 
 use resolve::Resolver;
 
-/// The template that this build was made with, `template.yaml` at the root of the workspace.
+/// `template.yaml` at the root of the workspace, as it was at build time.
 pub const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// Resource types that have no twin here, because on one machine and in one process they mean nothing. `infra/README.md` lists
-/// them.
-const WITHOUT_TWIN: [&str; 20] = [
+/// Resource types that have no local counterpart, because they have no effect on one machine. `infra/README.md` lists them.
+const NOT_HOSTED: [&str; 20] = [
     "AWS::ApiGateway::Account",
     "AWS::AppConfig::Application",
     "AWS::AppConfig::ConfigurationProfile",
@@ -48,7 +49,7 @@ const WITHOUT_TWIN: [&str; 20] = [
     "AWS::WAFv2::WebACLAssociation",
 ];
 
-const BUCKET_PROPERTIES_WITHOUT_TWIN: [&str; 10] = [
+const BUCKET_PROPERTIES_NOT_HOSTED: [&str; 10] = [
     "AccelerateConfiguration",
     "BucketEncryption",
     "CorsConfiguration",
@@ -61,16 +62,16 @@ const BUCKET_PROPERTIES_WITHOUT_TWIN: [&str; 10] = [
     "VersioningConfiguration",
 ];
 
-/// What the local stack hosts, every reference resolved to a local name.
+/// The resources that the local stack hosts, with every reference resolved to a local name.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// By logical id, in alphabetical order.
+    /// Functions, sorted by logical id.
     pub functions: Vec<HostedFunction>,
-    /// By logical id, in alphabetical order.
+    /// Tables, sorted by logical id.
     pub tables: Vec<HostedTable>,
     /// Names of the buckets.
     pub buckets: Vec<String>,
-    /// What is asked of callers.
+    /// The API's authorizer and gateway responses.
     pub api: HostedApi,
 }
 
@@ -78,7 +79,7 @@ impl Template {
     /// Reads a SAM template.
     ///
     /// # Errors
-    /// It is not YAML, refers to what it does not contain, or asks for something that has no local twin.
+    /// The text is not YAML, has a reference to a missing resource, or uses something that the local stack does not support.
     pub fn read(yaml: &str) -> Result<Self> {
         let resolver = Resolver::read(yaml)?;
         let mut template = Self { functions: Vec::new(), tables: Vec::new(), buckets: Vec::new(), api: HostedApi::default() };
@@ -97,21 +98,21 @@ impl Template {
             "AWS::Serverless::Api" => self.api = api::read(resolver, resource)?,
             "AWS::DynamoDB::Table" => self.tables.push(tables::read(resolver, id, resource)?),
             "AWS::S3::Bucket" => {
-                known(&resource["Properties"], &["BucketName"], &BUCKET_PROPERTIES_WITHOUT_TWIN)?;
+                check_properties(&resource["Properties"], &["BucketName"], &BUCKET_PROPERTIES_NOT_HOSTED)?;
                 self.buckets.push(resolver.name(id)?);
             }
-            kind if WITHOUT_TWIN.contains(&kind) => {}
-            kind => bail!("the local stack has no twin for a resource of type `{kind}`"),
+            kind if NOT_HOSTED.contains(&kind) => {}
+            kind => bail!("the local stack does not support resources of type `{kind}`"),
         }
         Ok(())
     }
 }
 
-/// Fails on a property of `object` that is neither hosted nor known to mean nothing here.
-fn known(object: &Value, hosted: &[&str], without_twin: &[&str]) -> Result<()> {
+/// Fails on a property of `object` that is neither in `hosted` nor in `ignored`.
+fn check_properties(object: &Value, hosted: &[&str], ignored: &[&str]) -> Result<()> {
     for name in object.as_object().into_iter().flat_map(|object| object.keys()) {
-        if !hosted.contains(&name.as_str()) && !without_twin.contains(&name.as_str()) {
-            bail!("the local stack cannot do the property `{name}`");
+        if !hosted.contains(&name.as_str()) && !ignored.contains(&name.as_str()) {
+            bail!("the local stack does not support the property `{name}`");
         }
     }
     Ok(())
@@ -122,31 +123,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_product_template_can_be_hosted() {
+    fn product_template_is_supported() {
         let template = Template::read(TEMPLATE).unwrap();
         assert!(!template.functions.is_empty() && !template.tables.is_empty() && !template.buckets.is_empty());
     }
 
     #[test]
-    fn a_resource_without_a_twin_is_named() {
+    fn unsupported_resource_is_named() {
         let error = Template::read("Resources: { Jobs: { Type: AWS::Kinesis::Stream } }").unwrap_err();
         let message = format!("{error:#}");
         assert!(message.contains("Jobs") && message.contains("AWS::Kinesis::Stream"), "{message}");
     }
 
     #[test]
-    fn a_property_that_cannot_be_done_is_named() {
+    fn unsupported_property_is_named() {
         let yaml = "Resources: { B: { Type: AWS::S3::Bucket, Properties: { NotificationConfiguration: {} } } }";
         let message = format!("{:#}", Template::read(yaml).unwrap_err());
         assert!(message.contains("NotificationConfiguration"), "{message}");
     }
 
     #[test]
-    fn permissions_and_alarms_are_left_out_knowingly_and_the_readme_says_so() {
+    fn ignored_types_are_in_readme_and_template() {
         let yaml = "Resources: { R: { Type: AWS::IAM::Role }, A: { Type: AWS::CloudWatch::Alarm } }";
         assert!(Template::read(yaml).unwrap().functions.is_empty());
         let readme = include_str!("../../README.md");
-        for kind in WITHOUT_TWIN {
+        for kind in NOT_HOSTED {
             assert!(readme.contains(&format!("`{}`", kind.trim_start_matches("AWS::"))), "{kind}");
             assert!(TEMPLATE.contains(&format!("Type: {kind}\n")), "{kind} is not in the template any more");
         }

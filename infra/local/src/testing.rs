@@ -1,4 +1,4 @@
-//! Stacks of functions that a test makes up.
+//! Stacks with test functions.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Data, Options, Registry, Stack};
 
-/// What a made-up function saw, in order.
+/// The values that a test function recorded, in order.
 #[derive(Clone, Default)]
 pub struct Seen(Arc<Mutex<Vec<Value>>>);
 
@@ -34,7 +34,7 @@ impl Seen {
 pub struct Functions(BTreeMap<String, Function>);
 
 impl Functions {
-    /// A function that calls `handler` with each event.
+    /// Adds a function that passes each event to `handler`.
     pub fn event(self, name: &str, handler: impl Fn(LambdaEvent<Value>) -> Result<Value, Error> + Send + Sync + 'static) -> Self {
         self.later(name, move |event| futures::future::ready(handler(event)))
     }
@@ -57,7 +57,7 @@ impl Functions {
     }
 }
 
-/// Options with what every function must be told, and retries after a millisecond.
+/// Options with the required variables, and retries after a millisecond.
 pub fn options(data: Data) -> Options {
     let required = ["LONGHAND_BUFFER_TABLE", "LONGHAND_RECORDS_TABLE", "LONGHAND_BUCKET"];
     let env = required.map(|name| (name.to_owned(), "unused".to_owned())).into();

@@ -1,8 +1,7 @@
-//! DynamoDB-stream triggers: reads each stream, filters, and delivers batches to the function in order, at least once.
+//! DynamoDB stream triggers: reads each stream, filters its records, and delivers batches in order, at least once.
 
 mod checkpoint;
 mod delivery;
-pub mod pattern;
 mod reader;
 mod records;
 
@@ -10,6 +9,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use aws_sdk_dynamodbstreams::Client;
+use longhand::retry::{BackoffBuilder, Exponential, exponential};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,26 +22,26 @@ use checkpoint::Checkpoint;
 use delivery::Delivery;
 use reader::Reader;
 
-/// How long a stream is left alone that gave less than it may: reads and writes share the one thread of the embedded
-/// DynamoDB, and a read per write would halve the rate of writing.
-const IDLE_PAUSE_MIN: Duration = Duration::from_millis(5);
-const IDLE_PAUSE_MAX: Duration = Duration::from_millis(20);
-const ERROR_PAUSE: Duration = Duration::from_secs(1);
-/// A delivery that runs when the stack stops gets this long; the next stack repeats it otherwise.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Pauses of 5 to 20 ms between reads that return less than a full page. Reads and writes share the one thread of the embedded
+/// DynamoDB, and a read per write would halve the write rate.
+const IDLE_PAUSES: Exponential = exponential(Duration::from_millis(5), Duration::from_millis(10), usize::MAX);
+/// Pauses after errors.
+const ERROR_PAUSES: Exponential = exponential(Duration::from_secs(1), Duration::from_secs(16), usize::MAX);
+/// How long a running delivery may take when the stack stops. The next stack repeats a delivery that did not finish.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// One record, with what delivery asks of it.
+/// A stream record.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// As the function gets it.
+    /// The record in the form that the function receives.
     pub event: Value,
-    /// Its place in the stream.
+    /// Its position in the stream.
     pub sequence_number: String,
     /// When it was written, in epoch seconds.
     pub written_at: i64,
 }
 
-/// Runs every stream trigger of the template. Positions are kept in `folder`.
+/// Runs every stream trigger of the template. Positions are stored in `folder`.
 ///
 /// # Errors
 /// A stream or a position cannot be read.
@@ -51,20 +51,20 @@ pub async fn start(lambda: &Lambda, client: &Client, folder: &Path, stop: &Cance
             let mut running = Trigger::open(lambda, client, folder, hosted, trigger).await?;
             let stop = stop.clone();
             tasks.spawn(async move {
-                let impatient = async {
+                let expired = async {
                     stop.cancelled().await;
-                    sleep(STOP_PATIENCE).await;
+                    sleep(STOP_GRACE).await;
                 };
-                tokio::select! { () = running.run(&stop) => {}, () = impatient => {} }
+                tokio::select! { () = running.run(&stop) => {}, () = expired => {} }
             });
         }
     }
     Ok(())
 }
 
-/// What a step found.
+/// How much a step read.
 enum Progress {
-    /// As much as one read may give: there is likely more.
+    /// A full page: there are probably more records.
     Behind,
     Some,
     None,
@@ -75,7 +75,7 @@ struct Trigger {
     checkpoint: Checkpoint,
     delivery: Delivery,
     rules: StreamTrigger,
-    /// Records that matched and are not delivered yet.
+    /// Records that matched the filters and are not delivered yet.
     waiting: Vec<Record>,
     waiting_since: Option<Instant>,
 }
@@ -100,25 +100,22 @@ impl Trigger {
     }
 
     async fn run(&mut self, stop: &CancellationToken) {
-        let mut pause = IDLE_PAUSE_MIN;
+        let (mut idle, mut failing) = (IDLE_PAUSES.build(), ERROR_PAUSES.build());
         while !stop.is_cancelled() {
             match self.step().await {
-                Ok(Progress::Behind) => pause = IDLE_PAUSE_MIN,
-                Ok(Progress::Some) => {
-                    pause = IDLE_PAUSE_MIN;
-                    sleep(pause).await;
-                }
-                Ok(Progress::None) => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(IDLE_PAUSE_MAX);
+                Ok(progress) => {
+                    failing = ERROR_PAUSES.build();
+                    if !matches!(progress, Progress::None) {
+                        idle = IDLE_PAUSES.build();
+                    }
+                    if !matches!(progress, Progress::Behind) {
+                        sleep(idle.next().unwrap_or_default()).await;
+                    }
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        table = self.rules.table,
-                        "a stream trigger cannot go on and tries again"
-                    );
-                    sleep(ERROR_PAUSE).await;
+                    let table = &self.rules.table;
+                    tracing::error!(error = format!("{error:#}"), table, "a stream trigger failed and will retry");
+                    sleep(failing.next().unwrap_or_default()).await;
                     self.waiting.clear();
                     self.waiting_since = None;
                     self.reader.seek(self.checkpoint.position());
@@ -127,7 +124,7 @@ impl Trigger {
         }
     }
 
-    /// Reads and delivers what there is.
+    /// Reads one page and delivers the batches that are due.
     async fn step(&mut self) -> Result<Progress> {
         let read = self.reader.read().await?;
         let progress = if self.reader.is_behind() {
@@ -154,7 +151,7 @@ impl Trigger {
             let batch = std::mem::replace(&mut self.waiting, rest);
             let delivered = batch.last().map(|record| record.sequence_number.clone());
             self.delivery.deliver(batch).await;
-            // Everything before what still waits is done, matched or not.
+            // Every record before the first waiting one is done, including those that did not match.
             if let Some(position) = if self.waiting.is_empty() { last.clone().or(delivered) } else { delivered } {
                 self.checkpoint.advance(&position)?;
             }

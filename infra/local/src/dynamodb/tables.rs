@@ -1,4 +1,4 @@
-//! Creates the template's tables, and holds existing ones against it.
+//! Creates the template's tables, and compares existing tables with it.
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_dynamodb::{
@@ -16,13 +16,13 @@ use crate::template::{HostedTable, Key};
 /// Creates every table that is missing.
 ///
 /// # Errors
-/// A table exists in another shape: the folder is of another version.
+/// A table differs from the template, because the folder is of another version.
 pub async fn create(client: &Client, tables: &[HostedTable]) -> Result<()> {
     let existing =
         client.list_tables().send().await.context("the embedded DynamoDB does not answer")?.table_names.unwrap_or_default();
     for table in tables {
-        let made = if existing.contains(&table.name) { check(client, table).await } else { create_one(client, table).await };
-        made.with_context(|| format!("table {} of template.yaml", table.name))?;
+        let result = if existing.contains(&table.name) { check(client, table).await } else { create_one(client, table).await };
+        result.with_context(|| format!("table {} of template.yaml", table.name))?;
     }
     Ok(())
 }
@@ -46,10 +46,10 @@ async fn create_one(client: &Client, table: &HostedTable) -> Result<()> {
     create = create.set_stream_specification(stream.map(StreamSpecificationBuilder::build).transpose()?);
     let created = create.set_key_schema(Some(keys(&table.keys)?)).send().await;
     created.map_err(|error| anyhow::anyhow!("{}", DisplayErrorContext(error)))?;
-    expire(client, table).await
+    enable_ttl(client, table).await
 }
 
-async fn expire(client: &Client, table: &HostedTable) -> Result<()> {
+async fn enable_ttl(client: &Client, table: &HostedTable) -> Result<()> {
     if let Some(attribute) = &table.ttl_attribute {
         let ttl = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build()?;
         client.update_time_to_live().table_name(&table.name).time_to_live_specification(ttl).send().await?;
@@ -61,7 +61,7 @@ async fn check(client: &Client, table: &HostedTable) -> Result<()> {
     let answer = client.describe_table().table_name(&table.name).send().await?;
     compare(table, &answer.table.context("a table without a description")?)?;
     let ttl = client.describe_time_to_live().table_name(&table.name).send().await?.time_to_live_description;
-    if ttl.as_ref().and_then(|ttl| ttl.attribute_name()).is_none() { expire(client, table).await } else { Ok(()) }
+    if ttl.as_ref().and_then(|ttl| ttl.attribute_name()).is_none() { enable_ttl(client, table).await } else { Ok(()) }
 }
 
 fn keys(keys: &[Key]) -> Result<Vec<KeySchemaElement>> {
@@ -84,7 +84,9 @@ fn compare(table: &HostedTable, found: &TableDescription) -> Result<()> {
     indexes.sort_by(|left, right| left.0.cmp(&right.0));
     let view = found.stream_specification().and_then(StreamSpecification::stream_view_type).map(StreamViewType::as_str);
     if found.key_schema() != keys(&table.keys)? || wanted != indexes || table.stream_view.as_deref() != view {
-        bail!("the one in the data folder has other keys, indexes or stream, of another version: choose another data folder");
+        bail!(
+            "the table in the data folder has other keys, indexes or another stream, from another version: choose another data folder"
+        );
     }
     Ok(())
 }

@@ -23,8 +23,8 @@ async fn put(dynamodb: &DynamoDb, key: &str) {
     client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
 }
 
-/// What the refusal says.
-fn why<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>(
+/// The error message of a rejected call.
+fn error_message<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug>(
     answer: Result<T, SdkError<E, R>>,
 ) -> String {
     answer.unwrap_err().message().unwrap_or_default().to_owned()
@@ -45,7 +45,7 @@ async fn each_kind(test: impl AsyncFn(&Folder, &DynamoDb)) {
 }
 
 #[tokio::test]
-async fn the_next_sequence_number_is_found_by_an_index() {
+async fn next_sequence_number_uses_an_index() {
     each_kind(async |folder, dynamodb| {
         put(dynamodb, "a").await;
         let connection = Connection::open(folder.database()).unwrap();
@@ -62,7 +62,7 @@ async fn the_next_sequence_number_is_found_by_an_index() {
 }
 
 #[tokio::test]
-async fn old_stream_records_are_trimmed_and_writing_goes_on() {
+async fn trimming_allows_writes() {
     each_kind(async |folder, dynamodb| {
         put(dynamodb, "a").await;
         upkeep::trim(folder.database(), 1).unwrap();
@@ -77,7 +77,7 @@ async fn old_stream_records_are_trimmed_and_writing_goes_on() {
 }
 
 #[tokio::test]
-async fn a_restart_finds_items_and_settings() {
+async fn restart_keeps_items_and_settings() {
     let temporary = tempfile::tempdir().unwrap();
     let data = Data::Folder(temporary.path().to_owned());
     let tables = Template::read(TABLES).unwrap().tables;
@@ -93,7 +93,7 @@ async fn a_restart_finds_items_and_settings() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_shape_is_refused_by_name() {
+async fn differing_table_is_named() {
     let temporary = tempfile::tempdir().unwrap();
     let data = Data::Folder(temporary.path().to_owned());
     let start = async |yaml: &str| DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables).await;
@@ -103,7 +103,7 @@ async fn a_table_of_another_shape_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn memory_is_each_stacks_own() {
+async fn memory_is_separate_per_stack() {
     let tables = Template::read(TABLES).unwrap().tables;
     let (one, two) = (Folder::open(&Data::Memory).unwrap(), Folder::open(&Data::Memory).unwrap());
     let (one, two) = (DynamoDb::start(&one, &tables).await.unwrap(), DynamoDb::start(&two, &tables).await.unwrap());
@@ -113,7 +113,7 @@ async fn memory_is_each_stacks_own() {
 }
 
 #[tokio::test]
-async fn expired_items_go_with_a_round_of_upkeep_and_young_records_stay() {
+async fn maintenance_deletes_expired_items_and_keeps_recent_records() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&Data::Folder(temporary.path().to_owned())).unwrap();
     let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
@@ -129,29 +129,29 @@ async fn expired_items_go_with_a_round_of_upkeep_and_young_records_stay() {
     assert_eq!(stream_records(&Connection::open(folder.database()).unwrap()), 3);
 }
 
-/// So a run of the tests holds the product's expressions to DynamoDB's list of reserved words, and to its other rules of names.
+/// Therefore the tests check the product's expressions against DynamoDB's reserved words and naming rules.
 #[tokio::test]
-async fn an_expression_that_dynamodb_would_refuse_is_refused() {
+async fn invalid_expressions_are_rejected() {
     each_kind(async |_, dynamodb| {
         let client = environment::dynamodb(dynamodb.endpoint());
         let text = || AttributeValue::S("a".to_owned());
         let update = |expression: &str| client.update_item().table_name("Log").key("pk", text()).update_expression(expression);
         let query = || client.query().table_name("Log").expression_attribute_values(":v", text());
-        let told = [
-            why(update("SET status = :v").expression_attribute_values(":v", text()).send().await),
-            why(update("ADD hash :v").expression_attribute_values(":v", AttributeValue::N("1".into())).send().await),
-            why(update("REMOVE ttl").send().await),
-            why(update("REMOVE x").condition_expression("attribute_exists(role)").send().await),
-            why(query().key_condition_expression("pk = :v").projection_expression("pk, size").send().await),
-            why(query().key_condition_expression("pk = :v").filter_expression("zone = :v").send().await),
-            why(query().key_condition_expression("name = :v").send().await),
+        let messages = [
+            error_message(update("SET status = :v").expression_attribute_values(":v", text()).send().await),
+            error_message(update("ADD hash :v").expression_attribute_values(":v", AttributeValue::N("1".into())).send().await),
+            error_message(update("REMOVE ttl").send().await),
+            error_message(update("REMOVE x").condition_expression("attribute_exists(role)").send().await),
+            error_message(query().key_condition_expression("pk = :v").projection_expression("pk, size").send().await),
+            error_message(query().key_condition_expression("pk = :v").filter_expression("zone = :v").send().await),
+            error_message(query().key_condition_expression("name = :v").send().await),
         ];
-        for told in told {
-            assert!(told.contains("reserved keyword"), "{told}");
+        for message in messages {
+            assert!(message.contains("reserved keyword"), "{message}");
         }
-        let unused = why(update("REMOVE x").expression_attribute_values(":v", text()).send().await);
+        let unused = error_message(update("REMOVE x").expression_attribute_values(":v", text()).send().await);
         assert!(unused.contains("unused in expressions"), "{unused}");
-        let twice = why(update("SET x = :v REMOVE x").expression_attribute_values(":v", text()).send().await);
+        let twice = error_message(update("SET x = :v REMOVE x").expression_attribute_values(":v", text()).send().await);
         assert!(twice.contains("overlap"), "{twice}");
     })
     .await;

@@ -1,4 +1,4 @@
-//! The authorizer of requests: asks the template's function who calls, and keeps its answers, as API Gateway does.
+//! The Lambda authorizer: invokes the template's authorizer function and caches its responses, as API Gateway does.
 
 use std::{
     collections::HashMap,
@@ -16,22 +16,22 @@ use crate::{
     template::{ACCOUNT, HostedAuthorizer, REGION},
 };
 
-/// Answers that are kept; when there are more, all are forgotten.
-const KNOWN_MAX: usize = 10_000;
+/// The cache is cleared when it has this many entries.
+const CACHED_MAX: usize = 10_000;
 
-/// Why a caller is not let in, by the name of API Gateway's answer.
+/// Why a caller is rejected, as a type of gateway response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No credential, or none that is good.
+    /// The credential is missing or invalid.
     Unauthorized,
-    /// The policy does not allow it.
+    /// The policy does not allow the request.
     AccessDenied,
-    /// The function failed.
+    /// The authorizer function failed.
     AuthorizerFailure,
 }
 
 impl Refusal {
-    /// The kind of gateway response.
+    /// The type of the gateway response.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Unauthorized => "UNAUTHORIZED",
@@ -41,25 +41,25 @@ impl Refusal {
     }
 }
 
-/// A function that says who calls.
+/// An authorizer function with its cache.
 pub struct Authorizer {
     lambda: Lambda,
     hosted: Arc<Hosted>,
     header: String,
     ttl: Duration,
     clock: Clock,
-    known: Mutex<HashMap<String, Known>>,
+    cache: Mutex<HashMap<String, Cached>>,
 }
 
-/// A request, as its authorizer sees it.
-pub struct Question {
+/// The authorizer's input for one request.
+pub struct AuthorizationRequest {
     credential: String,
     method_arn: String,
     event: Value,
 }
 
 #[derive(Clone)]
-struct Known {
+struct Cached {
     until_ms: i64,
     policy: Value,
     context: Map<String, Value>,
@@ -69,63 +69,69 @@ impl Authorizer {
     /// The template's authorizer.
     ///
     /// # Errors
-    /// Its function is not among those of `lambda`.
+    /// The authorizer's function is not among those of `lambda`.
     pub fn new(lambda: &Lambda, authorizer: HostedAuthorizer, clock: Clock) -> Result<Self> {
         let HostedAuthorizer { function, header, ttl } = authorizer;
         let hosted = lambda.find(&function).with_context(|| format!("template.yaml has no function {function}"))?.clone();
-        Ok(Self { lambda: lambda.clone(), hosted, header, ttl, clock, known: Mutex::default() })
+        Ok(Self { lambda: lambda.clone(), hosted, header, ttl, clock, cache: Mutex::default() })
     }
 
-    /// The function.
+    /// The authorizer function.
     pub fn function(&self) -> &Hosted {
         &self.hosted
     }
 
-    /// What the function is to be asked. A request without a credential is refused unasked.
-    pub fn question(&self, route: &str, request: &Request) -> Result<Question, Refusal> {
+    /// The authorizer's input. A request without a credential is rejected without invoking the function.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthorized`] if the request has no credential.
+    pub fn authorization_request(&self, route: &str, request: &Request) -> Result<AuthorizationRequest, Refusal> {
         let credential = request.headers().get(&self.header).and_then(|value| value.to_str().ok());
         let credential = credential.filter(|credential| !credential.is_empty()).ok_or(Refusal::Unauthorized)?.to_owned();
         let method_arn = method_arn(request);
         let event = event(route, &method_arn, request);
-        Ok(Question { credential, method_arn, event })
+        Ok(AuthorizationRequest { credential, method_arn, event })
     }
 
-    /// What the function says of the caller.
-    pub async fn admit(&self, question: Question) -> Result<Map<String, Value>, Refusal> {
-        let Question { credential, method_arn, event } = question;
+    /// The context of the caller, from the cache or from the function.
+    ///
+    /// # Errors
+    /// The function rejects the credential, its policy does not allow the request, or it fails.
+    pub async fn authorize(&self, request: AuthorizationRequest) -> Result<Map<String, Value>, Refusal> {
+        let AuthorizationRequest { credential, method_arn, event } = request;
         let now = self.clock.now_ms();
-        let kept = self.known().get(&credential).filter(|known| now < known.until_ms).cloned();
-        let known = match kept {
-            Some(known) => known,
-            None => self.ask(credential, event, now).await?,
+        let cached = self.cache().get(&credential).filter(|cached| now < cached.until_ms).cloned();
+        let cached = match cached {
+            Some(cached) => cached,
+            None => self.invoke(credential, event, now).await?,
         };
-        if allows(&known.policy, &method_arn) { Ok(known.context) } else { Err(Refusal::AccessDenied) }
+        if allows(&cached.policy, &method_arn) { Ok(cached.context) } else { Err(Refusal::AccessDenied) }
     }
 
-    async fn ask(&self, credential: String, event: Value, now: i64) -> Result<Known, Refusal> {
-        let invocation = self.lambda.ask(&self.hosted, event).await;
+    async fn invoke(&self, credential: String, event: Value, now: i64) -> Result<Cached, Refusal> {
+        let invocation = self.lambda.invoke_silently(&self.hosted, event).await;
         if let Some(error) = invocation.error {
-            // The one message that API Gateway knows.
+            // The one message that API Gateway treats as a rejection.
             if error["errorMessage"] == "Unauthorized" {
                 return Err(Refusal::Unauthorized);
             }
             tracing::error!(function = self.hosted.definition.id, error = %error["errorMessage"], "the authorizer failed");
             return Err(Refusal::AuthorizerFailure);
         }
-        let mut context = invocation.answer["context"].as_object().cloned().unwrap_or_default();
-        context.insert("principalId".to_owned(), invocation.answer["principalId"].clone());
+        let mut context = invocation.response["context"].as_object().cloned().unwrap_or_default();
+        context.insert("principalId".to_owned(), invocation.response["principalId"].clone());
         let until_ms = now.saturating_add(longhand::clock::millis(self.ttl));
-        let known = Known { until_ms, policy: invocation.answer["policyDocument"].clone(), context };
-        let mut all = self.known();
-        if all.len() >= KNOWN_MAX {
-            all.clear();
+        let cached = Cached { until_ms, policy: invocation.response["policyDocument"].clone(), context };
+        let mut cache = self.cache();
+        if cache.len() >= CACHED_MAX {
+            cache.clear();
         }
-        all.insert(credential, known.clone());
-        Ok(known)
+        cache.insert(credential, cached.clone());
+        Ok(cached)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<String, Cached>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,7 +156,7 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
-/// Whether the policy allows the method, and does not deny it.
+/// Whether the policy allows the method and does not deny it.
 fn allows(policy: &Value, method_arn: &str) -> bool {
     let statements = match &policy["Statement"] {
         Value::Array(statements) => statements.as_slice(),
@@ -163,15 +169,15 @@ fn allows(policy: &Value, method_arn: &str) -> bool {
                 Value::String(text) => vec![text.clone()],
                 _ => Vec::new(),
             };
-            texts("Action").iter().any(|action| is_like("execute-api:Invoke", action))
-                && texts("Resource").iter().any(|resource| is_like(method_arn, resource))
+            texts("Action").iter().any(|action| matches_pattern("execute-api:Invoke", action))
+                && texts("Resource").iter().any(|resource| matches_pattern(method_arn, resource))
         })
     };
     has("Allow") && !has("Deny")
 }
 
-/// IAM's patterns: `*` is any text, `?` any one character.
-fn is_like(text: &str, pattern: &str) -> bool {
+/// Matches IAM's patterns: `*` is any text, `?` any one character.
+fn matches_pattern(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
     let (mut at, mut next, mut star) = (0, 0, None);
     while at < text.len() {
@@ -182,7 +188,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
             }
             Some(byte) if *byte == b'?' || *byte == text[at] => (at, next) = (at + 1, next + 1),
             _ => match star {
-                // The star takes one character more.
+                // Backtrack: the star matches one more character.
                 Some((place, taken)) => {
                     star = Some((place, taken + 1));
                     (at, next) = (taken + 1, place + 1);
@@ -199,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_allows_what_it_names_and_denies_what_it_denies() {
+    fn explicit_deny_overrides_allow() {
         let allow = json!({ "Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "arn:a/live/*" });
         let deny = json!({ "Action": ["execute-api:*"], "Effect": "Deny", "Resource": ["arn:a/live/DELETE/*"] });
         let policy = json!({ "Statement": [allow, deny] });
@@ -210,12 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_those_of_iam() {
+    fn patterns_match_as_in_iam() {
         for (text, pattern) in [("abc", "abc"), ("abc", "*"), ("abc", "a*"), ("abc", "*c"), ("a-b-c", "a*b*c"), ("abc", "a?c")] {
-            assert!(is_like(text, pattern), "{pattern}");
+            assert!(matches_pattern(text, pattern), "{pattern}");
         }
         for (text, pattern) in [("abc", "ab"), ("abc", "b*"), ("abc", "a*b"), ("abc", "a?"), ("", "?")] {
-            assert!(!is_like(text, pattern), "{pattern}");
+            assert!(!matches_pattern(text, pattern), "{pattern}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! On-failure records, as Lambda would send them to a destination: a file each in the data folder.
+//! On-failure records in the form that Lambda sends to a destination, one file each in the data folder.
 
 use std::{fs, io, path::PathBuf};
 
@@ -18,24 +18,24 @@ impl Failures {
         Self { folder }
     }
 
-    /// Keeps a record.
+    /// Stores a record. If it cannot be stored, it is logged.
     pub fn add(&self, record: &Value) {
         let function = record["requestContext"]["functionArn"].as_str().unwrap_or_default();
         let condition = record["requestContext"]["condition"].as_str().unwrap_or_default();
-        tracing::error!(function, condition, "given up: {condition} of {function}; the record is in failures/");
+        tracing::error!(function, condition, "{function} failed for good ({condition}); the record is in failures/");
         let path = self.folder.join(format!("{}.json", ulid::Ulid::generate()));
         let written = serde_json::to_vec_pretty(record).map_err(Into::into).and_then(|bytes| folder::write(&path, &bytes));
         if let Err(error) = written {
-            tracing::error!(error = format!("{error:#}"), record = record.to_string(), "an on-failure record cannot be kept");
+            tracing::error!(error = format!("{error:#}"), record = record.to_string(), "an on-failure record cannot be stored");
         }
     }
 
-    /// Every record, oldest first. What cannot be read is left out.
+    /// Every record, oldest first. Unreadable files are skipped.
     pub fn all(&self) -> Vec<Value> {
         self.named().into_iter().map(|(_, record)| record).collect()
     }
 
-    /// The same, each with its name.
+    /// Every record with its name, oldest first. Unreadable files are skipped.
     pub fn named(&self) -> Vec<(String, Value)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut paths: Vec<_> =
@@ -48,12 +48,12 @@ impl Failures {
         paths.into_iter().filter_map(read).collect()
     }
 
-    /// Forgets the record of that name. One that is not there is no error.
+    /// Removes the record with this name, if it exists.
     ///
     /// # Errors
-    /// The name is none, or the file cannot be removed.
+    /// The name is invalid, or the file cannot be removed.
     pub fn remove(&self, name: &str) -> Result<()> {
-        name.parse::<ulid::Ulid>().with_context(|| format!("{name:?} is no record's name"))?;
+        name.parse::<ulid::Ulid>().with_context(|| format!("{name:?} is not the name of a record"))?;
         match fs::remove_file(self.folder.join(format!("{name}.json"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("the record cannot be removed"),
             _ => Ok(()),
@@ -61,12 +61,12 @@ impl Failures {
     }
 }
 
-/// Now, as AWS writes it: `2026-11-21T00:00:00.000Z`.
+/// The current time in AWS's format: `2026-11-21T00:00:00.000Z`.
 pub fn timestamp() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-/// The record of an async invocation that was given up.
+/// The record of an async invocation that failed for good.
 pub fn of_event(hosted: &Hosted, event: &Event, condition: &str, attempts: u32, error: &Value) -> Value {
     json!({
         "version": "1.0",

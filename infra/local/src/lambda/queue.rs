@@ -1,4 +1,4 @@
-//! Async invocations that are not finished, a file each, so that a crash loses none.
+//! Unfinished async invocations, stored in one file each so that they survive a crash.
 
 use std::{fs, path::PathBuf, time::SystemTime};
 
@@ -11,13 +11,13 @@ use crate::folder;
 /// An accepted async invocation.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// The same for all its attempts.
+    /// The request id, which all attempts share.
     pub request_id: String,
     /// The function's logical id.
     pub function: String,
-    /// As it was sent.
+    /// The payload as sent.
     pub payload: Value,
-    /// Its age counts from here.
+    /// When the event was accepted.
     pub accepted_at: SystemTime,
 }
 
@@ -37,11 +37,11 @@ impl Queue {
 
     pub fn remove(&self, event: &Event) {
         if let Err(error) = fs::remove_file(self.path(event)) {
-            tracing::warn!(%error, request_id = event.request_id, "a finished invocation stays queued and may run again");
+            tracing::warn!(%error, request_id = event.request_id, "a finished invocation could not be removed from the queue and may run again");
         }
     }
 
-    /// Every event, oldest first. A file that is no event (the machine stopped while it was written) is left alone.
+    /// Every event, oldest first. Files that do not parse (a crash while writing leaves one) are skipped.
     pub fn all(&self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         for entry in fs::read_dir(&self.folder).context("queued invocations cannot be read")? {

@@ -1,6 +1,6 @@
-//! SQS's API over the on-failure records, as far as an operator needs it: receive, give back, delete.
+//! The part of SQS's API that operators use, over the on-failure records: receive, change visibility, delete.
 //!
-//! One queue, whatever queues the template has: a record says itself what it is about.
+//! There is one queue for all functions: each record names its function.
 
 use std::{
     collections::HashMap,
@@ -22,12 +22,12 @@ use serde_json::{Value, json};
 use super::Lambda;
 use crate::template::ACCOUNT;
 
-/// As on AWS, for a queue that says nothing else.
+/// SQS's default visibility timeout.
 const HIDDEN_SECONDS: u64 = 30;
 
 struct Queue {
     lambda: Lambda,
-    /// Until when a message is not given out again.
+    /// Messages that were received, and when they become visible again.
     hidden: Mutex<HashMap<String, Instant>>,
 }
 
@@ -52,7 +52,7 @@ pub fn url(endpoint: &str) -> String {
 async fn call(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes) -> Response {
     // The SDK's content type is `application/x-amz-json-1.0`.
     let Ok(call) = serde_json::from_slice::<Call>(&body) else {
-        return refusal("InvalidRequest", "The body is no call of the local queue.");
+        return error_response("InvalidRequest", "The body is not a valid call.");
     };
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let receipt = call.receipt_handle.as_deref().unwrap_or_default();
@@ -64,9 +64,9 @@ async fn call(State(queue): State<Arc<Queue>>, headers: HeaderMap, body: Bytes) 
         }
         "DeleteMessage" => match queue.lambda.failures().remove(receipt) {
             Ok(()) => Json(json!({})).into_response(),
-            Err(error) => refusal("ReceiptHandleIsInvalid", &format!("{error:#}")),
+            Err(error) => error_response("ReceiptHandleIsInvalid", &format!("{error:#}")),
         },
-        action => refusal("UnsupportedOperation", &format!("The local queue cannot do {action}.")),
+        action => error_response("UnsupportedOperation", &format!("The local queue does not support {action}.")),
     }
 }
 
@@ -98,6 +98,6 @@ impl Queue {
     }
 }
 
-fn refusal(kind: &str, message: &str) -> Response {
+fn error_response(kind: &str, message: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "__type": format!("com.amazonaws.sqs#{kind}"), "message": message }))).into_response()
 }

@@ -1,4 +1,4 @@
-//! One invocation: a handler with a real deadline, whose panic is its own.
+//! Runs one invocation of a handler, with a deadline and with panics contained.
 
 use std::{
     sync::Arc,
@@ -18,15 +18,15 @@ use super::Hosted;
 /// How an invocation ended.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// Its request id.
+    /// The request id.
     pub request_id: String,
-    /// What the handler answered; null if it failed.
-    pub answer: Value,
-    /// How it failed: `{"errorType", "errorMessage"}`.
+    /// The handler's response; null if it failed.
+    pub response: Value,
+    /// The error, `{"errorType", "errorMessage"}`; `None` if the handler succeeded.
     pub error: Option<Value>,
 }
 
-/// The context of an invocation of `hosted` that begins now.
+/// The context of an invocation of `hosted` that starts now.
 pub fn invocation_context(hosted: &Hosted, request_id: &str) -> Context {
     let deadline = SystemTime::now() + Duration::from_secs(hosted.definition.timeout_seconds);
     let mut context = Context::default();
@@ -36,24 +36,24 @@ pub fn invocation_context(hosted: &Hosted, request_id: &str) -> Context {
     context
 }
 
-/// Runs the handler in a task of its own and waits for it, for as long as the function's timeout allows. Logs a failure.
-pub async fn run(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> Invocation {
-    let invocation = attempt(hosted, payload, request_id).await;
+/// Runs the handler as [`run`] does, and logs a failure.
+pub async fn run_and_log(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> Invocation {
+    let invocation = run(hosted, payload, request_id).await;
     if let Some(error) = &invocation.error {
         let (function, message) = (&hosted.definition.id, error["errorMessage"].as_str().unwrap_or_default());
         let request_id = &invocation.request_id;
-        tracing::warn!(function, request_id, error = message, "an invocation of {function} failed: {message}");
+        tracing::warn!(function, request_id, error = message, "invocation of {function} failed: {message}");
     }
     invocation
 }
 
-/// The same, in silence.
-pub async fn attempt(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> Invocation {
+/// Runs the handler in its own task and waits for it, up to the function's timeout.
+pub async fn run(hosted: &Arc<Hosted>, payload: Value, request_id: String) -> Invocation {
     let context = invocation_context(hosted, &request_id);
     let timeout = Duration::from_secs(hosted.definition.timeout_seconds);
     let task = AbortOnDropHandle::new(tokio::spawn(call(hosted.clone(), LambdaEvent::new(payload, context))));
     let outcome = match tokio::time::timeout(timeout, task).await {
-        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(error))) => Err(("Runtime.HandlerError", error.to_string())),
         Ok(Err(stopped)) => Err(("Runtime.Panic", format!("the handler panicked: {stopped}"))),
         Err(_) => {
@@ -62,9 +62,9 @@ pub async fn attempt(hosted: &Arc<Hosted>, payload: Value, request_id: String) -
         }
     };
     match outcome {
-        Ok(answer) => Invocation { request_id, answer, error: None },
+        Ok(response) => Invocation { request_id, response, error: None },
         Err((kind, message)) => {
-            Invocation { request_id, answer: Value::Null, error: Some(json!({ "errorType": kind, "errorMessage": message })) }
+            Invocation { request_id, response: Value::Null, error: Some(json!({ "errorType": kind, "errorMessage": message })) }
         }
     }
 }
@@ -72,17 +72,17 @@ pub async fn attempt(hosted: &Arc<Hosted>, payload: Value, request_id: String) -
 async fn call(hosted: Arc<Hosted>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     match &hosted.function {
         Function::Event(handler) => handler(event).await,
-        Function::Http(router) | Function::HttpStream(router) => request(&hosted, router.clone(), event).await,
+        Function::Http(router) | Function::HttpStream(router) => call_http(&hosted, router.clone(), event).await,
     }
 }
 
-/// An API Gateway event, as the real binary would take it, and the answer in API Gateway's form.
-async fn request(hosted: &Hosted, router: axum::Router, mut event: LambdaEvent<Value>) -> Result<Value, Error> {
-    // lambda_http reads this setting of the function from the process's environment, which here is not the function's.
+/// Handles an API Gateway event as the deployed binary does, and returns the response in API Gateway's form.
+async fn call_http(hosted: &Hosted, router: axum::Router, mut event: LambdaEvent<Value>) -> Result<Value, Error> {
+    // lambda_http reads this variable from the environment of the process, which here is not the environment of the function.
     if hosted.definition.environment.contains_key("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH") {
         event.payload["requestContext"]["stage"] = json!("$default");
     }
-    // From text, because lambda_http looks at the raw payload to tell which service sent it.
+    // Parsed from text, because lambda_http inspects the raw payload to detect the service that sent it.
     let request: LambdaRequest = serde_json::from_str(&event.payload.to_string())?;
     let request = lambda_http::Request::from(request).with_lambda_context(event.context);
     let (head, body) = router.oneshot(request).await?.into_parts();

@@ -1,4 +1,4 @@
-//! Invocations, over the Invoke API as the functions use it.
+//! Invocations over the Invoke API.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -45,7 +45,7 @@ async fn send(stack: &Stack, name: &str) {
 }
 
 #[tokio::test]
-async fn a_synchronous_invocation_answers_by_any_name() {
+async fn synchronous_invoke_by_id_name_or_arn() {
     let functions = Functions::default()
         .event("work", |event| Ok(json!({ "got": event.payload, "arn": event.context.invoked_function_arn })));
     let stack = stack(TEMPLATE, functions, Data::Memory).await;
@@ -60,7 +60,7 @@ async fn a_synchronous_invocation_answers_by_any_name() {
 }
 
 #[tokio::test]
-async fn an_error_a_panic_and_a_timeout_are_failed_invocations() {
+async fn errors_panics_and_timeouts_fail() {
     let functions = Functions::default().later("work", |event| async move {
         match event.payload.as_str() {
             Some("panic") => panic!("on purpose"),
@@ -79,7 +79,7 @@ async fn an_error_a_panic_and_a_timeout_are_failed_invocations() {
 }
 
 #[tokio::test]
-async fn a_deadline_is_the_epoch_time_at_which_the_invocation_is_stopped() {
+async fn deadline_is_in_epoch_milliseconds() {
     let functions = Functions::default().event("work", |event| Ok(json!(event.context.deadline)));
     let stack = stack(TEMPLATE, functions, Data::Memory).await;
     let now = || u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
@@ -89,7 +89,7 @@ async fn a_deadline_is_the_epoch_time_at_which_the_invocation_is_stopped() {
 }
 
 #[tokio::test]
-async fn an_event_that_fails_twice_is_run_three_times_with_one_request_id() {
+async fn retries_share_the_request_id() {
     let seen = Seen::default();
     let functions = Functions::default().event("work", {
         let seen = seen.clone();
@@ -103,7 +103,7 @@ async fn an_event_that_fails_twice_is_run_three_times_with_one_request_id() {
 }
 
 #[tokio::test]
-async fn an_event_that_always_fails_leaves_a_record() {
+async fn exhausted_retries_leave_a_record() {
     let functions = Functions::default().event("work", |_| Err("never".into()));
     let stack = stack(TEMPLATE, functions, Data::Memory).await;
     send(&stack, "longhand-work").await;
@@ -115,7 +115,7 @@ async fn an_event_that_always_fails_leaves_a_record() {
 }
 
 #[tokio::test]
-async fn an_event_that_was_not_finished_is_run_by_the_next_stack() {
+async fn unfinished_event_runs_on_the_next_stack() {
     let temporary = tempfile::tempdir().unwrap();
     let data = || Data::Folder(temporary.path().to_owned());
     let seen = Seen::default();
@@ -145,7 +145,7 @@ async fn an_event_that_was_not_finished_is_run_by_the_next_stack() {
 }
 
 #[tokio::test]
-async fn an_http_function_takes_an_api_gateway_event_as_the_binary_would() {
+async fn http_function_accepts_api_gateway_events() {
     let router = Router::new().route(
         "/things",
         post(async |request: axum::extract::Request| {
@@ -164,7 +164,7 @@ async fn an_http_function_takes_an_api_gateway_event_as_the_binary_would() {
 }
 
 #[tokio::test]
-async fn a_schedule_calls_its_function_right_after_the_start() {
+async fn schedule_runs_at_start() {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let functions = Functions::default().event("work", |event| {
         assert_eq!(event.payload["detail-type"], "Scheduled Event");

@@ -1,4 +1,4 @@
-//! One request being played: which deltas are due when, and what became of them.
+//! Plays the script to one request.
 
 use std::future::pending;
 use std::io;
@@ -12,15 +12,15 @@ use sha2::Digest as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::wire::{self, Dialect};
-use super::{Ending, Stage, Usage};
+use super::{Ending, Shared, Usage};
 
-/// Events are written together up to about this size when they are due together.
+/// Events that are due together are written together up to about this size.
 const WRITE_BYTES: usize = 16 * 1024;
 const PROMPT_BYTES_PER_TOKEN: usize = 4;
 
-/// The play of one request. Dropped before its end, it counts as closed early.
+/// The response to one request. If it is dropped before its end, it counts as closed early.
 pub struct Play {
-    stage: Arc<Stage>,
+    shared: Arc<Shared>,
     dialect: Dialect,
     number: u64,
     usage: Usage,
@@ -30,21 +30,21 @@ pub struct Play {
 }
 
 impl Play {
-    pub fn new(stage: Arc<Stage>, number: u64, request: &Value) -> Self {
-        let dialect = Dialect::new(request, number, &stage.script.model);
+    pub fn new(shared: Arc<Shared>, number: u64, request: &Value) -> Self {
+        let dialect = Dialect::new(request, number, &shared.script.model);
         let prompt = request.get("messages").map_or(0, |messages| messages.to_string().len());
         let counted = Usage {
             prompt_tokens: (prompt / PROMPT_BYTES_PER_TOKEN) as u64,
-            completion_tokens: stage.script.deltas.len() as u64,
+            completion_tokens: shared.script.deltas.len() as u64,
         };
-        let usage = stage.script.usage.unwrap_or(counted);
-        Self { stage, dialect, number, usage, began: None, next: 0, over: false }
+        let usage = shared.script.usage.unwrap_or(counted);
+        Self { shared, dialect, number, usage, began: None, next: 0, over: false }
     }
 
-    /// The body. It breaks off when the provider is dropped, and the play with it when the client goes away.
+    /// The response body. It breaks off when the provider is dropped.
     pub fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> {
         futures::stream::unfold(self, |mut play| async move {
-            let closing = play.stage.closing.clone();
+            let closing = play.shared.closing.clone();
             let bytes = tokio::select! {
                 bytes = play.advance() => bytes.map(Ok),
                 () = closing.cancelled() => Some(Err(io::Error::other("the playback provider was stopped"))),
@@ -61,11 +61,11 @@ impl Play {
         if self.over {
             return None;
         }
-        if self.next < self.stage.script.deltas.len() {
+        if self.next < self.shared.script.deltas.len() {
             sleep_until(began + self.due(self.next)).await;
             return Some(self.due_by(began.elapsed()));
         }
-        let script = &self.stage.script;
+        let script = &self.shared.script;
         match script.ending {
             Ending::Stall => pending().await,
             Ending::Cut => {
@@ -79,38 +79,38 @@ impl Play {
         }
     }
 
-    /// When a delta is due, counted from the first. Each is placed on the clock by itself, so that late wake-ups do not add up.
+    /// When a delta is due, counted from the first. Due times are absolute, so that late wake-ups do not accumulate.
     fn due(&self, index: usize) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "a play has far fewer than 2^52 deltas")]
-        let seconds = index as f64 / self.stage.script.tempo;
+        let seconds = index as f64 / self.shared.script.tempo;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
     }
 
-    /// The events of all deltas that are due by now: at least the next one.
+    /// The events of all deltas that are due, and at least the next one.
     fn due_by(&mut self, elapsed: Duration) -> Bytes {
-        let stage = Arc::clone(&self.stage);
-        let deltas = &stage.script.deltas;
+        let shared = Arc::clone(&self.shared);
+        let deltas = &shared.script.deltas;
         let first = self.next;
         let mut events = String::new();
         let mut stamps = Vec::new();
         while self.next < deltas.len() && events.len() < WRITE_BYTES && (self.next == first || self.due(self.next) <= elapsed) {
-            if stage.script.stamped {
+            if shared.script.stamped {
                 stamps.push(format!("{} ", wire::now_micros()));
             }
             events += &self.dialect.content(stamps.last().unwrap_or(&deltas[self.next]));
             self.next += 1;
         }
-        self.record(if stage.script.stamped { &stamps } else { &deltas[first..self.next] });
+        self.record(if shared.script.stamped { &stamps } else { &deltas[first..self.next] });
         events.into()
     }
 
     fn record(&self, sent: &[String]) {
-        let mut ledger = self.stage.ledger();
+        let mut ledger = self.shared.ledger();
         ledger.stats.deltas += sent.iter().filter(|delta| !delta.is_empty()).count() as u64;
         ledger.stats.bytes += sent.iter().map(|delta| delta.len() as u64).sum::<u64>();
         if ledger.stats.requests == self.number {
             for delta in sent {
-                ledger.newest_text.update(delta);
+                ledger.latest_text.update(delta);
             }
         }
     }
@@ -119,7 +119,7 @@ impl Play {
 impl Drop for Play {
     fn drop(&mut self) {
         if !self.over {
-            self.stage.ledger().stats.closed_early += 1;
+            self.shared.ledger().stats.closed_early += 1;
         }
     }
 }

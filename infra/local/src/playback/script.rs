@@ -1,4 +1,4 @@
-//! What a playback provider plays, and where it is read from.
+//! The script of a playback provider, and its file format.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,45 +7,45 @@ use anyhow::Context as _;
 
 const RECORDING: &str = include_str!("../../recordings/scenario.jsonl");
 
-/// Deltas, and how they are played.
+/// Deltas and their timing.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The pieces of text, in order. An empty one is sent as an empty delta.
+    /// The pieces of text, in order. An empty piece is sent as an empty delta.
     pub deltas: Vec<String>,
-    /// Each delta is the moment at which it is sent instead, in microseconds since the epoch, and a space: for measuring.
+    /// For measurements: each delta is replaced by the time at which it is sent, in microseconds since the epoch, and a space.
     pub stamped: bool,
-    /// Deltas per second; 0 plays as fast as the client reads.
+    /// Deltas per second; 0 sends as fast as the client reads.
     pub tempo: f64,
-    /// How long the provider is silent, headers included.
+    /// The delay before the response headers.
     pub first_byte_delay: Duration,
-    /// The tokens reported; where absent, counted from the request and the deltas.
+    /// The tokens to report; if absent, they are counted from the request and the deltas.
     pub usage: Option<Usage>,
-    /// The model that `GET /v1/models` names, and that a request without one gets.
+    /// The model in `GET /v1/models`, and the default model of requests.
     pub model: String,
     /// The finish reason.
     pub finish_reason: String,
-    /// What comes after the last delta.
+    /// How the response ends.
     pub ending: Ending,
 }
 
-/// Tokens of a completion.
+/// The tokens of a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the request.
+    /// The tokens of the request.
     pub prompt_tokens: u64,
-    /// Tokens of the answer.
+    /// The tokens of the response.
     pub completion_tokens: u64,
 }
 
-/// What comes after the last delta.
+/// How a response ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Ending {
-    /// The finish reason, the usage if it was asked for, and `[DONE]`.
+    /// With the finish reason, the usage if requested, and `[DONE]`.
     #[default]
     Finish,
-    /// The body ends cleanly, with no finish mark.
+    /// The body ends cleanly, without a finish reason.
     Cut,
-    /// Nothing, on an open connection.
+    /// The connection stays open and sends nothing.
     Stall,
 }
 
@@ -65,23 +65,23 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Plays these deltas as fast as they are read.
+    /// A script that sends these deltas as fast as they are read.
     pub fn new<Delta: Into<String>>(deltas: impl IntoIterator<Item = Delta>) -> Self {
         Self { deltas: deltas.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// The recording that comes with this crate: a strategic scenario as JSON, in about 3,000 deltas.
+    /// The built-in recording: a strategic scenario as JSON, in about 3,000 deltas.
     ///
     /// # Errors
-    /// The recording is damaged.
+    /// The recording is invalid.
     pub fn recorded() -> anyhow::Result<Self> {
         Self::parse_jsonl(RECORDING, "the built-in recording")
     }
 
-    /// Reads a file of JSON lines, each one a string: the text of a delta. Lines of white space are skipped.
+    /// Reads a file of JSON lines. Each line is a string, the text of a delta; blank lines are skipped.
     ///
     /// # Errors
-    /// The file cannot be read, has no deltas, or one of its lines, which is then named, is not a JSON string.
+    /// The file cannot be read, has no deltas, or has a line that is not a JSON string. The error names the line.
     pub fn from_jsonl(path: impl AsRef<Path>) -> anyhow::Result<Self> {
         let name = path.as_ref().display().to_string();
         let bytes = std::fs::read(path.as_ref()).with_context(|| format!("cannot read the deltas of {name}"))?;

@@ -38,7 +38,7 @@ async fn eventually(playback: &Playback, counted: impl Fn(&Stats) -> bool) -> St
 }
 
 #[tokio::test]
-async fn the_recording_arrives_unchanged_and_is_accounted_for() {
+async fn recording_arrives_unchanged_and_is_counted() {
     let script = Script::recorded().unwrap();
     let whole = script.text();
     let filled = script.deltas.iter().filter(|delta| !delta.is_empty()).count() as u64;
@@ -55,10 +55,10 @@ async fn the_recording_arrives_unchanged_and_is_accounted_for() {
 }
 
 #[tokio::test]
-async fn the_chunks_are_those_of_the_dialect() {
+async fn chunks_match_the_dialect() {
     let playback = Playback::start(Script::new(["0", "", "ñ"])).unwrap();
-    let asked = json!({"model": "m", "stream": true, "stream_options": {"include_usage": true}});
-    let body = request(&playback, asked).await.text().await.unwrap();
+    let streamed = json!({"model": "m", "stream": true, "stream_options": {"include_usage": true}});
+    let body = request(&playback, streamed).await.text().await.unwrap();
     let events = events(&body);
     let chunks: Vec<Value> = events[..6].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
 
@@ -73,21 +73,21 @@ async fn the_chunks_are_those_of_the_dialect() {
 }
 
 #[tokio::test]
-async fn usage_is_sent_only_to_those_who_ask() {
+async fn usage_is_sent_on_request() {
     let playback = Playback::start(Script::new(["a"])).unwrap();
     let body = request(&playback, json!({"stream": true})).await.text().await.unwrap();
     assert!(!body.contains("usage"));
 }
 
 #[tokio::test]
-async fn a_tempo_delivers_the_same_text() {
+async fn tempo_delivers_the_same_text() {
     let playback = Playback::start(Script { tempo: 2_000.0, ..Script::new(vec!["¿qué?"; 100]) }).unwrap();
     let body = request(&playback, json!({"stream": true})).await.text().await.unwrap();
     assert_eq!(text(&events(&body)), "¿qué?".repeat(100));
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_counted_and_played_no_further() {
+async fn disconnect_stops_the_response() {
     let playback = Playback::start(Script { tempo: 1_000.0, ..Script::new(vec!["x"; 100_000]) }).unwrap();
     let mut response = request(&playback, json!({"stream": true})).await;
     response.chunk().await.unwrap();
@@ -101,7 +101,7 @@ async fn a_client_that_leaves_is_counted_and_played_no_further() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_silent_provider_is_counted() {
+async fn disconnect_from_stalled_provider_is_counted() {
     let script = Script { ending: Ending::Stall, ..Script::new(["x"]) };
     let playback = Playback::start(script).unwrap();
     let mut response = request(&playback, json!({"stream": true})).await;
@@ -111,7 +111,7 @@ async fn a_client_that_leaves_a_silent_provider_is_counted() {
 }
 
 #[tokio::test]
-async fn a_cut_ends_the_body_without_a_finish_mark() {
+async fn cut_ends_without_finish_reason() {
     let playback = Playback::start(Script { ending: Ending::Cut, ..Script::new(["x"]) }).unwrap();
     let body = request(&playback, json!({"stream": true})).await.text().await.unwrap();
     assert_eq!(events(&body).len(), 2);
@@ -119,7 +119,7 @@ async fn a_cut_ends_the_body_without_a_finish_mark() {
 }
 
 #[tokio::test]
-async fn dropping_the_provider_breaks_the_stream_off() {
+async fn drop_breaks_the_stream() {
     let playback = Playback::start(Script { ending: Ending::Stall, ..Script::new(["x"]) }).unwrap();
     let response = request(&playback, json!({"stream": true})).await;
     drop(playback);
@@ -127,17 +127,17 @@ async fn dropping_the_provider_breaks_the_stream_off() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_stream_is_refused_in_the_dialect() {
+async fn non_stream_request_is_rejected() {
     let playback = Playback::start(Script::new(["x"])).unwrap();
     let response = request(&playback, json!({"stream": false})).await;
     assert_eq!(response.status(), 400);
     let body: Value = response.json().await.unwrap();
-    assert_eq!(body["error"]["message"], "only streams are played: expected \"stream\": true");
+    assert_eq!(body["error"]["message"], "only streams are supported: expected \"stream\": true");
     assert_eq!(playback.stats().requests, 0);
 }
 
 #[test]
-fn the_recording_is_a_scenario_in_small_pieces() {
+fn recording_is_json_in_small_deltas() {
     let script = Script::recorded().unwrap();
     let scenario: Value = serde_json::from_str(&script.text()).unwrap();
     assert_eq!(scenario["confidence_score"], json!(0.78));
@@ -148,7 +148,7 @@ fn the_recording_is_a_scenario_in_small_pieces() {
 }
 
 #[test]
-fn a_bad_line_is_named() {
+fn invalid_line_is_named() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"\"Hola\"\n\n{\"delta\": 1}\n").unwrap();
     let error = Script::from_jsonl(file.path()).unwrap_err().to_string();
@@ -156,7 +156,7 @@ fn a_bad_line_is_named() {
 }
 
 #[test]
-fn a_line_that_is_no_utf_8_is_named() {
+fn invalid_utf8_line_is_named() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"\"Hola\"\n\"\xff\"\n").unwrap();
     let error = Script::from_jsonl(file.path()).unwrap_err().to_string();
@@ -164,7 +164,7 @@ fn a_line_that_is_no_utf_8_is_named() {
 }
 
 #[test]
-fn a_file_without_deltas_is_refused() {
+fn file_without_deltas_is_rejected() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Script::from_jsonl(file.path()).unwrap_err().to_string();
     assert!(error.contains("expected at least one line"), "{error}");

@@ -1,4 +1,4 @@
-//! The bytes of the `OpenAI` chat completion stream.
+//! Renders the `OpenAI` chat completion stream.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use super::Usage;
 
 const DONE: &str = "data: [DONE]\n\n";
 
-/// Writes the chunks of one completion. What they share is rendered once: a play may have millions of them.
+/// Renders the chunks of one completion. The shared part is rendered once, because a completion may have millions of chunks.
 #[derive(Debug)]
 pub struct Dialect {
     head: String,
@@ -16,7 +16,7 @@ pub struct Dialect {
 }
 
 impl Dialect {
-    /// The dialect for `request`; `number` tells its completion from others.
+    /// The dialect for `request`; `number` makes the completion's id unique.
     pub fn new(request: &Value, number: u64, model: &str) -> Self {
         let model = request.get("model").and_then(Value::as_str).unwrap_or(model);
         let (id, model) = (json!(format!("chatcmpl-{number}")), json!(model));
@@ -25,17 +25,17 @@ impl Dialect {
         Self { head, with_usage }
     }
 
-    /// The first chunk: who speaks.
+    /// The first chunk, with the role.
     pub fn role(&self) -> String {
         self.chunk(r#"{"role":"assistant","content":""}"#, "null")
     }
 
-    /// One delta of text.
+    /// A chunk with one delta of text.
     pub fn content(&self, text: &str) -> String {
         self.chunk(&format!(r#"{{"content":{}}}"#, Value::from(text)), "null")
     }
 
-    /// Everything after the last delta.
+    /// The chunks after the last delta.
     pub fn ending(&self, finish_reason: &str, usage: Usage) -> String {
         let finish = self.chunk("{}", &Value::from(finish_reason).to_string());
         let usage = if self.with_usage { self.usage(usage) } else { String::new() };
@@ -55,7 +55,7 @@ impl Dialect {
     }
 }
 
-/// Microseconds since the epoch, as [`super::Script::stamped`] has them.
+/// Microseconds since the epoch, as in [`super::Script::stamped`].
 pub fn now_micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! Checks a body against the checksums that came with it, before the object becomes visible.
+//! Verifies a body against the checksums in its request, before the object becomes visible.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use s3s::{
 
 const ALGORITHMS: [&str; 5] = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"];
 
-/// What a checked body turned out to be, once it was read to its end.
+/// The checksums of a body, available once it has been read to its end.
 #[derive(Clone, Default)]
 pub struct Digest(Arc<Mutex<Outcome>>);
 
@@ -30,11 +30,11 @@ struct Outcome {
 }
 
 impl Digest {
-    /// `body`, which ends in an error if a checksum in the request's headers or trailers is not its own.
-    pub fn check<T>(request: &S3Request<T>, body: StreamingBlob) -> (Self, StreamingBlob) {
+    /// Wraps `body` so that it ends in an error if a checksum in the request's headers or trailers does not match.
+    pub fn verify<T>(request: &S3Request<T>, body: StreamingBlob) -> (Self, StreamingBlob) {
         let digest = Self::default();
         let sent: Vec<_> = ALGORITHMS.into_iter().filter(|name| is_sent(&request.headers, name)).collect();
-        let checked = Checked {
+        let verified = Verified {
             body,
             hasher: Some(hasher(&sent)),
             sent,
@@ -42,18 +42,18 @@ impl Digest {
             trailers: request.trailing_headers.clone(),
             digest: digest.clone(),
         };
-        (digest, StreamingBlob::new(checked))
+        (digest, StreamingBlob::new(verified))
     }
 
-    /// The checksums of the algorithms that the request named.
+    /// The checksums of the algorithms that the request names.
     pub fn checksum(&self) -> Checksum {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).checksum.clone()
     }
 
-    /// The error to answer with: a wrong checksum, if that is what stopped the body, or else `error`.
-    pub fn explain(&self, error: S3Error) -> S3Error {
+    /// The error to return: `BadDigest` if a checksum did not match, or else `error`.
+    pub fn refine(&self, error: S3Error) -> S3Error {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).wrong {
-            Some(name) => s3_error!(BadDigest, "The {name} checksum that came with the body is not the body's."),
+            Some(name) => s3_error!(BadDigest, "The {name} checksum in the request does not match the body."),
             None => error,
         }
     }
@@ -89,7 +89,7 @@ fn of<'a>(checksum: &'a Checksum, name: &str) -> Option<&'a str> {
     }
 }
 
-struct Checked {
+struct Verified {
     body: StreamingBlob,
     hasher: Option<ChecksumHasher>,
     sent: Vec<&'static str>,
@@ -98,7 +98,7 @@ struct Checked {
     digest: Digest,
 }
 
-impl Checked {
+impl Verified {
     fn finish(&mut self) -> Result<(), WrongChecksum> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         let checksum = hasher.finalize();
@@ -114,25 +114,25 @@ impl Checked {
     }
 }
 
-impl Stream for Checked {
+impl Stream for Verified {
     type Item = Result<axum::body::Bytes, s3s::StdError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let checked = self.get_mut();
-        match Pin::new(&mut checked.body).poll_next(context) {
+        let verified = self.get_mut();
+        match Pin::new(&mut verified.body).poll_next(context) {
             Poll::Ready(Some(Ok(bytes))) => {
-                if let Some(hasher) = &mut checked.hasher {
+                if let Some(hasher) = &mut verified.hasher {
                     hasher.update(&bytes);
                 }
                 Poll::Ready(Some(Ok(bytes)))
             }
-            Poll::Ready(None) => Poll::Ready(checked.finish().err().map(|error| Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(verified.finish().err().map(|error| Err(error.into()))),
             other => other,
         }
     }
 }
 
-impl ByteStream for Checked {
+impl ByteStream for Verified {
     fn remaining_length(&self) -> RemainingLength {
         self.body.remaining_length()
     }
@@ -143,7 +143,7 @@ struct WrongChecksum;
 
 impl fmt::Display for WrongChecksum {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the checksum that came with the body is not the body's")
+        formatter.write_str("the checksum in the request does not match the body")
     }
 }
 

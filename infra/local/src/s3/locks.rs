@@ -1,4 +1,4 @@
-//! A lock per object: writers of a key wait for one another, and no reader sees half a change.
+//! A lock per object: writes to a key are serialised, and readers see no partial change.
 
 use std::{
     collections::HashMap,
@@ -7,8 +7,8 @@ use std::{
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// Unused locks are dropped when there are more than this.
-const LOCKS_KEPT: usize = 1024;
+/// Unused locks are removed when there are more locks than this.
+const LOCKS_MAX: usize = 1024;
 
 #[derive(Default)]
 pub struct Locks(Mutex<HashMap<String, Arc<RwLock<()>>>>);
@@ -24,7 +24,7 @@ impl Locks {
 
     fn of(&self, bucket: &str, key: &str) -> Arc<RwLock<()>> {
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if locks.len() > LOCKS_KEPT {
+        if locks.len() > LOCKS_MAX {
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         }
         locks.entry(format!("{bucket}/{key}")).or_default().clone()

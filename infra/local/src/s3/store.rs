@@ -1,4 +1,4 @@
-//! s3s's file system, made as strict as S3: keys stay in their bucket, buckets must exist, one conditional put wins.
+//! Makes the file system of s3s as strict as S3: keys cannot leave their bucket, buckets must exist, one conditional put succeeds.
 
 use std::{
     fs,
@@ -22,10 +22,10 @@ use s3s_fs::FileSystem;
 
 use super::{digest::Digest, locks::Locks};
 
-/// The file system's notes on an object are files named after it; no file name is longer than this.
+/// The longest file name. The file system stores an object's metadata in files named after it.
 const FILE_NAME_BYTES_MAX: usize = 255;
-/// What such a name has beside the bucket and the key.
-const FILE_NAME_BYTES_AROUND: usize = ".bucket-.object-.upload-.metadata.json".len() + 36;
+/// The bytes of such a name besides the bucket and the key.
+const FILE_NAME_BYTES_EXTRA: usize = ".bucket-.object-.upload-.metadata.json".len() + 36;
 
 /// S3 over a folder.
 pub struct Store {
@@ -44,21 +44,21 @@ impl Store {
             return Err(s3_error!(NoSuchBucket, "The bucket {bucket} is not in template.yaml."));
         }
         if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) || key.contains('\0') {
-            return Err(s3_error!(InvalidArgument, "The local S3 takes no key with an empty, `.` or `..` segment."));
+            return Err(s3_error!(InvalidArgument, "The local S3 rejects keys with an empty, `.` or `..` segment."));
         }
-        if FILE_NAME_BYTES_AROUND + encoded(bucket).len() + encoded(key).len() > FILE_NAME_BYTES_MAX {
+        if FILE_NAME_BYTES_EXTRA + encoded(bucket).len() + encoded(key).len() > FILE_NAME_BYTES_MAX {
             return Err(s3_error!(
                 KeyTooLongError,
-                "The local S3 keeps notes in files named after the key, and this key is too long for it."
+                "The local S3 stores metadata in files named after the key, and this key is too long."
             ));
         }
         Ok(())
     }
 
-    /// Forgets the file system's notes on an object, which it would otherwise take for those of the next one.
-    fn forget(&self, bucket: &str, key: &str, notes: &[&str]) {
-        for note in notes {
-            let name = format!(".bucket-{}.object-{}.{note}.json", encoded(bucket), encoded(key));
+    /// Removes an object's metadata files, which the file system would otherwise apply to the next object with this key.
+    fn remove_metadata(&self, bucket: &str, key: &str, kinds: &[&str]) {
+        for kind in kinds {
+            let name = format!(".bucket-{}.object-{}.{kind}.json", encoded(bucket), encoded(key));
             let _ = fs::remove_file(Path::new(&self.folder).join(name));
         }
     }
@@ -74,31 +74,31 @@ impl S3 for Store {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key)?;
         let body = request.input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
-        let (digest, body) = Digest::check(&request, body);
+        let (digest, body) = Digest::verify(&request, body);
         request.input.body = Some(body);
-        let _writing = self.locks.write(&bucket, &key).await;
-        self.files.put_object(request).await.map_err(|error| digest.explain(error))
+        let _lock = self.locks.write(&bucket, &key).await;
+        self.files.put_object(request).await.map_err(|error| digest.refine(error))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         self.check(&request.input.bucket, &request.input.key)?;
-        // An opened file stays what it was, whoever replaces it while it is sent.
-        let _reading = self.locks.read(&request.input.bucket, &request.input.key).await;
+        // An open file keeps its content when it is replaced while it is sent.
+        let _lock = self.locks.read(&request.input.bucket, &request.input.key).await;
         self.files.get_object(request).await
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         self.check(&request.input.bucket, &request.input.key)?;
-        let _reading = self.locks.read(&request.input.bucket, &request.input.key).await;
+        let _lock = self.locks.read(&request.input.bucket, &request.input.key).await;
         self.files.head_object(request).await
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key)?;
-        let _writing = self.locks.write(&bucket, &key).await;
+        let _lock = self.locks.write(&bucket, &key).await;
         let deleted = self.files.delete_object(request).await?;
-        self.forget(&bucket, &key, &["internal", "metadata"]);
+        self.remove_metadata(&bucket, &key, &["internal", "metadata"]);
         Ok(deleted)
     }
 
@@ -124,9 +124,9 @@ impl S3 for Store {
     async fn upload_part(&self, mut request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         self.check(&request.input.bucket, &request.input.key)?;
         let body = request.input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
-        let (digest, body) = Digest::check(&request, body);
+        let (digest, body) = Digest::verify(&request, body);
         request.input.body = Some(body);
-        let mut response = self.files.upload_part(request).await.map_err(|error| digest.explain(error))?;
+        let mut response = self.files.upload_part(request).await.map_err(|error| digest.refine(error))?;
         let checksum = digest.checksum();
         response.output.checksum_crc32 = checksum.checksum_crc32;
         response.output.checksum_crc32c = checksum.checksum_crc32c;
@@ -142,8 +142,8 @@ impl S3 for Store {
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         self.check(&bucket, &key)?;
-        let _writing = self.locks.write(&bucket, &key).await;
-        self.forget(&bucket, &key, &["internal"]);
+        let _lock = self.locks.write(&bucket, &key).await;
+        self.remove_metadata(&bucket, &key, &["internal"]);
         self.files.complete_multipart_upload(request).await
     }
 

@@ -41,7 +41,7 @@ async fn get(client: &Client, key: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn racing_conditional_puts_have_one_winner() {
+async fn one_conditional_put_wins() {
     let (_folder, client) = s3().await;
     let puts = (0..32).map(|n| client.put_object().bucket(BUCKET).key("k").if_none_match("*").body(vec![n; 2000].into()).send());
     let results = join_all(puts).await;
@@ -52,7 +52,7 @@ async fn racing_conditional_puts_have_one_winner() {
 }
 
 #[tokio::test]
-async fn readers_during_overwrites_see_one_version_whole() {
+async fn reads_during_overwrites_are_consistent() {
     let (_folder, client) = s3().await;
     let put = |n: u8| client.put_object().bucket(BUCKET).key("k").body(vec![n; 50_000].into()).send();
     put(0).await.unwrap();
@@ -64,7 +64,7 @@ async fn readers_during_overwrites_see_one_version_whole() {
 }
 
 #[tokio::test]
-async fn a_key_stays_in_its_bucket() {
+async fn keys_cannot_leave_the_bucket() {
     let (folder, client) = s3().await;
     for key in ["../other/evil", "a/../../other/evil", "./a", "a//b", "/a", "a/"] {
         let error = client.put_object().bucket(BUCKET).key(key).body(ByteStream::from_static(b"x")).send().await.unwrap_err();
@@ -81,14 +81,14 @@ async fn a_key_stays_in_its_bucket() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_not_there_takes_nothing() {
+async fn missing_bucket_is_rejected() {
     let (_folder, client) = s3().await;
     let error = client.put_object().bucket("nowhere").key("k").body(ByteStream::from_static(b"x")).send().await.unwrap_err();
     assert_eq!(error.code(), Some("NoSuchBucket"));
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_its_checksums_is_not_stored() {
+async fn wrong_checksum_is_rejected() {
     let (_folder, client) = s3().await;
     client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"kept")).send().await.unwrap();
     let wrong = client.put_object().bucket(BUCKET).key("k").checksum_sha256("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
@@ -98,7 +98,7 @@ async fn a_body_that_is_not_its_checksums_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_multipart_object_over_a_small_one_is_read_back_whole_and_in_ranges() {
+async fn multipart_object_reads_whole_and_in_ranges() {
     const PART: usize = 5 * 1024 * 1024;
     let (_folder, client) = s3().await;
     client.put_object().bucket(BUCKET).key("a/b").body(ByteStream::from_static(b"before")).send().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_multipart_object_over_a_small_one_is_read_back_whole_and_in_ranges() 
 }
 
 #[tokio::test]
-async fn a_presigned_url_needs_no_other_credentials_and_an_unsigned_one_fails() {
+async fn presigned_url_is_sufficient_and_required() {
     let (_folder, client) = s3().await;
     client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"text")).send().await.unwrap();
     let minute = PresigningConfig::expires_in(std::time::Duration::from_mins(1)).unwrap();
@@ -132,7 +132,7 @@ async fn a_presigned_url_needs_no_other_credentials_and_an_unsigned_one_fails() 
 }
 
 #[tokio::test]
-async fn nothing_of_a_deleted_object_returns_with_the_next() {
+async fn deleted_metadata_does_not_return() {
     let (_folder, client) = s3().await;
     let put = client.put_object().bucket(BUCKET).key("k").metadata("m", "1").body(ByteStream::from_static(b"x"));
     put.send().await.unwrap();
@@ -144,7 +144,7 @@ async fn nothing_of_a_deleted_object_returns_with_the_next() {
 }
 
 #[tokio::test]
-async fn uploads_that_an_earlier_stack_did_not_finish_are_gone_and_objects_stay() {
+async fn restart_removes_unfinished_uploads() {
     let (folder, client) = s3().await;
     client.put_object().bucket(BUCKET).key("kept").body(b"kept".to_vec().into()).send().await.unwrap();
     let before = files(folder.path());

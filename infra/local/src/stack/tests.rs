@@ -38,7 +38,7 @@ fn web() -> Functions {
 }
 
 #[tokio::test]
-async fn a_route_leads_to_its_function_with_the_organization() {
+async fn route_passes_the_organization() {
     let options = Options { organization: "acme".to_owned(), ..options(Data::Memory) };
     let stack = Stack::start_with(options, WEB, web().registry()).await.unwrap();
     let answer = reqwest::get(format!("{}/v1/things/1", stack.url())).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_route_leads_to_its_function_with_the_organization() {
 }
 
 #[tokio::test]
-async fn what_is_no_route_is_a_problem() {
+async fn unknown_routes_and_failures_are_problems() {
     let stack = stack(WEB, web(), Data::Memory).await;
     let url = |path: &str| format!("{}{path}", stack.url());
     let nowhere = reqwest::get(url("/v2/things")).await.unwrap();
@@ -63,7 +63,7 @@ async fn what_is_no_route_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_function_has_the_templates_environment_then_the_stacks_then_the_callers() {
+async fn environment_precedence() {
     let mut options = options(Data::Memory);
     options.env.insert("MODE".to_owned(), "mine".to_owned());
     let stack = Stack::start_with(options, WEB, web().registry()).await.unwrap();
@@ -73,14 +73,14 @@ async fn a_function_has_the_templates_environment_then_the_stacks_then_the_calle
 }
 
 #[tokio::test]
-async fn a_binary_that_does_not_exist_is_named() {
+async fn missing_handler_is_named() {
     let none: Registry = Arc::new(|_, _| -> Option<Function> { None });
     let error = Stack::start_with(options(Data::Memory), WEB, none).await.err().unwrap();
     assert!(format!("{error:#}").contains("`web`"), "{error:#}");
 }
 
 #[tokio::test]
-async fn a_data_folder_is_announced_while_its_stack_runs_and_free_afterwards() {
+async fn data_folder_is_announced_and_locked_while_running() {
     let temporary = tempfile::tempdir().unwrap();
     let data = || Data::Folder(temporary.path().to_owned());
     let running = stack(WEB, web(), data()).await;

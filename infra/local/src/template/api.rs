@@ -1,4 +1,4 @@
-//! `AWS::Serverless::Api`: who may call it, and what API Gateway itself answers.
+//! `AWS::Serverless::Api` resources: the authorizer and the gateway responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,41 +7,41 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{
-    known,
+    check_properties,
     resolve::{Resolver, entries, plain},
 };
 
-/// API Gateway keeps an authorizer's answer for this long, unless told.
+/// API Gateway's default for `ReauthorizeEvery`.
 const TTL_SECONDS_DEFAULT: u64 = 300;
 
-/// What the template says of its API.
+/// The API's settings.
 #[derive(Clone, Debug, Default)]
 pub struct HostedApi {
-    /// The authorizer of every route; `None`: the API has none, or AWS's own.
+    /// The Lambda authorizer of every route; `None`: the API has none, or uses IAM.
     pub authorizer: Option<HostedAuthorizer>,
-    /// What API Gateway answers without a function, by the kind of it: `UNAUTHORIZED` ….
+    /// API Gateway's own responses by type, such as `UNAUTHORIZED`.
     pub answers: BTreeMap<String, GatewayAnswer>,
 }
 
-/// A Lambda authorizer of requests.
+/// A Lambda authorizer of type `REQUEST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedAuthorizer {
     /// The function's ARN.
     pub function: String,
-    /// The header that the caller is known by.
+    /// The header that carries the credential.
     pub header: String,
-    /// How long an answer is kept.
+    /// How long an authorizer's response is cached.
     pub ttl: Duration,
 }
 
 /// A gateway response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayAnswer {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// Headers, by name.
+    /// The headers by name.
     pub headers: BTreeMap<String, String>,
-    /// The body, with `$context.…` in it.
+    /// The body template, in which `$context.requestId` is replaced.
     pub body: String,
 }
 
@@ -49,14 +49,14 @@ pub fn read(resolver: &Resolver, resource: &Value) -> Result<HostedApi> {
     let properties = &resource["Properties"];
     let authorizer = authorizer(resolver, &properties["Auth"]).context("in `Auth`")?;
     let mut answers = BTreeMap::new();
-    let own_words = |(_, answer): &(&String, &Value)| answer.get("ResponseTemplates").is_some();
-    for (kind, answer) in entries(&properties["GatewayResponses"]).filter(own_words) {
+    let has_template = |(_, answer): &(&String, &Value)| answer.get("ResponseTemplates").is_some();
+    for (kind, answer) in entries(&properties["GatewayResponses"]).filter(has_template) {
         let read = || -> Result<GatewayAnswer> {
             let status = plain(&resolver.resolve(&answer["StatusCode"])?)?.parse().context("StatusCode")?;
             let body = plain(&resolver.resolve(&answer["ResponseTemplates"]["application/json"])?)?;
             let mut headers = BTreeMap::new();
             for (name, value) in entries(&answer["ResponseParameters"]["Headers"]) {
-                // A constant stands in quotes.
+                // API Gateway takes constants in single quotes.
                 headers.insert(name.clone(), plain(&resolver.resolve(value)?)?.trim_matches('\'').to_owned());
             }
             Ok(GatewayAnswer { status, headers, body })
@@ -70,12 +70,12 @@ fn authorizer(resolver: &Resolver, auth: &Value) -> Result<Option<HostedAuthoriz
     let default = resolver.resolve(&auth["DefaultAuthorizer"])?;
     let Some(name) = default.as_str().filter(|name| *name != "AWS_IAM" && *name != "NONE") else { return Ok(None) };
     let authorizer = auth["Authorizers"].get(name).with_context(|| format!("there is no authorizer `{name}`"))?;
-    known(authorizer, &["FunctionArn", "FunctionPayloadType", "Identity"], &["FunctionInvokeRole"])?;
+    check_properties(authorizer, &["FunctionArn", "FunctionPayloadType", "Identity"], &["FunctionInvokeRole"])?;
     let identity = resolver.resolve(&authorizer["Identity"])?;
-    known(&identity, &["Headers", "ReauthorizeEvery"], &[])?;
+    check_properties(&identity, &["Headers", "ReauthorizeEvery"], &[])?;
     let header = match (authorizer["FunctionPayloadType"].as_str(), identity["Headers"].as_array().map(Vec::as_slice)) {
         (Some("REQUEST"), Some([header])) => plain(header)?,
-        _ => bail!("the local stack can only do an authorizer of requests, by one header"),
+        _ => bail!("the local stack supports only authorizers of type REQUEST with one header"),
     };
     let seconds = match &identity["ReauthorizeEvery"] {
         Value::Null => TTL_SECONDS_DEFAULT,
@@ -106,7 +106,7 @@ Resources:
 "#;
 
     #[test]
-    fn an_authorizer_is_read_with_its_header_and_how_long_it_is_trusted() {
+    fn authorizer_and_gateway_responses_parse() {
         let api = Template::read(YAML).unwrap().api;
         let function = "arn:aws:lambda:us-east-1:000000000000:function:F".to_owned();
         let expected = HostedAuthorizer { function, header: "X-Key".into(), ttl: Duration::from_mins(1) };
@@ -116,10 +116,10 @@ Resources:
     }
 
     #[test]
-    fn an_authorizer_that_cannot_be_hosted_is_refused() {
+    fn unsupported_authorizer_is_rejected() {
         for (from, to, named) in [
             ("Headers: [X-Key]", "Headers: [A, B]", "one header"),
-            ("REQUEST", "TOKEN", "authorizer of requests"),
+            ("REQUEST", "TOKEN", "type REQUEST"),
             ("DefaultAuthorizer: Keys", "DefaultAuthorizer: Other", "`Other`"),
             ("Headers: [X-Key]", "Context: [a]", "`Context`"),
         ] {

@@ -1,4 +1,4 @@
-//! What calls a function: HTTP routes, DynamoDB streams, schedules; and how async invocations are retried.
+//! The events that invoke a function: HTTP routes, DynamoDB streams and schedules; and the retry settings of async invocations.
 
 use std::time::Duration;
 
@@ -6,15 +6,29 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{functions::HostedFunction, known, resolve::Resolver};
-use crate::triggers::pattern::Pattern;
+use super::{
+    check_properties,
+    pattern::Pattern,
+    resolve::{Resolver, entries},
+};
+
+/// The events that invoke a function.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// HTTP routes.
+    pub routes: Vec<ApiRoute>,
+    /// DynamoDB streams.
+    pub triggers: Vec<StreamTrigger>,
+    /// Schedules.
+    pub schedules: Vec<Schedule>,
+}
 
 /// An HTTP route of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiRoute {
-    /// Upper case; `ANY` for all.
+    /// The HTTP method in upper case, or `ANY`.
     pub method: String,
-    /// API Gateway's form: `/v1/things/{id}` or `/files/{path+}`.
+    /// The path in API Gateway's form: `/v1/things/{id}` or `/files/{path+}`.
     pub path: String,
 }
 
@@ -23,9 +37,9 @@ pub struct ApiRoute {
 pub struct Schedule {
     /// The event's name in the template.
     pub name: String,
-    /// How often.
+    /// The period.
     pub rate: Rate,
-    /// A payload of the template's own instead of the scheduled event.
+    /// The payload that the template gives in place of the scheduled event.
     pub input: Option<Value>,
 }
 
@@ -37,11 +51,11 @@ impl Rate {
     /// Reads `rate(1 minute)`, `rate(5 hours)` and the like.
     ///
     /// # Errors
-    /// It is not a rate, or a `cron(…)`, which the local stack cannot do.
+    /// The text is not a rate. `cron(…)` is not supported by the local stack.
     pub fn read(text: &str) -> Result<Self> {
         let parts = text.strip_prefix("rate(").and_then(|text| text.strip_suffix(')')).and_then(|text| text.split_once(' '));
         let Some((count, unit)) = parts else {
-            bail!("the local stack can only do schedules like `rate(5 minutes)`, not `{text}`");
+            bail!("the local stack supports only schedules like `rate(5 minutes)`, not `{text}`");
         };
         let count: u64 =
             count.parse().ok().filter(|count| *count > 0).with_context(|| format!("`{text}` needs a whole number above 0"))?;
@@ -55,12 +69,12 @@ impl Rate {
     }
 }
 
-/// What Lambda does with a failed async invocation.
+/// How Lambda retries a failed async invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsyncInvoke {
-    /// Attempts after the first.
+    /// The number of retries after the first attempt.
     pub retries: u32,
-    /// How long an event is kept, from when it was accepted.
+    /// The age, counted from acceptance, after which an event is discarded.
     pub age_max: Duration,
 }
 
@@ -71,21 +85,21 @@ pub struct StreamTrigger {
     pub name: String,
     /// The table's local name.
     pub table: String,
-    /// Records that match any of these are delivered; none: every record.
+    /// A record is delivered if any of these matches. With no filters, every record is delivered.
     pub filters: Vec<Pattern>,
-    /// Most records in one invocation.
+    /// The maximum number of records in one invocation.
     pub batch_size: usize,
-    /// How long records are gathered before an invocation.
+    /// How long records are collected before an invocation.
     pub window: Duration,
-    /// Attempts after the first; `None`: until the records are too old.
+    /// The number of retries after the first attempt; `None`: retries end with the record's age.
     pub retries: Option<u32>,
-    /// Older records are given up; `None`: never.
+    /// Records older than this are discarded; `None`: never.
     pub age_max: Option<Duration>,
-    /// Whether a failed batch is halved.
+    /// Whether a failed batch is split in two.
     pub bisect: bool,
-    /// Whether the function answers with the records that failed.
+    /// Whether the function's response lists the records that failed.
     pub reports_failures: bool,
-    /// Whether a new trigger begins after what the stream holds already.
+    /// Whether a new trigger skips the records that the stream already holds.
     pub from_latest: bool,
 }
 
@@ -99,33 +113,43 @@ struct AsyncInvokeProperties {
 pub fn async_invoke(properties: Option<&Value>) -> Result<AsyncInvoke> {
     let none = Value::Null;
     let properties = properties.unwrap_or(&none);
-    known(properties, &["MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig"], &[])?;
+    check_properties(properties, &["MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig"], &[])?;
     destination(properties)?;
     let properties: Option<AsyncInvokeProperties> = serde_json::from_value(properties.clone()).context("EventInvokeConfig")?;
     let (retries, age) = properties.map_or((None, None), |it| (it.maximum_retry_attempts, it.maximum_event_age_in_seconds));
     Ok(AsyncInvoke { retries: retries.unwrap_or(2), age_max: Duration::from_secs(age.unwrap_or(21_600)) })
 }
 
-/// On-failure records are kept whatever the destination is; a destination for successes would have to be hosted.
+/// On-failure records are stored whatever the destination is. A destination for successes is not supported.
 fn destination(properties: &Value) -> Result<()> {
-    known(&properties["DestinationConfig"], &["OnFailure"], &[])
+    check_properties(&properties["DestinationConfig"], &["OnFailure"], &[])
 }
 
-/// Adds what `event` says to `function`.
-pub fn read(resolver: &Resolver, function: &mut HostedFunction, name: &str, event: &Value) -> Result<()> {
-    let properties = &event["Properties"];
-    match event["Type"].as_str().unwrap_or_default() {
-        "Api" => function.routes.push(route(resolver, properties)?),
-        "DynamoDB" => function.triggers.extend(trigger(resolver, name, properties)?),
-        "Schedule" | "ScheduleV2" => function.schedules.extend(schedule(resolver, name, properties)?),
-        kind => bail!("the local stack cannot do an event of type `{kind}`"),
+/// Reads a function's `Events` property.
+pub fn read(resolver: &Resolver, definitions: &Value) -> Result<Events> {
+    let mut events = Events::default();
+    for (name, event) in entries(definitions) {
+        events.add(resolver, name, event).with_context(|| format!("event `{name}`"))?;
     }
-    Ok(())
+    Ok(events)
+}
+
+impl Events {
+    fn add(&mut self, resolver: &Resolver, name: &str, event: &Value) -> Result<()> {
+        let properties = &event["Properties"];
+        match event["Type"].as_str().unwrap_or_default() {
+            "Api" => self.routes.push(route(resolver, properties)?),
+            "DynamoDB" => self.triggers.extend(trigger(resolver, name, properties)?),
+            "Schedule" | "ScheduleV2" => self.schedules.extend(schedule(resolver, name, properties)?),
+            kind => bail!("the local stack does not support events of type `{kind}`"),
+        }
+        Ok(())
+    }
 }
 
 fn route(resolver: &Resolver, properties: &Value) -> Result<ApiRoute> {
-    let without_twin = ["Auth", "RequestModel", "RequestParameters", "ResponseTransferMode", "RestApiId", "TimeoutInMillis"];
-    known(properties, &["Method", "Path"], &without_twin)?;
+    let ignored = ["Auth", "RequestModel", "RequestParameters", "ResponseTransferMode", "RestApiId", "TimeoutInMillis"];
+    check_properties(properties, &["Method", "Path"], &ignored)?;
     let text = |name: &str| -> Result<String> {
         let value = resolver.resolve(&properties[name])?;
         Ok(value.as_str().with_context(|| format!("an Api event needs `{name}`"))?.to_owned())
@@ -144,14 +168,14 @@ struct ScheduleProperties {
 }
 
 fn schedule(resolver: &Resolver, name: &str, properties: &Value) -> Result<Option<Schedule>> {
-    let without_twin =
+    let ignored =
         ["Name", "Description", "RetryPolicy", "DeadLetterConfig", "PermissionsBoundary", "RoleArn", "FlexibleTimeWindow"];
-    known(properties, &["Schedule", "ScheduleExpression", "Enabled", "State", "Input"], &without_twin)?;
+    check_properties(properties, &["Schedule", "ScheduleExpression", "Enabled", "State", "Input"], &ignored)?;
     let properties: ScheduleProperties = serde_json::from_value(resolver.resolve(properties)?).context("as a schedule")?;
     if properties.enabled == Some(false) || properties.state.as_deref() == Some("DISABLED") {
         return Ok(None);
     }
-    let rate = properties.schedule.or(properties.schedule_expression).context("a schedule needs its rate")?;
+    let rate = properties.schedule.or(properties.schedule_expression).context("a schedule needs a rate")?;
     let input = properties.input.map(|input| serde_json::from_str(&input).context("Input is not JSON")).transpose()?;
     Ok(Some(Schedule { name: name.to_owned(), rate: Rate::read(&rate)?, input }))
 }
@@ -201,7 +225,7 @@ const TRIGGER_HOSTED: [&str; 11] = [
 ];
 
 fn trigger(resolver: &Resolver, name: &str, properties: &Value) -> Result<Option<StreamTrigger>> {
-    known(properties, &TRIGGER_HOSTED, &["KmsKeyArn", "MetricsConfig", "ParallelizationFactor"])?;
+    check_properties(properties, &TRIGGER_HOSTED, &["KmsKeyArn", "MetricsConfig", "ParallelizationFactor"])?;
     let properties = resolver.resolve(properties)?;
     destination(&properties)?;
     let properties: TriggerProperties = serde_json::from_value(properties).context("as a stream trigger")?;
@@ -212,7 +236,7 @@ fn trigger(resolver: &Resolver, name: &str, properties: &Value) -> Result<Option
     let from_latest = match properties.starting_position.as_str() {
         "TRIM_HORIZON" => false,
         "LATEST" => true,
-        other => bail!("the local stack cannot do the starting position `{other}`"),
+        other => bail!("the local stack does not support the starting position `{other}`"),
     };
     let filters = properties.filter_criteria.filters.iter().map(|filter| Pattern::read(&filter.pattern));
     Ok(Some(StreamTrigger {
@@ -234,7 +258,7 @@ mod tests {
     use super::{super::Template, *};
 
     #[test]
-    fn rates_are_periods() {
+    fn rates_parse() {
         for (text, seconds) in
             [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(1 hour)", 3600), ("rate(2 days)", 172_800)]
         {
@@ -253,16 +277,17 @@ mod tests {
         }
     }
 
-    fn function(event: &str) -> Result<HostedFunction> {
+    fn events(event: &str) -> Result<Events> {
         let yaml = format!(
             "Resources: {{ T: {{ Type: AWS::SQS::Queue }}, F: {{ Type: AWS::Serverless::Function, Properties: {{ Handler: f, Events: {{ E: {event} }} }} }} }}"
         );
-        Template::read(&yaml).map(|mut template| template.functions.remove(0))
+        let function = Template::read(&yaml)?.functions.remove(0);
+        Ok(Events { routes: function.routes, triggers: function.triggers, schedules: function.schedules })
     }
 
     #[test]
-    fn a_stream_trigger_is_read_whole() {
-        let trigger = function(
+    fn stream_trigger_parses() {
+        let trigger = events(
             r#"{ Type: DynamoDB, Properties: { Stream: "arn:aws:dynamodb:r:a:table/Log/stream/x", StartingPosition: TRIM_HORIZON, BatchSize: 7,
             MaximumRetryAttempts: 3, BisectBatchOnFunctionError: true, FunctionResponseTypes: [ReportBatchItemFailures],
             FilterCriteria: { Filters: [{ Pattern: '{"eventName":["INSERT"]}' }] } } }"#,
@@ -273,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_done_is_named() {
+    fn unsupported_event_is_named() {
         for (event, named) in [
             ("{ Type: SQS }", "SQS"),
             ("{ Type: DynamoDB, Properties: { TumblingWindowInSeconds: 5 } }", "TumblingWindowInSeconds"),
             ("{ Type: Schedule, Properties: { Schedule: 'cron(* * * * ? *)' } }", "cron"),
             ("{ Type: Api, Properties: { Path: /x } }", "Method"),
         ] {
-            let message = format!("{:#}", function(event).unwrap_err());
+            let message = format!("{:#}", events(event).unwrap_err());
             assert!(message.contains(named) && message.contains("event `E`"), "{message}");
         }
     }

@@ -1,4 +1,4 @@
-//! `AWS::Serverless::Function` resources, with what `Globals.Function` gives them.
+//! `AWS::Serverless::Function` resources, merged with `Globals.Function`.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{
-    events::{self, ApiRoute, AsyncInvoke, Schedule, StreamTrigger},
-    known,
-    resolve::{ACCOUNT, REGION, Resolver, entries, plain},
+    check_properties,
+    events::{self, ApiRoute, AsyncInvoke, Events, Schedule, StreamTrigger},
+    names::function_arn,
+    resolve::{Resolver, entries, plain},
 };
 
 const HOSTED: [&str; 10] = [
@@ -24,7 +25,7 @@ const HOSTED: [&str; 10] = [
     "Timeout",
 ];
 
-const WITHOUT_TWIN: [&str; 22] = [
+const NOT_HOSTED: [&str; 22] = [
     "AssumeRolePolicyDocument",
     "AutoPublishAlias",
     "AutoPublishAliasAllProperties",
@@ -58,19 +59,19 @@ pub struct HostedFunction {
     pub id: String,
     /// Its local physical name.
     pub name: String,
-    /// Its `Handler`: which of the functions it is that all binaries can be.
+    /// Its `Handler`, which selects the function within the one binary.
     pub handler: String,
-    /// Seconds that one invocation may take.
+    /// The longest that one invocation may run, in seconds.
     pub timeout_seconds: u64,
-    /// The template's own environment, resolved; without the stack's endpoints.
+    /// The environment from the template, resolved; the stack's endpoints are not in it.
     pub environment: BTreeMap<String, String>,
     /// How async invocations are retried.
     pub async_invoke: AsyncInvoke,
-    /// HTTP routes that lead to it.
+    /// HTTP routes that invoke it.
     pub routes: Vec<ApiRoute>,
-    /// Streams that feed it.
+    /// Streams that invoke it.
     pub triggers: Vec<StreamTrigger>,
-    /// Schedules that call it.
+    /// Schedules that invoke it.
     pub schedules: Vec<Schedule>,
 }
 
@@ -78,46 +79,38 @@ impl HostedFunction {
     /// The ARN that invocations carry.
     #[must_use]
     pub fn arn(&self) -> String {
-        arn(&self.name)
+        function_arn(&self.name)
     }
-}
-
-/// The ARN of the function called `name`.
-pub fn arn(name: &str) -> String {
-    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
 }
 
 pub fn read(resolver: &Resolver, id: &str, resource: &Value) -> Result<HostedFunction> {
     let globals = &resolver.section("Globals")["Function"];
     let own = &resource["Properties"];
-    known(globals, &HOSTED, &WITHOUT_TWIN).context("in Globals.Function")?;
-    known(own, &HOSTED, &WITHOUT_TWIN)?;
+    check_properties(globals, &HOSTED, &NOT_HOSTED).context("in Globals.Function")?;
+    check_properties(own, &HOSTED, &NOT_HOSTED)?;
     let either = |name: &str| -> Result<Option<Value>> {
         let value = own.get(name).or_else(|| globals.get(name));
         value.map(|value| resolver.resolve(value).with_context(|| format!("in `{name}`"))).transpose()
     };
     if either("PackageType")?.is_some_and(|kind| kind != "Zip") {
-        bail!("the local stack cannot host a function that is packaged as an image");
+        bail!("the local stack cannot host a function with the package type Image");
     }
     let handler = either("Handler")?.unwrap_or_default();
-    let handler = handler.as_str().context("a function needs a `Handler`, which says what the binary is to be")?;
+    let handler = handler.as_str().context("a function needs a `Handler`, which selects the function within the binary")?;
     let mut environment = variables(resolver, globals).context("in Globals.Function")?;
     environment.extend(variables(resolver, own)?);
-    let mut function = HostedFunction {
+    let Events { routes, triggers, schedules } = events::read(resolver, &own["Events"])?;
+    Ok(HostedFunction {
         id: id.to_owned(),
         name: resolver.name(id)?,
         handler: handler.to_owned(),
         timeout_seconds: timeout(either("Timeout")?)?,
         environment,
         async_invoke: events::async_invoke(either("EventInvokeConfig")?.as_ref())?,
-        routes: Vec::new(),
-        triggers: Vec::new(),
-        schedules: Vec::new(),
-    };
-    for (name, event) in entries(&own["Events"]) {
-        events::read(resolver, &mut function, name, event).with_context(|| format!("event `{name}`"))?;
-    }
-    Ok(function)
+        routes,
+        triggers,
+        schedules,
+    })
 }
 
 fn timeout(value: Option<Value>) -> Result<u64> {
@@ -150,7 +143,7 @@ Resources:
 "#;
 
     #[test]
-    fn own_settings_go_over_the_global_ones() {
+    fn function_overrides_globals() {
         let function = Template::read(YAML).unwrap().functions.remove(0);
         assert_eq!((function.handler.as_str(), function.timeout_seconds), ("run", 30));
         let environment: Vec<_> = function.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -158,7 +151,7 @@ Resources:
     }
 
     #[test]
-    fn a_function_without_a_handler_or_with_a_layer_is_refused() {
+    fn missing_handler_and_layers_are_rejected() {
         let message = format!("{:#}", Template::read(&YAML.replace("Handler: run, ", "")).unwrap_err());
         assert!(message.contains("needs a `Handler`"), "{message}");
         let message = format!("{:#}", Template::read(&YAML.replace("Policies:", "Layers:")).unwrap_err());

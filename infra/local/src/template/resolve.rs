@@ -1,17 +1,13 @@
-//! CloudFormation's references and functions, resolved to local names.
+//! Resolves CloudFormation's references and intrinsic functions to local names.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-/// The region that the local stack says it is in.
-pub const REGION: &str = "us-east-1";
-/// The account that the local stack says it is.
-pub const ACCOUNT: &str = "000000000000";
-const STACK_NAME: &str = "longhand";
+use super::names::{ACCOUNT, REGION, STACK_NAME, function_arn};
 
-/// A template as read, with what its references need.
+/// A parsed template and the defaults of its parameters.
 pub struct Resolver {
     template: Value,
     parameters: BTreeMap<String, Value>,
@@ -29,12 +25,12 @@ impl Resolver {
         Ok(Self { template, parameters })
     }
 
-    /// A top-level section, unresolved.
+    /// A top-level section with its references unresolved.
     pub fn section(&self, name: &str) -> &Value {
         &self.template[name]
     }
 
-    /// Every resource by logical id.
+    /// Every resource with its logical id.
     pub fn resources(&self) -> impl Iterator<Item = (&String, &Value)> {
         entries(&self.template["Resources"])
     }
@@ -44,7 +40,7 @@ impl Resolver {
         resource.get("Condition").map_or(Ok(true), |name| self.condition(name))
     }
 
-    /// The local physical name of a resource: the one that the template gives it, or one made of its logical id.
+    /// The local physical name of a resource: the name in the template, or one derived from the logical id.
     pub fn name(&self, id: &str) -> Result<String> {
         let resource = self.resource(id)?;
         let kind = resource["Type"].as_str().unwrap_or_default();
@@ -65,7 +61,7 @@ impl Resolver {
         })
     }
 
-    /// `value` without references and functions. What `AWS::NoValue` stands for is left out.
+    /// `value` with references and functions resolved. Properties set to `AWS::NoValue` are removed.
     pub fn resolve(&self, value: &Value) -> Result<Value> {
         match value {
             Value::Array(items) => {
@@ -107,7 +103,7 @@ impl Resolver {
                 _ => bail!("!Join takes a separator and a list"),
             },
             "Fn::FindInMap" => self.find_in_map(argument),
-            name => bail!("the local stack cannot do the function `{name}`"),
+            name => bail!("the local stack does not support the function `{name}`"),
         }
     }
 
@@ -119,9 +115,9 @@ impl Resolver {
             "AWS::StackName" => json!(STACK_NAME),
             "AWS::Partition" => json!("aws"),
             "AWS::URLSuffix" => json!("amazonaws.com"),
-            // SAM's name for the alias that it publishes.
+            // SAM generates this resource for the alias that it publishes.
             name if name.ends_with(".Alias") => {
-                json!(format!("{}:live", super::functions::arn(&self.name(name.trim_end_matches(".Alias"))?)))
+                json!(format!("{}:live", function_arn(&self.name(name.trim_end_matches(".Alias"))?)))
             }
             name if self.parameters.contains_key(name) => self.parameters[name].clone(),
             name if self.template["Parameters"].get(name).is_some() => bail!("the parameter `{name}` has no default"),
@@ -140,12 +136,12 @@ impl Resolver {
         Ok(json!(match (kind, attribute) {
             ("AWS::DynamoDB::Table", "Arn") => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"),
             ("AWS::DynamoDB::Table", "StreamArn") => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}/stream/local"),
-            ("AWS::Serverless::Function", "Arn") => super::functions::arn(&name),
+            ("AWS::Serverless::Function", "Arn") => function_arn(&name),
             ("AWS::S3::Bucket", "Arn") => format!("arn:aws:s3:::{name}"),
             ("AWS::SQS::Queue", "Arn") => format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
             ("AWS::SQS::Queue", "QueueName") => name,
             ("AWS::SNS::Topic", "TopicArn") => format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}"),
-            _ => bail!("the local stack cannot do !GetAtt {id}.{attribute}"),
+            _ => bail!("the local stack does not support !GetAtt {id}.{attribute}"),
         }))
     }
 
@@ -153,12 +149,12 @@ impl Resolver {
         let (pattern, own) = match argument {
             Value::String(pattern) => (pattern.as_str(), Value::Null),
             Value::Array(parts) if parts.len() == 2 => (text(&parts[0])?, self.resolve(&parts[1])?),
-            other => bail!("!Sub takes a text, not {other}"),
+            other => bail!("!Sub takes a string, not {other}"),
         };
         let mut out = String::new();
         let mut rest = pattern;
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after.split_once('}').with_context(|| format!("!Sub `{pattern}` has an open `${{`"))?;
+            let (name, after) = after.split_once('}').with_context(|| format!("!Sub `{pattern}` has an unclosed `${{`"))?;
             out.push_str(before);
             match (name.strip_prefix('!'), own.get(name)) {
                 (Some(literal), _) => out.extend(["${", literal, "}"]),
@@ -190,14 +186,14 @@ impl Resolver {
         let all = || argument.as_array().into_iter().flatten().map(|item| self.condition(item)).collect::<Result<Vec<_>>>();
         match name {
             "Condition" => self.condition(argument),
-            "Fn::And" => Ok(all()?.into_iter().all(|held| held)),
-            "Fn::Or" => Ok(all()?.into_iter().any(|held| held)),
-            "Fn::Not" => Ok(!all()?.into_iter().all(|held| held)),
+            "Fn::And" => Ok(all()?.into_iter().all(|holds| holds)),
+            "Fn::Or" => Ok(all()?.into_iter().any(|holds| holds)),
+            "Fn::Not" => Ok(!all()?.into_iter().all(|holds| holds)),
             "Fn::Equals" => match argument.as_array().map(Vec::as_slice) {
                 Some([left, right]) => Ok(plain(&self.resolve(left)?)? == plain(&self.resolve(right)?)?),
                 _ => bail!("!Equals takes two values"),
             },
-            name => bail!("the local stack cannot do the condition function `{name}`"),
+            name => bail!("the local stack does not support the condition function `{name}`"),
         }
     }
 
@@ -206,17 +202,17 @@ impl Resolver {
     }
 }
 
-/// A scalar as the text that CloudFormation would make of it.
+/// A scalar as CloudFormation converts it to a string.
 pub fn plain(value: &Value) -> Result<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(bool) => Ok(bool.to_string()),
-        other => bail!("a text was expected, not {other}"),
+        other => bail!("expected a string, not {other}"),
     }
 }
 
-/// An object's entries; none where it is no object.
+/// The entries of an object; none for any other value.
 pub fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
@@ -228,10 +224,10 @@ fn single(object: &Map<String, Value>) -> Option<(&str, &Value)> {
 }
 
 fn text(value: &Value) -> Result<&str> {
-    value.as_str().with_context(|| format!("a text was expected, not {value}"))
+    value.as_str().with_context(|| format!("expected a string, not {value}"))
 }
 
-/// YAML with its `!Ref`-like tags in their long form.
+/// Converts YAML to JSON, with short tags such as `!Ref` in their long form.
 fn untag(value: serde_norway::Value) -> Result<Value> {
     Ok(match value {
         serde_norway::Value::Tagged(tagged) => {
@@ -248,7 +244,7 @@ fn untag(value: serde_norway::Value) -> Result<Value> {
             }
             Value::Object(object)
         }
-        scalar => serde_json::to_value(scalar).context("template.yaml has a value that JSON cannot say")?,
+        scalar => serde_json::to_value(scalar).context("template.yaml has a value that JSON cannot represent")?,
     })
 }
 
@@ -272,7 +268,7 @@ Resources:
     }
 
     #[test]
-    fn references_become_local_names() {
+    fn references_resolve_to_local_names() {
         assert_eq!(resolved("!Ref Things").unwrap(), "Things");
         assert_eq!(resolved("!Ref Named").unwrap(), "longhand-named");
         assert_eq!(resolved("!Ref Blobs").unwrap(), "longhand-blobs");
@@ -282,7 +278,7 @@ Resources:
     }
 
     #[test]
-    fn text_is_substituted_and_a_literal_stays() {
+    fn sub_and_join_resolve() {
         assert_eq!(
             resolved("!Sub '${Mode}/${Things.Arn}/${!kept}'").unwrap(),
             "laptop/arn:aws:dynamodb:us-east-1:000000000000:table/Things/${kept}"
@@ -292,13 +288,13 @@ Resources:
     }
 
     #[test]
-    fn a_condition_chooses_and_no_value_vanishes() {
+    fn conditions_and_no_value_resolve() {
         assert_eq!(resolved("!If [OnLaptop, yes, no]").unwrap(), "yes");
         assert_eq!(resolved("{ A: !If [Elsewhere, 1, !Ref AWS::NoValue], B: 2 }").unwrap(), json!({ "B": 2 }));
     }
 
     #[test]
-    fn what_cannot_be_resolved_is_named() {
+    fn unresolvable_reference_is_named() {
         for (yaml, named) in
             [("!Ref Nothing", "Nothing"), ("!Ref Secret", "Secret"), ("!Cidr [a]", "Fn::Cidr"), ("!GetAtt Blobs.X", "Blobs.X")]
         {

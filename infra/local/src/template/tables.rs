@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{known, resolve::Resolver};
+use super::{check_properties, resolve::Resolver};
 
 const HOSTED: [&str; 7] = [
     "AttributeDefinitions",
@@ -16,7 +16,7 @@ const HOSTED: [&str; 7] = [
     "TimeToLiveSpecification",
 ];
 
-const WITHOUT_TWIN: [&str; 10] = [
+const NOT_HOSTED: [&str; 10] = [
     "ContributorInsightsSpecification",
     "DeletionProtectionEnabled",
     "OnDemandThroughput",
@@ -34,15 +34,15 @@ const WITHOUT_TWIN: [&str; 10] = [
 pub struct HostedTable {
     /// Its local physical name.
     pub name: String,
-    /// Every attribute that a key names, with its type (`S`, `N` or `B`).
+    /// The key attributes with their types (`S`, `N` or `B`).
     pub attributes: Vec<(String, String)>,
     /// Partition key first.
     pub keys: Vec<Key>,
     /// Global secondary indexes.
     pub indexes: Vec<Index>,
-    /// What a stream record shows; `None`: the table has no stream.
+    /// The stream's view type; `None`: the table has no stream.
     pub stream_view: Option<String>,
-    /// The attribute whose time, in epoch seconds, ends an item.
+    /// The attribute that holds an item's expiry time, in epoch seconds.
     pub ttl_attribute: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct HostedTable {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Key {
-    /// The attribute.
+    /// The attribute's name.
     pub attribute_name: String,
     /// `HASH` or `RANGE`.
     pub key_type: String,
@@ -65,7 +65,7 @@ pub struct Index {
     pub keys: Vec<Key>,
     /// `ALL`, `KEYS_ONLY` or `INCLUDE`.
     pub projection: String,
-    /// With `INCLUDE`: the attributes.
+    /// The projected attributes, with `INCLUDE`.
     pub included: Vec<String>,
 }
 
@@ -117,7 +117,7 @@ struct TimeToLive {
 }
 
 pub fn read(resolver: &Resolver, id: &str, resource: &Value) -> Result<HostedTable> {
-    known(&resource["Properties"], &HOSTED, &WITHOUT_TWIN)?;
+    check_properties(&resource["Properties"], &HOSTED, &NOT_HOSTED)?;
     let hosted = HOSTED.iter().filter_map(|name| Some(((*name).to_owned(), resource["Properties"].get(name)?.clone())));
     let properties = resolver.resolve(&Value::Object(hosted.collect()))?;
     let properties: Properties = serde_json::from_value(properties).context("as a table")?;
@@ -142,7 +142,7 @@ mod tests {
     use super::super::Template;
 
     #[test]
-    fn keys_indexes_stream_and_ttl_are_read() {
+    fn table_parses() {
         let yaml = r"
 Resources:
   T:
@@ -165,7 +165,7 @@ Resources:
     }
 
     #[test]
-    fn a_local_index_is_refused_by_name() {
+    fn local_index_is_rejected() {
         let yaml = "Resources: { T: { Type: AWS::DynamoDB::Table, Properties: { LocalSecondaryIndexes: [] } } }";
         let message = format!("{:#}", Template::read(yaml).unwrap_err());
         assert!(message.contains("LocalSecondaryIndexes"), "{message}");

@@ -1,4 +1,4 @@
-//! How far a trigger has come in its stream, kept in a file.
+//! The position of a trigger in its stream, stored in a file.
 
 use std::{
     fs, io,
@@ -19,7 +19,7 @@ impl Checkpoint {
     pub fn open(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(name);
         let (position, is_new) = match fs::read(&path) {
-            // Torn where the machine stopped while it was written: then everything is delivered again.
+            // A crash while writing leaves a torn file: then everything is delivered again.
             Ok(bytes) => (String::from_utf8(bytes).ok().filter(|position| is_position(position)), false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (None, true),
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
@@ -27,12 +27,12 @@ impl Checkpoint {
         Ok(Self { path, position, is_new })
     }
 
-    /// Whether the trigger has never run on this folder.
+    /// Whether the trigger has never run with this folder.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// The sequence number of the last record that is done with.
+    /// The sequence number of the last record that is done.
     pub fn position(&self) -> Option<&str> {
         self.position.as_deref()
     }
@@ -44,7 +44,7 @@ impl Checkpoint {
     }
 }
 
-/// A sequence number is digits alone.
+/// A sequence number has only digits.
 fn is_position(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,10 +1,11 @@
-//! Hands batches to a function by Lambda's rules: partial failures, retries, halving, giving up.
+//! Delivers batches by Lambda's rules: partial failures, retries, bisecting, on-failure records.
 
 use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use longhand::retry::BackoffBuilder;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -22,7 +23,7 @@ pub struct Delivery {
     stream: Stream,
 }
 
-/// Records that are delivered together, and how often that failed.
+/// Records that are delivered together, and the number of failed deliveries.
 struct Batch {
     records: Vec<Record>,
     failures: u32,
@@ -33,11 +34,11 @@ impl Delivery {
         Self { lambda, hosted, rules, stream }
     }
 
-    /// Returns once each record was handled or given up. Later records wait, as in a shard of AWS.
+    /// Returns once each record is processed or discarded. Later records wait, as in a shard on AWS.
     pub async fn deliver(&self, records: Vec<Record>) {
         let mut batches = vec![Batch { records, failures: 0 }];
         while let Some(batch) = batches.pop() {
-            let Some(batch) = self.give_up_old(batch) else { continue };
+            let Some(batch) = self.discard_old(batch) else { continue };
             let payload = json!({ "Records": batch.records.iter().map(|record| &record.event).collect::<Vec<_>>() });
             let invocation = self.lambda.invoke(&self.hosted, payload).await;
             let Some(failed_from) = self.failed_from(&batch, &invocation) else { continue };
@@ -45,13 +46,13 @@ impl Delivery {
         }
     }
 
-    /// The index of the first record that is to be delivered again; `None`: all went well.
+    /// The index of the first record to deliver again; `None` if all succeeded.
     fn failed_from(&self, batch: &Batch, invocation: &Invocation) -> Option<usize> {
         if invocation.error.is_some() {
             return Some(0);
         }
-        let failures = invocation.answer["batchItemFailures"].as_array().filter(|_| self.rules.reports_failures)?;
-        // Lambda takes an identifier that it does not know for a failure of the whole batch.
+        let failures = invocation.response["batchItemFailures"].as_array().filter(|_| self.rules.reports_failures)?;
+        // Lambda treats an unknown identifier as a failure of the whole batch.
         let index =
             |failure: &Value| batch.records.iter().position(|it| failure["itemIdentifier"].as_str() == Some(&it.sequence_number));
         failures.iter().map(|failure| index(failure).unwrap_or(0)).min()
@@ -60,33 +61,34 @@ impl Delivery {
     async fn fail(&self, mut batch: Batch, from: usize, invocation: &Invocation, batches: &mut Vec<Batch>) {
         let partial = from > 0;
         batch.records.drain(..from);
-        // A batch that came on begins its count anew: another record is the first to fail.
+        // After partial progress the count restarts, because another record fails first.
         batch.failures = if partial { 1 } else { batch.failures + 1 };
-        let halves = self.rules.bisect && !partial && batch.records.len() > 1;
-        if halves {
-            // Halving is not counted as a retry.
+        let bisects = self.rules.bisect && !partial && batch.records.len() > 1;
+        if bisects {
+            // Bisecting does not count as a retry.
             batch.failures -= 1;
             let second = batch.records.split_off(batch.records.len() / 2);
             batches.push(Batch { records: second, failures: batch.failures });
         } else if self.rules.retries.is_some_and(|retries| batch.failures > retries) {
-            return self.give_up(&batch.records, "RetryAttemptsExhausted", batch.failures, Some(invocation));
+            return self.discard(&batch.records, "RetryAttemptsExhausted", batch.failures, Some(invocation));
         }
-        sleep(self.lambda.pause(batch.failures.max(1))).await;
+        let mut pauses = self.lambda.retry_schedule(usize::MAX).build();
+        sleep(pauses.nth(batch.failures.saturating_sub(1) as usize).unwrap_or_default()).await;
         batches.push(batch);
     }
 
-    fn give_up_old(&self, batch: Batch) -> Option<Batch> {
+    fn discard_old(&self, batch: Batch) -> Option<Batch> {
         let Some(age_max) = self.rules.age_max else { return Some(batch) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let oldest = i64::try_from(now.saturating_sub(age_max).as_secs()).unwrap_or(i64::MAX);
         let (old, young): (Vec<_>, Vec<_>) = batch.records.into_iter().partition(|record| record.written_at < oldest);
         if !old.is_empty() {
-            self.give_up(&old, "RecordAgeExceeded", batch.failures, None);
+            self.discard(&old, "RecordAgeExceeded", batch.failures, None);
         }
         (!young.is_empty()).then_some(Batch { records: young, failures: batch.failures })
     }
 
-    fn give_up(&self, records: &[Record], condition: &str, attempts: u32, invocation: Option<&Invocation>) {
+    fn discard(&self, records: &[Record], condition: &str, attempts: u32, invocation: Option<&Invocation>) {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
         let arrival =
             |record: &Record| jiff::Timestamp::from_second(record.written_at).map(|at| format!("{at:.3}")).unwrap_or_default();

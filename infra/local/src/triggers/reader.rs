@@ -1,19 +1,19 @@
-//! Reads one stream in order. The embedded DynamoDB gives each stream one shard that never closes.
+//! Reads one stream in order. In the embedded DynamoDB, each stream has one shard that never closes.
 
 use anyhow::{Context, Result};
 use aws_sdk_dynamodbstreams::{Client, types::ShardIteratorType};
 
 use super::{Record, records};
 
-/// Most records in one read. Their images may be 400 KB each.
+/// The maximum number of records in one read. An image may have 400 KB.
 const READ_RECORDS_MAX: i32 = 100;
-/// A read of more than this makes the next one smaller, as AWS bounds a read by 1 MB.
+/// After a larger read, the next one is smaller: AWS limits a read to 1 MB.
 const READ_BYTES_MAX: i64 = 1024 * 1024;
 
-/// The embedded DynamoDB counts from here, and begins with the microseconds since the epoch.
+/// A sequence number below any of the embedded DynamoDB's, which start with the microseconds since the epoch.
 const BEFORE_ALL: &str = "100000000000000000001";
 
-/// A place in a stream.
+/// A position in a stream.
 pub struct Reader {
     client: Client,
     stream: Stream,
@@ -23,10 +23,10 @@ pub struct Reader {
     is_behind: bool,
 }
 
-/// Which stream, and which shard of it.
+/// A stream and its shard.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    /// As the embedded DynamoDB knows it.
+    /// The ARN in the embedded DynamoDB.
     pub arn: String,
     /// Its only shard.
     pub shard: String,
@@ -52,7 +52,7 @@ impl Reader {
         self.stream.clone()
     }
 
-    /// The sequence number of the newest record, or one that is before any.
+    /// The sequence number of the newest record, or one below any.
     pub async fn last(&self) -> Result<String> {
         let described = self.client.describe_stream().stream_arn(&self.stream.arn).send().await?;
         let shard = described.stream_description().and_then(|stream| stream.shards().first());
@@ -60,22 +60,22 @@ impl Reader {
         Ok(range.and_then(|range| range.ending_sequence_number()).unwrap_or(BEFORE_ALL).to_owned())
     }
 
-    /// Goes to the record after `position`, or to the oldest.
+    /// Moves to the record after `position`, or to the oldest one.
     pub fn seek(&mut self, position: Option<&str>) {
         self.iterator = None;
         self.after = position.map(str::to_owned);
     }
 
-    /// Whether the last read was cut short by its limit.
+    /// Whether the last read reached its limit.
     pub fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// The next records; none if there are none yet.
+    /// Reads the next records. The list is empty if there are none yet.
     pub async fn read(&mut self) -> Result<Vec<Record>> {
         let iterator = match self.iterator.take() {
             Some(iterator) => iterator,
-            None => self.place().await?,
+            None => self.iterator().await?,
         };
         let answer = self
             .client
@@ -96,10 +96,10 @@ impl Reader {
         Ok(read)
     }
 
-    async fn place(&self) -> Result<String> {
+    async fn iterator(&self) -> Result<String> {
         let kind = if self.after.is_some() { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::TrimHorizon };
-        let place = self.client.get_shard_iterator().stream_arn(&self.stream.arn).shard_id(&self.stream.shard);
-        let placed = place.shard_iterator_type(kind).set_sequence_number(self.after.clone()).send().await;
-        placed.context("a stream cannot be entered")?.shard_iterator.context("a stream gave no place")
+        let request = self.client.get_shard_iterator().stream_arn(&self.stream.arn).shard_id(&self.stream.shard);
+        let answer = request.shard_iterator_type(kind).set_sequence_number(self.after.clone()).send().await;
+        answer.context("a stream iterator cannot be opened")?.shard_iterator.context("a stream returned no iterator")
     }
 }

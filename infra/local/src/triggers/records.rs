@@ -1,4 +1,4 @@
-//! Stream records in the form in which Lambda hands them to a function.
+//! Converts stream records to the form that Lambda passes to a function.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::template::REGION;
 /// The region in the embedded DynamoDB's ARNs.
 const EMULATED_REGION: &str = ":dynoxide:";
 
-/// A record as Lambda writes it; `None` if it is not one of an item.
+/// Converts a record; `None` if it has no item change.
 pub fn read(record: &types::Record, stream: &str) -> Option<Record> {
     let change = record.dynamodb()?;
     let sequence_number = change.sequence_number()?.to_owned();
@@ -43,7 +43,7 @@ pub fn read(record: &types::Record, stream: &str) -> Option<Record> {
     Some(Record { event, sequence_number, written_at })
 }
 
-/// A stream's ARN in the region that the local stack says it is in.
+/// A stream's ARN with the region of the local stack.
 pub fn arn(stream: &str) -> String {
     stream.replacen(EMULATED_REGION, &format!(":{REGION}:"), 1)
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_attribute_is_written_as_lambda_does() {
+    fn attribute_types_convert() {
         let list = AttributeValue::L(vec![
             AttributeValue::S("\"0\"".into()),
             AttributeValue::N("1.5".into()),

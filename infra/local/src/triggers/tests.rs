@@ -1,4 +1,4 @@
-//! Stream triggers, end to end: items put by the SDK, batches seen by a made-up function.
+//! Stream triggers end to end: items written with the SDK, batches delivered to a test function.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -45,13 +45,13 @@ fn keys(payload: &Value) -> Vec<String> {
     records.iter().map(|record| record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Every batch as the keys in it, joined.
+/// The keys of each batch, joined by spaces.
 fn batches(seen: &Seen) -> Vec<String> {
     seen.all().iter().map(|payload| keys(payload).join(" ")).collect()
 }
 
-/// A function that notes its batches and does with each what `handle` says.
-fn noting(seen: &Seen, handle: impl Fn(usize, &Value) -> Result<Value, &'static str> + Send + Sync + 'static) -> Functions {
+/// A function that records its batches and passes each to `handle`.
+fn recording(seen: &Seen, handle: impl Fn(usize, &Value) -> Result<Value, &'static str> + Send + Sync + 'static) -> Functions {
     let seen = seen.clone();
     Functions::default().event("compact", move |event| {
         let count = seen.add(event.payload.clone());
@@ -59,15 +59,15 @@ fn noting(seen: &Seen, handle: impl Fn(usize, &Value) -> Result<Value, &'static 
     })
 }
 
-/// The same with the trigger switched off.
-fn quiet(template: &str) -> String {
+/// The template with the trigger disabled.
+fn disabled(template: &str) -> String {
     template.replace("StartingPosition", "Enabled: false\n            StartingPosition")
 }
 
-/// A stack whose log already has these ends when the trigger starts, so that they come in one batch.
-async fn ends(temporary: &TempDir, template: &str, functions: Functions, keys: &[&str]) -> Stack {
+/// A stack whose table already holds these ends when the trigger starts, so that they arrive in one batch.
+async fn stack_with_ends(temporary: &TempDir, template: &str, functions: Functions, keys: &[&str]) -> Stack {
     let data = || Data::Folder(temporary.path().to_owned());
-    let before = stack(&quiet(template), functions.clone(), data()).await;
+    let before = stack(&disabled(template), functions.clone(), data()).await;
     for key in keys {
         put(&before, key, true).await;
     }
@@ -76,9 +76,9 @@ async fn ends(temporary: &TempDir, template: &str, functions: Functions, keys: &
 }
 
 #[tokio::test]
-async fn only_what_matches_is_delivered_and_just_as_lambda_writes_it() {
+async fn matching_records_arrive_in_lambda_form() {
     let seen = Seen::default();
-    let stack = stack(TEMPLATE, noting(&seen, |_, _| Ok(Value::Null)), Data::Memory).await;
+    let stack = stack(TEMPLATE, recording(&seen, |_, _| Ok(Value::Null)), Data::Memory).await;
     put(&stack, "chunk", false).await;
     put(&stack, "end", true).await;
     until(async || !seen.all().is_empty()).await;
@@ -97,23 +97,24 @@ async fn only_what_matches_is_delivered_and_just_as_lambda_writes_it() {
 }
 
 #[tokio::test]
-async fn a_partial_failure_is_delivered_again_from_the_failed_record_on() {
+async fn partial_failure_resumes_at_the_failed_record() {
     let seen = Seen::default();
-    let functions = noting(&seen, |count, payload| match count {
+    let functions = recording(&seen, |count, payload| match count {
         1 => Ok(json!({ "batchItemFailures": [{ "itemIdentifier": payload["Records"][1]["dynamodb"]["SequenceNumber"] }] })),
         _ => Ok(json!({ "batchItemFailures": [] })),
     });
     let temporary = tempfile::tempdir().unwrap();
-    let stack = ends(&temporary, TEMPLATE, functions, &["a", "b", "c"]).await;
+    let stack = stack_with_ends(&temporary, TEMPLATE, functions, &["a", "b", "c"]).await;
     until(async || seen.all().len() == 2).await;
     assert_eq!(batches(&seen), ["a b c", "b c"]);
     assert!(stack.failures().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_batch_that_always_fails_is_given_up_and_the_next_one_comes() {
+async fn failing_batch_is_discarded_and_the_next_delivered() {
     let seen = Seen::default();
-    let functions = noting(&seen, |_, payload| if keys(payload).contains(&"a".to_owned()) { Err("no") } else { Ok(Value::Null) });
+    let functions =
+        recording(&seen, |_, payload| if keys(payload).contains(&"a".to_owned()) { Err("no") } else { Ok(Value::Null) });
     let stack = stack(TEMPLATE, functions, Data::Memory).await;
     put(&stack, "a", true).await;
     until(async || !stack.failures().await.is_empty()).await;
@@ -128,48 +129,49 @@ async fn a_batch_that_always_fails_is_given_up_and_the_next_one_comes() {
 }
 
 #[tokio::test]
-async fn halving_isolates_the_record_that_fails() {
+async fn bisecting_isolates_the_failing_record() {
     let seen = Seen::default();
-    let functions = noting(&seen, |_, payload| if keys(payload).contains(&"c".to_owned()) { Err("no") } else { Ok(Value::Null) });
+    let functions =
+        recording(&seen, |_, payload| if keys(payload).contains(&"c".to_owned()) { Err("no") } else { Ok(Value::Null) });
     let template = TEMPLATE.replace("BatchSize: 10", "BatchSize: 10\n            BisectBatchOnFunctionError: true");
     let temporary = tempfile::tempdir().unwrap();
-    let stack = ends(&temporary, &template, functions, &["a", "b", "c", "d"]).await;
+    let stack = stack_with_ends(&temporary, &template, functions, &["a", "b", "c", "d"]).await;
     until(async || batches(&seen).contains(&"d".to_owned())).await;
     assert_eq!(batches(&seen), ["a b c d", "a b", "c d", "c", "c", "d"]);
     assert_eq!(stack.failures().await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_restart_delivers_what_is_owed_and_nothing_that_is_done() {
+async fn restart_delivers_only_undelivered_records() {
     let temporary = tempfile::tempdir().unwrap();
     let data = || Data::Folder(temporary.path().to_owned());
     let (first_seen, second_seen) = (Seen::default(), Seen::default());
-    let first = stack(TEMPLATE, noting(&first_seen, |_, _| Ok(Value::Null)), data()).await;
+    let first = stack(TEMPLATE, recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
     put(&first, "a", true).await;
     until(async || !first_seen.all().is_empty()).await;
     first.shutdown().await;
-    let between = stack(&quiet(TEMPLATE), noting(&first_seen, |_, _| Ok(Value::Null)), data()).await;
+    let between = stack(&disabled(TEMPLATE), recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
     put(&between, "b", true).await;
     between.shutdown().await;
-    let second = stack(TEMPLATE, noting(&second_seen, |_, _| Ok(Value::Null)), data()).await;
+    let second = stack(TEMPLATE, recording(&second_seen, |_, _| Ok(Value::Null)), data()).await;
     until(async || !second_seen.all().is_empty()).await;
     assert_eq!((batches(&first_seen), batches(&second_seen)), (vec!["a".to_owned()], vec!["b".to_owned()]));
     second.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_new_trigger_from_latest_leaves_the_past_alone() {
+async fn latest_skips_existing_records() {
     let seen = Seen::default();
     let template = TEMPLATE.replace("TRIM_HORIZON", "LATEST");
     let temporary = tempfile::tempdir().unwrap();
-    let stack = ends(&temporary, &template, noting(&seen, |_, _| Ok(Value::Null)), &["past"]).await;
+    let stack = stack_with_ends(&temporary, &template, recording(&seen, |_, _| Ok(Value::Null)), &["past"]).await;
     put(&stack, "new", true).await;
     until(async || !seen.all().is_empty()).await;
     assert_eq!(batches(&seen), ["new"]);
 }
 
 #[tokio::test]
-async fn a_batch_that_the_end_of_a_stack_interrupted_is_delivered_by_the_next() {
+async fn interrupted_batch_is_delivered_on_the_next_stack() {
     let temporary = tempfile::tempdir().unwrap();
     let data = || Data::Folder(temporary.path().to_owned());
     let seen = Seen::default();
@@ -186,7 +188,7 @@ async fn a_batch_that_the_end_of_a_stack_interrupted_is_delivered_by_the_next() 
     put(&first, "a", true).await;
     until(async || !seen.all().is_empty()).await;
     first.shutdown().await;
-    let second = stack(TEMPLATE, noting(&seen, |_, _| Ok(Value::Null)), data()).await;
+    let second = stack(TEMPLATE, recording(&seen, |_, _| Ok(Value::Null)), data()).await;
     until(async || seen.all().len() == 2).await;
     assert_eq!(batches(&seen), ["a", "a"]);
     assert!(second.failures().await.is_empty());

@@ -1,9 +1,9 @@
-//! Event filter patterns: the part of Lambda's filter language that stream triggers use.
+//! Event filter patterns: the subset of Lambda's filter language that stream triggers use.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
-/// A filter pattern: every field of it must match (fields are AND, the values of one field are OR).
+/// A filter pattern. Every field must match; a field matches if any of its values does.
 #[derive(Clone, Debug)]
 pub struct Pattern(Fields);
 
@@ -24,10 +24,10 @@ enum Test {
 }
 
 impl Pattern {
-    /// Reads a pattern's JSON.
+    /// Parses a pattern from JSON.
     ///
     /// # Errors
-    /// It is not JSON, not a pattern, or has an operator other than `exists`, `prefix` and `anything-but`.
+    /// The text is not JSON, not a pattern, or has an operator other than `exists`, `prefix` and `anything-but`.
     pub fn read(json: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(json).with_context(|| format!("the filter pattern is not JSON: {json}"))?;
         let object = value.as_object().with_context(|| format!("a filter pattern is an object, not {value}"))?;
@@ -49,7 +49,7 @@ fn rule(name: &str, value: &Value) -> Result<Rule> {
     match value {
         Value::Object(object) => Ok(Rule::Nested(fields(object)?)),
         Value::Array(values) if !values.is_empty() => Ok(Rule::AnyOf(values.iter().map(test).collect::<Result<_>>()?)),
-        other => bail!("`{name}` needs a list of what it may be, not {other}"),
+        other => bail!("`{name}` needs a list of permitted values, not {other}"),
     }
 }
 
@@ -63,7 +63,7 @@ fn test(value: &Value) -> Result<Test> {
         Some(("prefix", Value::String(prefix))) => Test::Prefix(prefix.clone()),
         Some(("anything-but", Value::Array(values))) if values.iter().all(is_scalar) => Test::AnythingBut(values.clone()),
         Some(("anything-but", value)) if is_scalar(value) => Test::AnythingBut(vec![value.clone()]),
-        _ => bail!("the local stack cannot do the filter operator {value}"),
+        _ => bail!("the local stack does not support the filter operator {value}"),
     })
 }
 
@@ -76,19 +76,19 @@ fn all_match(fields: &Fields, event: Option<&Value>) -> bool {
         let value = event.and_then(|event| event.get(name));
         match rule {
             Rule::Nested(fields) => all_match(fields, value),
-            Rule::AnyOf(tests) => tests.iter().any(|test| test.holds(value)),
+            Rule::AnyOf(tests) => tests.iter().any(|test| test.matches(value)),
         }
     })
 }
 
 impl Test {
-    fn holds(&self, value: Option<&Value>) -> bool {
-        // Only a leaf exists, as in Lambda: `exists` says nothing about an object.
+    fn matches(&self, value: Option<&Value>) -> bool {
+        // As in Lambda, `exists` applies to leaves only, not to objects.
         let leaf = value.filter(|value| !value.is_object());
         match (self, leaf) {
             (Self::Exists(exists), leaf) => leaf.is_some() == *exists,
             (_, None) => false,
-            (test, Some(Value::Array(values))) => values.iter().any(|value| test.holds(Some(value))),
+            (test, Some(Value::Array(values))) => values.iter().any(|value| test.matches(Some(value))),
             (Self::Equals(expected), Some(value)) => equal(expected, value),
             (Self::Prefix(prefix), Some(value)) => value.as_str().is_some_and(|text| text.starts_with(prefix.as_str())),
             (Self::AnythingBut(not), Some(value)) => !not.iter().any(|not| equal(not, value)),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_log_is_selected_and_nothing_else() {
+    fn log_end_filter_selects_only_ends() {
         let pattern = json!({ "eventName": ["INSERT"], "dynamodb": { "NewImage": { "end": { "S": [{ "exists": true }] } } } });
         let end = json!({ "eventName": "INSERT", "dynamodb": { "NewImage": { "end": { "S": "completed" } } } });
         let chunk = json!({ "eventName": "INSERT", "dynamodb": { "NewImage": { "writer": { "S": "w" } } } });
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn values_are_or_and_fields_are_and() {
+    fn values_are_alternatives_and_fields_combine() {
         assert!(matches(json!({ "a": [1, "x"], "b": [true] }), json!({ "a": "x", "b": true })));
         assert!(!matches(json!({ "a": [1, "x"], "b": [true] }), json!({ "a": 1, "b": false })));
     }
 
     #[test]
-    fn scalars_are_compared_by_type() {
+    fn scalars_compare_by_type() {
         assert!(matches(json!({ "a": [null] }), json!({ "a": null })));
         assert!(!matches(json!({ "a": [null] }), json!({})));
         assert!(matches(json!({ "a": [5] }), json!({ "a": 5.0 })));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_hold_as_on_aws() {
+    fn operators_match_as_on_aws() {
         assert!(matches(json!({ "a": [{ "prefix": "gen_" }] }), json!({ "a": "gen_1" })));
         assert!(!matches(json!({ "a": [{ "prefix": "gen_" }] }), json!({ "a": 1 })));
         assert!(matches(json!({ "a": [{ "anything-but": ["x", "y"] }] }), json!({ "a": "z" })));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_named() {
+    fn unsupported_pattern_is_named() {
         for (pattern, named) in [
             (r#"{"a":[{"numeric":[">",1]}]}"#, "numeric"),
             (r#"{"a":"x"}"#, "`a`"),
