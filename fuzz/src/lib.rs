@@ -1,12 +1,7 @@
 //! The fuzz targets: one function per parser of external bytes. Each panics if a property does not hold.
 //!
 //! `fuzz_targets/` passes these to libFuzzer; `tests/replay.rs` calls them with the corpus.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::missing_panics_doc,
-    reason = "a fuzz target reports a finding by a panic"
-)]
+#![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a fuzz target reports a finding by a panic")]
 
 mod duplicates;
 mod json;

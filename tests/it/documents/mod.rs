@@ -1,4 +1,4 @@
-//! What the documents say is so.
+//! Checks the documents against the code.
 
 mod architecture;
 
