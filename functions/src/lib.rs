@@ -1,4 +1,4 @@
-//! Every Lambda function of the product, as a library: the one binary hosts each of them on AWS, the local stack in process.
+//! Every Lambda function of the product. One binary hosts each of them on AWS; the local stack runs them in its process.
 
 mod deadline;
 pub mod events;
@@ -17,22 +17,22 @@ use tracing::Instrument;
 
 pub use host::host;
 
-/// What a function answers to: HTTP requests, or events.
+/// A function, by its kind of invocation.
 #[derive(Clone)]
 pub enum Function {
-    /// Called through API Gateway. The router expects the `lambda_http` request context among the request's extensions.
+    /// Answers HTTP requests. The router expects the `lambda_http` request context among the request's extensions.
     Http(axum::Router),
-    /// The same, but that its answers leave as they come: API Gateway's response streaming.
+    /// The same, and streams its answers through API Gateway.
     HttpStream(axum::Router),
-    /// Called with a payload: an async invoke, a batch of stream records, a schedule.
+    /// Handles a payload: an async invoke, a batch of stream records, a schedule.
     Event(EventHandler),
 }
 
-/// Handles one invocation. An `Err` is a failed invocation, which the caller's retry policy takes up.
+/// Handles one invocation. An `Err` is a failed invocation, to which the retry policy of the trigger applies.
 pub type EventHandler = Arc<dyn Fn(LambdaEvent<Value>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
 
 impl Function {
-    /// The routes, of a function that answers HTTP.
+    /// The router of a function that answers HTTP requests.
     #[must_use]
     pub const fn router(&self) -> Option<&axum::Router> {
         match self {
@@ -42,10 +42,10 @@ impl Function {
     }
 }
 
-type Maker = fn(App) -> Function;
+type Constructor = fn(App) -> Function;
 
-/// Every function, under the `Handler` that the template gives it.
-const FUNCTIONS: [(&str, Maker); 7] = [
+/// Every function, by its `Handler` in the template.
+const FUNCTIONS: [(&str, Constructor); 7] = [
     ("start", |app| Function::HttpStream(http::start(app))),
     ("tail", |app| Function::HttpStream(http::tail(app))),
     ("api", |app| Function::Http(http::api(app))),
@@ -55,19 +55,19 @@ const FUNCTIONS: [(&str, Maker); 7] = [
     ("authorize", |app| event("authorize", app, events::authorize::handle)),
 ];
 
-/// What the template's `Handler` may be.
+/// Every `Handler` that the template may name.
 pub fn handlers() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.iter().map(|(handler, _)| *handler)
 }
 
-/// The function of that `Handler`; `None` where there is no such function.
+/// The function of a `Handler`; `None` if there is none.
 #[must_use]
 pub fn function(handler: &str, app: App) -> Option<Function> {
-    maker(handler).map(|make| make(app))
+    constructor(handler).map(|construct| construct(app))
 }
 
-fn maker(handler: &str) -> Option<Maker> {
-    FUNCTIONS.iter().find(|(name, _)| *name == handler).map(|(_, make)| *make)
+fn constructor(handler: &str) -> Option<Constructor> {
+    FUNCTIONS.iter().find(|(name, _)| *name == handler).map(|(_, construct)| *construct)
 }
 
 fn event<F, O>(name: &'static str, app: App, handle: F) -> Function

@@ -1,8 +1,7 @@
-//! Log lines: one JSON object each, with the fields of the event and of all spans around it at the root, and where a line is
-//! measured, what CloudWatch makes metrics of.
+//! Log lines: one JSON object each. The fields of the event and of all spans around it are at the root, so that a search needs
+//! no span. A measured line also has the metrics that CloudWatch extracts.
 //!
-//! Field names are searched and charted without knowing which span they came from. The libraries below tell at most what they
-//! call `INFO`: beneath it they print requests, with prompts and keys in them.
+//! Libraries log at `INFO` at most: below it they print requests, with prompts and keys.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -20,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
-/// The targets of this product.
+/// The prefix of this product's targets.
 const OURS: &str = "longhand";
 
 /// Starts logging to stdout.
@@ -28,7 +27,7 @@ pub fn start(filter: &str, namespace: Option<String>) {
     layered(filter, JsonLines { writer: io::stdout, namespace }).init();
 }
 
-/// The lines that `filter` lets pass, and those that are measured.
+/// A subscriber for the lines that pass `filter`, and for measured lines, which always pass.
 pub fn layered<W>(filter: &str, lines: JsonLines<W>) -> impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -39,15 +38,15 @@ where
     Registry::default().with(filter).with(lines)
 }
 
-/// Writes the lines.
+/// The layer that writes the lines.
 pub struct JsonLines<W> {
-    /// Where to.
+    /// The destination.
     pub writer: W,
-    /// The namespace of the metrics; `None`: lines bring none.
+    /// The namespace of the metrics; `None`: lines have no metrics.
     pub namespace: Option<String>,
 }
 
-/// What a span has been told.
+/// The fields recorded on a span.
 struct Fields(Map<String, Value>);
 
 impl<S, W> Layer<S> for JsonLines<W>
@@ -61,7 +60,7 @@ where
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Map::new();
-        attributes.record(&mut Reader(&mut fields));
+        attributes.record(&mut Collector(&mut fields));
         if let Some(span) = context.span(id).filter(|span| span.metadata().target().starts_with(OURS)) {
             span.extensions_mut().insert(Fields(fields));
         }
@@ -70,7 +69,7 @@ where
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         if let Some(Fields(fields)) = span.extensions_mut().get_mut() {
-            values.record(&mut Reader(fields));
+            values.record(&mut Collector(fields));
         }
     }
 
@@ -80,9 +79,9 @@ where
         let mut line = Map::new();
         line.insert("timestamp".into(), rfc3339(now).into());
         line.insert("level".into(), metadata.level().as_str().into());
-        event.record(&mut Reader(&mut line));
+        event.record(&mut Collector(&mut line));
         line.insert("target".into(), metadata.target().into());
-        // From the inside out: what is nearer knows better.
+        // From the inside out: the field of an inner span wins.
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(Fields(fields)) = span.extensions().get() {
                 for (name, value) in fields {
@@ -95,44 +94,44 @@ where
         }
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        // Nobody could be told that it went wrong.
+        // There is nowhere to report a failed write.
         let _ = self.writer.make_writer_for(metadata).write_all(text.as_bytes());
     }
 }
 
-/// The line's part in CloudWatch's embedded metric format
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>): names
-/// of the fields that are metrics, as far as the line has them.
+/// The line's `_aws` member in CloudWatch's embedded metric format
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>), which
+/// names the line's fields that are metrics.
 fn metrics(name: &str, namespace: &str, now_ms: i64, line: &Map<String, Value>) -> Option<Value> {
     let measured = MEASURED.iter().find(|measured| measured.line == name)?;
     let has = |name: &&str| line.contains_key(*name);
-    let told = |are_told: &dyn Fn(&str) -> bool| -> Vec<Value> {
-        let metrics = measured.metrics.iter().filter(|(name, _)| has(name) && are_told(name));
-        metrics.map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect()
+    let directive = |dimensions: &[&str], is_metric: &dyn Fn(&str) -> bool| {
+        let metrics = measured.metrics.iter().filter(|(name, _)| has(name) && is_metric(name));
+        let metrics: Vec<Value> = metrics.map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
+        json!({ "Namespace": namespace, "Dimensions": [dimensions], "Metrics": metrics })
     };
-    let mut directives = vec![json!({ "Namespace": namespace, "Dimensions": [[]], "Metrics": told(&|_| true) })];
+    let mut directives = vec![directive(&[], &|_| true)];
     if !measured.by.is_empty() && measured.by.iter().all(has) {
-        let metrics = told(&|name| measured.told_apart.contains(&name));
-        directives.push(json!({ "Namespace": namespace, "Dimensions": [measured.by], "Metrics": metrics }));
+        directives.push(directive(measured.by, &|name| measured.told_apart.contains(&name)));
     }
     Some(json!({ "Timestamp": now_ms, "CloudWatchMetrics": directives }))
 }
 
-/// Reads fields into a JSON object.
-struct Reader<'a>(&'a mut Map<String, Value>);
+/// Collects fields in a JSON object.
+struct Collector<'a>(&'a mut Map<String, Value>);
 
-impl Reader<'_> {
+impl Collector<'_> {
     fn put(&mut self, field: &Field, value: Value) {
-        // What shapes an exported span is no field of a line.
+        // These fields shape an exported span, and are no fields of a line.
         if !field.name().starts_with("otel.") {
             self.0.insert(field.name().to_owned(), value);
         }
     }
 }
 
-impl Visit for Reader<'_> {
+impl Visit for Collector<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        // The one attribute that is a list; `tracing` has none.
+        // The one attribute that is a list, as JSON: `tracing` has no lists.
         let list = field.name().ends_with(".finish_reasons").then(|| serde_json::from_str(value).ok()).flatten();
         self.put(field, list.unwrap_or_else(|| value.into()));
     }
@@ -194,26 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_all_spans_lie_at_the_root_and_the_nearest_wins() {
+    fn span_fields_are_at_the_root_and_the_innermost_wins() {
         let lines = logged("info", None, || {
             let outer = tracing::error_span!("outer", otel.kind = "server", request_id = "outer", faas.name = "start");
             let _outer = outer.entered();
             let inner = tracing::error_span!("inner", request_id = tracing::field::Empty, attempt = 1);
             inner.record("request_id", "inner");
             let _inner = inner.entered();
-            tracing::warn!(attempt = 2, gen_ai.response.finish_reasons = "[\"stop\"]", "Said \"so\".");
+            tracing::warn!(attempt = 2, gen_ai.response.finish_reasons = "[\"stop\"]", "Quoted \"text\".");
         });
         let mut line = lines[0].clone();
         assert!(line.as_object_mut().unwrap().remove("timestamp").unwrap().as_str().unwrap().ends_with('Z'));
         let expected = json!({
-            "level": "WARN", "message": "Said \"so\".", "attempt": 2, "gen_ai.response.finish_reasons": ["stop"],
+            "level": "WARN", "message": "Quoted \"text\".", "attempt": 2, "gen_ai.response.finish_reasons": ["stop"],
             "target": module_path!(), "request_id": "inner", "faas.name": "start",
         });
         assert_eq!(line, expected);
     }
 
     #[test]
-    fn libraries_tell_nothing_beneath_info_whatever_is_asked_for() {
+    fn libraries_log_nothing_below_info() {
         let lines = logged("trace", None, || {
             tracing::debug!(target: "aws_smithy_runtime", "a request with its body");
             tracing::trace!(target: "hyper::proto", "bytes");
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn measured_lines_are_written_at_every_level_with_the_metrics_that_they_have() {
+    fn measured_lines_pass_every_filter_with_their_metrics() {
         let logs = || {
             tracing::info!("dropped");
             tracing::info!(name: ATTEMPT, target: TARGET, attempts_ended = 1, model = "m", "{}", "An attempt.");
@@ -233,7 +232,7 @@ mod tests {
         let lines = logged("error", Some("stack"), logs);
         assert_eq!(lines.len(), 1, "{lines:?}");
         let metrics = json!([{ "Name": "attempts_ended", "Unit": "Count" }]);
-        // The provider is not in it, so only the sum over all is counted.
+        // The dimension `provider` is missing: only the sum over all is counted.
         let expected = json!([{ "Namespace": "stack", "Dimensions": [[]], "Metrics": metrics }]);
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"], expected);
         assert!(logged("error", None, logs)[0].get("_aws").is_none(), "without a namespace there are no metrics");

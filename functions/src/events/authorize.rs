@@ -1,5 +1,5 @@
-//! `authorize`, by API Gateway: the authorizer of requests. Its answer holds for the whole stage, because API Gateway keeps it
-//! by the header alone; what a scope allows is decided where the routes are.
+//! `authorize`, the authorizer that API Gateway invokes. API Gateway caches its policy by the header alone, so the policy is for
+//! the whole stage; the functions check the scopes of their routes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use longhand::{App, KeyId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What API Gateway makes a 401 of, word for word.
+/// The exact message for which API Gateway answers 401.
 const UNAUTHORIZED: &str = "Unauthorized";
 
 #[derive(Deserialize)]
@@ -18,32 +18,32 @@ struct Request {
     headers: Option<BTreeMap<String, String>>,
 }
 
-/// Answers with a policy for the whole stage, and who calls.
+/// Returns a policy for the whole stage, and a context that identifies the caller.
 ///
 /// # Errors
-/// `Unauthorized`; or the payload is no request, or the keys cannot be read, and API Gateway answers 500.
+/// `Unauthorized`; or the payload is no request, or the keys cannot be loaded, and API Gateway answers 500.
 pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error> {
-    // What serde says of a wrong payload may quote it, and the credential with it.
+    // serde's error may quote the payload, with the credential.
     let request = Request::deserialize(&event.payload).map_err(|_| "the payload must be an authorizer's request")?;
     let grant = match credential(&request) {
         Some(credential) => app.authorize(credential).await?,
         None => None,
     };
     let grant = grant.ok_or(UNAUTHORIZED)?;
-    let who = grant.key.as_ref().map_or("token", KeyId::as_str);
-    // Texts alone: API Gateway takes no lists, and no null.
+    let principal = grant.key.as_ref().map_or("token", KeyId::as_str);
+    // API Gateway rejects a context with lists or null.
     let mut context = json!({ "organization": grant.organization, "scopes": grant.scopes.to_string() });
-    for (name, said) in [
+    for (name, value) in [
         ("key", grant.key.as_ref().map(ToString::to_string)),
         ("generation", grant.generation.map(|generation| generation.to_string())),
         ("valid_until", grant.valid_until.map(|until| until.to_string())),
     ] {
-        if let Some(said) = said {
-            context[name] = said.into();
+        if let Some(value) = value {
+            context[name] = value.into();
         }
     }
     Ok(json!({
-        "principalId": who,
+        "principalId": principal,
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [{ "Action": "execute-api:Invoke", "Effect": "Allow", "Resource": stage(&request.method_arn) }],
@@ -52,7 +52,7 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     }))
 }
 
-/// What `Authorization: Bearer …` holds.
+/// The credential of `Authorization: Bearer …`.
 fn credential(request: &Request) -> Option<&str> {
     let headers = request.headers.iter().flatten();
     let (_, value) = headers.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_credential_is_found_under_any_spelling_of_its_header() {
+    fn header_name_and_scheme_are_case_insensitive() {
         let found = |name: &str, value: &str| {
             let headers = Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
             credential(&Request { method_arn: String::new(), headers }).map(str::to_owned)
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_for_the_whole_stage() {
+    fn policy_is_for_the_whole_stage() {
         let arn = "arn:aws:execute-api:us-east-1:123456789012:abc/live/GET/v1/generations/gen_1";
         assert_eq!(stage(arn), "arn:aws:execute-api:us-east-1:123456789012:abc/live/*");
     }

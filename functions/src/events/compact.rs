@@ -1,4 +1,4 @@
-//! `compact`, by the buffer table's stream: a batch of terminal chunks. Each is compacted on its own, and fails alone.
+//! `compact`, invoked by the buffer table's stream with a batch of terminal chunks. Each log fails alone.
 
 use aws_lambda_events::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
@@ -7,10 +7,10 @@ use lambda_runtime::{Error, LambdaEvent};
 use longhand::{App, GenerationKey};
 use serde_json::Value;
 
-/// Logs compacted side by side. Each holds a part of two objects in memory.
+/// Logs compacted at once. Each has a part of two objects in memory.
 const CONCURRENCY: usize = 2;
 
-/// Compacts the generations whose terminal chunks are in the batch, and answers with those that failed.
+/// Compacts the generations whose terminal chunks are in the batch, and returns the records that failed.
 ///
 /// # Errors
 /// The payload is no batch of stream records.
@@ -35,7 +35,7 @@ async fn compact(app: &App, record: EventRecord) -> Option<DynamoDbBatchItemFail
         Err(error) => return Some(failure(&record, &error)),
     };
     match app.compact(&key, "compact").await {
-        // Not found: purged in the meantime, so there is nothing left to compact.
+        // Not found: it was purged in the meantime.
         Ok(_) | Err(longhand::Error::NotFound(_)) => None,
         Err(error) => Some(failure(&record, &error.to_string())),
     }
@@ -47,12 +47,12 @@ fn failure(record: &EventRecord, error: &str) -> DynamoDbBatchItemFailure {
     tracing::error!(
         sequence_number = record.change.sequence_number,
         error,
-        "A record could not be compacted; it will be tried again."
+        "A record could not be compacted. The trigger retries it."
     );
     failure
 }
 
-/// The generation of a terminal chunk; `None` for any other record, which the filter should not have let through.
+/// The generation of a terminal chunk; `None` for any other record, which the trigger's filter should drop.
 fn key(record: &EventRecord) -> Result<Option<GenerationKey>, String> {
     if record.event_name != "INSERT" || !record.change.new_image.contains_key("end") {
         return Ok(None);

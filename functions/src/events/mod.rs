@@ -1,4 +1,4 @@
-//! One file per trigger.
+//! The functions that handle events: one file each.
 
 pub mod authorize;
 pub mod compact;

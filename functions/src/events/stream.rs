@@ -1,4 +1,4 @@
-//! `stream`, by async invoke: the payload is a [`StreamJob`].
+//! `stream`, invoked asynchronously with a [`StreamJob`].
 
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::{App, StreamJob};
@@ -9,7 +9,7 @@ use crate::deadline::stop_at;
 /// Streams one generation.
 ///
 /// # Errors
-/// The payload is no job; or the stores could not be reached, and Lambda's retry goes on.
+/// The payload is no job; or a store failed, and Lambda retries.
 pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let job: StreamJob = serde_json::from_value(event.payload)
         .map_err(|error| format!("the payload must be {{\"organization\":…,\"generation\":…}}: {error}"))?;

@@ -1,4 +1,4 @@
-//! `sweep`, by schedule. The payload says nothing that matters.
+//! `sweep`, invoked on a schedule. The payload is not read.
 
 use std::future::pending;
 
@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use crate::deadline::stop_at;
 
-/// Sets going again what stands still.
+/// Resumes generations whose writer has stopped, and compacts ended ones.
 ///
 /// # Errors
 /// The index of open generations cannot be read.

@@ -1,121 +1,136 @@
-//! Who calls, and what they may do: from the credential that API Gateway has checked, and from nothing else in the request.
+//! Who calls, and what the caller may do: from the credential that API Gateway has checked, and from nothing else.
 //!
-//! Every handler takes its organization from here, so no route goes without its scope being asked for.
+//! Every handler takes its organization from here, so every route checks its scope.
 
-use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{Extensions, Method};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use lambda_http::request::RequestContext;
 use longhand::responses::ResponseId;
 use longhand::{Error, GenerationId, KeyId, Organization, Scope, Scopes};
 use serde_json::Value;
 
-use super::problem::Failure;
+use super::problem::Problem;
+use super::route::Route;
 
-/// What a read token is for, and nothing else. A new route is not, until it stands here.
-const READ_BY_TOKEN: [&str; 6] = [
-    "/v1/generations/{id}",
-    "/v1/generations/{id}/progress",
-    "/v1/generations/{id}/events",
-    "/v1/generations/{id}/output",
-    "/v1/stream/generations/{id}",
-    "/v1/responses/{id}",
-];
-
-/// The caller's organization: what the authorizer put into its context; without an authorizer, the AWS account that signed.
+/// The caller of a route, with the right to call it.
+#[derive(Debug)]
 pub struct Caller {
-    /// Whose generations these are.
+    /// The organization that the authorizer names; without an authorizer, the AWS account that signed the request.
     pub organization: Organization,
-    /// The API key that was shown, if one was.
+    /// The API key, if the credential is one.
     pub key: Option<KeyId>,
-    /// The request's id.
-    pub request_id: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Some(RequestContext::ApiGatewayV1(context)) = parts.extensions.get::<RequestContext>() else {
-            return Err(Failure(Error::Unauthorized("the request did not come through API Gateway".into())));
+            return Err(Error::Unauthorized("the request did not come through API Gateway".into()).into());
+        };
+        let Some(route) = parts.extensions.get::<&'static Route>() else {
+            return Err(Error::Forbidden("the request has no route".into()).into());
         };
         let organization = organization(context)?;
-        let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        is_in_time(context)?;
-        has_scope(context, needed(&parts.method, route))?;
-        is_for(context, parts, route)?;
-        let key = said(context, "key").and_then(|key| key.parse().ok());
-        Ok(Self { organization, key, request_id: request_id_of(&parts.extensions) })
+        check_expiry(context)?;
+        check_scope(context, route.scope)?;
+        check_generation(context, route, parts.uri.path())?;
+        let key = context_field(context, "key").and_then(|key| key.parse().ok());
+        Ok(Self { organization, key })
     }
 }
 
 fn organization(context: &ApiGatewayProxyRequestContext) -> Result<Organization, Error> {
-    let name = said(context, "organization").or(context.identity.account_id.as_deref());
+    let name = context_field(context, "organization").or(context.identity.account_id.as_deref());
     let name = name.ok_or_else(|| Error::Unauthorized("the credential names no organization".into()))?;
     name.parse().map_err(|error| Error::Unauthorized(format!("{error}")))
 }
 
-/// What the authorizer said.
-fn said<'a>(context: &'a ApiGatewayProxyRequestContext, name: &str) -> Option<&'a str> {
+/// A field of the authorizer's context.
+fn context_field<'a>(context: &'a ApiGatewayProxyRequestContext, name: &str) -> Option<&'a str> {
     context.authorizer.fields.get(name).and_then(Value::as_str)
 }
 
-/// API Gateway keeps what its authorizer said, also for a while that is longer than the credential lasts.
-fn is_in_time(context: &ApiGatewayProxyRequestContext) -> Result<(), Error> {
-    let until = said(context, "valid_until").and_then(|until| until.parse::<i64>().ok());
+/// API Gateway caches the authorizer's context, for longer than a credential may last.
+fn check_expiry(context: &ApiGatewayProxyRequestContext) -> Result<(), Error> {
+    let until = context_field(context, "valid_until").and_then(|until| until.parse::<i64>().ok());
     match until {
         Some(until) if context.request_time_epoch >= until => Err(Error::Unauthorized("a good API key is needed".into())),
         _ => Ok(()),
     }
 }
 
-/// Where nobody speaks of scopes (IAM, which has policies of its own; another authorizer), every one is granted.
-fn has_scope(context: &ApiGatewayProxyRequestContext, needed: Scope) -> Result<(), Error> {
-    let Some(scopes) = said(context, "scopes") else { return Ok(()) };
-    let granted: Scopes = scopes.parse().unwrap_or_default();
+/// An authorizer that names the organization grants the scopes that it names, and no others. Without one (IAM, which has
+/// policies of its own) every scope is granted.
+fn check_scope(context: &ApiGatewayProxyRequestContext, needed: Scope) -> Result<(), Error> {
+    let granted: Scopes = match context_field(context, "scopes") {
+        Some(scopes) => scopes.parse().unwrap_or_default(),
+        None if context.authorizer.fields.contains_key("organization") => Scopes::default(),
+        None => Scopes::all(),
+    };
     if granted.contains(needed) {
         return Ok(());
     }
-    let whose = said(context, "key").map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
-    Err(Error::Forbidden(format!("this needs the scope `{needed}`, and {whose} has `{granted}`")))
+    let holder = context_field(context, "key").map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
+    Err(Error::Forbidden(format!("this needs the scope `{needed}`, and {holder} has `{granted}`")))
 }
 
-/// A token for one generation opens no other, whether there is one or not.
-fn is_for(context: &ApiGatewayProxyRequestContext, parts: &Parts, route: &str) -> Result<(), Error> {
-    let Some(generation) = said(context, "generation") else { return Ok(()) };
-    let id: Option<GenerationId> = generation.parse().ok();
-    let is_read = [Method::GET, Method::HEAD].contains(&parts.method) && READ_BY_TOKEN.contains(&route);
-    let is_its_own = |id: GenerationId| {
+/// A read token opens the routes for tokens, with the id of its own generation, whether another one exists or not.
+fn check_generation(context: &ApiGatewayProxyRequestContext, route: &Route, path: &str) -> Result<(), Error> {
+    let Some(generation) = context_field(context, "generation") else { return Ok(()) };
+    let is_own = |id: GenerationId| {
         let names = [id.to_string(), ResponseId::of(id).to_string()];
-        names.iter().any(|name| parts.uri.path() == route.replace("{id}", name))
+        names.iter().any(|name| path == route.path.replace("{id}", name))
     };
-    if is_read && id.is_some_and(is_its_own) {
+    if route.by_token && generation.parse().is_ok_and(is_own) {
         return Ok(());
     }
     Err(Error::Forbidden(format!("this token is for reading {generation}, and nothing else")))
 }
 
-/// The scope that a route needs: to look is `read`, to delete is `admin`, and whatever else is done is `start`.
-fn needed(method: &Method, route: &str) -> Scope {
-    match *method {
-        Method::GET | Method::HEAD | Method::OPTIONS => Scope::Read,
-        // It makes what reads less than the caller does.
-        Method::POST if route.ends_with("/tokens") => Scope::Read,
-        Method::POST => Scope::Start,
-        _ => Scope::Admin,
+#[cfg(test)]
+mod tests {
+    use http::{Method, Request};
+    use serde_json::json;
+
+    use super::*;
+    use crate::http::ROUTES;
+
+    /// What a caller with this context is granted at `POST /v1/generations`.
+    async fn call(authorizer: Value, account_id: Option<&str>) -> Result<Caller, Problem> {
+        let mut context = ApiGatewayProxyRequestContext::default();
+        context.authorizer.fields = serde_json::from_value(authorizer).unwrap();
+        context.identity.account_id = account_id.map(str::to_owned);
+        let route = ROUTES.iter().find(|route| route.method == Method::POST && route.path == "/v1/generations").unwrap();
+        let request = Request::builder().extension(RequestContext::ApiGatewayV1(context)).extension(route);
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        Caller::from_request_parts(&mut parts, &()).await
     }
-}
 
-/// The id that API Gateway gave the request.
-pub fn request_id(request: &Request) -> Option<String> {
-    request_id_of(request.extensions())
-}
+    #[tokio::test]
+    async fn iam_grants_every_scope() {
+        let caller = call(json!({}), Some("123456789012")).await.unwrap();
+        assert_eq!(caller.organization.as_str(), "123456789012");
+    }
 
-/// The same, of a request in parts.
-pub fn request_id_of(extensions: &Extensions) -> Option<String> {
-    match extensions.get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
-        _ => None,
+    #[tokio::test]
+    async fn named_scopes_are_granted() {
+        assert!(call(json!({ "organization": "acme", "scopes": "read start" }), None).await.is_ok());
+        let refused = call(json!({ "organization": "acme", "scopes": "read", "key": "key_1" }), None).await.unwrap_err().0;
+        assert!(matches!(&refused, Error::Forbidden(why) if why.contains("`start`") && why.contains("`read`")), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn organization_without_scopes_is_granted_none() {
+        for authorizer in [
+            json!({ "organization": "acme" }),
+            json!({ "organization": "acme", "scopes": "everything" }),
+            json!({ "organization": "acme", "scopes": ["start"] }),
+            json!({ "organization": null }),
+        ] {
+            let refused = call(authorizer.clone(), Some("123456789012")).await;
+            assert!(matches!(&refused, Err(Problem(Error::Forbidden(_)))), "{authorizer}: {refused:?}");
+        }
     }
 }

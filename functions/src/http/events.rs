@@ -1,162 +1,109 @@
-//! `/v1/generations/{id}/events`, live: server-sent events to the end, or JSON with a wait. And the attached start.
+//! `/v1/generations/{id}/events`: a page of JSON, at once or after a wait, or server-sent events to the end of the log.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Json};
 use bytes::Bytes;
-use futures::Stream;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::StatusCode;
+use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderName, StatusCode};
-use lambda_http::RequestExt as _;
-use longhand::generation::request::Request;
-use longhand::log::event::NumberedEvent;
-use longhand::{App, Error, GenerationKey, Organization, StreamJob, Tail};
-use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{Instrument, Span};
+use longhand::{App, Error, Tail};
+use tokio::time::{Instant, timeout};
 
-use super::generations::{OneArgs, PageArgs, header};
-use super::problem::Failure;
-use crate::deadline::answer_until;
+use super::args::{OneArgs, QueryArgs, header};
+use super::attached::Until;
+use super::problem::Problem;
+use super::sse::{self, EVENT_STREAM, Frames, HEARTBEAT};
 
-/// A comment is sent when nothing else has been for this long: proxies and clients give up on what is silent.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The longest that a JSON answer is held back. API Gateway gives up after 29 s.
+/// The longest wait for a page of JSON. API Gateway gives up after 29 s.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Until when a function that writes and answers at once does each.
-#[derive(Debug, Clone, Copy)]
-pub struct Until {
-    /// It writes.
-    pub stop_at: Option<Instant>,
-    /// It answers.
-    pub answer: Option<Instant>,
-}
-
-/// How the events are wanted.
+/// Which events, and in which form.
 pub struct EventsArgs {
-    one: OneArgs,
     after: Option<u64>,
     limit: Option<usize>,
     wait: Option<Duration>,
     as_sse: bool,
-    answer_until: Option<Instant>,
 }
 
-/// `GET /v1/generations/{id}/events?after=SEQ`: SSE if `Accept` names it; else a JSON page, after `wait` seconds at most.
-pub async fn events(State(app): State<App>, args: EventsArgs) -> Result<Response, Failure> {
-    let OneArgs { key } = args.one;
+/// `GET /v1/generations/{id}/events?after=SEQ`: server-sent events if `Accept` names them; else a page of JSON, held back for
+/// `wait` seconds at most while there are no events.
+pub async fn events(State(app): State<App>, one: OneArgs, args: EventsArgs, until: Until) -> Result<Response, Problem> {
+    let key = one.key();
     let mut tail = app.tail(&key, args.after).await?;
     if args.as_sse {
-        // There is nothing to come back for: a browser's `EventSource` is told so by 204.
-        return Ok(if tail.is_at_end().await? { StatusCode::NO_CONTENT.into_response() } else { sse(tail, args.answer_until) });
+        // At 204 a browser's `EventSource` stops reconnecting.
+        let is_at_end = tail.is_at_end().await?;
+        return Ok(if is_at_end { StatusCode::NO_CONTENT.into_response() } else { answer(tail, until.answer) });
     }
     if let Some(wait) = args.wait {
-        // What comes is read again with the page, from where it lies.
+        // The page below reads the events again, and reports an error.
         let _ = timeout(wait, tail.wait_for_events()).await;
     }
     Ok(Json(app.events(&key, args.after, args.limit).await?).into_response())
 }
 
-/// `POST /v1/generations` with `stream: true`: writes the log in this function, and answers with it. The writing goes on if
-/// the caller goes away, and beyond this function's time; the answer ends with that, and the caller comes back for the rest.
-pub async fn start_attached(
-    app: App,
-    organization: Organization,
-    request: &Request,
-    idempotency_key: Option<&str>,
-    until: Until,
-) -> Result<Response, Failure> {
-    let (started, is_waiting) = app.accept(&organization, request, idempotency_key).await?;
-    let key = GenerationKey::new(organization, started.id.clone());
-    let tail = app.tail(&key, None).await?;
-    if is_waiting {
-        write_attached(app, &key, until.stop_at);
-    }
-    let location = [(LOCATION, format!("generations/{}", started.id))];
-    Ok((location, sse(tail, until.answer)).into_response())
+/// The rest of a log as server-sent events, up to the terminal event or until the time is over.
+pub fn answer(tail: Tail, until: Option<Instant>) -> Response {
+    sse::answer(EVENT_STREAM, Events(tail), HEARTBEAT, until)
 }
 
-/// Writes a log in this function, whatever becomes of the caller.
-pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
-    let job = StreamJob::new(key);
-    let writes = async move {
-        if let Err(error) = app.stream(&job, stop_at).await {
-            tracing::error!(generation = %job.generation, %error, "An attached writer stopped; sweep will go on.");
+struct Events(Tail);
+
+impl sse::Source for Events {
+    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
+        let Some(events) = self.0.next().await? else { return Ok(None) };
+        let mut frames = Frames::new();
+        for event in &events {
+            frames.push(event.event.name(), event, Some(event.seq))?;
         }
-    };
-    tokio::spawn(writes.in_current_span());
-}
-
-/// The rest of a log as server-sent events. It ends behind the terminal event, or when the function's time is over.
-fn sse(tail: Tail, until: Option<Instant>) -> Response {
-    let headers = [
-        (CONTENT_TYPE, "text/event-stream; charset=utf-8"),
-        (CACHE_CONTROL, "no-cache"),
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    (headers, Body::from_stream(frames(tail, until))).into_response()
-}
-
-fn frames(tail: Tail, until: Option<Instant>) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let span = Span::current();
-    let next = move |tail: Option<Tail>| async move {
-        let mut tail = tail?;
-        let heartbeat_at = Instant::now() + HEARTBEAT;
-        let frame = match timeout_at(until.map_or(heartbeat_at, |until| until.min(heartbeat_at)), tail.next()).await {
-            Err(_) if until.is_some_and(|until| until <= Instant::now()) => return None,
-            Err(_) => Bytes::from_static(b": hb\n\n"),
-            Ok(Ok(Some(events))) => encode(&events),
-            Ok(Ok(None)) => return None,
-            // The reader comes back to the same place; what failed is in the log.
-            Ok(Err(error)) => {
-                tracing::error!(%error, "A reader's stream broke off.");
-                return None;
-            }
-        };
-        Some((Ok(frame), Some(tail)))
-    };
-    futures::stream::unfold(Some(tail), move |tail| next(tail).instrument(span.clone()))
-}
-
-fn encode(events: &[NumberedEvent]) -> Bytes {
-    let mut frames = Vec::new();
-    for event in events {
-        let Ok(data) = serde_json::to_value(event) else { continue };
-        let name = data["type"].as_str().unwrap_or("message");
-        frames.extend_from_slice(format!("id: {}\nevent: {name}\ndata: {data}\n\n", event.seq).as_bytes());
+        Ok(Some(frames.into()))
     }
-    frames.into()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = QueryArgs::from_request_parts(parts, state).await?;
+        let last_event_id = header(&parts.headers, "Last-Event-ID")?;
+        // A browser that reconnects puts its place into the header, and repeats the old query.
+        let after = event_number("Last-Event-ID", last_event_id.as_deref())?.or(event_number("after", query.first("after"))?);
+        let wait = query.first("wait").map(wait).transpose()?;
+        let as_sse = parts.headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(names_event_streams));
+        Ok(Self { after, limit: query.limit(), wait, as_sse })
+    }
+}
+
+fn event_number(name: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
+    let number = text.map(str::parse).transpose();
+    number.map_err(|_| Error::invalid(name, "must be the number of an event, 0 or more"))
+}
+
+fn wait(text: &str) -> Result<Duration, Error> {
+    let wait = text.parse().ok().map(Duration::from_secs).filter(|wait| *wait <= WAIT_MAX);
+    let expected = || format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs());
+    wait.ok_or_else(|| Error::invalid("wait", expected()))
 }
 
 fn names_event_streams(accept: &str) -> bool {
     accept.contains("text/event-stream")
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
-    type Rejection = Failure;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let one = OneArgs::from_request_parts(parts, state).await?;
-        let page = PageArgs::from_request_parts(parts, state).await?;
-        let answer_until = parts.extensions.lambda_context_ref().and_then(answer_until);
-        let number =
-            |after: String| after.parse().map_err(|_| Error::invalid("after", "must be the number of an event, 0 or more"));
-        let id = header(&parts.headers, "Last-Event-ID")?;
-        let id =
-            id.map(|id| id.parse().map_err(|_| Error::invalid("Last-Event-ID", "must be the number of an event, 0 or more")));
-        let after = page.after.map(number).transpose()?;
-        // A browser that reconnects says where it was in a header, and repeats the old query.
-        let after = id.transpose()?.or(after);
-        let wait = page.wait.map(|seconds| match seconds {
-            0..=20 => Ok(Duration::from_secs(seconds)),
-            _ => Err(Error::invalid("wait", format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs()))),
-        });
-        let as_sse = parts.headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(names_event_streams));
-        Ok(Self { one, after, limit: page.limit, wait: wait.transpose()?, as_sse, answer_until })
+    #[test]
+    fn wait_is_bounded_by_the_constant() {
+        let longest = WAIT_MAX.as_secs();
+        assert_eq!(wait("0").unwrap(), Duration::ZERO);
+        assert_eq!(wait(&longest.to_string()).unwrap(), WAIT_MAX);
+        for text in ["", "-1", "1.5", "a", &(longest + 1).to_string(), "99999999999999999999"] {
+            let error = wait(text).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("from 0 to {longest}")), "{text:?}: {error}");
+        }
     }
 }

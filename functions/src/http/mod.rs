@@ -1,65 +1,68 @@
-//! Who may call what: every route of the product on one screen.
+//! The HTTP API: routers made from the table of routes, and the layers that every request passes.
 
+mod args;
+mod attached;
 mod caller;
 mod cors;
-mod door;
 mod durable;
 mod events;
 mod generations;
+mod openai_error;
 mod problem;
+mod request_size;
 mod responses;
+mod route;
+mod routes;
+mod sse;
+
+use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::middleware::{from_fn, map_response, map_response_with_state};
-use axum::routing::{delete, get, post};
+use axum::middleware::{from_fn, map_request, map_response, map_response_with_state};
+use axum::routing::MethodRouter;
 use http::HeaderValue;
 use longhand::App;
 
 use crate::invocation;
 
-pub(crate) use caller::request_id;
+pub use route::{Envelope, Route};
+pub use routes::ROUTES;
 
-/// The routes of `start`.
+/// The router of `start`.
 pub fn start(app: App) -> Router {
-    let routes = Router::new().route("/v1/generations", post(generations::start)).route("/v1/responses", post(responses::create));
-    finish("start", routes, app)
+    router("start", app)
 }
 
-/// The routes of `tail`: what is followed live.
+/// The router of `tail`.
 pub fn tail(app: App) -> Router {
-    let routes = Router::new()
-        .route("/v1/generations/{id}/events", get(events::events))
-        .route("/v1/stream/generations/{id}", get(durable::read).head(durable::head))
-        .route("/v1/responses/{id}", get(responses::retrieve));
-    finish("tail", routes, app).layer(map_response(durable::secure))
+    router("tail", app).layer(map_response(durable::add_security_headers))
 }
 
-/// The routes of `api`: what is answered at once.
+/// The router of `api`.
 pub fn api(app: App) -> Router {
-    let routes = Router::new()
-        .route("/v1/generations", get(generations::list))
-        .route("/v1/generations/{id}", get(generations::get))
-        .route("/v1/generations/{id}/progress", get(generations::progress))
-        .route("/v1/generations/{id}/cancel", post(generations::cancel))
-        .route("/v1/generations/{id}/output", get(generations::output))
-        .route("/v1/generations/{id}/tokens", post(generations::create_token))
-        .route("/v1/responses/{id}", delete(responses::delete))
-        .route("/v1/responses/{id}/cancel", post(responses::cancel))
-        .route("/v1/responses/{id}/input_items", get(responses::input_items));
-    finish("api", routes, app)
+    router("api", app)
 }
 
-fn finish(function: &'static str, routes: Router<App>, app: App) -> Router {
+/// The routes of one function, with the layers that every request passes, the last one first.
+fn router(function: &'static str, app: App) -> Router {
     let origin = app.config().cors_origin.as_deref().and_then(|origin| HeaderValue::from_str(origin).ok());
-    let routes = routes
+    let mut paths: BTreeMap<&str, MethodRouter<App>> = BTreeMap::new();
+    for route in ROUTES.iter().filter(|route| route.function == function) {
+        let path = paths.remove(route.path).unwrap_or_default();
+        paths.insert(route.path, route.attach_to(path));
+    }
+    let routes = paths
+        .into_iter()
+        .fold(Router::new(), |routes, (path, methods)| routes.route(path, methods))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(from_fn(door::guard))
-        .layer(from_fn(problem::render))
+        .layer(from_fn(request_size::limit))
+        .layer(from_fn(problem::finish))
         .layer(from_fn(move |request, next| invocation::of_request(function, request, next)))
+        .layer(map_request(routes::identify))
         .with_state(app);
     match origin {
-        Some(origin) => routes.layer(map_response_with_state(origin, cors::share)),
+        Some(origin) => routes.layer(map_response_with_state(origin, cors::allow_origin)),
         None => routes,
     }
 }

@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457), in the one place that knows HTTP's words for them.
+//! Errors as HTTP answers: `application/problem+json` (RFC 9457), or the form that the route's row names.
 
 use std::sync::Arc;
 
@@ -10,83 +10,80 @@ use http::{HeaderName, Method, StatusCode, Uri};
 use longhand::{Error, FieldError};
 use serde_json::{Value, json};
 
-use super::caller::request_id;
+use super::openai_error;
+use super::route::{Envelope, Route};
+use crate::invocation::request_id;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// An error on its way to the caller.
-pub struct Failure(pub Error);
+tokio::task_local! {
+    /// The form of the errors of the request that this task answers.
+    static ENVELOPE: Envelope;
+}
 
-impl From<Error> for Failure {
+/// An error as the answer to a request, in the form of the request's route.
+#[derive(Debug)]
+pub struct Problem(pub Error);
+
+/// The cause of a 5xx answer, among the answer's extensions.
+#[derive(Clone)]
+struct Cause(Arc<Error>);
+
+impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         Self(error)
     }
 }
 
-#[derive(Clone)]
-struct Told(Arc<Error>);
-
-/// On an answer that does not tell it: the cause, for the log.
-#[derive(Clone)]
-pub struct Cause(pub Arc<Error>);
-
-impl IntoResponse for Failure {
+impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        response.extensions_mut().insert(Told(Arc::new(self.0)));
+        let Self(error) = self;
+        let mut response = match ENVELOPE.try_with(|envelope| *envelope).unwrap_or_default() {
+            Envelope::Problem => of_error(&error),
+            Envelope::OpenAi => openai_error::render(&error),
+        };
+        if let Some(after) = error.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
+        }
+        if response.status().is_server_error() {
+            response.extensions_mut().insert(Cause(Arc::new(error)));
+        }
         response
     }
 }
 
-/// What is done to every answer: a [`Failure`] is turned into its own, a cause that the caller is not told is logged, and the
-/// request's id put on it, which `OpenAI`'s clients show their users.
-pub async fn render(request: Request, next: Next) -> Response {
-    let id = request_id(&request);
+/// Finishes every answer: logs the cause of a 5xx answer, whose body does not have it, and adds the request's id, which
+/// `OpenAI`'s clients show their users.
+pub async fn finish(request: Request, next: Next) -> Response {
+    let envelope = request.extensions().get::<&'static Route>().map(|route| route.envelope).unwrap_or_default();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
-    if let Some(Told(error)) = response.extensions().get::<Told>().cloned() {
-        response = of_error(&error, id.as_deref());
+    let mut response = ENVELOPE.scope(envelope, next.run(request)).await;
+    if let Some(Cause(error)) = response.extensions().get() {
+        tracing::error!(%method, path, %error, "A request failed.");
     }
-    if let Some(Cause(error)) = response.extensions().get::<Cause>() {
-        tracing::error!(%method, path, %error, "A request could not be done.");
-    }
-    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+    if let Some(id) = request_id().and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
 
-fn of_error(error: &Arc<Error>, id: Option<&str>) -> Response {
-    let errors: &[FieldError] = if let Error::InvalidRequest(errors) = error.as_ref() { errors } else { &[] };
+/// The answer where no route has the path.
+pub async fn no_route(uri: Uri) -> Response {
+    render(404, &json!("not_found"), &format!("there is nothing at {}", uri.path()), &[])
+}
+
+/// The answer where the path's routes have other methods.
+pub async fn no_method(method: Method, uri: Uri) -> Response {
+    render(405, &json!("method_not_allowed"), &format!("{} does not take {method}", uri.path()), &[])
+}
+
+fn of_error(error: &Error) -> Response {
+    let errors: &[FieldError] = if let Error::InvalidRequest(errors) = error { errors } else { &[] };
     let code = serde_json::to_value(error.code()).unwrap_or(Value::Null);
-    let mut response = answer(error.code().status(), &code, &error.public_detail(), errors, id);
-    tell_when_to_retry(&mut response, error);
-    if response.status().is_server_error() {
-        response.extensions_mut().insert(Cause(Arc::clone(error)));
-    }
-    response
+    render(error.code().status(), &code, &error.public_detail(), errors)
 }
 
-/// `Retry-After`, where the error says when.
-pub fn tell_when_to_retry(response: &mut Response, error: &Error) {
-    if let Some(after) = error.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
-    }
-}
-
-/// No such path.
-pub async fn no_route(request: Request) -> Response {
-    let detail = format!("there is nothing at {}", request.uri().path());
-    answer(404, &json!("not_found"), &detail, &[], request_id(&request).as_deref())
-}
-
-/// The path takes other methods.
-pub async fn no_method(method: Method, uri: Uri, request: Request) -> Response {
-    let detail = format!("{} does not take {method}", uri.path());
-    answer(405, &json!("method_not_allowed"), &detail, &[], request_id(&request).as_deref())
-}
-
-fn answer(status: u16, code: &Value, detail: &str, errors: &[FieldError], request_id: Option<&str>) -> Response {
+fn render(status: u16, code: &Value, detail: &str, errors: &[FieldError]) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = json!({
         "type": "about:blank",
@@ -95,9 +92,7 @@ fn answer(status: u16, code: &Value, detail: &str, errors: &[FieldError], reques
         "detail": detail,
         "code": code,
         "errors": errors,
-        "request_id": request_id,
+        "request_id": request_id(),
     });
-    let mut response = (status, body.to_string()).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

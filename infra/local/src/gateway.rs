@@ -34,7 +34,7 @@ struct Gateway {
 pub enum Callers {
     /// Callers that the authorizer admits.
     Authorized(Box<Authorizer>),
-    /// Every caller, as this organization.
+    /// Every caller, as this organization and with every scope.
     All(String),
 }
 
@@ -112,7 +112,10 @@ fn matches(pattern: &str, path: &[&str]) -> bool {
 
 async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String) -> Response {
     let caller = match &gateway.callers {
-        Callers::All(organization) => Map::from_iter([("organization".to_owned(), json!(organization))]),
+        Callers::All(organization) => Map::from_iter([
+            ("organization".to_owned(), json!(organization)),
+            ("scopes".to_owned(), json!(longhand::Scopes::all().to_string())),
+        ]),
         Callers::Authorized(authorizer) => {
             let admitted = match authorizer.authorization_request(&route.path, &request) {
                 Ok(request) => authorizer.authorize(request).await,

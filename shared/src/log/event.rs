@@ -203,6 +203,32 @@ impl TextKind {
 }
 
 impl Event {
+    /// The event's type, as in its JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::InProgress { .. } => "in_progress",
+            Self::OutputItemAdded { .. } => "output_item.added",
+            Self::ContentPartAdded(_) => "content_part.added",
+            Self::OutputTextDelta(_) => "output_text.delta",
+            Self::OutputTextDone(_) => "output_text.done",
+            Self::ReasoningTextDelta(_) => "reasoning_text.delta",
+            Self::ReasoningTextDone(_) => "reasoning_text.done",
+            Self::RefusalDelta(_) => "refusal.delta",
+            Self::RefusalDone(_) => "refusal.done",
+            Self::FunctionCallArgumentsDelta(_) => "function_call_arguments.delta",
+            Self::FunctionCallArgumentsDone(_) => "function_call_arguments.done",
+            Self::ContentPartDone(_) => "content_part.done",
+            Self::OutputItemDone { .. } => "output_item.done",
+            Self::SchemaViolation { .. } => "schema_violation",
+            Self::Completed(_) => "completed",
+            Self::Incomplete(_) => "incomplete",
+            Self::Failed(_) => "failed",
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
+
     /// The text that the event carries, if it is a delta.
     #[must_use]
     pub const fn stretch(&self) -> Option<(TextKind, &Stretch)> {
@@ -273,7 +299,7 @@ mod tests {
         for (seq, event) in (0..).zip(events) {
             let numbered = NumberedEvent { seq, event };
             let line = serde_json::to_string(&numbered).unwrap();
-            assert!(line.starts_with(&format!("{{\"seq\":{seq},\"type\":")), "{line}");
+            assert!(line.starts_with(&format!("{{\"seq\":{seq},\"type\":\"{}\"", numbered.event.name())), "{line}");
             assert_eq!(serde_json::from_str::<NumberedEvent>(&line).unwrap(), numbered);
         }
     }

@@ -1,5 +1,6 @@
 //! One attempt after another: what goes on from the text so far, what begins again, and what readers are told of it.
 
+mod answers;
 mod hand_over;
 mod interruptions;
 mod llama;

@@ -12,3 +12,4 @@ pub mod openapi_fuzz;
 pub mod partial_json;
 pub mod responses;
 pub mod schema_violation;
+pub mod sse;

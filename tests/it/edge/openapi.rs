@@ -1,21 +1,20 @@
-//! `infra/schemas/openapi.yaml` and the code agree. What a test reads through `Api::send` is held to it as well, in every test.
+//! `infra/schemas/openapi.yaml` agrees with the code. `Api::send` also checks every answer that any test reads.
 
 mod life;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use longhand::limits;
-use longhand_local::{TEMPLATE, Template};
+use longhand_functions::http::{Envelope, ROUTES};
 use longhand_tests::contract::CONTRACT;
 use serde_json::{Map, Value};
 
 use crate::template::CODES;
-use crate::template::wiring::routes_in_code;
 
-/// What a gateway says itself; the table in docs/errors.md has the functions' own.
+/// Codes of a gateway's own answers. The table in docs/errors.md has those of the functions.
 const OF_GATEWAYS: [(&str, &str); 3] = [("timeout", "504"), ("internal_server_error", "502"), ("stopping", "503")];
 
-/// The answers of an operation: status, and where it is told.
+/// The answers of an operation: the status, and the place of its description.
 pub fn answers(operation: &str) -> Vec<(String, String)> {
     let answers = CONTRACT.document().pointer(&format!("{operation}/responses")).and_then(Value::as_object).unwrap();
     let place = |status: &String| CONTRACT.find(&format!("{operation}/responses/{status}")).unwrap().0;
@@ -27,20 +26,29 @@ fn object(place: &str) -> Map<String, Value> {
 }
 
 #[test]
-fn every_route_of_the_code_and_of_the_template_is_told_and_no_other() {
-    let told: BTreeSet<String> = CONTRACT.operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
-    let in_code: BTreeSet<String> = ["start", "tail", "api"].into_iter().flat_map(routes_in_code).collect();
-    assert_eq!(told, in_code);
-    let functions = Template::read(TEMPLATE).unwrap().functions;
-    let routes = functions.iter().flat_map(|function| &function.routes);
-    let routes: Vec<String> = routes.map(|route| format!("{} {}", route.method, route.path)).collect();
-    let is = |route: &str, told: &str| route == told || route.strip_prefix("ANY ") == told.split(' ').nth(1);
-    assert!(routes.iter().all(|route| told.iter().any(|told| is(route, told))));
-    assert!(told.iter().all(|told| routes.iter().any(|route| is(route, told))));
+fn operations_are_the_routes() {
+    let operations: BTreeSet<String> = CONTRACT.operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let routes: BTreeSet<String> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert_eq!(operations, routes);
 }
 
 #[test]
-fn every_code_of_a_problem_is_told_with_its_status_as_in_the_list_of_errors() {
+fn credentials_and_envelopes_are_those_of_the_routes() {
+    for route in ROUTES {
+        let method = route.method.as_str().to_ascii_lowercase();
+        let place = format!("/paths/{}/{method}", route.path.replace('/', "~1"));
+        let operation = CONTRACT.document().pointer(&place).unwrap();
+        let description = operation["description"].as_str().unwrap();
+        assert!(description.contains(&format!("eeds the scope `{}`", route.scope)), "{place}: {description}");
+        let by_token = operation["security"].as_array().is_some_and(|ways| ways.iter().any(|way| way.get("token").is_some()));
+        assert_eq!(by_token, route.by_token, "{place}");
+        let envelope = operation["responses"]["500"]["$ref"].as_str().unwrap();
+        assert_eq!(envelope.ends_with("/ResponsesInternal"), route.envelope == Envelope::OpenAi, "{place}: {envelope}");
+    }
+}
+
+#[test]
+fn problem_codes_have_the_statuses_of_the_list_of_errors() {
     let (mut problems, mut all) = (BTreeMap::new(), BTreeSet::new());
     let not_allowed = ("405".to_owned(), "/components/responses/MethodNotAllowed".to_owned());
     for (status, place) in CONTRACT.operations().iter().flat_map(|(.., place)| answers(place)).chain([not_allowed]) {
@@ -64,7 +72,7 @@ fn every_code_of_a_problem_is_told_with_its_status_as_in_the_list_of_errors() {
     assert_eq!(problems, listed);
     for code in CODES {
         let word = serde_json::to_value(code).unwrap().as_str().unwrap().to_owned();
-        assert!(all.contains(&(word.clone(), code.status().to_string())), "{word} is not told");
+        assert!(all.contains(&(word.clone(), code.status().to_string())), "{word} is missing");
     }
 }
 
@@ -87,7 +95,7 @@ fn listed() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_example_is_of_its_schema_and_everything_that_is_read_or_answered_has_one() {
+fn bodies_have_examples_of_their_schemas() {
     let mut count = 0;
     let bodies = CONTRACT.operations().into_iter().map(|(.., place)| format!("{place}/requestBody"));
     let bodies = bodies.filter(|place| CONTRACT.document().pointer(place).is_some());
@@ -101,11 +109,11 @@ fn every_example_is_of_its_schema_and_everything_that_is_read_or_answered_has_on
                 let (_, example) = CONTRACT.find(&format!("{at}/examples/{name}")).unwrap();
                 let value = &example["value"];
                 let schema = format!("{at}/schema");
-                let told = match value.as_str() {
+                let checked = match value.as_str() {
                     Some(stream) => CONTRACT.check_stream(&schema, stream),
                     None => CONTRACT.check(&schema, value),
                 };
-                told.unwrap_or_else(|wrong| panic!("{at}, {name}: {wrong}"));
+                checked.unwrap_or_else(|wrong| panic!("{at}, {name}: {wrong}"));
                 (count, has_example) = (count + 1, true);
             }
         }
@@ -115,7 +123,7 @@ fn every_example_is_of_its_schema_and_everything_that_is_read_or_answered_has_on
 }
 
 #[test]
-fn the_bounds_that_are_told_are_those_of_the_code() {
+fn bounds_are_those_of_the_code() {
     let number = |place: &str| CONTRACT.document().pointer(place).and_then(Value::as_u64);
     let parameter = |operation: &str, name: &str, bound: &str| {
         let parameters = CONTRACT.document().pointer(&format!("/paths/{operation}/parameters")).unwrap().as_array().unwrap();

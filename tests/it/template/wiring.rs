@@ -1,4 +1,4 @@
-//! What calls what: handlers, routes, triggers, schedules, and the stores.
+//! The wiring of the template: handlers, routes, triggers, schedules, and stores.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use longhand_functions::Function;
+use longhand_functions::http::{ROUTES, Route};
 use longhand_local::{Options, Registry, Script, TEMPLATE};
 use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment, start_stack};
 use serde_json::{Value, json};
 
 use super::{hosted, resources, tree, values_after};
-
-const ROUTES: &str = include_str!("../../../functions/src/http/mod.rs");
 
 #[test]
 fn functions_match_handlers() {
@@ -37,44 +36,22 @@ fn functions_share_one_binary() {
     }
 }
 
-/// `METHOD path` of every route that a router function of `functions/src/http/mod.rs` makes.
-pub fn routes_in_code(handler: &str) -> BTreeSet<String> {
-    let begin = ROUTES.find(&format!("pub fn {handler}(")).unwrap();
-    let body = ROUTES[begin..].split("\n}\n").next().unwrap();
-    let mut routes = BTreeSet::new();
-    for route in body.split(".route(\"").skip(1) {
-        let (path, methods) = route.split_once("\", ").unwrap();
-        for method in ["get", "head", "post", "delete", "put", "patch"] {
-            if methods.starts_with(&format!("{method}(")) || methods.contains(&format!(").{method}(")) {
-                routes.insert(format!("{} {path}", method.to_uppercase()));
-            }
-        }
-    }
-    routes
-}
-
 #[test]
 fn routes_match_routers() {
-    let mut count = 0;
-    for function in hosted().functions.iter().filter(|function| !function.routes.is_empty()) {
-        let in_code = routes_in_code(&function.handler);
-        let has = |method: &str, path: &str| {
-            function.routes.iter().any(|route| route.path == path && (route.method == "ANY" || route.method == method))
-        };
-        for route in &in_code {
-            let (method, path) = route.split_once(' ').unwrap();
-            assert!(has(method, path), "{}: the template does not lead {route} to it", function.handler);
-        }
-        for route in &function.routes {
-            let is_in_code = in_code.iter().any(|known| {
-                let (method, path) = known.split_once(' ').unwrap();
-                path == route.path && (route.method == "ANY" || route.method == method)
-            });
-            assert!(is_in_code, "{}: its router has no {} {}", function.handler, route.method, route.path);
-        }
-        count += in_code.len();
+    let functions = hosted().functions;
+    let mut events: Vec<(&str, &str, &str)> = Vec::new();
+    for function in &functions {
+        events.extend(function.routes.iter().map(|event| (&*function.handler, &*event.method, &*event.path)));
     }
-    assert!(count >= 13, "{count} routes");
+    let is = |route: &Route, (function, method, path): (&str, &str, &str)| {
+        route.function == function && route.path == path && (method == "ANY" || route.method == method)
+    };
+    for route in ROUTES {
+        assert!(events.iter().any(|event| is(route, *event)), "the template does not lead to {route:?}");
+    }
+    for event in events {
+        assert!(ROUTES.iter().any(|route| is(route, event)), "no function serves {event:?}");
+    }
 }
 
 #[test]

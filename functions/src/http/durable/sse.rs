@@ -1,60 +1,49 @@
-//! The stream as server-sent events: after every `data` a `control` that says where the reader is now.
+//! The stream as server-sent events: after every `data` event a `control` event with the reader's next offset.
 
-use std::convert::Infallible;
-
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::BoxError;
+use axum::response::Response;
 use bytes::Bytes;
-use futures::Stream;
-use http::HeaderName;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use longhand::log::event::NumberedEvent;
 use longhand::{App, Error, LogTail, Tail};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument, Span};
+use tokio::time::Instant;
 
-use super::place::{self, ReadArgs, Start};
-use crate::http::problem::Failure;
+use super::position::{self, ReadArgs, Start};
+use crate::http::args::OneArgs;
+use crate::http::problem::Problem;
+use crate::http::sse::{self, Frames};
 
-/// Follows the stream from the reader's place to its end, or until it is time to come back.
-pub async fn follow(app: App, args: ReadArgs) -> Result<Response, Failure> {
-    let known = app.log_tail(&args.one.key).await?;
+/// The protocol requires exactly this content type.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// Follows the stream from the reader's position to its end, to the end of the connection's time, or `until` then.
+pub async fn follow(app: App, one: &OneArgs, args: &ReadArgs, until: Option<Instant>) -> Result<Response, Problem> {
+    let key = one.key();
+    let known = app.log_tail(&key).await?;
     let next = match args.start {
         Start::Now => known.next_seq,
         Start::At(seq) if seq <= known.next_seq => seq,
         Start::At(_) => return Err(Error::invalid("offset", "must be one that this stream has given").into()),
     };
-    let tail = app.tail(&args.one.key, next.checked_sub(1)).await?;
+    let tail = app.tail(&key, next.checked_sub(1)).await?;
     let live = app.config().live;
-    let follower = Follower {
-        tail,
-        next,
-        known,
-        cursor: args.cursor,
-        speaks_first: next == known.next_seq,
-        keep_alive: live.keep_alive,
-        ends_at: Instant::now() + live.connection,
-    };
-    let headers = [
-        (CONTENT_TYPE, "text/event-stream"),
-        (CACHE_CONTROL, "private, no-cache"),
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Body::from_stream(frames(follower))).into_response())
+    let ends_at = Instant::now() + live.connection;
+    let ends_at = until.map_or(ends_at, |until| until.min(ends_at));
+    let is_up_to_date = next == known.next_seq;
+    let source = Follower { tail, next, known, cursor: args.cursor, is_control_due: is_up_to_date, is_closed: false };
+    Ok(sse::answer(EVENT_STREAM, source, live.keep_alive, Some(ends_at)))
 }
 
 struct Follower {
     tail: Tail,
     /// The number of the next event that the reader gets.
     next: u64,
-    /// How far the log went when the reader came.
+    /// The end of the log when the reader came.
     known: LogTail,
     cursor: Option<u64>,
-    /// A reader who has everything is told so at once, not at the next event.
-    speaks_first: bool,
-    keep_alive: std::time::Duration,
-    ends_at: Instant,
+    /// The reader came with all events, and gets a `control` event at once.
+    is_control_due: bool,
+    /// The last `control` event has been sent.
+    is_closed: bool,
 }
 
 #[derive(Serialize)]
@@ -69,55 +58,40 @@ struct Control {
     stream_closed: bool,
 }
 
-fn frames(follower: Follower) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let span = Span::current();
-    futures::stream::unfold(Some(follower), move |follower| {
-        let next = async {
-            let mut follower = follower?;
-            let (frame, is_last) = follower.frame().await?;
-            Some((Ok(frame), (!is_last).then_some(follower)))
-        };
-        next.instrument(span.clone())
-    })
+impl sse::Source for Follower {
+    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
+        let mut frames = Frames::without_space();
+        if self.is_closed {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.is_control_due) {
+            self.push_control(&mut frames, self.known.is_closed)?;
+        } else if let Some(events) = self.tail.next().await? {
+            self.next = events.last().map_or(self.next, |event| event.seq + 1);
+            frames.push("data", &events, None)?;
+            self.push_control(&mut frames, self.tail.has_ended())?;
+        } else {
+            self.push_control(&mut frames, true)?;
+        }
+        Ok(Some(frames.into()))
+    }
+
+    fn heartbeat(&mut self) -> Result<Bytes, BoxError> {
+        let mut frames = Frames::without_space();
+        self.push_control(&mut frames, false)?;
+        Ok(frames.into())
+    }
 }
 
 impl Follower {
-    /// The next piece of the stream, and whether it is the last; `None`: the connection's time is over.
-    async fn frame(&mut self) -> Option<(Bytes, bool)> {
-        if std::mem::take(&mut self.speaks_first) {
-            let closed = self.known.is_closed;
-            return Some((self.control(closed), closed));
-        }
-        let due = Instant::now() + self.keep_alive;
-        match timeout_at(due.min(self.ends_at), self.tail.next()).await {
-            Ok(Ok(Some(events))) => Some(self.data(&events)),
-            Ok(Ok(None)) => Some((self.control(true), true)),
-            // The reader comes back to the same place; what failed is in the log.
-            Ok(Err(error)) => {
-                tracing::error!(%error, "A reader's stream broke off.");
-                None
-            }
-            Err(_) if Instant::now() >= self.ends_at => None,
-            Err(_) => Some((self.control(false), false)),
-        }
-    }
-
-    fn data(&mut self, events: &[NumberedEvent]) -> (Bytes, bool) {
-        self.next = events.last().map_or(self.next, |event| event.seq + 1);
-        let closed = self.tail.has_ended();
-        let data = serde_json::to_string(events).unwrap_or_default();
-        let control = self.control(closed);
-        ([b"event: data\ndata:", data.as_bytes(), b"\n\n", &control].concat().into(), closed)
-    }
-
-    fn control(&self, closed: bool) -> Bytes {
+    fn push_control(&mut self, frames: &mut Frames, closed: bool) -> Result<(), BoxError> {
+        self.is_closed = closed;
         let control = Control {
-            stream_next_offset: place::offset(self.next),
-            stream_cursor: (!closed).then(|| place::cursor(self.cursor).to_string()),
+            stream_next_offset: position::offset(self.next),
+            stream_cursor: (!closed).then(|| position::cursor(self.cursor).to_string()),
             up_to_date: closed || self.next >= self.known.next_seq,
             stream_closed: closed,
         };
-        let data = serde_json::to_string(&control).unwrap_or_default();
-        format!("event: control\ndata:{data}\n\n").into()
+        frames.push("control", &control, None)
     }
 }

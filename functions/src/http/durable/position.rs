@@ -1,45 +1,44 @@
-//! Where a reader is: offsets and cursors, and what a request says of them.
+//! A reader's position: offsets and cursors, and the arguments of a request that name them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use http::header::IF_NONE_MATCH;
 use http::request::Parts;
 use longhand::Error;
 
-use crate::http::generations::OneArgs;
-use crate::http::problem::Failure;
+use crate::http::args::QueryArgs;
+use crate::http::problem::Problem;
 
-/// Digits of an offset: as many as make the order of the texts that of the numbers.
+/// Digits of an offset. All have as many, so that the texts sort as their numbers.
 const OFFSET_DIGITS: usize = 16;
-/// 2024-10-09T00:00:00Z, from which cursors count.
+/// 2024-10-09T00:00:00Z, the protocol's epoch of cursors.
 const CURSOR_EPOCH_SECONDS: u64 = 1_728_432_000;
-/// Readers within one such interval get the same cursor, so that a cache may answer them together.
+/// Readers within one interval get the same cursor, so that a cache may collapse their requests.
 const CURSOR_INTERVAL_SECONDS: u64 = 20;
-/// How many intervals a cursor may be moved on by: an hour's worth.
+/// The most intervals that a cursor is advanced by: an hour.
 const CURSOR_JITTER_INTERVALS: u64 = 180;
 
-/// Where to begin.
+/// The first event to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At the event of this number.
+    /// The event with this number.
     At(u64),
-    /// Behind what is stored now.
+    /// The one after the stored events.
     Now,
 }
 
-/// How to go on at the end of what is stored.
+/// How to read on behind the stored events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Live {
-    /// One answer, held back until there is something to tell.
+    /// One answer, held back until there are events.
     LongPoll,
     /// Server-sent events.
     Sse,
 }
 
-/// What a reader asks for.
+/// The arguments of a read.
 pub struct ReadArgs {
-    pub one: OneArgs,
     pub start: Start,
     pub live: Option<Live>,
     pub cursor: Option<u64>,
@@ -51,7 +50,7 @@ pub fn offset(seq: u64) -> String {
     format!("{seq:0OFFSET_DIGITS$}")
 }
 
-/// The cursor of now; always beyond the reader's own, so that no cache answers it with what it has seen.
+/// The current cursor. It is greater than the reader's own, so that no cache answers with a page that the reader has.
 pub fn cursor(given: Option<u64>) -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let current = since.as_secs().saturating_sub(CURSOR_EPOCH_SECONDS) / CURSOR_INTERVAL_SECONDS;
@@ -73,20 +72,17 @@ fn start(offset: &str) -> Option<Start> {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ReadArgs {
-    type Rejection = Failure;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let one = OneArgs::from_request_parts(parts, state).await?;
-        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Query(query) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
-        let all = |name: &'static str| query.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str());
-        let live = match all("live").next() {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = QueryArgs::from_request_parts(parts, state).await?;
+        let live = match query.first("live") {
             None => None,
             Some("long-poll") => Some(Live::LongPoll),
             Some("sse") => Some(Live::Sse),
             Some(_) => return Err(Error::invalid("live", "must be `long-poll` or `sse`, where it is given").into()),
         };
-        let offsets: Vec<&str> = all("offset").collect();
+        let offsets: Vec<&str> = query.all("offset").collect();
         let start = match offsets[..] {
             [] if live.is_some() => return Err(Error::invalid("offset", "is required with `live`").into()),
             [] => Start::At(0),
@@ -94,9 +90,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ReadArgs {
                 .ok_or_else(|| Error::invalid("offset", "must be one that this stream has given, or `-1`, or `now`"))?,
             _ => return Err(Error::invalid("offset", "must be given once").into()),
         };
-        let cursor = all("cursor").next().and_then(|cursor| cursor.parse().ok());
+        let cursor = query.first("cursor").and_then(|cursor| cursor.parse().ok());
         let if_none_match = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Self { one, start, live, cursor, if_none_match })
+        Ok(Self { start, live, cursor, if_none_match })
     }
 }
 
@@ -105,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_sort_as_their_numbers_and_read_back() {
+    fn offsets_sort_and_parse_back() {
         let numbers = [0, 1, 9, 10, 99, 123_456, 9_999_999_999_999_999];
         let offsets: Vec<String> = numbers.into_iter().map(offset).collect();
         assert!(offsets.is_sorted());
@@ -118,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_always_beyond_the_readers_own() {
+    fn cursor_exceeds_the_readers_own() {
         let now = cursor(None);
         assert!(now > 3_000_000 && cursor(Some(now - 1)) >= now);
         assert!(cursor(Some(now)) > now && cursor(Some(now + 7)) > now + 7);

@@ -1,51 +1,31 @@
-//! Errors in OpenAI's envelope, and the headers that its clients read.
-
-use std::sync::Arc;
+//! Errors in the form of the `OpenAI` API, with the headers that its clients read.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 use longhand::{Error, ErrorCode, FieldError};
 use serde_json::{Value, json};
 
-use super::super::problem::{Cause, tell_when_to_retry};
-
-/// The clients send 408, 409, 429 and every 5xx again, unless this says otherwise.
+/// The clients repeat a request that was answered 408, 409, 429 or 5xx, unless this header is `false`.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// An error on its way to the caller.
-pub struct Refusal(Error);
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
+/// The answer for an error.
+pub fn render(error: &Error) -> Response {
+    let code = error.code();
+    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (message, param, word) = describe(error);
+    let body = json!({ "error": { "message": message, "type": kind(code), "param": param, "code": word } });
+    let retry = if code.is_retryable() { "true" } else { "false" };
+    (status, [(SHOULD_RETRY, retry)], Json(body)).into_response()
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let code = self.0.code();
-        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (message, param, word) = told(&self.0);
-        let body = json!({ "error": { "message": message, "type": kind(code), "param": param, "code": word } });
-        let mut response = (status, Json(body)).into_response();
-        let retry = if code.is_retryable() { "true" } else { "false" };
-        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static(retry));
-        tell_when_to_retry(&mut response, &self.0);
-        if status.is_server_error() {
-            response.extensions_mut().insert(Cause(Arc::new(self.0)));
-        }
-        response
-    }
-}
-
-/// The message, the parameter at fault, and the word for programs.
-fn told(error: &Error) -> (String, Value, Value) {
+/// The message, the parameter at fault, and the code.
+fn describe(error: &Error) -> (String, Value, Value) {
     match error {
         Error::InvalidRequest(errors) => {
-            let said: Vec<String> = errors.iter().map(sentence).collect();
+            let sentences: Vec<String> = errors.iter().map(sentence).collect();
             let param = errors.first().map(parameter).filter(|param| !param.is_empty());
-            (said.join(" "), param.into(), Value::Null)
+            (sentences.join(" "), param.into(), Value::Null)
         }
         Error::Refused { message, param, code } => (message.clone(), (*param).into(), (*code).into()),
         Error::NotFound(id) => {
@@ -61,12 +41,12 @@ fn told(error: &Error) -> (String, Value, Value) {
 /// `/input/0/role` as `input[0].role`.
 fn parameter(error: &FieldError) -> String {
     let segments = error.pointer.split('/').filter(|segment| !segment.is_empty());
-    let told = segments.enumerate().map(|(place, segment)| match segment.parse::<usize>() {
+    let parts = segments.enumerate().map(|(place, segment)| match segment.parse::<usize>() {
         Ok(index) => format!("[{index}]"),
         Err(_) if place == 0 => segment.to_owned(),
         Err(_) => format!(".{segment}"),
     });
-    told.collect()
+    parts.collect()
 }
 
 fn sentence(error: &FieldError) -> String {

@@ -1,0 +1,113 @@
+//! Arguments that several handlers take from a request.
+
+use std::str::FromStr;
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::request::Parts;
+use longhand::limits::REQUEST_BYTES_MAX;
+use longhand::{Error, GenerationId, GenerationKey};
+
+use super::caller::Caller;
+use super::problem::Problem;
+
+/// The caller, and the generation or response that the path names.
+pub struct OneArgs<Id = GenerationId> {
+    pub caller: Caller,
+    pub id: Id,
+}
+
+/// The parameters of the query, in order. An unknown one is ignored.
+pub struct QueryArgs(Vec<(String, String)>);
+
+/// The `Idempotency-Key` of a request, if it has one.
+pub struct IdempotencyKey(pub Option<String>);
+
+/// A body of at most [`REQUEST_BYTES_MAX`] bytes, whatever its content type.
+pub struct BodyBytes(pub Vec<u8>);
+
+impl OneArgs {
+    /// The generation, of the caller's organization.
+    pub fn key(&self) -> GenerationKey {
+        GenerationKey::new(self.caller.organization.clone(), self.id.clone())
+    }
+}
+
+impl QueryArgs {
+    /// The first value of a parameter.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All values of a parameter.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The parameter `limit`. A text that is no number is 0, which the verbs refuse with the bounds.
+    pub fn limit(&self) -> Option<usize> {
+        self.first("limit").map(|limit| limit.parse().unwrap_or(0))
+    }
+}
+
+/// The text of a header field.
+///
+/// # Errors
+/// [`Error::InvalidRequest`]: it is not printable ASCII.
+pub fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Error> {
+    let text = headers.get(name).map(|value| value.to_str().map(str::to_owned));
+    text.transpose().map_err(|_| Error::invalid(name, "must be printable ASCII"))
+}
+
+impl<S: Send + Sync, Id: FromStr> FromRequestParts<S> for OneArgs<Id> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let name = name_in_path(parts, state).await;
+        let id = name.parse().map_err(|_| Error::NotFound(name))?;
+        Ok(Self { caller, id })
+    }
+}
+
+/// The `{id}` of a path. A text that is no id, and bytes that are no text, name nothing, and are answered so.
+async fn name_in_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
+    let path = Path::<String>::from_request_parts(parts, state).await;
+    path.map_or_else(|_| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned(), |Path(id)| id)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryArgs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        let Query(pairs) = query.map_err(|error| Error::invalid("query", format!("cannot be read: {}", error.body_text())))?;
+        Ok(Self(pairs))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Ok(Self(header(&parts.headers, "Idempotency-Key")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for BodyBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let length: Option<usize> = header(headers, CONTENT_LENGTH.as_str())?.and_then(|length| length.parse().ok());
+        // A sender with `Expect` gets the answer before it sends. A sender that is sending already may lose an early answer.
+        if let Some(length) = length.filter(|length| *length > REQUEST_BYTES_MAX && headers.contains_key(EXPECT)) {
+            return Err(Error::RequestTooLarge(length).into());
+        }
+        let body = to_bytes(request.into_body(), REQUEST_BYTES_MAX).await;
+        let body = body.map_err(|_| Error::RequestTooLarge(length.unwrap_or(REQUEST_BYTES_MAX + 1)))?;
+        Ok(Self(body.into()))
+    }
+}

@@ -1,0 +1,41 @@
+//! Writers that are attached: they run in the function that answers the start.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use lambda_http::RequestExt as _;
+use longhand::{App, GenerationKey, StreamJob};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::deadline::{answer_until, stop_at};
+
+/// Until when a function does its work. `None`: there is no deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct Until {
+    /// The writer stops.
+    pub stop_at: Option<Instant>,
+    /// A live answer ends.
+    pub answer: Option<Instant>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Until {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let context = parts.extensions.lambda_context_ref();
+        Ok(Self { stop_at: context.and_then(stop_at), answer: context.and_then(answer_until) })
+    }
+}
+
+/// Writes a log in this function. The writer goes on when the caller goes away.
+pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
+    let job = StreamJob::new(key);
+    let writer = async move {
+        if let Err(error) = app.stream(&job, stop_at).await {
+            tracing::error!(generation = %job.generation, %error, "An attached writer stopped. The sweep invokes the next one.");
+        }
+    };
+    tokio::spawn(writer.in_current_span());
+}

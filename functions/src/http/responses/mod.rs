@@ -1,0 +1,119 @@
+//! The handlers of `/v1/responses`, the `OpenAI` Responses API. Its official clients work with another base URL.
+//!
+//! The body or the query decides whether an answer is a stream. `Accept` does not, because the clients do not set it.
+
+mod live;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use longhand::responses::{InputOrder, InputQuery, ResponseId, parse_create};
+use longhand::{App, CreateClaim, Error};
+use serde_json::{Value, json};
+
+use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, header};
+use super::attached::{Until, write_attached};
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::invocation::request_id;
+
+/// `POST /v1/responses`.
+///
+/// With `background` the answer is immediate, and another function writes the response. Otherwise this function writes it, and
+/// answers with its events (`stream`) or with the response at its end. In each case the writer goes on when the caller goes
+/// away, where OpenAI's own service stops: a response that has begun can be retrieved.
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    until: Until,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    IsRetry(is_retry): IsRetry,
+    BodyBytes(body): BodyBytes,
+) -> Result<Response, Problem> {
+    let app = app.for_request(request_id().as_deref());
+    let request = parse_create(&body, &app.config().request_rules())?;
+    let claim = match &idempotency_key {
+        Some(key) => CreateClaim::Key(key),
+        None if is_retry => CreateClaim::Retry,
+        None => CreateClaim::First,
+    };
+    let (mut tail, key, is_waiting) = app.accept_response(&caller.organization, &request, claim).await?;
+    let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));
+    if background && !streams {
+        if is_waiting {
+            app.hand_over_response(&key).await;
+            return Ok(Json(tail.response()).into_response());
+        }
+        return Ok(Json(tail.now().await?).into_response());
+    }
+    if is_waiting {
+        write_attached(app, &key, until.stop_at);
+    }
+    Ok(if streams { live::events(tail, until.answer) } else { live::object(tail, until.answer) })
+}
+
+/// `GET /v1/responses/{id}`: the response, or with `stream=true` its events behind `starting_after`.
+pub async fn retrieve(
+    State(app): State<App>,
+    OneArgs { caller, id }: OneArgs<ResponseId>,
+    query: QueryArgs,
+    until: Until,
+) -> Result<Response, Problem> {
+    let stream = match query.first("stream") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(refused("'stream' must be true or false.", "stream")),
+    };
+    let starting_after = query.first("starting_after").map(str::parse).transpose();
+    let starting_after = starting_after.map_err(|_| refused("'starting_after' must be a sequence number.", "starting_after"))?;
+    if stream {
+        let tail = app.stream_response(&caller.organization, &id, starting_after).await?;
+        return Ok(live::events(tail, until.answer));
+    }
+    Ok(Json(app.response(&caller.organization, &id).await?).into_response())
+}
+
+/// `POST /v1/responses/{id}/cancel`. The body is not read.
+pub async fn cancel(State(app): State<App>, OneArgs { caller, id }: OneArgs<ResponseId>) -> Result<Json<Value>, Problem> {
+    Ok(Json(app.cancel_response(&caller.organization, &id).await?))
+}
+
+/// `DELETE /v1/responses/{id}`.
+pub async fn delete(State(app): State<App>, OneArgs { caller, id }: OneArgs<ResponseId>) -> Result<Json<Value>, Problem> {
+    app.delete_response(&caller.organization, &id).await?;
+    Ok(Json(json!({ "id": id.to_string(), "object": "response", "deleted": true })))
+}
+
+/// `GET /v1/responses/{id}/input_items`.
+pub async fn input_items(
+    State(app): State<App>,
+    OneArgs { caller, id }: OneArgs<ResponseId>,
+    query: QueryArgs,
+) -> Result<Response, Problem> {
+    let limit = query.first("limit").map(str::parse).transpose();
+    let limit = limit.map_err(|_| refused("'limit' must be a whole number.", "limit"))?;
+    let order = match query.first("order") {
+        None | Some("desc") => InputOrder::Descending,
+        Some("asc") => InputOrder::Ascending,
+        Some(_) => return Err(refused("'order' must be asc or desc.", "order")),
+    };
+    let query = InputQuery { limit, order, after: query.first("after").map(str::to_owned) };
+    Ok(Json(app.response_input(&caller.organization, &id, &query).await?).into_response())
+}
+
+/// Whether a client repeats a request: the clients send no key, but count their tries in a header.
+pub struct IsRetry(bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for IsRetry {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let count = header(&parts.headers, "x-stainless-retry-count")?;
+        Ok(Self(count.and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 0)))
+    }
+}
+
+fn refused(message: &str, param: &'static str) -> Problem {
+    Error::refused(message, Some(param), None).into()
+}

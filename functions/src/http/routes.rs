@@ -1,0 +1,88 @@
+//! Every route of the product: who serves it, who may call it, and how it answers errors.
+
+use axum::extract::{MatchedPath, Request};
+use http::Method;
+use longhand::Scope::{Admin, Read, Start};
+
+use super::route::Route;
+use super::{durable, events, generations, responses};
+
+const GET: Method = Method::GET;
+const HEAD: Method = Method::HEAD;
+const POST: Method = Method::POST;
+const DELETE: Method = Method::DELETE;
+
+/// The table of routes. A path and a method have one row.
+pub static ROUTES: &[Route] = &[
+    // `start` writes what it starts, and may stream its answer.
+    Route::new("start", POST, "/v1/generations", Start, |at, method| at.on(method, generations::start)),
+    Route::new("start", POST, "/v1/responses", Start, |at, method| at.on(method, responses::create)).open_ai(),
+    // `tail` follows logs live.
+    Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token(),
+    Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token(),
+    Route::new("tail", HEAD, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::head)).by_token(),
+    Route::new("tail", GET, "/v1/responses/{id}", Read, |at, method| at.on(method, responses::retrieve)).by_token().open_ai(),
+    // `api` answers at once.
+    Route::new("api", GET, "/v1/generations", Read, |at, method| at.on(method, generations::list)),
+    Route::new("api", GET, "/v1/generations/{id}", Read, |at, method| at.on(method, generations::get)).by_token(),
+    Route::new("api", GET, "/v1/generations/{id}/progress", Read, |at, method| at.on(method, generations::progress)).by_token(),
+    Route::new("api", POST, "/v1/generations/{id}/cancel", Start, |at, method| at.on(method, generations::cancel)),
+    Route::new("api", GET, "/v1/generations/{id}/output", Read, |at, method| at.on(method, generations::output)).by_token(),
+    // A token can do less than the caller who makes it.
+    Route::new("api", POST, "/v1/generations/{id}/tokens", Read, |at, method| at.on(method, generations::create_token)),
+    Route::new("api", DELETE, "/v1/responses/{id}", Admin, |at, method| at.on(method, responses::delete)).open_ai(),
+    Route::new("api", POST, "/v1/responses/{id}/cancel", Start, |at, method| at.on(method, responses::cancel)).open_ai(),
+    Route::new("api", GET, "/v1/responses/{id}/input_items", Read, |at, method| at.on(method, responses::input_items)).open_ai(),
+];
+
+/// Puts the request's row, if it has one, among the request's extensions, as `&'static Route`.
+pub async fn identify(mut request: Request) -> Request {
+    let path = request.extensions().get::<MatchedPath>();
+    let route = path.and_then(|path| find(request.method(), path.as_str()));
+    if let Some(route) = route {
+        request.extensions_mut().insert(route);
+    }
+    request
+}
+
+fn find(method: &Method, path: &str) -> Option<&'static Route> {
+    let row = |method: &Method| ROUTES.iter().find(|route| route.path == path && route.method == method);
+    row(method).or_else(|| row(&GET).filter(|_| method == HEAD))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::route::Envelope;
+
+    #[test]
+    fn each_method_of_a_path_has_one_row() {
+        let rows: BTreeSet<(&str, &str)> = ROUTES.iter().map(|route| (route.method.as_str(), route.path)).collect();
+        assert_eq!(rows.len(), ROUTES.len());
+    }
+
+    #[test]
+    fn head_falls_back_to_get() {
+        let found = |method: Method, path: &str| find(&method, path).map(|route| &route.method);
+        assert_eq!(found(HEAD, "/v1/generations/{id}"), Some(&GET));
+        assert_eq!(found(HEAD, "/v1/stream/generations/{id}"), Some(&HEAD));
+        assert_eq!(found(HEAD, "/v1/generations/{id}/cancel"), None);
+        assert_eq!(found(POST, "/v1/generations/{id}"), None);
+    }
+
+    #[test]
+    fn read_tokens_open_reads_only() {
+        for route in ROUTES {
+            assert!(!route.by_token || route.scope == Read && [GET, HEAD].contains(&route.method), "{route:?}");
+        }
+    }
+
+    #[test]
+    fn openai_paths_have_openai_errors() {
+        for route in ROUTES {
+            assert_eq!(route.envelope == Envelope::OpenAi, route.path.starts_with("/v1/responses"), "{route:?}");
+        }
+    }
+}
