@@ -7,6 +7,7 @@ mod json;
 mod judgement;
 mod keeping;
 mod lagging;
+mod large_logs;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};

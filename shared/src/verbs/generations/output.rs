@@ -1,4 +1,4 @@
-//! `output`: the result, as far as it has come.
+//! `output`: the result, complete or partial.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,42 +10,49 @@ use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_URL_TTL};
 use crate::log::assembly::{Assembly, ToolCall};
-use crate::log::chunk::Chunk;
+use crate::log::chunk::{Chunk, Outline};
+use crate::log::event::Event;
 use crate::verbs::generations::get;
 
-/// A generation's result.
+/// A generation's result, complete or partial.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Output {
-    /// Its id.
+    /// The generation's id.
     pub id: GenerationId,
-    /// Its status: until it is terminal, the result is what has come so far.
+    /// The generation's status. Until it is terminal, the result is what has been stored so far.
     pub status: Status,
-    /// The text; `None` where it is larger than 4 MiB.
+    /// The text; `None` where it is larger than [`OUTPUT_INLINE_BYTES_MAX`].
     pub text: Option<String>,
-    /// The text's length.
+    /// The text's length in bytes.
     pub bytes: u64,
-    /// Its SHA-256 in hex, once it lies in the bucket.
+    /// The text's SHA-256 in hex; `None` before compaction.
     pub sha256: Option<String>,
-    /// For text too large to be here: a URL that works for 15 minutes.
+    /// A presigned URL for a compacted text that is too large to be inline; valid for [`OUTPUT_URL_TTL`].
     pub url: Option<String>,
-    /// The text as JSON, exactly as it was written, if it is JSON of at most 64 KB and 100 levels.
+    /// The text as JSON, byte for byte, if it is JSON of at most 64 KB and 100 levels.
     pub llm_response: Option<Box<RawValue>>,
-    /// What the model said instead of an answer.
+    /// The model's refusal, if it refused.
     pub refusal: Option<String>,
-    /// The tools it wants called.
+    /// The tool calls that the model requested.
     pub tool_calls: Vec<ToolCall>,
 }
 
 impl App {
-    /// The result, from the bucket once it lies there, and from the log until then.
+    /// The result: from the bucket after compaction, from the log before.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::LogGone`]; [`Error::Aws`].
+    /// [`Error::NotFound`]; [`Error::LogGone`]; [`Error::LogDamaged`]; [`Error::Aws`].
     pub async fn output(&self, key: &GenerationKey) -> Result<Output, Error> {
-        let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
+        let (mut record, newest) = self.newest(key, self.records.get(key).await?).await?;
+        if record.outcome.is_none() {
+            if let Some(output) = self.output_from_log(key, &record, newest.as_ref()).await? {
+                return Ok(output);
+            }
+            record = self.records.get(key).await?;
+        }
         match &record.outcome {
             Some(outcome) => self.output_from_bucket(key, &record, outcome).await,
-            None => self.output_from_log(key, &record, newest.as_ref()).await,
+            None => Err(Error::LogGone(key.generation.to_string())),
         }
     }
 
@@ -61,11 +68,8 @@ impl App {
             let damaged = |_| Error::LogDamaged(key.generation.to_string(), "its blob is not UTF-8".into());
             (Some(String::from_utf8(bytes).map_err(damaged)?), None)
         };
-        let (refusal, tool_calls) = if outcome.has_other_output {
-            self.assemble(key, record, &mut |_| {}).await?.into_other_output()
-        } else {
-            (None, Vec::new())
-        };
+        let (refusal, tool_calls) =
+            if outcome.has_other_output { self.other_output(key, outcome.last_seq).await? } else { (None, Vec::new()) };
         Ok(Output {
             id: key.generation.clone(),
             status: record.status,
@@ -79,50 +83,104 @@ impl App {
         })
     }
 
-    async fn output_from_log(&self, key: &GenerationKey, record: &RecordRow, newest: Option<&Chunk>) -> Result<Output, Error> {
-        let (mut text, mut bytes) = (Some(String::new()), 0);
-        let assembly = self
-            .assemble(key, record, &mut |part| {
-                bytes += part.len() as u64;
-                match &mut text {
-                    Some(text) if bytes <= OUTPUT_INLINE_BYTES_MAX => text.push_str(part),
-                    _ => text = None,
-                }
-            })
-            .await?;
-        let (refusal, tool_calls) = assembly.into_other_output();
-        let status = get::status(record, newest);
-        let id = key.generation.clone();
-        Ok(Output { id, status, text, bytes, sha256: None, url: None, llm_response: None, refusal, tool_calls })
-    }
-
-    /// Reads the whole log; `text` gets the text of the result, piece by piece.
-    async fn assemble(
+    /// `None`: the buffer was deleted meanwhile, so the result is in the bucket or nowhere.
+    async fn output_from_log(
         &self,
         key: &GenerationKey,
         record: &RecordRow,
-        text: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Assembly, Error> {
-        let events = self.read_events(key, record, 0, usize::MAX).await?;
-        let newest = self.buffer.newest(key).await?;
-        let output_from = newest.map_or_else(|| output_from(&events), |chunk| chunk.output_from);
-        let mut assembly = Assembly::new(output_from);
-        for event in &events {
-            if let Some(part) = assembly.event(&event.event) {
-                text(part);
+        newest: Option<&Chunk>,
+    ) -> Result<Option<Output>, Error> {
+        let mut result = PartialResult::new(OUTPUT_INLINE_BYTES_MAX);
+        if let Some(newest) = newest {
+            let next = self.fold_buffer(key, &mut result).await?;
+            if next <= newest.last_seq() {
+                return Ok(None);
             }
         }
-        Ok(assembly)
+        let (refusal, tool_calls) = result.assembly.into_other_output();
+        Ok(Some(Output {
+            id: key.generation.clone(),
+            status: get::status(record, newest),
+            text: result.text,
+            bytes: result.bytes,
+            sha256: None,
+            url: None,
+            llm_response: None,
+            refusal,
+            tool_calls,
+        }))
+    }
+
+    /// The refusal and the tool calls of a compacted log: from the buffer, and where that is gone, from the bucket.
+    async fn other_output(&self, key: &GenerationKey, last_seq: u64) -> Result<(Option<String>, Vec<ToolCall>), Error> {
+        let mut result = PartialResult::new(0);
+        let mut next = self.fold_buffer(key, &mut result).await?;
+        if next <= last_seq {
+            let mut archive = self.open_archive(key).await?;
+            while next <= last_seq {
+                let page = archive.page(next).await?;
+                let Some(last) = page.last() else {
+                    let damage = format!("its event log ends before event {next} of {last_seq}");
+                    return Err(Error::LogDamaged(key.generation.to_string(), damage));
+                };
+                next = last.seq + 1;
+                page.iter().for_each(|event| result.apply(&event.event));
+            }
+        }
+        Ok(result.assembly.into_other_output())
+    }
+
+    /// Applies the buffer's events up to its end or its first gap, one page in memory at a time. Returns the number of the
+    /// event that follows.
+    async fn fold_buffer(&self, key: &GenerationKey, result: &mut PartialResult) -> Result<u64, Error> {
+        let (mut next, mut slot) = (0, Some(0));
+        while let Some(from) = slot {
+            let page = self.buffer.chunks(key, from).await?;
+            if page.is_torn(from) {
+                break;
+            }
+            slot = page.next_slot;
+            for chunk in &page.chunks {
+                chunk.events.iter().for_each(|event| result.apply(event));
+                next = chunk.last_seq() + 1;
+            }
+        }
+        Ok(next)
     }
 }
 
-/// Where the last attempt's output begins: at the first item that is added after the last `in_progress`.
-fn output_from(events: &[crate::log::event::NumberedEvent]) -> u32 {
-    use crate::log::event::Event;
-    let last_attempt = events.iter().rposition(|event| matches!(event.event, Event::InProgress { .. })).unwrap_or(0);
-    let first_item = events[last_attempt..].iter().find_map(|event| match event.event {
-        Event::OutputItemAdded { output_index, .. } => Some(output_index),
-        _ => None,
-    });
-    first_item.unwrap_or(u32::MAX)
+/// The result of the events applied so far. Holds at most `text_max` bytes of text.
+#[derive(Default)]
+struct PartialResult {
+    assembly: Assembly,
+    outline: Outline,
+    text: Option<String>,
+    bytes: u64,
+    text_max: u64,
+}
+
+impl PartialResult {
+    fn new(text_max: u64) -> Self {
+        Self { text: Some(String::new()), text_max, ..Self::default() }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        // An attempt that finds an item open continues it. Otherwise all earlier items belong to an abandoned attempt.
+        if matches!(event, Event::InProgress { .. }) && self.outline.open().next().is_none() {
+            *self = Self {
+                assembly: Assembly::new(self.outline.next_output_index()),
+                outline: std::mem::take(&mut self.outline),
+                ..Self::new(self.text_max)
+            };
+        }
+        self.outline.apply(event);
+        let Some(part) = self.assembly.event(event) else { return };
+        self.bytes += part.len() as u64;
+        if self.bytes > self.text_max {
+            self.text = None;
+        }
+        if let Some(text) = &mut self.text {
+            text.push_str(part);
+        }
+    }
 }

@@ -1,0 +1,90 @@
+//! Logs of many events: the result is correct, and reading it takes constant memory.
+
+use std::fs;
+
+use longhand::aws::{Buffer, Meter};
+use longhand::log::chunk::{Chunk, Counters};
+use longhand::log::event::{Event, Item, Place, Stretch, TextKind};
+use longhand::{Clock, GenerationKey};
+use longhand_local::Options;
+use longhand_tests::hostile::{Ending, Hostile, Script, wire};
+use longhand_tests::{Harness, environment};
+use serde_json::{Value, json};
+
+use super::dynamodb;
+
+const CHUNKS: u64 = 150;
+const PAIRS_OF_A_CHUNK: usize = 1_000;
+/// A page of DynamoDB has 1 MB; unpacked into events, and as JSON on its way, several times that.
+const GROWTH_KB_MAX: u64 = 24 * 1024;
+
+/// A number of the process's memory by the kernel's account, in KB.
+fn memory_kb(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim_matches([':', ' ', '\t']).trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// Runs `read`, and returns by how much the resident memory grew at its peak, in KB.
+async fn growth_kb<T>(read: impl Future<Output = T>) -> (T, u64) {
+    // Resets `VmHWM` to what is resident now (proc(5)).
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = memory_kb("VmRSS");
+    let result = read.await;
+    (result, memory_kb("VmHWM").saturating_sub(before))
+}
+
+/// The chunks of an answer whose every short piece of text comes with a longer piece of reasoning.
+fn chunks(mut seq: u64) -> Vec<Chunk> {
+    let stretch = |output_index, delta: String| Stretch { output_index, content_index: 0, delta };
+    let place = |output_index, kind| Place { output_index, content_index: 0, kind };
+    let mut counters = Counters { chunk_count: 1, ..Counters::default() };
+    let mut opening = vec![
+        Event::OutputItemAdded { output_index: 0, item: Item::Reasoning },
+        Event::ContentPartAdded(place(0, TextKind::Reasoning)),
+        Event::OutputItemAdded { output_index: 1, item: Item::Message },
+        Event::ContentPartAdded(place(1, TextKind::OutputText)),
+    ];
+    let chunk = |number: u64| {
+        let mut events = std::mem::take(&mut opening);
+        for pair in 0..PAIRS_OF_A_CHUNK {
+            events.push(Event::ReasoningTextDelta(stretch(0, format!("{number:0>120}"))));
+            events.push(Event::OutputTextDelta(stretch(1, format!("{:0>6}", number * 1_000 + pair as u64))));
+        }
+        counters.chunk_count += 1;
+        counters.received_chunks += 2 * PAIRS_OF_A_CHUNK as u64;
+        counters.received_bytes += 126 * PAIRS_OF_A_CHUNK as u64;
+        let chunk = Chunk { first_seq: seq, writer: "w".into(), at_ms: number.cast_signed(), counters, output_from: 0, events };
+        seq = chunk.last_seq() + 1;
+        chunk
+    };
+    (0..CHUNKS).map(chunk).collect()
+}
+
+/// `GET …/output` while a log of 300,000 events and tens of megabytes is still growing.
+#[tokio::test(flavor = "multi_thread")]
+async fn output_of_a_large_running_log_is_read_in_constant_memory() {
+    let hostile = Hostile::start([("test", vec![Script::stream([wire::role()]).ending(Ending::Stall)])]).await;
+    let options = Options { env: environment(&hostile.base_url("test"), &[]), ..Options::default() };
+    let harness = Harness::without(&["Ended", "EveryMinute"], options).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.until(&id, |record| record["status"] == "running").await;
+    let next = record["progress"]["last_seq"].as_u64().unwrap() + 1;
+    let table = &harness.stack.environment("stream")["LONGHAND_BUFFER_TABLE"];
+    let buffer = Buffer::new(dynamodb(&harness), table.clone(), Clock::system(), Meter::default());
+    let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
+    let mut stored = 0;
+    for chunk in chunks(next) {
+        stored += chunk.text_bytes();
+        buffer.append(&key, &chunk, i64::MAX / 1_000).await.unwrap();
+    }
+    let path = format!("generations/{id}/output");
+    let ((_, output), growth_kb) = growth_kb(harness.get(&path)).await;
+    let text: String = (0..CHUNKS * PAIRS_OF_A_CHUNK as u64).map(|number| format!("{number:0>6}")).collect();
+    assert_eq!((&output["status"], &output["bytes"]), (&json!("running"), &json!(text.len())));
+    assert_eq!(output["text"].as_str(), Some(text.as_str()));
+    assert_eq!(output["tool_calls"], Value::Array(Vec::new()));
+    eprintln!("reading {stored} bytes of text took {growth_kb} KB");
+    assert!((1..GROWTH_KB_MAX).contains(&growth_kb), "{growth_kb} KB");
+    harness.finish().await;
+}
