@@ -9,7 +9,7 @@ use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::error::FieldError;
-use crate::json::schema_cost;
+use crate::json::schema_cost::{self, Cost};
 use crate::limits::VALIDATION_ERRORS_MAX;
 
 /// Schemas that apply to one and the same value, references followed. Each doubling of a chain doubles the time of a check.
@@ -43,18 +43,21 @@ impl Schema {
     /// # Errors
     /// Everything that is wrong with it, or the one thing that keeps it from being used.
     pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
-        if schema_cost::exceeds(schema, EXPANSION_MAX) {
-            let message =
-                format!("must not refer to itself so that checking one value means checking over {EXPANSION_MAX} schemas");
+        let cost = schema_cost::measure(schema, EXPANSION_MAX);
+        if cost == Cost::TooHigh {
+            let message = format!("must not apply more than {EXPANSION_MAX} schemas to one value, references and all nesting included");
             return Err(vec![FieldError::new("", message)]);
         }
-        jsonschema::options()
+        let validator = jsonschema::options()
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             .offline()
             .build(schema)
-            .map(Self)
-            .map_err(|error| unusable(schema, &error))
+            .map_err(|error| unusable(schema, &error))?;
+        match cost {
+            Cost::Unresolved(reference) => Err(vec![FieldError::new("", format!("refers to what is not in it: {reference}"))]),
+            _ => Ok(Self(validator)),
+        }
     }
 
     /// What is wrong with `value`, in the order of the document, at most [`VALIDATION_ERRORS_MAX`]; empty where it is valid.

@@ -1,86 +1,253 @@
-//! What checking one value against a schema costs at the most: the schemas that apply to that same value.
+//! What checking one value against a schema costs at the most: the number of schemas that apply to that same value.
 //!
-//! `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`, `else` and `$ref` apply where they stand; a chain of definitions that names
-//! the next one twice doubles with each link. What lies under `properties` or `items` applies to a smaller value.
+//! `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`, `else`, `dependentSchemas`, `dependencies` and references apply where they
+//! stand, so a chain of definitions that names the next one twice doubles with each link. A schema under `properties` or
+//! `items` applies to a smaller value. References are resolved by the resolver of the crate `jsonschema`, so both follow
+//! `$id`, `$anchor` and percent-encoded pointers to the same place. What a `$dynamicRef` or `$recursiveRef` means depends on
+//! how it was reached; the most expensive of all possible targets counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use serde_json::Value;
+use jsonschema::Draft;
+use referencing::{Registry, Resolver, uri};
+use serde_json::{Map, Value};
 
-const IN_PLACE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 const IN_PLACE: [&str; 4] = ["not", "if", "then", "else"];
+const IN_PLACE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+const IN_PLACE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
+/// To learn what is not evaluated yet, each of these runs the schemas in place once more.
+const REPEATING: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
 
-/// Whether any place of the document may apply more than `most` schemas to one value.
-pub fn exceeds(document: &Value, most: usize) -> bool {
-    let mut costs = Costs { document, most, known: HashMap::new() };
-    costs.any_exceeds(document)
+/// The base of a document without an `$id`.
+const DEFAULT_BASE: &str = "json-schema:///";
+/// Schemas nested for one value. The validator recurses as deeply.
+const DEPTH_MAX: usize = 256;
+/// Steps of one measurement. Only circles of references need more than one for each schema.
+const STEPS_MAX: usize = 1_000_000;
+
+/// The outcome of a measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cost {
+    /// At most this many schemas apply to one value.
+    AtMost(usize),
+    /// More than the limit, or nested too deeply.
+    TooHigh,
+    /// A reference that resolves neither within the document nor to a draft's own schema.
+    Unresolved(String),
 }
 
-struct Costs<'a> {
-    document: &'a Value,
-    most: usize,
-    known: HashMap<&'a str, usize>,
+/// The cost of the schema's most expensive place; above `limit`, [`Cost::TooHigh`].
+pub fn measure(document: &Value, limit: usize) -> Cost {
+    let draft = Draft::default().detect(document);
+    let resource = draft.create_resource_ref(document);
+    let index = uri::from_str(resource.id().unwrap_or(DEFAULT_BASE)).and_then(|base| {
+        let registry = Registry::new().draft(draft).add(base.as_str(), resource)?.prepare()?;
+        Ok((registry, base))
+    });
+    match index {
+        Ok((registry, base)) => Graph::default().read(document, registry.resolver(base), draft).cost(limit),
+        Err(error) => Cost::Unresolved(error.to_string()),
+    }
 }
 
-impl<'a> Costs<'a> {
-    fn any_exceeds(&mut self, place: &'a Value) -> bool {
-        if self.cost(place) > self.most {
-            return true;
+type NodeId = usize;
+
+/// A schema of the document, or of one that it refers to.
+#[derive(Default)]
+struct Node<'a> {
+    /// The applications to the same value, each with all its possible targets.
+    in_place: Vec<Vec<NodeId>>,
+    /// Schemas for smaller values.
+    below: Vec<NodeId>,
+    dynamic_refs: Vec<&'a str>,
+    has_recursive_ref: bool,
+    /// How often the schemas in place are run.
+    runs: usize,
+    unresolved: Option<&'a str>,
+}
+
+/// The schemas, and which of them apply where.
+#[derive(Default)]
+struct Graph<'a> {
+    nodes: Vec<Node<'a>>,
+    /// By address, and by the base against which relative references in the schema are resolved.
+    ids: HashMap<(*const Value, String), NodeId>,
+    unread: Vec<(NodeId, &'a Value, Resolver<'a>, Draft)>,
+    dynamic_anchors: HashMap<&'a str, Vec<NodeId>>,
+    recursive_anchors: Vec<NodeId>,
+}
+
+impl<'a> Graph<'a> {
+    /// Reads a document, and every schema that it refers to. The document becomes node 0.
+    fn read(mut self, document: &'a Value, resolver: Resolver<'a>, draft: Draft) -> Self {
+        self.add(document, resolver, draft);
+        while let Some((id, schema, resolver, draft)) = self.unread.pop() {
+            let Some(fields) = schema.as_object() else { continue };
+            self.read_anchors(id, fields);
+            self.read_in_place(id, fields, &resolver, draft);
+            self.read_below(id, schema, &resolver, draft);
+            self.read_references(id, fields, &resolver, draft);
         }
-        match place {
-            Value::Object(fields) => fields.values().any(|value| self.any_exceeds(value)),
-            Value::Array(items) => items.iter().any(|value| self.any_exceeds(value)),
-            _ => false,
+        for node in &mut self.nodes {
+            let anchors = node.dynamic_refs.iter().filter_map(|name| self.dynamic_anchors.get(name));
+            node.in_place.extend(anchors.cloned());
+            node.in_place.extend(node.has_recursive_ref.then(|| self.recursive_anchors.clone()));
         }
+        self
     }
 
-    fn cost(&mut self, schema: &'a Value) -> usize {
-        let Some(fields) = schema.as_object() else { return 1 };
-        let mut cost = 1_usize;
-        for list in IN_PLACE_LISTS {
-            for part in fields.get(list).and_then(Value::as_array).into_iter().flatten() {
-                cost = cost.saturating_add(self.cost(part));
+    fn add(&mut self, schema: &'a Value, resolver: Resolver<'a>, draft: Draft) -> NodeId {
+        let key = (std::ptr::from_ref(schema), resolver.base_uri().as_str().to_owned());
+        let next = self.nodes.len();
+        let id = *self.ids.entry(key).or_insert(next);
+        if id == next {
+            self.nodes.push(Node { runs: 1, ..Node::default() });
+            self.unread.push((id, schema, resolver, draft));
+        }
+        id
+    }
+
+    /// A schema within another one, which may have a base and a draft of its own.
+    fn add_child(&mut self, schema: &'a Value, resolver: &Resolver<'a>, draft: Draft) -> Option<NodeId> {
+        let draft = draft.detect(schema);
+        let resolver = resolver.in_subresource(draft.create_resource_ref(schema)).ok()?;
+        Some(self.add(schema, resolver, draft))
+    }
+
+    fn read_anchors(&mut self, id: NodeId, fields: &'a Map<String, Value>) {
+        if let Some(name) = fields.get("$dynamicAnchor").and_then(Value::as_str) {
+            self.dynamic_anchors.entry(name).or_default().push(id);
+        }
+        if fields.get("$recursiveAnchor") == Some(&Value::Bool(true)) {
+            self.recursive_anchors.push(id);
+        }
+        self.nodes[id].runs += REPEATING.iter().filter(|keyword| fields.contains_key(**keyword)).count();
+    }
+
+    fn read_in_place(&mut self, id: NodeId, fields: &'a Map<String, Value>, resolver: &Resolver<'a>, draft: Draft) {
+        for (keyword, value) in fields {
+            let keyword = keyword.as_str();
+            let in_place: Vec<&Value> = match value {
+                Value::Array(list) if IN_PLACE_LISTS.contains(&keyword) => list.iter().collect(),
+                Value::Object(map) if IN_PLACE_MAPS.contains(&keyword) => map.values().collect(),
+                _ if IN_PLACE.contains(&keyword) => vec![value],
+                _ => Vec::new(),
+            };
+            for schema in in_place {
+                let child = self.add_child(schema, resolver, draft);
+                self.nodes[id].in_place.extend(child.map(|child| vec![child]));
             }
         }
-        for part in IN_PLACE.into_iter().filter_map(|name| fields.get(name)) {
-            cost = cost.saturating_add(self.cost(part));
-        }
-        if let Some(target) = fields.get("$ref").and_then(Value::as_str) {
-            cost = cost.saturating_add(self.reference(target));
-        }
-        cost
     }
 
-    /// A reference is followed once; one that leads back to itself in place counts as one more.
-    fn reference(&mut self, target: &'a str) -> usize {
-        if let Some(cost) = self.known.get(target) {
-            return *cost;
+    /// A definition is read, but applies only where it is referred to.
+    fn read_below(&mut self, id: NodeId, schema: &'a Value, resolver: &Resolver<'a>, draft: Draft) {
+        let definitions = DEFINITIONS.iter().filter_map(|keyword| schema.get(keyword)?.as_object()).flat_map(Map::values);
+        let definitions: HashSet<*const Value> = definitions.map(std::ptr::from_ref).collect();
+        for child in draft.subresources_of(schema) {
+            let is_definition = definitions.contains(&std::ptr::from_ref(child));
+            let child = self.add_child(child, resolver, draft).filter(|_| !is_definition);
+            self.nodes[id].below.extend(child);
         }
-        self.known.insert(target, 1);
-        let found = target.strip_prefix('#').and_then(|pointer| self.document.pointer(pointer));
-        let cost = found.map_or(1, |schema| self.cost(schema));
-        self.known.insert(target, cost);
-        cost
+    }
+
+    fn read_references(&mut self, id: NodeId, fields: &'a Map<String, Value>, resolver: &Resolver<'a>, draft: Draft) {
+        let reference = |keyword: &str| fields.get(keyword).and_then(Value::as_str);
+        if let Some(target) = reference("$ref") {
+            self.add_reference(id, target, resolver);
+        }
+        if let Some(target) = reference("$dynamicRef").filter(|_| draft == Draft::Draft202012) {
+            self.add_reference(id, target, resolver);
+            self.nodes[id].dynamic_refs.extend(target.rsplit_once('#').map(|(_, name)| name));
+        }
+        if let Some(target) = reference("$recursiveRef").filter(|_| draft == Draft::Draft201909) {
+            self.add_reference(id, target, resolver);
+            self.nodes[id].has_recursive_ref = true;
+        }
+    }
+
+    fn add_reference(&mut self, id: NodeId, target: &'a str, resolver: &Resolver<'a>) {
+        match resolver.lookup(target) {
+            Ok(resolved) => {
+                let (schema, resolver, draft) = resolved.into_inner();
+                let target = self.add(schema, resolver, draft);
+                self.nodes[id].in_place.push(vec![target]);
+            }
+            Err(_) => self.nodes[id].unresolved = Some(target),
+        }
+    }
+
+    /// The cost of the most expensive schema that may be applied at all.
+    fn cost(&self, limit: usize) -> Cost {
+        let mut search = Search { graph: self, limit, known: HashMap::new(), path: HashMap::new(), steps: 0 };
+        let (mut most, mut unresolved) = (0, None);
+        for id in self.applicable() {
+            let Some((cost, _)) = search.cost(id) else { return Cost::TooHigh };
+            most = most.max(cost);
+            unresolved = unresolved.or(self.nodes[id].unresolved);
+        }
+        unresolved.map_or(Cost::AtMost(most), |reference| Cost::Unresolved(format!("{reference} is not in it")))
+    }
+
+    fn applicable(&self) -> BTreeSet<NodeId> {
+        let (mut found, mut next) = (BTreeSet::from([0]), vec![0]);
+        while let Some(node) = next.pop().map(|id: NodeId| &self.nodes[id]) {
+            next.extend(node.in_place.iter().flatten().chain(&node.below).copied().filter(|id| found.insert(*id)));
+        }
+        found
+    }
+}
+
+/// Sums up costs, depth first.
+struct Search<'g, 'a> {
+    graph: &'g Graph<'a>,
+    limit: usize,
+    known: HashMap<NodeId, usize>,
+    /// The schemas being summed up, with their depths.
+    path: HashMap<NodeId, usize>,
+    steps: usize,
+}
+
+impl Search<'_, '_> {
+    /// The cost, and the least depth of the schemas on the path that it leads back to; `None`: too high. The validator takes a
+    /// schema that leads back to itself in place for satisfied, so the second occurrence counts as one.
+    fn cost(&mut self, id: NodeId) -> Option<(usize, usize)> {
+        if let Some(cost) = self.known.get(&id) {
+            return Some((*cost, usize::MAX));
+        }
+        if let Some(depth) = self.path.get(&id) {
+            return Some((1, *depth));
+        }
+        let depth = self.path.len();
+        self.steps += 1;
+        if depth >= DEPTH_MAX || self.steps > STEPS_MAX {
+            return None;
+        }
+        self.path.insert(id, depth);
+        let (node, mut total, mut least_depth) = (&self.graph.nodes[id], 1_usize, usize::MAX);
+        for targets in &node.in_place {
+            let mut most = 0;
+            for target in targets {
+                let (cost, depth) = self.cost(*target)?;
+                most = most.max(cost);
+                least_depth = least_depth.min(depth);
+            }
+            total = total.saturating_add(most.saturating_mul(node.runs));
+            if total > self.limit {
+                return None;
+            }
+        }
+        self.path.remove(&id);
+        if least_depth < depth {
+            return Some((total, least_depth));
+        }
+        // What leads back to a schema further up costs something else elsewhere; this does not.
+        self.known.insert(id, total);
+        Some((total, usize::MAX))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Map, json};
-
-    use super::*;
-
-    #[test]
-    fn a_chain_that_doubles_is_found_and_ordinary_schemas_are_not() {
-        let mut definitions = Map::new();
-        for link in 0..22 {
-            let next = json!({ "$ref": format!("#/definitions/a{}", link + 1) });
-            definitions.insert(format!("a{link}"), json!({ "anyOf": [next.clone(), next] }));
-        }
-        definitions.insert("a22".into(), json!(false));
-        assert!(exceeds(&json!({ "$ref": "#/definitions/a0", "definitions": definitions }), 10_000));
-        let tree = json!({ "type": "object", "properties": { "left": { "$ref": "#" }, "right": { "$ref": "#" } } });
-        assert!(!exceeds(&tree, 10_000), "a tree refers to itself for smaller values");
-        assert!(!exceeds(&json!({ "anyOf": [{ "$ref": "#" }, { "type": "null" }] }), 10_000));
-    }
-}
+#[path = "schema_cost_tests.rs"]
+mod tests;
