@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::generation::request::{RequestRules, Validation};
 use crate::log::flush::Windows;
 use crate::providers::{ProviderSettings, Timeouts, parse_providers};
-use crate::quota::{Prices, Quota};
+use crate::quota::Quota;
+use crate::quota::prices::Prices;
 
 /// What a function is told about where it runs and what it may do.
 #[derive(Debug, Clone, PartialEq)]

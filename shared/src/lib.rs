@@ -37,7 +37,8 @@ pub mod retry;
 pub mod telemetry;
 mod verbs;
 
-pub use access::api_key::{ApiKey, Grant, Scope, Scopes};
+pub use access::api_key::ApiKey;
+pub use access::scope::{Grant, Scope, Scopes};
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;

@@ -45,7 +45,8 @@ impl Schema {
     pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
         let cost = schema_cost::measure(schema, EXPANSION_MAX);
         if cost == Cost::TooHigh {
-            let message = format!("must not apply more than {EXPANSION_MAX} schemas to one value, references and all nesting included");
+            let message =
+                format!("must not apply more than {EXPANSION_MAX} schemas to one value, references and all nesting included");
             return Err(vec![FieldError::new("", message)]);
         }
         let validator = jsonschema::options()

@@ -32,9 +32,7 @@ fn doubling() -> Vec<(&'static str, Value)> {
     let absolute = |at: usize, schema| with(schema, "$id", format!("https://example.com/b/a{at}"));
     let mut by_id = chain(relative, absolute);
     by_id["$id"] = "https://example.com/a/root".into();
-    let keyed = |keyword: &'static str| {
-        move |at: usize| json!({ keyword: { "x": pointer(at) } })
-    };
+    let keyed = |keyword: &'static str| move |at: usize| json!({ keyword: { "x": pointer(at) } });
     let mut draft_7 = chain(keyed("dependencies"), plain);
     draft_7["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     let draft_7_anchors = chain(|at| json!({ "$ref": format!("#a{at}") }), |at, schema| with(schema, "$id", format!("#a{at}")));
@@ -134,6 +132,8 @@ fn unknown_references_are_not_taken_for_cheap() {
 /// A schema whose references lead to later definitions only, in one of the ways that a reference can be written.
 fn document() -> impl Strategy<Value = Value> {
     const DEFINITIONS: usize = 5;
+    const LISTS: [&str; 3] = ["anyOf", "allOf", "oneOf"];
+    const SINGLES: [&str; 4] = ["not", "if", "items", "unevaluatedItems"];
     fn schema(from: usize) -> BoxedStrategy<Value> {
         let leaf = prop_oneof![Just(json!(true)), Just(json!({ "type": "string" }))];
         let link = (from..DEFINITIONS, 0..3_usize).prop_map(|(at, way)| match way {
@@ -143,11 +143,10 @@ fn document() -> impl Strategy<Value = Value> {
         });
         let leaf = if from < DEFINITIONS { prop_oneof![leaf, link].boxed() } else { leaf.boxed() };
         let nested = leaf.prop_recursive(2, 8, 3, |inner| {
-            let list = ["anyOf", "allOf", "oneOf"];
-            let one = ["not", "if", "items", "unevaluatedItems"];
             prop_oneof![
-                (prop::sample::select(&list[..]), prop::collection::vec(inner.clone(), 1..3)).prop_map(|(word, all)| json!({ word: all })),
-                (prop::sample::select(&one[..]), inner.clone()).prop_map(|(word, one)| json!({ word: one })),
+                (prop::sample::select(&LISTS[..]), prop::collection::vec(inner.clone(), 1..3))
+                    .prop_map(|(word, all)| json!({ word: all })),
+                (prop::sample::select(&SINGLES[..]), inner.clone()).prop_map(|(word, one)| json!({ word: one })),
                 inner.prop_map(|one| json!({ "dependentSchemas": { "x": one } })),
             ]
         });
@@ -155,7 +154,8 @@ fn document() -> impl Strategy<Value = Value> {
     }
     let definitions: Vec<_> = (0..DEFINITIONS).map(|at| schema(at + 1)).collect();
     (schema(0), definitions).prop_map(|(root, definitions)| {
-        let definition = |(at, schema): (usize, Value)| (format!("a\"{at}"), json!({ "$anchor": format!("a{at}"), "allOf": [schema] }));
+        let definition =
+            |(at, schema): (usize, Value)| (format!("a\"{at}"), json!({ "$anchor": format!("a{at}"), "allOf": [schema] }));
         let definitions: Map<String, Value> = definitions.into_iter().enumerate().map(definition).collect();
         json!({ "$id": "https://example.com/root", "allOf": [root], "$defs": definitions })
     })

@@ -1,23 +1,18 @@
-//! Quotas: what an organization may use in a day, what it has used, and what a provider asks for it.
+//! Quotas: what an organization may use in a day, and what it has used.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub mod prices;
+
 use crate::generation::usage::Usage;
+use prices::Price;
 
-/// The model name that metrics carry for a model without a configured price: callers name models freely, and each distinct name
-/// would create a metric.
-pub const OTHER_MODEL: &str = "other";
-
-/// Text costs about a token for every so many bytes, until the provider has counted.
-const BYTES_PER_TOKEN: u64 = 4;
-const TOKENS_PER_PRICE: u128 = 1_000_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// What an organization may use. `None`: as much as it wants. Days are UTC's.
+/// What an organization may use. `None`: unlimited. Days are UTC days.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// Generations running at once.
@@ -29,13 +24,13 @@ pub struct Quota {
     /// Bytes of output of the generations started in one day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_bytes_per_day: Option<u64>,
-    /// What they may cost with the providers, in micro-dollars.
+    /// The providers' price of the generations started in one day, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spend_per_day: Option<u64>,
 }
 
 impl Quota {
-    /// This one, and where it says nothing, the other.
+    /// This quota, with its unset fields taken from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -46,14 +41,14 @@ impl Quota {
         }
     }
 
-    /// Whether anything of a day is bounded, so that it must be counted.
+    /// Whether a daily quota is set, so that days must be counted.
     #[must_use]
     pub const fn counts_days(&self) -> bool {
         self.generations_per_day.is_some() || self.output_bytes_per_day.is_some() || self.spend_per_day.is_some()
     }
 }
 
-/// One of the quotas of a day.
+/// A daily quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Daily {
     /// [`Quota::generations_per_day`].
@@ -64,14 +59,14 @@ pub enum Daily {
     Spend,
 }
 
-/// A day's quota that is used up.
+/// An exhausted daily quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsedUp {
-    /// Which.
+    /// The quota.
     pub what: Daily,
-    /// How much it is: generations, bytes, or micro-dollars.
+    /// Its size: generations, bytes, or micro-dollars.
     pub most: u64,
-    /// Until the next day.
+    /// The time until the next day begins.
     pub retry_after: Duration,
 }
 
@@ -82,11 +77,11 @@ impl fmt::Display for UsedUp {
             Daily::OutputBytes => format!("{} bytes of output", self.most),
             Daily::Spend => dollars(self.most),
         };
-        write!(formatter, "this organization may use {most} a day, and today's are used up; the next day begins at 00:00 UTC")
+        write!(formatter, "the organization's quota of {most} a day is used up; the next day begins at 00:00 UTC")
     }
 }
 
-/// Micro-dollars for people: `$12.50`.
+/// Formats micro-dollars: `$12.50`.
 #[must_use]
 pub fn dollars(micros: u64) -> String {
     let (whole, rest) = (micros / 1_000_000, format!("{:06}", micros % 1_000_000));
@@ -100,16 +95,16 @@ pub struct DayUsage {
     /// Generations started.
     #[serde(default)]
     pub generations: u64,
-    /// Bytes of output, of those that have ended.
+    /// Bytes of output of the generations that have ended.
     #[serde(default)]
     pub output_bytes: u64,
-    /// What they cost, in micro-dollars.
+    /// Their cost, in micro-dollars.
     #[serde(default)]
     pub spend: u64,
 }
 
 impl DayUsage {
-    /// The quota that is used up.
+    /// The first quota that is used up, and its size.
     #[must_use]
     pub fn used_up(&self, quota: &Quota) -> Option<(Daily, u64)> {
         let pairs = [
@@ -121,111 +116,55 @@ impl DayUsage {
     }
 }
 
-/// What one generation counts for, and what was left for it when it was started.
+/// The day that a generation counts towards, and what was left of its quotas at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
-    /// The day that it counts for: `2026-11-21`.
+    /// The day, such as `2026-11-21`.
     pub day: String,
-    /// Bytes of output.
+    /// Bytes of output that were left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_bytes_left: Option<u64>,
-    /// Micro-dollars.
+    /// Micro-dollars that were left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spend_left: Option<u64>,
-    /// How many generations there may be on that day.
+    /// The quota of generations on that day.
     #[serde(skip)]
     pub generations_per_day: Option<u64>,
 }
 
-/// What stops a writer.
+/// The bounds at which a writer stops.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes of output.
     pub output_bytes: Option<u64>,
-    /// Money.
+    /// Spending.
     pub spend: Option<SpendBound>,
 }
 
-/// Micro-dollars, and what they are spent on.
+/// A bound on spending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpendBound {
-    /// How many are left.
+    /// Micro-dollars left.
     pub left: u64,
-    /// What the model costs.
+    /// The model's price.
     pub price: Price,
-    /// The request's length.
+    /// The request's length in bytes.
     pub prompt_bytes: u64,
 }
 
 impl SpendBound {
-    /// Whether more has been spent.
+    /// Whether more than that has been spent.
     #[must_use]
     pub fn is_passed(&self, usage: Option<&Usage>, received_bytes: u64) -> bool {
         self.price.of(usage, self.prompt_bytes, received_bytes) > self.left
     }
 }
 
-/// The day of a moment, `2026-11-21`, and the seconds to its end.
+/// The UTC day of a moment, such as `2026-11-21`, and the seconds until it ends.
 #[must_use]
 pub fn day(now_ms: i64) -> (String, u64) {
     let day = crate::clock::rfc3339(now_ms).chars().take_while(|character| *character != 'T').collect();
     (day, (DAY_MS - now_ms.rem_euclid(DAY_MS)).cast_unsigned().div_ceil(1_000))
-}
-
-/// What a model costs, in micro-dollars per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// Of the prompt.
-    pub input: u64,
-    /// Of the output, reasoning included.
-    pub output: u64,
-}
-
-impl Price {
-    /// What a generation has cost, rounded up: by the provider's count, and where it has not counted (yet), by bytes. What was
-    /// received in all attempts counts, and so does the prompt as soon as something was received.
-    #[must_use]
-    pub fn of(self, usage: Option<&Usage>, prompt_bytes: u64, received_bytes: u64) -> u64 {
-        if usage.is_none() && received_bytes == 0 {
-            return 0;
-        }
-        let input = usage.map_or_else(|| prompt_bytes.div_ceil(BYTES_PER_TOKEN), |usage| usage.input_tokens);
-        let output = received_bytes.div_ceil(BYTES_PER_TOKEN).max(usage.map_or(0, |usage| usage.output_tokens));
-        let cost = u128::from(input) * u128::from(self.input) + u128::from(output) * u128::from(self.output);
-        u64::try_from(cost.div_ceil(TOKENS_PER_PRICE)).unwrap_or(u64::MAX)
-    }
-}
-
-/// Prices by provider and model; the model `*` is every other one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Prices(BTreeMap<String, BTreeMap<String, Price>>);
-
-impl Prices {
-    /// Reads `{"PROVIDER":{"MODEL":{"input":1250000,"output":10000000}}}`.
-    ///
-    /// # Errors
-    /// What was expected, in one sentence.
-    pub fn parse(text: Option<&str>) -> Result<Self, String> {
-        let Some(text) = text else { return Ok(Self::default()) };
-        let form = r#"{"PROVIDER":{"MODEL":{"input":1250000,"output":10000000}}}, in micro-dollars per million tokens"#;
-        serde_json::from_str(text).map_err(|error| format!("LONGHAND_PRICES must be like {form}: {error}"))
-    }
-
-    /// The model, if it has a price of its own. Callers may name any; these are few.
-    #[must_use]
-    pub fn known_model<'a>(&self, provider: &str, model: &'a str) -> &'a str {
-        let has_price = self.0.get(provider).is_some_and(|models| models.contains_key(model));
-        if has_price { model } else { OTHER_MODEL }
-    }
-
-    /// The price of a model.
-    #[must_use]
-    pub fn find(&self, provider: &str, model: &str) -> Option<Price> {
-        let models = self.0.get(provider)?;
-        models.get(model).or_else(|| models.get("*")).copied()
-    }
 }
 
 #[cfg(test)]
@@ -233,45 +172,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_utcs_and_ends_at_midnight() {
+    fn days_end_at_midnight_utc() {
         assert_eq!(day(1_795_219_200_000), ("2026-11-21".to_owned(), 86_400));
         assert_eq!(day(1_795_219_199_001), ("2026-11-20".to_owned(), 1));
         assert_eq!(day(1_795_262_400_000), ("2026-11-21".to_owned(), 43_200));
     }
 
     #[test]
-    fn a_generation_costs_what_the_provider_counted_and_never_less_than_what_came() {
-        let price = Price { input: 1_250_000, output: 10_000_000 };
-        let usage = Usage { input_tokens: 1_000, output_tokens: 500, total_tokens: 1_500, ..Usage::default() };
-        assert_eq!(price.of(Some(&usage), 9, 400), 1_250 + 5_000);
-        assert_eq!(price.of(Some(&usage), 9, 4_000), 1_250 + 10_000, "two attempts came, and the second was counted");
-        assert_eq!(price.of(None, 4_000, 4_000), 1_250 + 10_000, "by bytes");
-        assert_eq!(price.of(None, 4_000, 0), 0);
-        assert_eq!(price.of(None, 1, 1), 12, "rounded up");
-        assert_eq!(Price { input: u64::MAX, output: u64::MAX }.of(None, u64::MAX, u64::MAX), u64::MAX);
-    }
-
-    #[test]
-    fn money_is_told_in_dollars() {
-        let told = [(0, "$0.00"), (12_500_000, "$12.50"), (1, "$0.000001"), (3_000_000, "$3.00")];
-        for (micros, expected) in told {
+    fn money_is_formatted_in_dollars() {
+        let cases = [(0, "$0.00"), (12_500_000, "$12.50"), (1, "$0.000001"), (3_000_000, "$3.00")];
+        for (micros, expected) in cases {
             assert_eq!(dollars(micros), expected);
         }
     }
 
     #[test]
-    fn prices_are_found_by_model_or_for_all() {
-        let prices = Prices::parse(Some(r#"{"p":{"m":{"input":1,"output":2},"*":{"input":3,"output":4}}}"#)).unwrap();
-        assert_eq!(prices.find("p", "m"), Some(Price { input: 1, output: 2 }));
-        assert_eq!(prices.find("p", "n"), Some(Price { input: 3, output: 4 }));
-        assert_eq!(prices.find("q", "m"), None);
-        assert_eq!([("p", "m"), ("p", "n"), ("q", "m")].map(|(p, m)| prices.known_model(p, m)), ["m", OTHER_MODEL, OTHER_MODEL]);
-        let told = Prices::parse(Some(r#"{"p":{"m":{"in":1}}}"#)).unwrap_err();
-        assert!(told.starts_with("LONGHAND_PRICES must be like") && told.contains("in"), "{told}");
-    }
-
-    #[test]
-    fn the_first_quota_that_is_used_up_is_told() {
+    fn first_exhausted_quota_is_reported() {
         let quota = Quota { generations_per_day: Some(3), spend_per_day: Some(10), ..Quota::default() };
         let used = |generations, spend| DayUsage { generations, output_bytes: 99, spend }.used_up(&quota);
         assert_eq!(used(2, 9), None);

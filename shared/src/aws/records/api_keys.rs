@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::transactions::Transacted;
 use super::{Records, row_key};
-use crate::access::api_key::Scopes;
+use crate::access::scope::Scopes;
 use crate::aws::clients::{aws_error, query_partition, unexpected};
 use crate::error::Error;
 use crate::ids::{KeyId, Organization};

@@ -1,7 +1,8 @@
 //! `authorize`: what a credential allows.
 
-use crate::access::api_key::{ApiKey, Grant, Scope, Scopes};
+use crate::access::api_key::ApiKey;
 use crate::access::read_token::{Claims, SigningKey};
+use crate::access::scope::{Grant, Scope, Scopes};
 use crate::app::App;
 use crate::error::Error;
 

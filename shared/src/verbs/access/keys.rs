@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::access::api_key::{ApiKey, Scopes};
+use crate::access::api_key::ApiKey;
+use crate::access::scope::Scopes;
 use crate::app::App;
 use crate::aws::KeyRow;
 use crate::clock::{millis, rfc3339};

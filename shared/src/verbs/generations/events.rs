@@ -1,4 +1,6 @@
-//! `events`: a page of the log, from the buffer while it is there and from the bucket afterwards, with the same numbers.
+//! `events`: a page of the log, from the buffer or, after that has gone, from the bucket, with the same numbers.
+//!
+//! The archive is one gzip stream, so each page of an archived log unpacks it from the beginning.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,7 @@ use crate::generation::Status;
 use crate::ids::GenerationKey;
 use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX, EVENTS_PAGE_BYTES_MAX};
 use crate::log::event::NumberedEvent;
-use crate::verbs::generations::get;
+use crate::verbs::generations::view;
 
 /// A page of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,13 +20,13 @@ pub struct EventPage {
     /// Always `list`.
     #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
-    /// They, in order.
+    /// The events, in order.
     pub data: Vec<NumberedEvent>,
     /// The generation's status.
     pub status: Status,
-    /// Whether more are stored already.
+    /// Whether more events are stored.
     pub has_more: bool,
-    /// To be passed as `after` for the next page: the last event's number here, or `after` again.
+    /// The `after` of the next page: the number of this page's last event; on an empty page, the `after` of the request.
     pub last_seq: Option<u64>,
 }
 
@@ -33,11 +35,11 @@ const fn object() -> &'static str {
 }
 
 impl App {
-    /// A page of at most `limit` events (1 to 10,000, default 1,000) and some 1 MB, from behind event `after` on.
+    /// The events after number `after`: at most `limit` (1 to 10,000, default 1,000), and about 1 MB of text.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::NotFound`]; [`Error::LogGone`] for a log that expired
-    /// before it was compacted; [`Error::Aws`].
+    /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::NotFound`]. [`Error::LogGone`]: the log expired before it
+    /// was compacted. [`Error::Aws`].
     pub async fn events(&self, key: &GenerationKey, after: Option<u64>, limit: Option<usize>) -> Result<EventPage, Error> {
         let limit = limit.unwrap_or(EVENTS_LIMIT_DEFAULT);
         if !(1..=EVENTS_LIMIT_MAX).contains(&limit) {
@@ -45,23 +47,29 @@ impl App {
         }
         let record = self.records.get(key).await?;
         let from = after.map_or(0, |after| after.saturating_add(1));
-        let mut data = self.read_events(key, &record, from, limit + 1).await?;
+        // One event more than fits shows that there is more.
+        let read = ReadLimit { events: limit + 1, text_bytes: EVENTS_PAGE_BYTES_MAX };
+        let mut data = self.read_events(key, &record, from, read).await?;
         let fitting = fitting(&data).min(limit);
         let has_more = data.len() > fitting;
         data.truncate(fitting);
         let (record, newest) = self.newest(key, record).await?;
-        let status = get::status(&record, newest.as_ref());
+        let status = view::status(&record, newest.as_ref());
         let last_seq = data.last().map_or(after, |event| Some(event.seq));
         Ok(EventPage { object: "list", data, status, has_more, last_seq })
     }
 
-    /// Up to `limit` events from `from` on.
+    /// The events from number `from` on, until they reach `limit` or the log ends.
+    ///
+    /// # Errors
+    /// [`Error::LogGone`]: the log expired before it was compacted. [`Error::LogDamaged`]: the archive ends too early.
+    /// [`Error::Aws`].
     pub(in crate::verbs) async fn read_events(
         &self,
         key: &GenerationKey,
         record: &RecordRow,
         from: u64,
-        limit: usize,
+        limit: ReadLimit,
     ) -> Result<Vec<NumberedEvent>, Error> {
         if let Some(first) = self.buffer.holding(key, from).await? {
             let events = self.buffered_events(key, first.first_seq, from, limit).await?;
@@ -69,11 +77,11 @@ impl App {
                 let next = events.last().map_or(from, |event| event.seq + 1);
                 record.outcome.as_ref().is_none_or(|outcome| next > outcome.last_seq)
             };
-            if let Some(events) = events.filter(|events| events.len() == limit || is_all(events)) {
+            if let Some(events) = events.filter(|events| limit.is_reached_by(events) || is_all(events)) {
                 return Ok(events);
             }
         }
-        // Not in the buffer, or not any more: it is being deleted.
+        // The buffer is gone, or is being deleted.
         let again = if record.outcome.is_none() { Some(self.records.get(key).await?) } else { None };
         let Some(outcome) = &again.as_ref().unwrap_or(record).outcome else {
             return Ok(Vec::new());
@@ -86,35 +94,34 @@ impl App {
         }
         let mut archive = self.open_archive(key).await?;
         let mut events = Vec::new();
-        while events.len() < limit {
+        let mut next = from;
+        while next <= outcome.last_seq && !limit.is_reached_by(&events) {
             let page = archive.page(from).await?;
-            if page.is_empty() {
-                break;
-            }
+            next = next_seq(key, &page, next, outcome.last_seq)?;
             events.extend(page);
         }
-        events.truncate(limit);
+        events.truncate(limit.events);
         Ok(events)
     }
 
-    /// The event log of the bucket, from its beginning.
+    /// The archived event log, from its beginning.
     pub(in crate::verbs) async fn open_archive(&self, key: &GenerationKey) -> Result<Archive, Error> {
         let body = self.blobs.read(&Blobs::events_key(key)).await?;
         let body = body.ok_or_else(|| Error::LogGone(key.generation.to_string()))?;
         Ok(Archive::new(key.generation.to_string(), body))
     }
 
-    /// `None`: a chunk is missing, because the buffer is being deleted.
+    /// `None`: a chunk is missing because the buffer is being deleted.
     async fn buffered_events(
         &self,
         key: &GenerationKey,
         first_slot: u64,
         from: u64,
-        limit: usize,
+        limit: ReadLimit,
     ) -> Result<Option<Vec<NumberedEvent>>, Error> {
         let mut events = Vec::new();
         let mut slot = Some(first_slot);
-        while let Some(at) = slot.filter(|_| events.len() < limit) {
+        while let Some(at) = slot.filter(|_| !limit.is_reached_by(&events)) {
             let page = self.buffer.chunks(key, at).await?;
             if page.is_torn(at) {
                 return Ok(None);
@@ -125,12 +132,42 @@ impl App {
                 events.extend(numbered.filter(|event| event.seq >= from));
             }
         }
-        events.truncate(limit);
+        events.truncate(limit.events);
         Ok(Some(events))
     }
 }
 
-/// How many of the events fit into one answer: one at least.
+/// Where a read of events stops.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::verbs) struct ReadLimit {
+    /// At most this many events.
+    pub events: usize,
+    /// Stops with the page on which the events' text exceeds this many bytes.
+    pub text_bytes: usize,
+}
+
+impl ReadLimit {
+    fn is_reached_by(self, events: &[NumberedEvent]) -> bool {
+        let text_bytes = || events.iter().map(|event| event.event.text_bytes()).sum::<usize>();
+        events.len() >= self.events || text_bytes() > self.text_bytes
+    }
+}
+
+/// The number that follows a page of the archive, which was read from `from` on.
+///
+/// # Errors
+/// [`Error::LogDamaged`]: the page is empty, but the log has events up to `last_seq`.
+pub(in crate::verbs) fn next_seq(key: &GenerationKey, page: &[NumberedEvent], from: u64, last_seq: u64) -> Result<u64, Error> {
+    match page.last() {
+        Some(last) => Ok(last.seq + 1),
+        None => {
+            let damage = format!("its archive ends before event {from}, and the log has events up to {last_seq}");
+            Err(Error::LogDamaged(key.generation.to_string(), damage))
+        }
+    }
+}
+
+/// How many of the events fit into one response; at least one.
 fn fitting(events: &[NumberedEvent]) -> usize {
     let mut bytes = 0;
     let fits = events.iter().take_while(|event| {

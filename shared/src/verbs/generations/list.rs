@@ -14,11 +14,11 @@ pub struct GenerationPage {
     /// Always `list`.
     #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
-    /// They, newest first.
+    /// The generations, newest first, without `llm_response`.
     pub data: Vec<Generation>,
-    /// Whether there are older ones.
+    /// Whether there are older generations.
     pub has_more: bool,
-    /// To be passed as `after` for the next page.
+    /// The `after` of the next page: the id of this page's last generation.
     pub last_id: Option<GenerationId>,
 }
 
@@ -27,10 +27,10 @@ const fn object() -> &'static str {
 }
 
 impl App {
-    /// Without `llm_response`. A page of at most `limit` generations (1 to 100, default 20) from behind `after` on.
+    /// The generations older than `after`, at most `limit` (1 to 100, default 20).
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a limit out of bounds; [`Error::Aws`].
+    /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::Aws`].
     pub async fn list(
         &self,
         organization: &Organization,
@@ -42,8 +42,8 @@ impl App {
             return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
         }
         let page = self.records.list(organization, after, limit).await?;
-        let mut data = futures::future::try_join_all(page.records.into_iter().map(|record| self.with_log(record))).await?;
-        // A hundred of them would not fit into one answer of a Lambda function.
+        let mut data = futures::future::try_join_all(page.records.into_iter().map(|record| self.view(record))).await?;
+        // A hundred of them would exceed a Lambda function's response limit.
         for generation in &mut data {
             generation.llm_response = None;
         }

@@ -1,4 +1,4 @@
-//! `log_page`: a bounded piece of the log from any place on, and where the log stands: what a reader by offsets needs.
+//! `log_page`: a bounded piece of the log from any event on, and how far the log goes, for readers that use offsets.
 
 use crate::app::App;
 use crate::aws::RecordRow;
@@ -6,42 +6,44 @@ use crate::error::Error;
 use crate::ids::GenerationKey;
 use crate::limits::{EVENTS_LIMIT_MAX, LOG_PAGE_BYTES_MAX};
 use crate::log::event::NumberedEvent;
-use crate::verbs::generations::get;
+use crate::verbs::generations::events::ReadLimit;
+use crate::verbs::generations::view;
 
 /// How far a log goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogTail {
-    /// The number that the next event gets; the events before it are stored.
+    /// The number of the next event; all events before it are stored.
     pub next_seq: u64,
-    /// Whether there will be no next event.
+    /// Whether the log has ended, so that no event follows.
     pub is_closed: bool,
 }
 
 /// Consecutive events of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPage {
-    /// The number of the first of them, or that the next event to come gets.
+    /// The number of the first event; on an empty page, of the next event to be stored.
     pub from: u64,
-    /// At most 10,000, and not much more than 4 MiB of text; none only where none are stored.
+    /// At most [`EVENTS_LIMIT_MAX`] events. The event that reaches [`LOG_PAGE_BYTES_MAX`] of text is the last. Empty only if
+    /// nothing is stored from `from` on.
     pub events: Vec<NumberedEvent>,
-    /// How far the log goes, as far as is known with this page.
+    /// How far the log goes, as of this page.
     pub tail: LogTail,
 }
 
 impl LogPage {
-    /// Where the next page begins.
+    /// The `from` of the next page.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.events.last().map_or(self.from, |event| event.seq + 1)
     }
 
-    /// Whether this page goes up to the log's last event.
+    /// Whether this page includes the newest event.
     #[must_use]
     pub fn is_at_tail(&self) -> bool {
         self.next_seq() >= self.tail.next_seq
     }
 
-    /// Whether there is nothing to come behind this page, ever.
+    /// Whether this page includes the log's terminal event.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.tail.is_closed && self.is_at_tail()
@@ -52,31 +54,30 @@ impl App {
     /// How far the log goes now.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Aws`].
+    /// [`Error::NotFound`]; [`Error::Aws`].
     pub async fn log_tail(&self, key: &GenerationKey) -> Result<LogTail, Error> {
-        Ok(self.stand(key).await?.1)
+        Ok(self.load_tail_state(key).await?.1)
     }
 
-    async fn stand(&self, key: &GenerationKey) -> Result<(RecordRow, LogTail), Error> {
+    async fn load_tail_state(&self, key: &GenerationKey) -> Result<(RecordRow, LogTail), Error> {
         let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
-        let last = get::progress(record.outcome.as_ref(), newest.as_ref()).last_seq;
+        let last = view::progress(record.outcome.as_ref(), newest.as_ref()).last_seq;
         let is_closed = record.outcome.is_some() || newest.is_some_and(|chunk| chunk.end().is_some());
         Ok((record, LogTail { next_seq: last.map_or(0, |seq| seq + 1), is_closed }))
     }
 
-    /// A page from event `from` on; `None`: from the tail, which is a page without events.
+    /// The page from event `from` on. `None` means the tail, and gives an empty page.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a place that lies behind the tail; [`Error::NotFound`]; [`Error::LogGone`];
-    /// [`Error::Aws`].
+    /// [`Error::InvalidRequest`]: `from` is after the tail. [`Error::NotFound`]; [`Error::LogGone`]; [`Error::Aws`].
     pub async fn log_page(&self, key: &GenerationKey, from: Option<u64>) -> Result<LogPage, Error> {
-        // The tail first: what is stored in between is then on the page, and not taken for missing.
-        let (record, mut tail) = self.stand(key).await?;
+        // Before the events: an event that is stored in between is then on the page, and does not look missing.
+        let (record, mut tail) = self.load_tail_state(key).await?;
         let from = from.unwrap_or(tail.next_seq);
         if from > tail.next_seq {
             return Err(Error::invalid("offset", "must be one that this stream has given"));
         }
-        let events = if from < tail.next_seq { self.some_events(key, &record, from).await? } else { Vec::new() };
+        let events = if from < tail.next_seq { self.stored_events(key, &record, from).await? } else { Vec::new() };
         if let Some(last) = events.last() {
             tail.next_seq = tail.next_seq.max(last.seq + 1);
             tail.is_closed |= last.event.end().is_some();
@@ -84,9 +85,10 @@ impl App {
         Ok(LogPage { from, events, tail })
     }
 
-    /// A page's worth of events that are known to be stored.
-    async fn some_events(&self, key: &GenerationKey, record: &RecordRow, from: u64) -> Result<Vec<NumberedEvent>, Error> {
-        let mut events = self.read_events(key, record, from, EVENTS_LIMIT_MAX).await?;
+    /// The page of events from `from` on, which is known to be stored.
+    async fn stored_events(&self, key: &GenerationKey, record: &RecordRow, from: u64) -> Result<Vec<NumberedEvent>, Error> {
+        let limit = ReadLimit { events: EVENTS_LIMIT_MAX, text_bytes: LOG_PAGE_BYTES_MAX };
+        let mut events = self.read_events(key, record, from, limit).await?;
         if events.is_empty() {
             return Err(Error::LogGone(key.generation.to_string()));
         }

@@ -9,5 +9,7 @@ pub(in crate::verbs) mod list;
 pub(in crate::verbs) mod log_page;
 pub(in crate::verbs) mod output;
 pub(in crate::verbs) mod progress;
+mod result;
 pub(in crate::verbs) mod start;
 pub(in crate::verbs) mod tail;
+mod view;

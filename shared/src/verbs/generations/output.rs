@@ -9,10 +9,11 @@ use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_URL_TTL};
-use crate::log::assembly::{Assembly, ToolCall};
-use crate::log::chunk::{Chunk, Outline};
-use crate::log::event::Event;
-use crate::verbs::generations::get;
+use crate::log::assembly::ToolCall;
+use crate::log::chunk::Chunk;
+use crate::verbs::generations::events::next_seq;
+use crate::verbs::generations::result::PartialResult;
+use crate::verbs::generations::view;
 
 /// A generation's result, complete or partial.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,17 +93,18 @@ impl App {
     ) -> Result<Option<Output>, Error> {
         let mut result = PartialResult::new(OUTPUT_INLINE_BYTES_MAX);
         if let Some(newest) = newest {
-            let next = self.fold_buffer(key, &mut result).await?;
-            if next <= newest.last_seq() {
+            let folded = self.fold_buffer(key, &mut result).await?;
+            if folded.is_none_or(|folded| folded.last_seq() < newest.last_seq()) {
                 return Ok(None);
             }
         }
+        let (text, bytes) = result.text.into_parts();
         let (refusal, tool_calls) = result.assembly.into_other_output();
         Ok(Some(Output {
             id: key.generation.clone(),
-            status: get::status(record, newest),
-            text: result.text,
-            bytes: result.bytes,
+            status: view::status(record, newest),
+            text,
+            bytes,
             sha256: None,
             url: None,
             llm_response: None,
@@ -114,73 +116,19 @@ impl App {
     /// The refusal and the tool calls of a compacted log: from the buffer, and where that is gone, from the bucket.
     async fn other_output(&self, key: &GenerationKey, last_seq: u64) -> Result<(Option<String>, Vec<ToolCall>), Error> {
         let mut result = PartialResult::new(0);
-        let mut next = self.fold_buffer(key, &mut result).await?;
+        let folded = self.fold_buffer(key, &mut result).await?;
+        let mut next = folded.as_ref().map_or(0, |newest| newest.last_seq() + 1);
         if next <= last_seq {
             let mut archive = self.open_archive(key).await?;
+            if folded.is_none() {
+                result = PartialResult::new(0);
+            }
             while next <= last_seq {
                 let page = archive.page(next).await?;
-                let Some(last) = page.last() else {
-                    let damage = format!("its event log ends before event {next} of {last_seq}");
-                    return Err(Error::LogDamaged(key.generation.to_string(), damage));
-                };
-                next = last.seq + 1;
+                next = next_seq(key, &page, next, last_seq)?;
                 page.iter().for_each(|event| result.apply(&event.event));
             }
         }
         Ok(result.assembly.into_other_output())
-    }
-
-    /// Applies the buffer's events up to its end or its first gap, one page in memory at a time. Returns the number of the
-    /// event that follows.
-    async fn fold_buffer(&self, key: &GenerationKey, result: &mut PartialResult) -> Result<u64, Error> {
-        let (mut next, mut slot) = (0, Some(0));
-        while let Some(from) = slot {
-            let page = self.buffer.chunks(key, from).await?;
-            if page.is_torn(from) {
-                break;
-            }
-            slot = page.next_slot;
-            for chunk in &page.chunks {
-                chunk.events.iter().for_each(|event| result.apply(event));
-                next = chunk.last_seq() + 1;
-            }
-        }
-        Ok(next)
-    }
-}
-
-/// The result of the events applied so far. Holds at most `text_max` bytes of text.
-#[derive(Default)]
-struct PartialResult {
-    assembly: Assembly,
-    outline: Outline,
-    text: Option<String>,
-    bytes: u64,
-    text_max: u64,
-}
-
-impl PartialResult {
-    fn new(text_max: u64) -> Self {
-        Self { text: Some(String::new()), text_max, ..Self::default() }
-    }
-
-    fn apply(&mut self, event: &Event) {
-        // An attempt that finds an item open continues it. Otherwise all earlier items belong to an abandoned attempt.
-        if matches!(event, Event::InProgress { .. }) && self.outline.open().next().is_none() {
-            *self = Self {
-                assembly: Assembly::new(self.outline.next_output_index()),
-                outline: std::mem::take(&mut self.outline),
-                ..Self::new(self.text_max)
-            };
-        }
-        self.outline.apply(event);
-        let Some(part) = self.assembly.event(event) else { return };
-        self.bytes += part.len() as u64;
-        if self.bytes > self.text_max {
-            self.text = None;
-        }
-        if let Some(text) = &mut self.text {
-            text.push_str(part);
-        }
     }
 }

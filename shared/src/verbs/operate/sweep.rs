@@ -153,7 +153,7 @@ impl App {
         }
         let created = millis_of(&record.created_at).unwrap_or_default();
         if is_over_time(created) {
-            return Ok(if self.end_over_time(key, &record).await? { Found::TimedOut } else { Found::Well });
+            return Ok(if self.end_over_time(key, &record, "sweep").await? { Found::TimedOut } else { Found::Well });
         }
         let is_fresh = meta.as_ref().is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);
         if is_fresh || self.is_alive(newest.as_ref(), meta.as_ref()) {

@@ -84,7 +84,7 @@ impl App {
         let log = match log {
             Ok(log) => log,
             Err(error) => {
-                self.give_up_damaged(&key, &record, error).await?;
+                self.give_up_damaged(&key, &record, error, "stream").await?;
                 return Ok(Streamed::Ended(Status::Failed));
             }
         };
@@ -96,7 +96,7 @@ impl App {
         }
         let left = self.time_left(&record.created_at);
         if left.is_zero() {
-            let has_ended = self.end_over_time(&key, &record).await?;
+            let has_ended = self.end_over_time(&key, &record, "stream").await?;
             return Ok(if has_ended { Streamed::Ended(Status::Failed) } else { Streamed::HadEnded });
         }
         if seen.as_ref().is_some_and(|meta| meta.cancel_requested) {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
+use longhand::Clock;
 use longhand::generation::Status;
 use longhand_functions::{Function, function};
 use longhand_local::TEMPLATE;
@@ -15,10 +17,11 @@ use serde_json::json;
 use super::{by_hand, dynamodb};
 
 /// A generation whose log has ended, in several chunks, and that nothing compacts.
-async fn ended() -> (Harness, Hostile, String) {
+async fn ended(clock: &Clock) -> (Harness, Hostile, String) {
     let pieces = ["a", "b", "c"].map(|letter| wire::text(&letter.repeat(300 * 1024)));
     let hostile = Hostile::start([("test", vec![Script::stream(pieces.into_iter().chain([wire::ending()]))])]).await;
-    let options = longhand_local::Options { env: environment(&hostile.base_url("test"), &[]), ..Default::default() };
+    let options =
+        longhand_local::Options { env: environment(&hostile.base_url("test"), &[]), clock: clock.clone(), ..Default::default() };
     let idle: longhand_functions::EventHandler = Arc::new(|_| Box::pin(async { Ok(json!({ "batchItemFailures": [] })) }));
     let registry =
         move |name: &str, app| if name == "compact" { Some(Function::Event(idle.clone())) } else { function(name, app) };
@@ -28,14 +31,14 @@ async fn ended() -> (Harness, Hostile, String) {
     hostile.until("test", |seen| seen.bodies.len() == 1).await;
     let job = json!({ "organization": "local", "generation": id });
     while harness.stack.invoke("stream", job.clone()).await.expect("an outcome")["outcome"] != "had_ended" {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     (harness, hostile, id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_is_completed_only_once_its_blob_lies_in_the_bucket() {
-    let (harness, _hostile, id) = ended().await;
+    let (harness, _hostile, id) = ended(&Clock::system()).await;
     let (_, record) = harness.get(&format!("generations/{id}")).await;
     assert_eq!((&record["status"], &record["compacted"]), (&json!("running"), &json!(null)));
     assert_eq!(record["progress"]["received_bytes"], 3 * 300 * 1024);
@@ -53,7 +56,7 @@ async fn a_generation_is_completed_only_once_its_blob_lies_in_the_bucket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compactions_side_by_side_write_one_outcome() {
-    let (harness, _hostile, id) = ended().await;
+    let (harness, _hostile, id) = ended(&Clock::system()).await;
     let (app, key) = by_hand(&harness, &id).await;
     let names: Vec<String> = (0..4).map(|number| format!("hand-{number}")).collect();
     let all = join_all(names.iter().map(|name| app.compact(&key, name))).await;
@@ -67,21 +70,44 @@ async fn compactions_side_by_side_write_one_outcome() {
     harness.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_with_a_hole_is_never_compacted_and_its_generation_fails_with_a_reason() {
-    let (harness, _hostile, id) = ended().await;
-    let (app, key) = by_hand(&harness, &id).await;
+/// Deletes a chunk in the middle of a log, and returns the message with which its generation must fail.
+async fn make_hole(harness: &Harness, id: &str) -> String {
+    let (app, key) = by_hand(harness, id).await;
     let slots = app.inspect(&key).await.unwrap().slots;
     assert!(slots.len() >= 4, "{slots:?}");
     let (lost, next) = (slots[1].seq, slots[2].seq);
     let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
-    let delete = dynamodb(&harness).delete_item().table_name(table).key("pk", AttributeValue::S(format!("local#{id}")));
+    let delete = dynamodb(harness).delete_item().table_name(table).key("pk", AttributeValue::S(format!("local#{id}")));
     delete.key("sk", AttributeValue::S(format!("{lost:012}"))).send().await.unwrap();
-    let given_up = app.compact(&key, "hand").await.unwrap();
-    assert_eq!((given_up.status, given_up.compacted), (Status::Failed, None));
-    let record = harness.ended(&id).await;
-    assert_eq!((&record["status"], &record["compacted"]), (&json!("failed"), &json!(null)));
-    let message = format!("its log contradicts itself: slot {next} where {lost} was due");
-    assert_eq!(record["error"], json!({ "code": "log_damaged", "message": message }));
-    harness.finish().await;
+    format!("its log contradicts itself: slot {next} where {lost} was due")
+}
+
+/// Whoever finds the damage, the record names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_a_hole_is_never_compacted_and_its_generation_fails_with_a_reason() {
+    for finder in ["hand", "stream", "sweep"] {
+        let clock = Clock::system();
+        let (harness, _hostile, id) = ended(&clock).await;
+        let message = make_hole(&harness, &id).await;
+        match finder {
+            "stream" => {
+                let job = json!({ "organization": "local", "generation": id });
+                assert_eq!(harness.stack.invoke("stream", job).await.unwrap()["outcome"], "ended");
+            }
+            "sweep" => {
+                clock.advance(Duration::from_mins(2));
+                harness.stack.invoke("sweep", json!({})).await.unwrap();
+            }
+            by => {
+                let (app, key) = by_hand(&harness, &id).await;
+                let given_up = app.compact(&key, by).await.unwrap();
+                assert_eq!((given_up.status, given_up.compacted), (Status::Failed, None));
+            }
+        }
+        let record = harness.ended(&id).await;
+        assert_eq!((&record["status"], &record["compacted"]), (&json!("failed"), &json!(null)));
+        assert_eq!(record["error"], json!({ "code": "log_damaged", "message": message }));
+        assert_eq!(record["compacted_by"], finder);
+        harness.finish().await;
+    }
 }

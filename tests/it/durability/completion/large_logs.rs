@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::dynamodb;
 
 const CHUNKS: u64 = 150;
-const PAIRS_OF_A_CHUNK: usize = 1_000;
-/// A page of DynamoDB has 1 MB; unpacked into events, and as JSON on its way, several times that.
+const PAIRS_OF_A_CHUNK: usize = 150;
+const REASONING_BYTES: usize = 2_000;
+/// A page has 1 MB; its JSON, the items parsed from that and their events take several times as much.
 const GROWTH_KB_MAX: u64 = 24 * 1024;
 
 /// A number of the process's memory by the kernel's account, in KB.
@@ -48,12 +49,12 @@ fn chunks(mut seq: u64) -> Vec<Chunk> {
     let chunk = |number: u64| {
         let mut events = std::mem::take(&mut opening);
         for pair in 0..PAIRS_OF_A_CHUNK {
-            events.push(Event::ReasoningTextDelta(stretch(0, format!("{number:0>120}"))));
-            events.push(Event::OutputTextDelta(stretch(1, format!("{:0>6}", number * 1_000 + pair as u64))));
+            events.push(Event::ReasoningTextDelta(stretch(0, "r".repeat(REASONING_BYTES))));
+            events.push(Event::OutputTextDelta(stretch(1, format!("{:0>6}", number * PAIRS_OF_A_CHUNK as u64 + pair as u64))));
         }
         counters.chunk_count += 1;
         counters.received_chunks += 2 * PAIRS_OF_A_CHUNK as u64;
-        counters.received_bytes += 126 * PAIRS_OF_A_CHUNK as u64;
+        counters.received_bytes += (PAIRS_OF_A_CHUNK * (REASONING_BYTES + 6)) as u64;
         let chunk = Chunk { first_seq: seq, writer: "w".into(), at_ms: number.cast_signed(), counters, output_from: 0, events };
         seq = chunk.last_seq() + 1;
         chunk
@@ -61,7 +62,7 @@ fn chunks(mut seq: u64) -> Vec<Chunk> {
     (0..CHUNKS).map(chunk).collect()
 }
 
-/// `GET …/output` while a log of 300,000 events and tens of megabytes is still growing.
+/// `GET …/output` of a running generation with 45,000 events and 45 MB of text.
 #[tokio::test(flavor = "multi_thread")]
 async fn output_of_a_large_running_log_is_read_in_constant_memory() {
     let hostile = Hostile::start([("test", vec![Script::stream([wire::role()]).ending(Ending::Stall)])]).await;

@@ -1,5 +1,5 @@
-//! Ends a generation whose log is of no use: it expired before it was compacted, or contradicts itself. There is no blob then,
-//! but there is a status with a reason: nothing stays unfinished.
+//! Ends a generation whose log is unusable: it expired before it was compacted, or contradicts itself. The record gets a status
+//! and a reason, but there is no blob.
 
 use serde_json::{Map, Value};
 
@@ -12,28 +12,29 @@ use crate::ids::GenerationKey;
 use crate::verbs::generations::ending::outcome::Facts;
 use crate::verbs::stream::{Streamed, failed};
 
-/// Tries to end a log against a writer that is still at work.
+/// Tries to end a log that a writer is still appending to.
 const END_TRIES_MAX: u32 = 8;
 
 impl App {
-    /// Ends a generation that is over its time, and fences off whatever writes it. `false`: it has ended otherwise.
+    /// Ends a generation whose time is over, and fences off its writer. `by` is the function that does so. `false`: the
+    /// generation has ended in another way.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub(in crate::verbs) async fn end_over_time(&self, key: &GenerationKey, record: &RecordRow) -> Result<bool, Error> {
+    pub(in crate::verbs) async fn end_over_time(&self, key: &GenerationKey, record: &RecordRow, by: &str) -> Result<bool, Error> {
         let message = format!("it took longer than {} s", self.config.timeouts.generation.as_secs());
         for _ in 0..END_TRIES_MAX {
             let meta = self.buffer.meta(key).await?;
             let log = match self.read_log(key).await {
                 Ok(log) => log,
-                Err(error) => return self.give_up_damaged(key, record, error).await.map(|()| true),
+                Err(error) => return self.give_up_damaged(key, record, error, by).await.map(|()| true),
             };
-            // After the log: one that was compacted and deleted must not look like one that has not begun.
+            // Read after the log: a log that was compacted and deleted must not look like one that has not begun.
             if log.end.is_some() || !self.is_open(key).await? {
                 return Ok(false);
             }
             if log.is_empty() && self.may_have_expired(record) {
-                return self.give_up(key, record, "timeout", &message).await;
+                return self.give_up(key, record, Failure { code: "timeout".into(), message }, by).await;
             }
             let end = failed("timeout", message.clone());
             if let Streamed::Ended(_) = self.append_end(key, log.next_slot(), meta.as_ref(), end).await? {
@@ -43,19 +44,22 @@ impl App {
         Ok(false)
     }
 
-    /// Whether the slots of a log that looks empty may hold what has expired and is not deleted yet.
+    /// Whether the slots of a log that looks empty may hold expired chunks that are not deleted yet.
     fn may_have_expired(&self, record: &RecordRow) -> bool {
         let created = millis_of(&record.created_at).unwrap_or_default();
         self.clock.now_ms() >= created + millis(self.config.chunk_ttl)
     }
 
-    /// Writes the outcome without a log. `false`: there was one already.
+    /// Writes the outcome without a log. `by` is the function or command that does so. `false`: there is an outcome already.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
     pub(in crate::verbs) async fn give_up(
         &self,
         key: &GenerationKey,
         record: &RecordRow,
-        code: &str,
-        message: &str,
+        failure: Failure,
+        by: &str,
     ) -> Result<bool, Error> {
         let now = rfc3339(self.clock.now_ms());
         let entries = [
@@ -63,17 +67,17 @@ impl App {
             ("model", &record.model),
             ("sent_at", &record.created_at),
             ("completed_at", &now),
-            ("error", code),
-            ("message", message),
+            ("error", &failure.code),
+            ("message", &failure.message),
         ];
         let metadata: Map<String, Value> = entries.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let outcome = Outcome {
             completed_at: now.clone(),
-            reason: Some(code.to_owned()),
-            error: Some(Failure { code: code.to_owned(), message: message.to_owned() }),
+            reason: Some(failure.code.clone()),
+            error: Some(failure.clone()),
             compacted: None,
             compacted_at: now,
-            compacted_by: "sweep".into(),
+            compacted_by: by.to_owned(),
             chunk_count: 0,
             received_chunks: 0,
             received_bytes: 0,
@@ -89,20 +93,25 @@ impl App {
         let meta = self.meta_if_any(key).await;
         let is_written = self.records.finish(key, Status::Failed, &outcome).await?;
         if is_written {
-            tracing::error!(reason = code, "A generation was given up without its log: {message}.");
-            self.tell_outcome(record, Status::Failed, &outcome, &Facts { meta, ..Facts::default() });
+            tracing::error!(reason = failure.code, "A generation was given up without its log: {}.", failure.message);
+            self.report_outcome(record, Status::Failed, &outcome, &Facts { meta, ..Facts::default() });
         }
         Ok(is_written)
     }
 
-    /// The same for a log that contradicts itself; any other error passes.
+    /// Gives up a generation if `error` is [`Error::LogDamaged`].
+    ///
+    /// # Errors
+    /// `error`, if it is another one; [`Error::Aws`].
     pub(in crate::verbs) async fn give_up_damaged(
         &self,
         key: &GenerationKey,
         record: &RecordRow,
         error: Error,
+        by: &str,
     ) -> Result<(), Error> {
         let Error::LogDamaged(_, damage) = &error else { return Err(error) };
-        self.give_up(key, record, "log_damaged", &format!("its log contradicts itself: {damage}")).await.map(|_| ())
+        let failure = Failure { code: "log_damaged".into(), message: format!("its log contradicts itself: {damage}") };
+        self.give_up(key, record, failure, by).await.map(|_| ())
     }
 }

@@ -1,4 +1,4 @@
-//! The one line that tells a generation's outcome: written by whoever wrote the outcome on the record, which one alone does.
+//! The one log line that reports a generation's outcome. Only the caller that wrote the outcome on the record logs it.
 
 use std::time::Duration;
 
@@ -10,31 +10,31 @@ use crate::ids::GenerationKey;
 use crate::log::event::End;
 use crate::telemetry;
 
-/// What the outcome does not say itself.
+/// What the line reports beside the outcome.
 #[derive(Default)]
 pub(in crate::verbs) struct Facts {
     /// How the log ended.
     pub end: End,
-    /// Absent where it has expired.
+    /// `None` after it has expired.
     pub meta: Option<Meta>,
     /// When the first chunk with text was stored.
     pub first_text_at_ms: Option<i64>,
-    /// What the log's chunks cost to write.
+    /// Write units that the log's chunks cost.
     pub log_write_units: Option<u64>,
-    /// Micro-dollars; absent where the model has no price.
+    /// Micro-dollars; `None` if the model has no price.
     pub cost: Option<u64>,
-    /// How long the compaction took.
+    /// The duration of the compaction.
     pub compaction: Option<Duration>,
 }
 
 impl App {
-    /// Meta for the line: how often it was tried. That it cannot be read is no reason not to go on.
+    /// The meta for the line. An error of the read does not stop the compaction.
     pub(in crate::verbs) async fn meta_if_any(&self, key: &GenerationKey) -> Option<Meta> {
         self.buffer.meta(key).await.ok().flatten()
     }
 
-    /// Writes the line. The generation's own names are in the span around it.
-    pub(in crate::verbs) fn tell_outcome(&self, record: &RecordRow, status: Status, outcome: &Outcome, facts: &Facts) {
+    /// Logs the line. The surrounding span has the generation's id, organization, provider and model.
+    pub(in crate::verbs) fn report_outcome(&self, record: &RecordRow, status: Status, outcome: &Outcome, facts: &Facts) {
         let since_created = |at: i64| millis_of(&record.created_at).map(|created| at.saturating_sub(created).max(0));
         let usage = outcome.usage.as_ref();
         let meta = facts.meta.as_ref();

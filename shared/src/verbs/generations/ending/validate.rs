@@ -1,5 +1,5 @@
-//! The judgement on a compacted log: its metadata against the published contract, its text against what was asked for, and
-//! what follows for the record.
+//! Validates a compacted log: its metadata against the published contract, its text against the requested format. The result
+//! is the record's status and outcome.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -18,9 +18,15 @@ use crate::json::text;
 use crate::limits;
 use crate::verbs::generations::ending::compact::Compacted;
 
+/// Hex digits of a validation issue's id.
+const ISSUE_ID_DIGITS: usize = 24;
+
 impl App {
-    /// The status and the outcome that the record gets. A validation issue is stored before the record names it.
-    pub(in crate::verbs) async fn judge(
+    /// The record's status and outcome. A validation issue is stored before the record names it.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(in crate::verbs) async fn validate(
         &self,
         key: &GenerationKey,
         record: &RecordRow,
@@ -34,12 +40,12 @@ impl App {
         let errors = validation_errors(request, &compacted, llm_response, &metadata).await;
         let issue_id = if errors.is_empty() { None } else { Some(self.put_issue(key, &compacted_at, &errors).await?) };
         if let Some(id) = &issue_id {
-            let told: Vec<Value> = errors
+            let described: Vec<Value> = errors
                 .iter()
                 .take(limits::VALIDATION_ERRORS_MAX)
                 .map(|error| json!({ "path": error.pointer, "message": error.detail }))
                 .collect();
-            metadata.insert("validation_errors".into(), told.into());
+            metadata.insert("validation_errors".into(), described.into());
             metadata.insert("last_validation_issue_id".into(), id.as_str().into());
         }
         let strict = request.validation.unwrap_or(self.config.validation) == Validation::Strict;
@@ -72,11 +78,13 @@ impl App {
         Ok((status, outcome))
     }
 
-    /// One row and one log line. The id follows from the generation and its errors: compacting again finds the same issue.
+    /// Stores one row, and logs one line. The id is a hash of the generation and its errors, so a repeated compaction writes
+    /// the same issue.
     async fn put_issue(&self, key: &GenerationKey, at: &str, errors: &[FieldError]) -> Result<String, Error> {
-        let told = serde_json::to_vec(errors).unwrap_or_default();
-        let hash = Sha256::new().chain_update(key.partition()).chain_update(told).finalize();
-        let id = format!("vi_{hash:x}")[..27].to_owned();
+        let described = serde_json::to_vec(errors).unwrap_or_default();
+        let hash = Sha256::new().chain_update(key.partition()).chain_update(described).finalize();
+        let digits: String = format!("{hash:x}").chars().take(ISSUE_ID_DIGITS).collect();
+        let id = format!("vi_{digits}");
         let rows: Vec<_> = errors.iter().cloned().map(Into::into).collect();
         self.records.put_issue(key, &id, at.to_owned(), &rows).await?;
         tracing::warn!(validation_issue = id, error_count = errors.len(), "A generation did not pass validation.");
@@ -88,7 +96,7 @@ fn fits_on_record(json: &RawValue) -> bool {
     json.get().len() <= limits::LLM_RESPONSE_BYTES_MAX && text::depth(json) <= limits::LLM_RESPONSE_DEPTH_MAX
 }
 
-/// What the log's end and the validation make of the generation: status, reason, error.
+/// The status, reason and error that follow from the log's end and the validation.
 fn verdict(compacted: &Compacted, refused_by: Option<&str>) -> (Status, Option<String>, Option<Failure>) {
     if let Some(issue) = refused_by {
         let code = "validation_error".to_owned();
@@ -104,8 +112,8 @@ fn verdict(compacted: &Compacted, refused_by: Option<&str>) -> (Status, Option<S
     (compacted.status, reason, error)
 }
 
-/// Entries that are told only where there is something to tell. A caller's own of that name would pass for ours.
-const OURS: [&str; 7] = [
+/// Metadata entries that are present only when they apply. A caller's own entry of that name would be mistaken for ours.
+const RESERVED_METADATA_KEYS: [&str; 7] = [
     "error",
     "message",
     "validation_errors",
@@ -115,11 +123,11 @@ const OURS: [&str; 7] = [
     "last_chunk_at",
 ];
 
-/// The caller's own entries, and over them ours, after the published contract.
+/// The caller's own entries, overwritten by those of the published contract.
 fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compacted_at: &str) -> Map<String, Value> {
     let counters = &compacted.log.counters;
     let mut metadata = request.metadata.clone();
-    metadata.retain(|name, _| !OURS.contains(&name.as_str()));
+    metadata.retain(|name, _| !RESERVED_METADATA_KEYS.contains(&name.as_str()));
     let mut set = |name: &str, value: Value| {
         metadata.insert(name.to_owned(), value);
     };
@@ -148,7 +156,7 @@ fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compac
     metadata
 }
 
-/// Everything that is wrong. The output is judged only where the provider finished: a part of a JSON text is none.
+/// All validation errors. The output is checked only if the provider finished: part of a JSON document is not JSON.
 async fn validation_errors(
     request: &Request,
     compacted: &Compacted,
@@ -179,7 +187,8 @@ async fn output_errors(expected: Expected, is_small: bool, llm_response: Option<
         return vec![FieldError::new("output", "must be JSON, bare or in one Markdown fence")];
     };
     let Some(schema) = schema else { return Vec::new() };
-    // A caller's schema can be made to take for ever. It holds up its own thread then, and nobody else.
+    // A blocking thread cannot be stopped: after the timeout it still runs, beside the generation's own work. Its run time is
+    // bounded by what `Schema::compile` accepts, at most 10,000 schemas for each value, and by the size of the output.
     let json = json.to_owned();
     let check = tokio::task::spawn_blocking(move || schema_errors(&schema, &json));
     match timeout(limits::VALIDATION_TIME_MAX, check).await {

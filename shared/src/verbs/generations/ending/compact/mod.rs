@@ -3,25 +3,19 @@
 //! In constant memory: a page of chunks, and a part of each of the two objects. May run twice, late, or beside itself: the
 //! objects are the same bytes under the same keys each time, and the outcome is written once.
 
-use std::io::Write;
+mod upload;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+pub(in crate::verbs) use upload::Compacted;
+
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::{BlobWriter, Blobs, Outcome, RecordRow};
-use crate::clock::rfc3339;
+use crate::aws::{Outcome, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey};
-use crate::limits;
-use crate::log::assembly::Assembly;
-use crate::log::chunk::{Chunk, LogState};
-use crate::log::event::{End, NumberedEvent};
 use crate::quota::{Allowance, DayUsage};
 use crate::telemetry::{generation_span, record_span_fields};
 use crate::verbs::generations::ending::outcome::Facts;
@@ -45,22 +39,6 @@ pub struct Compaction {
     pub last_validation_issue_id: Option<String>,
     /// Whether it had been done before.
     pub was_compacted: bool,
-}
-
-/// A log, read, checked and put into the bucket.
-pub(in crate::verbs) struct Compacted {
-    pub log: LogState,
-    pub status: Status,
-    pub end: End,
-    pub ended_at_ms: i64,
-    pub url: String,
-    pub bytes: u64,
-    pub sha256: String,
-    /// The text, unless it is larger than [`limits::JSON_BYTES_MAX`].
-    pub text: Option<String>,
-    pub has_other_output: bool,
-    /// What the log's chunks cost to write.
-    pub write_units: u64,
 }
 
 impl App {
@@ -97,7 +75,7 @@ impl App {
             // A purge takes away what is being read and put.
             Err(_) if !self.is_open(key).await? => return self.compacted_by_another(key).await,
             Err(error) => {
-                self.give_up_damaged(key, &record, error).await?;
+                self.give_up_damaged(key, &record, error, by).await?;
                 return self.compacted_by_another(key).await;
             }
         };
@@ -109,14 +87,14 @@ impl App {
             log_write_units: Some(compacted.write_units),
             ..Facts::default()
         };
-        let (status, outcome) = self.judge(key, &record, &request, compacted, by).await?;
+        let (status, outcome) = self.validate(key, &record, &request, compacted, by).await?;
         let price = self.config.prices.find(&record.provider, &record.model);
         facts.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
         if !self.finish(key, &record, status, &outcome, facts.cost).await? {
             return self.compacted_by_another(key).await;
         }
         facts.compaction = Some(began.elapsed());
-        self.tell_outcome(&record, status, &outcome, &facts);
+        self.report_outcome(&record, status, &outcome, &facts);
         if request.delete_after {
             self.buffer.delete(key).await?;
         }
@@ -160,124 +138,6 @@ impl App {
         }
         Ok(())
     }
-
-    /// Puts the text and the events into the bucket. An upload that fails is given up: nothing half-done is visible.
-    async fn put_log(&self, key: &GenerationKey, newest: &Chunk, status: Status, end: End) -> Result<Compacted, Error> {
-        let mut copy = Copy::new(&self.blobs, key, newest.output_from);
-        if let Err(error) = self.copy_pages(key, newest, &mut copy).await {
-            copy.abort().await;
-            return Err(error);
-        }
-        let url = match copy.text.finish().await {
-            Ok(url) => url,
-            Err(error) => {
-                copy.events.abort().await;
-                return Err(error);
-            }
-        };
-        copy.events.finish().await?;
-        let log = copy.log;
-        let has_other_output = copy.assembly.has_other_output();
-        let sha256 = format!("{:x}", copy.sha256.finalize());
-        Ok(Compacted {
-            log,
-            status,
-            end,
-            ended_at_ms: newest.at_ms,
-            url,
-            bytes: copy.bytes,
-            sha256,
-            text: copy.kept,
-            has_other_output,
-            write_units: copy.write_units,
-        })
-    }
-
-    async fn copy_pages(&self, key: &GenerationKey, newest: &Chunk, copy: &mut Copy) -> Result<(), Error> {
-        let mut slot = Some(0);
-        while let Some(from) = slot {
-            let page = self.buffer.chunks(key, from).await?;
-            slot = page.next_slot;
-            copy.write_units += page.write_units;
-            for chunk in page.chunks {
-                copy.chunk(key, &chunk).await?;
-            }
-        }
-        if copy.log.next_slot() == newest.next_slot() {
-            return copy.end().await;
-        }
-        let damage = format!("it ends at {} where its last event is {}", copy.log.next_seq, newest.last_seq());
-        Err(Error::LogDamaged(key.generation.to_string(), damage))
-    }
-}
-
-/// The two objects in the making.
-struct Copy {
-    log: LogState,
-    write_units: u64,
-    assembly: Assembly,
-    sha256: Sha256,
-    bytes: u64,
-    kept: Option<String>,
-    text: BlobWriter,
-    lines: GzEncoder<Vec<u8>>,
-    events: BlobWriter,
-}
-
-impl Copy {
-    fn new(blobs: &Blobs, key: &GenerationKey, output_from: u32) -> Self {
-        Self {
-            log: LogState::default(),
-            write_units: 0,
-            assembly: Assembly::new(output_from),
-            sha256: Sha256::new(),
-            bytes: 0,
-            kept: Some(String::new()),
-            text: blobs.writer(Blobs::output_key(key), "text/plain; charset=utf-8"),
-            // Its header holds no time, so the same log gives the same bytes.
-            lines: GzEncoder::new(Vec::new(), Compression::fast()),
-            events: blobs.writer(Blobs::events_key(key), "application/gzip"),
-        }
-    }
-
-    async fn chunk(&mut self, key: &GenerationKey, chunk: &Chunk) -> Result<(), Error> {
-        let damaged = |damage: String| Error::LogDamaged(key.generation.to_string(), damage);
-        self.log.apply(chunk).map_err(damaged)?;
-        for (seq, event) in (chunk.first_seq..).zip(&chunk.events) {
-            if let Some(text) = self.assembly.event(event) {
-                self.sha256.update(text);
-                self.bytes += text.len() as u64;
-                keep(&mut self.kept, text);
-                self.text.write(text.as_bytes()).await?;
-            }
-            let line =
-                serde_json::to_vec(&NumberedEvent { seq, event: event.clone() }).map_err(|error| damaged(error.to_string()))?;
-            self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(error.to_string()))?;
-        }
-        let packed = std::mem::take(self.lines.get_mut());
-        self.events.write(&packed).await
-    }
-
-    /// What the compressor still holds.
-    async fn end(&mut self) -> Result<(), Error> {
-        let ended = self.lines.try_finish();
-        ended.map_err(|error| Error::Configuration(format!("the event log could not be compressed: {error}")))?;
-        let packed = std::mem::take(self.lines.get_mut());
-        self.events.write(&packed).await
-    }
-
-    async fn abort(&mut self) {
-        self.text.abort().await;
-        self.events.abort().await;
-    }
-}
-
-/// Keeps the text for as long as it is small enough to be parsed.
-fn keep(kept: &mut Option<String>, text: &str) {
-    match kept {
-        Some(held) if held.len() + text.len() <= limits::JSON_BYTES_MAX => held.push_str(text),
-        _ => *kept = None,
-    }
 }
 
 impl Compaction {
@@ -292,12 +152,5 @@ impl Compaction {
             last_validation_issue_id: outcome.last_validation_issue_id.clone(),
             was_compacted,
         }
-    }
-}
-
-impl Compacted {
-    /// When the log ended, RFC 3339.
-    pub(in crate::verbs) fn ended_at(&self) -> String {
-        rfc3339(self.ended_at_ms)
     }
 }

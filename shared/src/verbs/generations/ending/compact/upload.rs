@@ -1,0 +1,163 @@
+//! Reads a log page by page, checks it, and writes its text and its events to the bucket.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::aws::{BlobWriter, Blobs};
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::generation::Status;
+use crate::ids::GenerationKey;
+use crate::limits::JSON_BYTES_MAX;
+use crate::log::assembly::Assembly;
+use crate::log::chunk::{Chunk, LogState};
+use crate::log::event::{End, NumberedEvent};
+use crate::verbs::generations::result::BoundedText;
+
+/// A log that has been read, checked and written to the bucket.
+pub(in crate::verbs) struct Compacted {
+    pub log: LogState,
+    pub status: Status,
+    pub end: End,
+    pub ended_at_ms: i64,
+    pub url: String,
+    pub bytes: u64,
+    pub sha256: String,
+    /// The text, unless it is larger than [`JSON_BYTES_MAX`].
+    pub text: Option<String>,
+    pub has_other_output: bool,
+    /// Write units that the log's chunks cost.
+    pub write_units: u64,
+}
+
+impl Compacted {
+    /// When the log ended, RFC 3339.
+    pub(in crate::verbs) fn ended_at(&self) -> String {
+        rfc3339(self.ended_at_ms)
+    }
+}
+
+impl App {
+    /// Writes the text and the events to the bucket. A failed upload is aborted, so nothing incomplete becomes visible.
+    ///
+    /// # Errors
+    /// [`Error::LogDamaged`]; [`Error::Aws`].
+    pub(super) async fn put_log(
+        &self,
+        key: &GenerationKey,
+        newest: &Chunk,
+        status: Status,
+        end: End,
+    ) -> Result<Compacted, Error> {
+        let mut upload = Upload::new(&self.blobs, key, newest.output_from);
+        if let Err(error) = self.upload_pages(key, newest, &mut upload).await {
+            upload.abort().await;
+            return Err(error);
+        }
+        let url = match upload.text.finish().await {
+            Ok(url) => url,
+            Err(error) => {
+                upload.events.abort().await;
+                return Err(error);
+            }
+        };
+        upload.events.finish().await?;
+        let log = upload.log;
+        let has_other_output = upload.assembly.has_other_output();
+        let (text, bytes) = upload.parsable.into_parts();
+        let sha256 = format!("{:x}", upload.sha256.finalize());
+        Ok(Compacted {
+            log,
+            status,
+            end,
+            ended_at_ms: newest.at_ms,
+            url,
+            bytes,
+            sha256,
+            text,
+            has_other_output,
+            write_units: upload.write_units,
+        })
+    }
+
+    async fn upload_pages(&self, key: &GenerationKey, newest: &Chunk, upload: &mut Upload) -> Result<(), Error> {
+        let mut slot = Some(0);
+        while let Some(from) = slot {
+            let page = self.buffer.chunks(key, from).await?;
+            slot = page.next_slot;
+            upload.write_units += page.write_units;
+            for chunk in page.chunks {
+                upload.write(key, &chunk).await?;
+            }
+        }
+        if upload.log.next_slot() == newest.next_slot() {
+            return upload.flush().await;
+        }
+        let damage = format!("it ends at {} where its last event is {}", upload.log.next_seq, newest.last_seq());
+        Err(Error::LogDamaged(key.generation.to_string(), damage))
+    }
+}
+
+/// The two objects being written.
+struct Upload {
+    log: LogState,
+    write_units: u64,
+    assembly: Assembly,
+    sha256: Sha256,
+    /// The text, if it is small enough to be parsed as JSON.
+    parsable: BoundedText,
+    text: BlobWriter,
+    lines: GzEncoder<Vec<u8>>,
+    events: BlobWriter,
+}
+
+impl Upload {
+    fn new(blobs: &Blobs, key: &GenerationKey, output_from: u32) -> Self {
+        Self {
+            log: LogState::default(),
+            write_units: 0,
+            assembly: Assembly::new(output_from),
+            sha256: Sha256::new(),
+            parsable: BoundedText::new(JSON_BYTES_MAX as u64),
+            text: blobs.writer(Blobs::output_key(key), "text/plain; charset=utf-8"),
+            // The gzip header holds no time, so the same log gives the same bytes.
+            lines: GzEncoder::new(Vec::new(), Compression::fast()),
+            events: blobs.writer(Blobs::events_key(key), "application/gzip"),
+        }
+    }
+
+    /// Checks a chunk against the log so far, and writes its text and events.
+    async fn write(&mut self, key: &GenerationKey, chunk: &Chunk) -> Result<(), Error> {
+        let damaged = |damage: String| Error::LogDamaged(key.generation.to_string(), damage);
+        self.log.apply(chunk).map_err(damaged)?;
+        for (seq, event) in (chunk.first_seq..).zip(&chunk.events) {
+            if let Some(text) = self.assembly.event(event) {
+                self.sha256.update(text);
+                self.parsable.push(text);
+                self.text.write(text.as_bytes()).await?;
+            }
+            let line =
+                serde_json::to_vec(&NumberedEvent { seq, event: event.clone() }).map_err(|error| damaged(error.to_string()))?;
+            self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(error.to_string()))?;
+        }
+        let packed = std::mem::take(self.lines.get_mut());
+        self.events.write(&packed).await
+    }
+
+    /// Writes what the compressor still holds.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let ended = self.lines.try_finish();
+        ended.map_err(|error| Error::Configuration(format!("the event log could not be compressed: {error}")))?;
+        let packed = std::mem::take(self.lines.get_mut());
+        self.events.write(&packed).await
+    }
+
+    async fn abort(&mut self) {
+        self.text.abort().await;
+        self.events.abort().await;
+    }
+}
