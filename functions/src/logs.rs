@@ -111,8 +111,8 @@ fn metrics(name: &str, namespace: &str, now_ms: i64, line: &Map<String, Value>) 
         json!({ "Namespace": namespace, "Dimensions": [dimensions], "Metrics": metrics })
     };
     let mut directives = vec![directive(&[], &|_| true)];
-    if !measured.by.is_empty() && measured.by.iter().all(has) {
-        directives.push(directive(measured.by, &|name| measured.told_apart.contains(&name)));
+    if !measured.dimensions.is_empty() && measured.dimensions.iter().all(has) {
+        directives.push(directive(measured.dimensions, &|name| measured.dimensioned.contains(&name)));
     }
     Some(json!({ "Timestamp": now_ms, "CloudWatchMetrics": directives }))
 }

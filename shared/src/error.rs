@@ -1,8 +1,7 @@
-//! What can go wrong, and what each case means to a caller.
+//! The errors of the crate, and their meaning to callers.
 //!
-//! One flat type for the crate; [`ErrorCode`] answers, without a wildcard, every question that a caller may ask of an error.
-//! A provider's faults are not errors of ours: they end a generation, and are told in its record
-//! ([`crate::providers::ProviderError`]).
+//! [`Error`] is one flat type. [`ErrorCode`] maps each kind, without a wildcard, to its status and whether a retry may help. The
+//! faults of a provider are not errors: they end a generation, and its record has them ([`crate::providers::ProviderError`]).
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits;
 use crate::quota::{Daily, UsedUp};
 
-/// One thing that is wrong with a request: where, and what was expected.
+/// One error in a request: its place, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
     /// A JSON Pointer (RFC 6901) into the body; for a header or a query parameter, its name.
@@ -27,18 +26,18 @@ impl FieldError {
     }
 }
 
-/// What a request has too much of, beside its body.
+/// A part of a request, other than its body, that exceeds its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMuch {
-    /// Which part, and the unit it is counted in.
+    /// The part, and its unit.
     pub what: TooMuchOf,
-    /// How much it has.
+    /// Its size.
     pub found: usize,
-    /// How much it may have.
+    /// The limit.
     pub most: usize,
 }
 
-/// A part of a request that is bounded at the door.
+/// A part of a request whose size is checked before it is routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooMuchOf {
     /// The path.
@@ -47,7 +46,7 @@ pub enum TooMuchOf {
     QueryBytes,
     /// Header fields.
     Headers,
-    /// Their names and values.
+    /// The names and values of all header fields.
     HeaderBytes,
 }
 
@@ -62,65 +61,65 @@ impl std::fmt::Display for TooMuchOf {
     }
 }
 
-/// A verb that could not be done.
+/// The failure of a verb.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request is wrong; all that is wrong with it, at once.
+    /// The request is invalid; all its errors at once.
     #[error("{}", describe(.0))]
     InvalidRequest(Vec<FieldError>),
-    /// The Responses API forbids it; the message is in that API's own words.
+    /// The Responses API forbids the request; the message is worded as in that API.
     #[error("{message}")]
     Refused {
-        /// For the caller.
+        /// The message for the caller.
         message: String,
-        /// The parameter that is at fault.
+        /// The wrong parameter.
         param: Option<&'static str>,
-        /// A word for programs.
+        /// The code for programs.
         code: Option<&'static str>,
     },
     /// The body is too large, in bytes.
-    #[error("the request body has {0} bytes; at most {max} are taken", max = limits::REQUEST_BYTES_MAX)]
+    #[error("the request body has {0} bytes; at most {max} are allowed", max = limits::REQUEST_BYTES_MAX)]
     RequestTooLarge(usize),
-    /// The caller's credential opens nothing.
+    /// The credential is missing or not valid.
     #[error("{0}")]
     Unauthorized(String),
-    /// The credential is good, and not for this.
+    /// The credential is valid, but does not permit the request.
     #[error("{0}")]
     Forbidden(String),
-    /// There is no such generation, or it is another organization's: the answer is the same.
+    /// The generation does not exist, or belongs to another organization: callers cannot tell the two apart.
     #[error("there is no generation {0:?}")]
     NotFound(String),
-    /// There is no such API key.
+    /// The API key does not exist.
     #[error("there is no key {0:?}")]
     KeyNotFound(String),
     /// The same `Idempotency-Key` came with another body.
     #[error("the Idempotency-Key was already used with another body, for {0}; use a new key for a new request")]
     IdempotencyConflict(String),
-    /// The organization has as many generations running as it may.
-    #[error("{0} generations of this organization are running, as many as may at once; try again when one of them has ended")]
+    /// The organization has reached its limit of running generations.
+    #[error("{0} generations of this organization are running, which is its limit; try again when one of them has ended")]
     TooManyRunning(u64),
-    /// The organization has used up what it may use in a day.
+    /// The organization has used up a daily quota.
     #[error("{0}")]
     QuotaUsedUp(UsedUp),
-    /// Too much comes with a request: which part of it, how much that has, and how much it may have.
-    #[error("the request has {} {}; at most {} are taken", .0.found, .0.what, .0.most)]
+    /// A part of the request other than its body is too large.
+    #[error("the request has {} {}; at most {} are allowed", .0.found, .0.what, .0.most)]
     TooMuch(TooMuch),
     /// The generation must have ended first.
     #[error("generation {0} has not ended; {1}")]
     NotEnded(String, &'static str),
-    /// It ended before it could be cancelled.
+    /// The generation ended before it could be cancelled.
     #[error("generation {0} cannot be cancelled: it has ended as {1}")]
     AlreadyEnded(String, &'static str),
-    /// The log is gone (its TTL is over, or it was purged) and nothing was compacted from it.
+    /// The log has expired or was purged, and nothing was compacted from it.
     #[error("the log of generation {0} has expired or was deleted")]
     LogGone(String),
-    /// The log contradicts itself. This must never happen; nothing is compacted from such a log.
+    /// The log contradicts itself, which must never happen. Nothing is compacted from it.
     #[error("the log of generation {0} is damaged: {1}")]
     LogDamaged(String, String),
-    /// A setting is missing or wrong.
+    /// A setting is missing or not valid.
     #[error("{0}")]
     Configuration(String),
-    /// AWS did not do what was asked, after the SDK's own retries.
+    /// A call to AWS failed, after the SDK's own retries.
     #[error("{operation} failed: {message}")]
     Aws {
         /// Service and operation, such as `dynamodb PutItem`.
@@ -171,7 +170,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The HTTP status that tells it.
+    /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -214,12 +213,12 @@ impl ErrorCode {
 }
 
 impl Error {
-    /// One wrong field.
+    /// [`Error::InvalidRequest`] with one error.
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::InvalidRequest(vec![FieldError::new(pointer, detail)])
     }
 
-    /// What the Responses API forbids.
+    /// [`Error::Refused`].
     pub fn refused(message: impl Into<String>, param: Option<&'static str>, code: Option<&'static str>) -> Self {
         Self::Refused { message: message.into(), param, code }
     }
@@ -248,7 +247,7 @@ impl Error {
         }
     }
 
-    /// When to try again, where the answer should say so.
+    /// The delay for a `Retry-After` header, if the response has one.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -258,14 +257,12 @@ impl Error {
         }
     }
 
-    /// What a caller is told. A cause inside AWS or inside this deployment stays in its log.
+    /// The message for the caller. A cause inside AWS or the deployment is in the log only.
     #[must_use]
     pub fn public_detail(&self) -> String {
         match self.code() {
-            ErrorCode::Internal => {
-                "the request could not be done because of a fault in this deployment; its log has the cause".into()
-            }
-            ErrorCode::Unavailable => "a service that this depends on did not answer; try again".into(),
+            ErrorCode::Internal => "the request failed because of a fault in this deployment; its log has the cause".into(),
+            ErrorCode::Unavailable => "a service that Longhand depends on did not answer; try again".into(),
             ErrorCode::InvalidRequest
             | ErrorCode::RequestTooLarge
             | ErrorCode::Unauthorized
@@ -286,10 +283,10 @@ impl Error {
 }
 
 fn describe(errors: &[FieldError]) -> String {
-    let told = |error: &FieldError| match error.pointer.as_str() {
+    let sentence = |error: &FieldError| match error.pointer.as_str() {
         "" => format!("the body {}", error.detail),
         pointer => format!("{pointer} {}", error.detail),
     };
-    let told: Vec<String> = errors.iter().map(told).collect();
-    format!("the request is not valid: {}", told.join("; "))
+    let sentences: Vec<String> = errors.iter().map(sentence).collect();
+    format!("the request is not valid: {}", sentences.join("; "))
 }

@@ -8,13 +8,13 @@
 //! | event | one numbered entry of a generation's log |
 //! | chunk | one stored item holding consecutive events, written in one flush |
 //! | log | all chunks of a generation, in order; its last event is terminal |
-//! | meta | the log's companion item: attempt, lease, who is watching |
+//! | meta | the log's companion item: attempt, lease, watching readers |
 //! | buffer | log and meta: the short-lived part |
 //! | blob | the compacted result in S3, and beside it the event log |
 //! | attempt | one run of the writer; a crash or an interruption begins the next |
-//! | key | what a caller shows; it says which organization they are of, and what they may do |
+//! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read on in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`]), the world outside
 //! ([`providers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;

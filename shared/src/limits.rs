@@ -1,4 +1,5 @@
-//! Every bound of the product, by name, units last. Those a deployment may set are defaults here and read in [`crate::config`].
+//! The limits that callers and operators meet, by name, units last. For those that a deployment may set, see [`crate::config`].
+//! A constant that tunes one module only is beside its use.
 
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long an `Idempotency-Key` is remembered.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
-/// What has no record is left over only after this long: more than an `Idempotency-Key` is remembered.
+/// Objects and chunks without a record count as orphans after this long, which is more than [`IDEMPOTENCY_TTL`].
 pub const ORPHAN_AGE_MIN: Duration = Duration::from_hours(25);
 
 /// A client's own retry of a create without a key is the same generation for this long after its last try.
 pub const CREATE_RETRY_WINDOW: Duration = Duration::from_mins(1);
-/// When an organization that has as many generations running as it may is told to try again.
+/// The `Retry-After` of an organization that has reached its limit of running generations.
 pub const RUNNING_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// One write unit of DynamoDB: an item of up to this many bytes costs one.
@@ -61,7 +62,7 @@ pub const EVENTS_MAX: u64 = 4_000_000;
 pub const EVENT_OVERHEAD_BYTES: usize = 64;
 /// The longest that checking one output against its schema may take.
 pub const VALIDATION_TIME_MAX: Duration = Duration::from_secs(5);
-/// Output up to this size is told all its validation errors; larger output, the first.
+/// Output up to this size gets all its validation errors; larger output gets the first.
 pub const VALIDATION_BYTES_MAX: usize = 256 * 1024;
 /// How long a presigned URL works.
 pub const OUTPUT_URL_TTL: Duration = Duration::from_mins(15);
@@ -76,7 +77,7 @@ pub const PART_BYTES: usize = 8 * 1024 * 1024;
 pub const SSE_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How much of a provider's error body is read.
 pub const PROVIDER_ERROR_BYTES_MAX: usize = 64 * 1024;
-/// How long it is waited for.
+/// How long the writer waits for that body.
 pub const PROVIDER_ERROR_WAIT: Duration = Duration::from_secs(3);
 /// A provider's error message, in characters, as it is kept and shown.
 pub const PROVIDER_MESSAGE_CHARS_MAX: usize = 500;
@@ -96,10 +97,10 @@ pub const PROVIDER_BACKOFF_MAX: Duration = Duration::from_secs(20);
 /// Lambda takes a function that invokes itself for a loop, and stops the chain at about the 16th (its developer guide,
 /// "recursive loop detection").
 pub const HAND_OVERS_MAX: u32 = 12;
-/// How long usage is waited for once the finish reason has been seen.
+/// How long the writer waits for usage after the finish reason.
 pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
 
-/// How often the writer looks who is watching, and whether it was cancelled: then it closes the provider's connection.
+/// How often the writer reads meta, to see whether readers are watching or the caller has cancelled.
 pub const META_READ_EVERY: Duration = Duration::from_millis(1_500);
 /// A reader's announcement holds for this long; it renews it at half.
 pub const WATCH_TTL: Duration = Duration::from_secs(20);
@@ -123,27 +124,27 @@ pub const COMPACTIONS_OF_A_SWEEP_MAX: usize = 8;
 /// Shards of the index of open generations: its partitions, so that no single one takes every write.
 pub const OPEN_SHARDS: u8 = 8;
 
-/// How long an organization's quota is known without looking again.
+/// How long an organization's quota is cached.
 pub const QUOTA_KEPT: Duration = Duration::from_mins(1);
-/// Organizations whose quotas are known at once.
+/// Organizations whose quotas are cached.
 pub const QUOTAS_KEPT_MAX: usize = 10_000;
 /// How long the use of a day is kept.
 pub const USAGE_TTL: Duration = Duration::from_hours(400 * 24);
 
-/// How long a read token is good, unless told.
+/// How long a read token is valid by default.
 pub const READ_TOKEN_TTL_DEFAULT: Duration = Duration::from_mins(15);
-/// How long a read token may be good.
+/// How long a read token may be valid.
 pub const READ_TOKEN_TTL_MAX: Duration = Duration::from_hours(24);
 /// An API key's name.
 pub const KEY_NAME_CHARS_MAX: usize = 64;
 
 /// Generations in one page of a list.
 pub const LIST_LIMIT_MAX: usize = 100;
-/// Generations in one page of a list, unless told.
+/// Generations in one page of a list by default.
 pub const LIST_LIMIT_DEFAULT: usize = 20;
 /// Events in one page.
 pub const EVENTS_LIMIT_MAX: usize = 10_000;
 /// Text in one page for readers by offset: the event that reaches it is the last.
 pub const LOG_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Events in one page, unless told.
+/// Events in one page by default.
 pub const EVENTS_LIMIT_DEFAULT: usize = 1_000;

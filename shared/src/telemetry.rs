@@ -1,4 +1,4 @@
-//! What the product tells of its work: the span around what is done for one generation, and the lines that are measured.
+//! Telemetry: the span around work on one generation, and the log lines that carry metrics.
 //!
 //! Attributes have the names of OpenTelemetry's conventions for GenAI where there is one
 //! (<https://github.com/open-telemetry/semantic-conventions-genai>), others are in the words of [`crate`]. What was asked and what
@@ -6,30 +6,30 @@
 
 use tracing::Span;
 
-/// The target of the lines in [`MEASURED`]. They are written whatever the level: who wants fewer lines wants his measures still.
+/// The target of the lines in [`MEASURED`]. They are logged at every level: lowering verbosity must not drop metrics.
 pub const TARGET: &str = "longhand::measures";
 
 /// The name of the line that ends an attempt.
 pub const ATTEMPT: &str = "longhand.attempt";
-/// The name of the one line that tells a generation's outcome.
+/// The name of the line with a generation's outcome.
 pub const OUTCOME: &str = "longhand.outcome";
 /// The name of the line that ends a sweep.
 pub const SWEEP: &str = "longhand.sweep";
 
-/// The measures that one line brings.
+/// The metrics of one log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
-    /// The line's name.
+    /// The name of the line.
     pub line: &'static str,
-    /// Fields of the line that are metrics, each with its unit in CloudWatch's words. They have no dimensions.
+    /// The fields that are metrics, each with its CloudWatch unit. They are recorded without dimensions.
     pub metrics: &'static [(&'static str, &'static str)],
-    /// Those of them that are told by dimensions too. Each set of values is a metric of its own, to be paid for.
-    pub told_apart: &'static [&'static str],
-    /// These dimensions: fields of the line.
-    pub by: &'static [&'static str],
+    /// The metrics that are recorded by dimensions as well. Each combination of values is a metric of its own, and has a price.
+    pub dimensioned: &'static [&'static str],
+    /// The dimensions: fields of the line.
+    pub dimensions: &'static [&'static str],
 }
 
-/// Every metric. `docs/observability.md` says what each is for.
+/// Every metric. `docs/observability.md` explains each.
 pub const MEASURED: [Measured; 3] = [
     Measured {
         line: ATTEMPT,
@@ -41,8 +41,8 @@ pub const MEASURED: [Measured; 3] = [
             ("write_units", "Count"),
             ("received_bytes", "Bytes"),
         ],
-        told_apart: &["gen_ai.response.time_to_first_chunk", "deltas_per_second"],
-        by: &["gen_ai.provider.name", "model"],
+        dimensioned: &["gen_ai.response.time_to_first_chunk", "deltas_per_second"],
+        dimensions: &["gen_ai.provider.name", "model"],
     },
     Measured {
         line: OUTCOME,
@@ -57,8 +57,8 @@ pub const MEASURED: [Measured; 3] = [
             ("gen_ai.usage.output_tokens", "Count"),
             ("cost_micro_dollars", "Count"),
         ],
-        told_apart: &["generations_ended", "duration_ms", "cost_micro_dollars"],
-        by: &["gen_ai.provider.name", "model", "status"],
+        dimensioned: &["generations_ended", "duration_ms", "cost_micro_dollars"],
+        dimensions: &["gen_ai.provider.name", "model", "status"],
     },
     Measured {
         line: SWEEP,
@@ -70,8 +70,8 @@ pub const MEASURED: [Measured; 3] = [
             ("not_swept", "Count"),
             ("oldest_open_seconds", "Seconds"),
         ],
-        told_apart: &[],
-        by: &[],
+        dimensioned: &[],
+        dimensions: &[],
     },
 ];
 

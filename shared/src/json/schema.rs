@@ -1,6 +1,6 @@
-//! JSON Schema, by the crate `jsonschema`: it knows every draft, and reports all errors with their places.
+//! JSON Schema, by the crate `jsonschema`, which supports every draft and reports all errors with their places.
 //!
-//! What it reports is told in our own sentences, which never repeat the value: it may be a prompt or an output.
+//! The messages are our own, and never repeat the value, which may be a prompt or an output.
 
 use std::sync::LazyLock;
 
@@ -12,10 +12,10 @@ use crate::error::FieldError;
 use crate::json::schema_cost::{self, Cost};
 use crate::limits::VALIDATION_ERRORS_MAX;
 
-/// Schemas that apply to one and the same value, references followed. Each doubling of a chain doubles the time of a check.
+/// The schemas that may apply to one value, references included. The time of a check is proportional to their number.
 const EXPANSION_MAX: usize = 10_000;
 
-/// A place or an expectation, in characters.
+/// The bound of a pointer or a message, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
 
 /// A schema that compiles.
@@ -37,11 +37,12 @@ fn published(text: &str) -> Schema {
 }
 
 impl Schema {
-    /// Compiles a schema of any draft; without `$schema`, of the newest. Nothing is fetched: a `$ref` must be inside it.
-    /// Patterns are matched in linear time, so those with look-around or back-references are refused.
+    /// Compiles a schema of any draft; without `$schema`, of the newest. Nothing is fetched: a reference must stay within the
+    /// schema. Patterns are matched in linear time, so look-around and back-references are refused. So is a schema that may
+    /// apply more than 10,000 schemas to one value, which bounds the time of a check.
     ///
     /// # Errors
-    /// Everything that is wrong with it, or the one thing that keeps it from being used.
+    /// All errors of the schema, or the one that prevents its use.
     pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
         let cost = schema_cost::measure(schema, EXPANSION_MAX);
         if cost == Cost::TooHigh {
@@ -56,23 +57,25 @@ impl Schema {
             .build(schema)
             .map_err(|error| unusable(schema, &error))?;
         match cost {
-            Cost::Unresolved(reference) => Err(vec![FieldError::new("", format!("refers to what is not in it: {reference}"))]),
+            Cost::Unresolved(reference) => {
+                Err(vec![FieldError::new("", format!("must refer to a schema within the document: {reference}"))])
+            }
             _ => Ok(Self(validator)),
         }
     }
 
-    /// What is wrong with `value`, in the order of the document, at most [`VALIDATION_ERRORS_MAX`]; empty where it is valid.
+    /// The errors of `value` in document order, at most [`VALIDATION_ERRORS_MAX`]; empty if it is valid.
     pub fn errors(&self, value: &Value) -> Vec<FieldError> {
-        self.0.iter_errors(value).flat_map(|error| told(&error)).map(bounded).take(VALIDATION_ERRORS_MAX).collect()
+        self.0.iter_errors(value).flat_map(|error| field_errors(&error)).map(bounded).take(VALIDATION_ERRORS_MAX).collect()
     }
 
-    /// The same for a large value: only the first error, because to tell all would take many times its memory.
+    /// The first error only, for a large value: collecting all errors would take many times its memory.
     pub fn first_error(&self, value: &Value) -> Vec<FieldError> {
-        self.0.validate(value).err().map(|error| told(&error)).into_iter().flatten().map(bounded).take(1).collect()
+        self.0.validate(value).err().map(|error| field_errors(&error)).into_iter().flatten().map(bounded).take(1).collect()
     }
 }
 
-/// A schema may hold megabytes of options, and a document any names: a row must hold fifty of these.
+/// A schema may hold megabytes of options, and a document names of any length; a row must hold fifty errors.
 fn bounded(error: FieldError) -> FieldError {
     FieldError { pointer: cut(error.pointer), detail: cut(error.detail) }
 }
@@ -86,15 +89,16 @@ fn cut(text: String) -> String {
 
 fn unusable(schema: &Value, error: &ValidationError<'_>) -> Vec<FieldError> {
     let meta = jsonschema::meta::validator_for(schema);
-    let found: Vec<FieldError> = meta.iter().flat_map(|meta| meta.iter_errors(schema)).flat_map(|error| told(&error)).collect();
-    let mut found = if found.is_empty() { told(error) } else { found };
+    let found: Vec<FieldError> =
+        meta.iter().flat_map(|meta| meta.iter_errors(schema)).flat_map(|error| field_errors(&error)).collect();
+    let mut found = if found.is_empty() { field_errors(error) } else { found };
     for error in found.iter_mut().filter(|error| error.pointer.ends_with("/type") && error.detail.contains("anyOf")) {
         error.detail = "must be the name of a type or a list of such names".into();
     }
     found
 }
 
-fn told(error: &ValidationError<'_>) -> Vec<FieldError> {
+fn field_errors(error: &ValidationError<'_>) -> Vec<FieldError> {
     let at = error.instance_path().as_str();
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
@@ -140,7 +144,7 @@ fn expectation(error: &ValidationError<'_>) -> String {
         Kind::Referencing(ReferencingError::UnknownSpecification { specification }) => {
             format!("must have a draft of JSON Schema as its `$schema`, not {specification}")
         }
-        Kind::Referencing(error) => format!("refers to what is not in it: {error}"),
+        Kind::Referencing(error) => format!("must refer to a schema within the document: {error}"),
         Kind::Format { format } => format!("must be a {format} string"),
         Kind::OneOfMultipleValid { .. } => "must match exactly one of the schemas in `oneOf`, and matches several".into(),
         Kind::OneOfNotValid { .. } => "must match one of the schemas in `oneOf`".into(),
@@ -149,7 +153,7 @@ fn expectation(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// What a value of another type is told.
+/// The message for a value of the wrong type.
 pub(crate) fn must_be(kinds: &[&str]) -> String {
     let kinds: Vec<String> = kinds.iter().map(|kind| article(kind)).collect();
     format!("must be {}", kinds.join(" or "))
@@ -170,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_schemas_compile_and_refuse_what_they_should() {
+    fn published_schemas_compile_and_report_errors() {
         let metadata = json!({ "provider": "abacus", "progress": { "received_chunks": "3" }, "compacted_at": "yesterday" });
         let wrong: Vec<String> = GENERATION_METADATA.errors(&metadata).into_iter().map(|error| error.pointer).collect();
         for pointer in ["/model", "/progress/received_chunks", "/progress/received_bytes", "/compacted_at"] {
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_reaches_out_or_runs_for_ever_is_refused() {
+    fn remote_references_and_slow_patterns_are_refused() {
         assert!(Schema::compile(&json!({ "$ref": "https://example.com/x.json" })).is_err());
         assert!(Schema::compile(&json!({ "pattern": "(a+)\\1" })).is_err());
     }

@@ -1,4 +1,4 @@
-//! Finds the JSON in a result: the whole text, or the inside of the only Markdown fence in it. Never by guessing.
+//! Finds the JSON in a text: the whole text, or the inside of its only Markdown fence. Never guesses.
 
 use serde_json::value::RawValue;
 
@@ -7,7 +7,7 @@ pub(crate) const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// An opening fence's info, in bytes. Longer ones are not `json`.
 pub(crate) const INFO_BYTES_MAX: usize = 64;
 
-/// The JSON text in `text`, exactly as it was written. `None`: there is none that is certain.
+/// The JSON in `text`, byte for byte. `None`: the text holds no JSON, or it is not certain which part.
 #[must_use]
 pub fn find(text: &str) -> Option<&RawValue> {
     parse(text).or_else(|| fenced(text).and_then(parse))
@@ -18,8 +18,8 @@ fn parse(text: &str) -> Option<&RawValue> {
     (!has_half_pair(json.get())).then_some(json)
 }
 
-/// Whether half a surrogate pair stands alone in it. The grammar of JSON allows that, and many readers do not: a record that
-/// held it could not be read at all.
+/// Whether it has an unpaired surrogate. The grammar of JSON allows one (RFC 8259, 8.2), but many parsers do not: they could not
+/// read a record that held it.
 fn has_half_pair(json: &str) -> bool {
     let mut rest = json;
     let mut first_half_ends_at = None;
@@ -39,7 +39,7 @@ fn has_half_pair(json: &str) -> bool {
     first_half_ends_at.is_some()
 }
 
-/// How deep arrays and objects lie within each other in it. No recursion: the text may be nothing but brackets.
+/// How deeply arrays and objects are nested. Not recursive: the text may consist of brackets.
 #[must_use]
 pub fn depth(json: &RawValue) -> usize {
     let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
@@ -57,8 +57,8 @@ pub fn depth(json: &RawValue) -> usize {
     deepest
 }
 
-/// The inside of a fence: a line that begins with three backticks, to the next line of three backticks alone. With prose
-/// around it or without; but where there are two fences, which one is meant is a guess.
+/// The inside of a fence, from a line that begins with three backticks to the next line of three backticks alone. There may be
+/// prose around the fence, but no second fence.
 fn fenced(text: &str) -> Option<&str> {
     let mut fences = lines_with_offsets(text).filter(|(_, line)| line.trim_start_matches(WHITE_SPACE).starts_with("```"));
     let (opening, info) = fences.next()?;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_found_bare_and_in_one_fence() {
+    fn bare_and_fenced_json_is_found() {
         assert_eq!(found(" {\"a\": 0.78}\n"), Some("{\"a\": 0.78}"));
         assert_eq!(found("```json\n{\"a\": 1e400}\n```"), Some("{\"a\": 1e400}"), "numbers stay as they were written");
         assert_eq!(found("Here it is:\n\n```\n[1]\n```\nDone."), Some("[1]"));
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn brackets_within_strings_are_no_depth() {
+    fn brackets_within_strings_do_not_count_as_depth() {
         for (text, deep) in [("0", 0), ("[]", 1), (r#"{"[": "\"[[", "b": [{}, []]}"#, 3), (r#"["\\", [0]]"#, 2)] {
             assert_eq!(find(text).map(depth), Some(deep), "{text}");
         }
     }
 
     #[test]
-    fn nothing_is_guessed() {
+    fn uncertain_json_is_not_found() {
         for text in [
             "",
             "{",
@@ -147,8 +147,11 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "[`a{}\\[\\]\"\n\r é]{0,60}") {
-            let _ = find(&text);
+        fn found_json_is_part_of_the_text_and_parses_to_itself(text in "[`a{}\\[\\]\"\n\r é]{0,60}") {
+            if let Some(json) = found(&text) {
+                prop_assert!(text.contains(json));
+                prop_assert_eq!(found(json), Some(json));
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The verbs of [`crate::App`], one file each.
+//! What [`crate::App`] does: a folder for each noun, a file for each verb.
 
 mod access;
 mod generations;

@@ -108,7 +108,7 @@ const SCHEMAS: &[(&str, &str)] = &[
         "AT/type must be the name of a type or a list of such names; AT/minimum must be a number",
     ),
     (r#"{"$ref":"https://example.com/a.json"}"#, "AT must not refer to https://example.com/a.json: nothing is fetched"),
-    (r##"{"$ref":"#/nowhere"}"##, "AT refers to what is not in it: Pointer '/nowhere' does not exist"),
+    (r##"{"$ref":"#/nowhere"}"##, "AT must refer to a schema within the document: Pointer '/nowhere' does not exist"),
     (r#"{"pattern":"(a"}"#, "AT/pattern must be a regular expression, without look-around and back-references"),
     (r#"{"pattern":"(a)\\1"}"#, "AT/pattern must be a regular expression, without look-around and back-references"),
     (r#"{"$schema":"https://example.com/s"}"#, "AT must have a draft of JSON Schema as its `$schema`, not https://example.com/s"),
@@ -217,9 +217,9 @@ async fn bodies_that_are_too_much_or_no_text_are_refused() {
         row(
             "large",
             large.clone().into(),
-            "413 request_too_large: the request body has 4194329 bytes; at most 4194304 are taken",
+            "413 request_too_large: the request body has 4194329 bytes; at most 4194304 are allowed",
         ),
-        row("large-streamed", streamed, "413 request_too_large: the request body has 4194305 bytes; at most 4194304 are taken"),
+        row("large-streamed", streamed, "413 request_too_large: the request body has 4194305 bytes; at most 4194304 are allowed"),
         row("metadata", metadata.into(), "/metadata must have at most 4096 bytes as JSON; it has 4211"),
         row("deep", deep.into(), "the body must be nested less deep: recursion limit exceeded at line 1 column 668"),
         row(

@@ -160,16 +160,20 @@ async fn a_request_that_is_too_large_to_be_looked_at_is_told_which_part_of_it() 
     let large = |bytes: usize| vec![("x-large".to_owned(), "y".repeat(bytes - "hostlocalhostconnectionclosex-large".len()))];
     let rows: Vec<(Vec<u8>, u16, &str)> = vec![
         (head(&path(1024), &[]), 404, "not_found"),
-        (head(&path(1025), &[]), 414, "uri_too_long: the request has 1025 bytes of path; at most 1024 are taken"),
+        (head(&path(1025), &[]), 414, "uri_too_long: the request has 1025 bytes of path; at most 1024 are allowed"),
         (head(&query(4096), &[]), 200, ""),
-        (head(&query(4097), &[]), 414, "uri_too_long: the request has 4097 bytes of query; at most 4096 are taken"),
+        (head(&query(4097), &[]), 414, "uri_too_long: the request has 4097 bytes of query; at most 4096 are allowed"),
         (head("/v1/generations", &many(98)), 200, ""),
-        (head("/v1/generations", &many(99)), 431, "headers_too_large: the request has 101 header fields; at most 100 are taken"),
+        (
+            head("/v1/generations", &many(99)),
+            431,
+            "headers_too_large: the request has 101 header fields; at most 100 are allowed",
+        ),
         (head("/v1/generations", &large(16_384)), 200, ""),
         (
             head("/v1/generations", &large(16_385)),
             431,
-            "headers_too_large: the request has 16385 bytes of header fields; at most 16384 are taken",
+            "headers_too_large: the request has 16385 bytes of header fields; at most 16384 are allowed",
         ),
     ];
     for (request, status, expected) in rows {
@@ -201,7 +205,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_sent_by_whom_asks_first()
         );
         let (status, body) = raw(&harness, head.as_bytes()).await;
         assert_eq!(status, 413, "{body}");
-        assert!(body.contains("the request body has 4194305 bytes; at most 4194304 are taken"), "{body}");
+        assert!(body.contains("the request body has 4194305 bytes; at most 4194304 are allowed"), "{body}");
     }
     let nested = |depth: usize| {
         format!(r#"{{"model":"m","prompt":"p","provider_options":{{"a":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth))

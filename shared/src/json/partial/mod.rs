@@ -1,8 +1,24 @@
-//! JSON that is still being written: its best value so far, and the first thing in it that a schema will never accept.
+//! Incomplete JSON: its best value so far, and the first place that a schema can never accept.
 //!
-//! The reader is our own, byte by byte, because one answer is needed twice: what is certain so far. The crate `jiter`, which
-//! reads unfinished JSON too, takes `12` for a number where `129.99` is on its way, rounds long numbers, and does not say what
-//! is still open. Where JSON lies in a text is decided by the same rules as in [`crate::json::text`].
+//! # How it works
+//! Each byte of the text passes through up to three layers, and is read once:
+//!
+//! 1. The finder decides where the JSON is: the whole text, or the inside of the only Markdown fence, by the rules of
+//!    [`crate::json::text`]. It passes those bytes on.
+//! 2. The scanner is a state machine over the grammar of JSON. It keeps a stack of the open arrays and objects, and the length
+//!    of the prefix that is certain. A value is certain once no further byte can change it: a string as it grows, a number or
+//!    a word only after the byte that follows it. It reports each token to a visitor.
+//! 3. The visitor of [`best`] does nothing. The visitor of [`Checker`] keeps, for each open value, the rules of the schema that
+//!    apply there, and reports the first that no continuation can satisfy: a wrong type, a missing property of a closed object,
+//!    a string that is too long. A keyword that it cannot decide early is left to the validation of the whole result.
+//!
+//! After ```` ```json\n{"price": 129.9 ```` the finder has passed on `{"price": 129.9`. The scanner has one open object, the name
+//! `price`, and a number that may go on; only `{` is certain, so [`best`] returns `{}`. With a schema that wants a string there,
+//! the checker has reported a violation at `/price` already, at the byte `1`. After a further `5,` the best value is
+//! `{"price": 129.95}`.
+//!
+//! The crate `jiter` reads incomplete JSON too, but takes `12` for a number while `129.99` is being written, rounds long numbers,
+//! and does not report what is open.
 
 mod checker;
 mod finder;
@@ -15,8 +31,8 @@ pub use checker::{Checker, Violation};
 use finder::Finder;
 use scanner::Visitor;
 
-/// The best well-formed JSON in a text that goes on: what is certain, with its open strings, arrays and objects closed. Names
-/// without a value, and numbers and words that may go on, are left out. `None`: there is no JSON (yet), or none that is certain.
+/// The best well-formed JSON in an incomplete text: the certain part, with its open strings, arrays and objects closed. Names
+/// without a value, and numbers and words that may continue, are left out. `None`: the text holds no certain JSON so far.
 #[must_use]
 pub fn best(text: &str) -> Option<Box<RawValue>> {
     let mut finder = Finder::default();
@@ -25,7 +41,7 @@ pub fn best(text: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }
 
-/// A visitor that looks at nothing.
+/// A visitor that ignores every token.
 struct Unchecked;
 
 impl Visitor for Unchecked {}
@@ -43,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_certain_is_shown_and_nothing_else() {
+    fn best_value_is_what_is_certain() {
         let cases = [
             ("", None),
             ("{", Some("{}")),
@@ -125,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "[`a{}\\[\\]\",:1\\\\u\n\r é-]{0,60}") {
+        fn best_value_is_well_formed(text in "[`a{}\\[\\]\",:1\\\\u\n\r é-]{0,60}") {
             if let Some(json) = best(&text) {
                 prop_assert!(serde_json::from_str::<Value>(json.get()).is_ok());
             }
