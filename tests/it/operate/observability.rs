@@ -24,9 +24,10 @@ fn assert_measured(line: &Value, name: &str, all: bool) {
     let measured = MEASURED.iter().find(|measured| measured.line == name).unwrap();
     assert!(line["_aws"]["Timestamp"].is_u64(), "{line}");
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
-    let expected: Vec<_> = if measured.by.is_empty() { vec![json!([[]])] } else { vec![json!([[]]), json!([measured.by])] };
+    let expected: Vec<_> =
+        if measured.dimensions.is_empty() { vec![json!([[]])] } else { vec![json!([[]]), json!([measured.dimensions])] };
     assert_eq!(directives.iter().map(|directive| directive["Dimensions"].clone()).collect::<Vec<_>>(), expected);
-    for dimension in measured.by {
+    for dimension in measured.dimensions {
         assert!(line[dimension].is_string(), "{dimension}: {line}");
     }
     let metrics = directives.iter().flat_map(|directive| directive["Metrics"].as_array().unwrap());
@@ -36,7 +37,7 @@ fn assert_measured(line: &Value, name: &str, all: bool) {
     }
     assert!(directives.iter().all(|directive| directive["Namespace"] == "longhand"));
     let counts: Vec<_> = directives.iter().map(|directive| directive["Metrics"].as_array().unwrap().len()).collect();
-    let all_counts = [measured.metrics.len(), measured.told_apart.len()];
+    let all_counts = [measured.metrics.len(), measured.dimensioned.len()];
     assert!(!all || counts[..] == all_counts[..counts.len()], "{counts:?}: {line}");
 }
 
