@@ -205,10 +205,12 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_parsers_panic(text in ".{0,80}") {
-            let _ = text.parse::<Organization>();
-            let _ = text.parse::<GenerationId>();
-            let _ = GenerationKey::from_partition(&text);
+        fn parsed_ids_write_back_unchanged(text in prop_oneof![".{0,80}", "[a-z_-]{0,6}(gen_)?[0-9a-z]{0,30}", "[a-z]{1,3}#gen_[0-9a-z]{26}"]) {
+            prop_assert!(text.parse::<Organization>().map_or(true, |name| name.to_string() == text));
+            prop_assert!(text.parse::<GenerationId>().map_or(true, |id| id.to_string() == text));
+            if let Ok(key) = GenerationKey::from_partition(&text) {
+                prop_assert_eq!(key.partition(), text);
+            }
         }
     }
 
