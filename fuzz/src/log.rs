@@ -19,7 +19,7 @@ pub fn chunk(data: &[u8]) {
     }
     let mut assembly = Assembly::new(log.output_from);
     let text: usize = chunks.iter().flat_map(|chunk| &chunk.events).filter_map(|event| assembly.event(event)).map(str::len).sum();
-    assert!(text as u64 <= log.counters.received_bytes);
+    assert!(text as u64 <= log.counters.stored_bytes);
 }
 
 fn read(line: &[u8]) -> Option<Chunk> {

@@ -61,7 +61,7 @@ impl App {
             buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),
             records: Records::new(clients.dynamodb, config.records_table.clone(), meter.clone()),
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
-            hints: Hints::new(format!("{}/{}", config.aws.dynamodb_endpoint.as_deref().unwrap_or(""), config.buffer_table)),
+            hints: Hints::default(),
             invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
             quotas: Arc::default(),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
@@ -78,6 +78,18 @@ impl App {
     #[must_use]
     pub fn for_request(self, id: Option<&str>) -> Self {
         Self { request_id: id.map(Into::into), ..self }
+    }
+
+    /// The same, sharing hints with the other apps of this process that use the same tables. An app has a hub of its own at first.
+    #[must_use]
+    pub fn with_hints(self, hints: Hints) -> Self {
+        Self { hints, ..self }
+    }
+
+    /// The hub that this app shares its hints through.
+    #[must_use]
+    pub const fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// The same, with a meter for what is done through it.

@@ -127,6 +127,12 @@ pub enum Error {
         /// The cause, for the log only.
         message: String,
     },
+    /// Other writers took every place in the log for as long as the verb tried.
+    #[error("the log of generation {0} was being written for all of the time that this tried to write to it; try again")]
+    Contended(String),
+    /// This process failed: a task of it panicked or was aborted.
+    #[error("{0}")]
+    Internal(String),
 }
 
 /// The kind of an [`Error`]: stable, for programs.
@@ -163,8 +169,10 @@ pub enum ErrorCode {
     AlreadyEnded,
     /// [`Error::LogGone`].
     LogGone,
-    /// [`Error::LogDamaged`] and [`Error::Configuration`].
+    /// [`Error::LogDamaged`], [`Error::Configuration`] and [`Error::Internal`].
     Internal,
+    /// [`Error::Contended`].
+    Contended,
     /// [`Error::Aws`].
     Unavailable,
 }
@@ -185,7 +193,7 @@ impl ErrorCode {
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
-            Self::Unavailable => 503,
+            Self::Contended | Self::Unavailable => 503,
         }
     }
 
@@ -193,7 +201,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::TooManyRunning | Self::NotEnded | Self::Unavailable => true,
+            Self::TooManyRunning | Self::NotEnded | Self::Contended | Self::Unavailable => true,
             Self::InvalidRequest
             | Self::Unauthorized
             | Self::Forbidden
@@ -242,7 +250,8 @@ impl Error {
             Self::NotEnded(..) => ErrorCode::NotEnded,
             Self::AlreadyEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
-            Self::LogDamaged(..) | Self::Configuration(_) => ErrorCode::Internal,
+            Self::LogDamaged(..) | Self::Configuration(_) | Self::Internal(_) => ErrorCode::Internal,
+            Self::Contended(_) => ErrorCode::Contended,
             Self::Aws { .. } => ErrorCode::Unavailable,
         }
     }
@@ -277,7 +286,8 @@ impl Error {
             | ErrorCode::HeadersTooLarge
             | ErrorCode::NotEnded
             | ErrorCode::AlreadyEnded
-            | ErrorCode::LogGone => self.to_string(),
+            | ErrorCode::LogGone
+            | ErrorCode::Contended => self.to_string(),
         }
     }
 }

@@ -1,48 +1,37 @@
-//! Hints within one process: "look again". They carry no data and may be lost; whoever waits for one also polls.
+//! Hints within one process: "read again". They carry no data and may be lost; every reader of hints also polls.
 //!
-//! On a laptop every function runs in one process, and a hint saves a reader or a writer its next poll. On Lambda nobody else
-//! is there to hear it.
+//! On a laptop every function runs in one process, and a hint saves a reader or a writer its next poll. On Lambda a function is
+//! alone in its process, and no hint ever comes.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::ids::GenerationKey;
 
-/// What to look at again.
+/// What to read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// For readers: the log has grown.
     Log,
-    /// For the writer: meta has changed, by a reader or by a cancel.
+    /// For the writer: a reader or a cancel has changed meta.
     Meta,
 }
 
-type Listeners = HashMap<(String, Topic), watch::Sender<u64>>;
+type Senders = HashMap<(GenerationKey, Topic), watch::Sender<u64>>;
 
-static LISTENERS: LazyLock<Mutex<Listeners>> = LazyLock::new(Mutex::default);
-
-fn listeners() -> MutexGuard<'static, Listeners> {
-    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The hints about one buffer table: two stacks in one process do not hear each other.
-#[derive(Debug, Clone)]
+/// Passes hints between the [`App`](crate::App)s that share it: those of one process over the same tables. Clones are the same
+/// hub.
+#[derive(Debug, Clone, Default)]
 pub struct Hints {
-    scope: String,
+    senders: Arc<Mutex<Senders>>,
 }
 
 impl Hints {
-    /// `scope` names the table: its endpoint and its name.
-    #[must_use]
-    pub const fn new(scope: String) -> Self {
-        Self { scope }
-    }
-
-    /// Wakes everybody in this process who listens for it.
-    pub fn tell(&self, key: &GenerationKey, topic: Topic) {
-        if let Some(sender) = listeners().get(&(self.name(key), topic)) {
+    /// Wakes every listener of `topic`.
+    pub fn send(&self, key: &GenerationKey, topic: Topic) {
+        if let Some(sender) = self.senders().get(&(key.clone(), topic)) {
             sender.send_modify(|count| *count += 1);
         }
     }
@@ -50,43 +39,44 @@ impl Hints {
     /// Listens from now on.
     #[must_use]
     pub fn listen(&self, key: &GenerationKey, topic: Topic) -> Hint {
-        let name = (self.name(key), topic);
-        let hint = listeners().entry(name.clone()).or_insert_with(|| watch::Sender::new(0)).subscribe();
-        Hint { name, hint }
+        let listened = (key.clone(), topic);
+        let hint = self.senders().entry(listened.clone()).or_insert_with(|| watch::Sender::new(0)).subscribe();
+        Hint { hints: self.clone(), listened, hint }
     }
 
-    fn name(&self, key: &GenerationKey) -> String {
-        format!("{}#{}", self.scope, key.partition())
+    fn senders(&self) -> MutexGuard<'_, Senders> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A listener. Dropping the last one of a topic forgets it.
+/// A listener. Dropping the last one of a topic removes the topic from the hub.
 #[derive(Debug)]
 pub struct Hint {
-    name: (String, Topic),
+    hints: Hints,
+    listened: (GenerationKey, Topic),
     hint: watch::Receiver<u64>,
 }
 
 impl Hint {
     /// Waits for the next hint, or returns at once if one came since the last wait.
-    pub async fn heard(&mut self) {
+    pub async fn received(&mut self) {
         if self.hint.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Whether any hint has ever come: whoever gives them is in this process.
+    /// Whether any hint has ever been sent: then the sender is in this process.
     #[must_use]
-    pub fn is_near(&self) -> bool {
+    pub fn has_been_sent(&self) -> bool {
         *self.hint.borrow() > 0
     }
 }
 
 impl Drop for Hint {
     fn drop(&mut self) {
-        let mut listeners = listeners();
-        if listeners.get(&self.name).is_some_and(|sender| sender.receiver_count() <= 1) {
-            listeners.remove(&self.name);
+        let mut senders = self.hints.senders();
+        if senders.get(&self.listened).is_some_and(|sender| sender.receiver_count() <= 1) {
+            senders.remove(&self.listened);
         }
     }
 }
@@ -101,25 +91,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hint_wakes_who_listens_and_nobody_of_another_table() {
-        let (key, hints) = (key(), Hints::new("a".into()));
-        let (mut mine, mut also_mine) = (hints.listen(&key, Topic::Log), hints.listen(&key, Topic::Log));
-        let other = Hints::new("b".into()).listen(&key, Topic::Log);
-        hints.tell(&key, Topic::Meta);
-        assert!(!mine.is_near());
-        hints.tell(&key, Topic::Log);
-        mine.heard().await;
-        also_mine.heard().await;
-        assert!(mine.is_near() && !other.is_near());
+    async fn hints_wake_listeners_of_their_topic_and_hub_only() {
+        let (key, hints) = (key(), Hints::default());
+        let (mut one, mut other) = (hints.listen(&key, Topic::Log), hints.listen(&key, Topic::Log));
+        let of_another_hub = Hints::default().listen(&key, Topic::Log);
+        hints.send(&key, Topic::Meta);
+        assert!(!one.has_been_sent());
+        hints.clone().send(&key, Topic::Log);
+        one.received().await;
+        other.received().await;
+        assert!(one.has_been_sent() && !of_another_hub.has_been_sent());
     }
 
     #[test]
-    fn nothing_is_kept_of_what_nobody_listens_for() {
-        let (key, hints) = (key(), Hints::new("forgotten".into()));
+    fn topics_without_listeners_are_removed() {
+        let (key, hints) = (key(), Hints::default());
         let (first, second) = (hints.listen(&key, Topic::Log), hints.listen(&key, Topic::Log));
         drop(first);
-        assert!(listeners().keys().any(|(name, _)| name.starts_with("forgotten#")));
+        assert_eq!(hints.senders().len(), 1);
         drop(second);
-        assert!(!listeners().keys().any(|(name, _)| name.starts_with("forgotten#")));
+        assert!(hints.senders().is_empty());
     }
 }

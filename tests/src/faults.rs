@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use longhand::app::Parts;
+use longhand::hints::Hints;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
 use longhand_local::{PartsOf, Registry};
@@ -131,8 +132,8 @@ impl Faults {
     pub fn registry(&self, clock: &Clock) -> Registry {
         let (faults, clock) = (self.clone(), clock.clone());
         Arc::new(move |name, app| {
-            let config = app.config().clone();
-            longhand_functions::function(name, app).map(|function| faults.mortal(name, function, config, &clock))
+            let (config, hints) = (app.config().clone(), app.hints().clone());
+            longhand_functions::function(name, app).map(|function| faults.mortal(name, function, config, &clock, hints))
         })
     }
 
@@ -149,10 +150,10 @@ impl Faults {
     }
 
     /// Wraps the function so that its invocations end with the process.
-    fn mortal(&self, name: &str, function: Function, config: Config, clock: &Clock) -> Function {
+    fn mortal(&self, name: &str, function: Function, config: Config, clock: &Clock, hints: Hints) -> Function {
         match function {
             Function::Http(router) => Function::Http(self.mortal_router(name, router)),
-            Function::HttpStream(_) => Function::HttpStream(self.mortal_streams(name, config, clock.clone())),
+            Function::HttpStream(_) => Function::HttpStream(self.mortal_streams(name, config, clock.clone(), hints)),
             Function::Event(handler) => {
                 let (faults, name) = (self.clone(), name.to_owned());
                 Function::Event(Arc::new(move |event| {
@@ -175,11 +176,11 @@ impl Faults {
 
     /// A function that may work on after its answer, in other tasks. So each of its processes has its own app, whose calls are
     /// no longer sent once the process has ended.
-    fn mortal_streams(&self, name: &str, config: Config, clock: Clock) -> Router {
+    fn mortal_streams(&self, name: &str, config: Config, clock: Clock, hints: Hints) -> Router {
         let (faults, name, process) = (self.clone(), name.to_owned(), Arc::new(tokio::sync::Mutex::new(None::<Process>)));
         Router::new().fallback(move |request: Request| {
             let (faults, name, process) = (faults.clone(), name.clone(), Arc::clone(&process));
-            let (config, clock) = (config.clone(), clock.clone());
+            let (config, clock, hints) = (config.clone(), clock.clone(), hints.clone());
             async move {
                 let life = faults.begin(&name);
                 let router = {
@@ -189,7 +190,7 @@ impl Faults {
                         _ => {
                             let tap = FunctionTap { process: Some(life.token.clone()), ..faults.function_tap(&name) };
                             let parts = tap::in_front_of(Parts::default(), Arc::new(tap));
-                            let app = App::from_parts(config, clock, parts).await;
+                            let app = App::from_parts(config, clock, parts).await.with_hints(hints);
                             let router = longhand_functions::function(&name, app).and_then(|made| made.router().cloned());
                             let router = router.expect("a function that answers HTTP");
                             *process = Some(Process { token: life.token.clone(), router: router.clone() });

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
-use longhand::{App, aws::Meter, config::Config, providers::parse_providers};
+use longhand::{App, aws::Meter, config::Config, hints::Hints, providers::parse_providers};
 use longhand_functions::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -41,6 +41,8 @@ pub struct Stack {
     endpoints: Endpoints,
     options: Options,
     key: Option<OwnKey>,
+    /// Shared by all apps of the stack.
+    hints: Hints,
     /// By `Handler`.
     meters: BTreeMap<String, Meter>,
     lambda: Lambda,
@@ -115,13 +117,26 @@ impl Stack {
         let (invoke, queue) = (server::bind(server::ANY_PORT).await?, server::bind(server::ANY_PORT).await?);
         let endpoints =
             Endpoints { dynamodb: dynamodb.endpoint().to_owned(), s3, lambda: server::url(&invoke)?, sqs: server::url(&queue)? };
-        let Functions { hosted, meters, lease } = open_functions(template.functions, &endpoints, &options, &registry).await?;
+        let Functions { hosted, hints, meters, lease } =
+            open_functions(template.functions, &endpoints, &options, &registry).await?;
         let lambda = Lambda::new(hosted, &folder, options.retry_delay);
         services.serve(invoke, lambda::api::router(lambda.clone()));
         services.serve(queue, lambda::queue_api::router(lambda.clone()));
         let (edge, guard) = (Layer::new(), lambda.stop_on_drop());
-        let mut stack =
-            Self { url, endpoints, options, key: None, meters, lambda, dynamodb, folder, edge, services, _functions: guard };
+        let mut stack = Self {
+            url,
+            endpoints,
+            options,
+            key: None,
+            hints,
+            meters,
+            lambda,
+            dynamodb,
+            folder,
+            edge,
+            services,
+            _functions: guard,
+        };
         stack.start_edge(api, template.api, lease).await?;
         stack.announce()?;
         Ok(stack)
@@ -148,7 +163,7 @@ impl Stack {
         }
         let authorizer = authorizer.context("template.yaml has no authorizer")?;
         let authorizer = Authorizer::new(&self.lambda, authorizer, clock.clone())?;
-        let app = app(&self.environment(&authorizer.function().definition.handler), &self.options, None).await?;
+        let app = app(&self.environment(&authorizer.function().definition.handler), &self.options, &self.hints, None).await?;
         let (text, is_new) = key::local_key(&app, self.folder.path(), organization).await?;
         Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
     }
@@ -219,7 +234,7 @@ impl Stack {
     /// # Errors
     /// The configuration is invalid.
     pub async fn app(&self) -> Result<App> {
-        app(&self.environment("api"), &self.options, None).await
+        app(&self.environment("api"), &self.options, &self.hints, None).await
     }
 
     /// Invokes a function once and returns its response.
@@ -263,6 +278,7 @@ async fn start_stores(template: &Template, folder: &Folder, services: &Layer) ->
 
 /// The functions of a stack before they are hosted.
 struct Functions {
+    hints: Hints,
     hosted: Vec<Hosted>,
     /// By `Handler`.
     meters: BTreeMap<String, Meter>,
@@ -277,11 +293,13 @@ async fn open_functions(
     options: &Options,
     registry: &Registry,
 ) -> Result<Functions> {
-    let mut functions = Functions { hosted: Vec::new(), meters: BTreeMap::new(), lease: Duration::ZERO };
+    let mut functions = Functions { hosted: Vec::new(), hints: Hints::default(), meters: BTreeMap::new(), lease: Duration::ZERO };
     for definition in definitions {
         let name = definition.id.clone();
         let environment = environment::of(&definition, endpoints, &options.env);
-        let app = app(&environment, options, Some(&definition.handler)).await.with_context(|| format!("function {name}"))?;
+        let app = app(&environment, options, &functions.hints, Some(&definition.handler))
+            .await
+            .with_context(|| format!("function {name}"))?;
         functions.meters.insert(definition.handler.clone(), app.meter().clone());
         functions.lease = functions.lease.max(app.config().lease);
         functions.hosted.push(host(definition, app, registry).with_context(|| format!("function {name}"))?);
@@ -300,10 +318,10 @@ fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hos
 }
 
 /// Opens an `App` with the parts of the function `handler`, or with the default parts.
-async fn app(environment: &BTreeMap<String, String>, options: &Options, handler: Option<&str>) -> Result<App> {
+async fn app(environment: &BTreeMap<String, String>, options: &Options, hints: &Hints, handler: Option<&str>) -> Result<App> {
     let config = Config::from_vars(&|name| environment.get(name).cloned())?;
     let parts = handler.map(|handler| options.parts.of(handler)).unwrap_or_default();
-    Ok(App::from_parts(config, options.clock.clone(), parts).await)
+    Ok(App::from_parts(config, options.clock.clone(), parts).await.with_hints(hints.clone()))
 }
 
 #[cfg(test)]

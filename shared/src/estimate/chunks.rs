@@ -60,11 +60,8 @@ impl Sizes {
         let mut composer = Composer::default();
         let key = key(pace.partition_bytes)?;
         let item = |composer: &mut Composer| {
-            let counters = Counters {
-                received_chunks: workload.deltas,
-                received_bytes: workload.output_bytes,
-                chunk_count: workload.deltas,
-            };
+            let counters =
+                Counters { received_chunks: workload.deltas, stored_bytes: workload.output_bytes, chunk_count: workload.deltas };
             let events = composer.take(usize::MAX);
             let chunk = Chunk { first_seq: 0, writer: "0".repeat(26), at_ms: NOW_MS, counters, output_from: 0, events };
             chunk_item_bytes(&key, &chunk, NOW_MS / 1_000).map(|bytes| bytes as u64)

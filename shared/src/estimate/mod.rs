@@ -17,7 +17,7 @@ use crate::aws::write_units;
 use crate::error::Error;
 use crate::limits;
 use crate::log::flush::Windows;
-use crate::verbs::{look_every, renew_after};
+use crate::log::pace::{meta_read_every, renew_after};
 
 /// One read unit of DynamoDB: so many bytes, read consistently.
 const READ_UNIT_BYTES: u64 = 4 * 1024;
@@ -156,7 +156,7 @@ pub fn estimate(workload: &Workload, pace: &Pace) -> Result<Estimate, Error> {
     let renewals = renewals(&flushes, pace);
     let watched = if workload.readers > 0 { workload.watched } else { Duration::ZERO };
     let announcements = watched.as_millis().div_ceil((limits::WATCH_TTL / 2).as_millis()) as u64;
-    let looks = whole.as_secs_f64() / look_every(pace.lease).as_secs_f64();
+    let looks = whole.as_secs_f64() / meta_read_every(pace.lease).as_secs_f64();
     // Record, request and meta, and the log to its end: once for each invocation, in the middle if it is not the first.
     let beginning = 3 + read_units(request_row) + read_units(log_bytes) * hand_overs / 2;
     Ok(Estimate {
@@ -190,7 +190,7 @@ struct Flush {
 
 /// How often meta is written because nothing else was.
 fn renewals(flushes: &[Flush], pace: &Pace) -> u64 {
-    let look = look_every(pace.lease).as_millis().max(1) as u64;
+    let look = meta_read_every(pace.lease).as_millis().max(1) as u64;
     // Only a look can find that it is time.
     let every = (renew_after(pace.lease).as_millis() as u64).div_ceil(look) * look;
     let pauses = flushes.windows(2).map(|pair| (pair[1].at_ms - pair[0].at_ms).unsigned_abs());

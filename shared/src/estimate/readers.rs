@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Flush, Pace};
 use crate::clock::millis;
 use crate::limits;
-use crate::verbs::longer;
+use crate::log::pace::next_pause;
 
 /// Read units of one reader who watches from the beginning for so long: on AWS, where no hint takes the place of a poll.
 pub(super) fn read_units(flushes: &[Flush], watched: Duration, pace: &Pace) -> f64 {
@@ -27,7 +27,7 @@ pub(super) fn read_units(flushes: &[Flush], watched: Duration, pace: &Pace) -> f
             pause = limits::TAIL_PAUSE_MIN;
         } else {
             now += millis(pause);
-            pause = longer(pause);
+            pause = next_pause(pause);
         }
     }
     // Meta is looked at whenever it may be time to announce oneself.

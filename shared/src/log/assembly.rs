@@ -1,10 +1,10 @@
-//! Puts the result together from the events: the text, and beside it a refusal and tool calls.
+//! Assembles the result from the events: the text, and beside it a refusal and tool calls.
 
 use serde::{Deserialize, Serialize};
 
 use crate::log::event::{Event, Item, TextKind};
 
-/// A tool call, whole.
+/// A tool call with all its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The provider's id of the call.
@@ -17,7 +17,7 @@ pub struct ToolCall {
     output_index: u32,
 }
 
-/// The part of the result that is not the text, and the rule for which text belongs to it.
+/// The part of the result beside its text, and the rule for which text is part of it.
 #[derive(Debug, Clone, Default)]
 pub struct Assembly {
     output_from: u32,
@@ -32,7 +32,7 @@ impl Assembly {
         Self { output_from, ..Self::default() }
     }
 
-    /// Takes in an event, and gives back the text that it adds to the result.
+    /// Adds an event, and returns the text that it adds to the result.
     pub fn event<'a>(&mut self, event: &'a Event) -> Option<&'a str> {
         if let Event::OutputItemAdded { output_index, item: Item::FunctionCall { call_id, name } } = event
             && *output_index >= self.output_from
@@ -54,7 +54,7 @@ impl Assembly {
         None
     }
 
-    /// Whether there is anything beside the text.
+    /// Whether there is a refusal or a tool call.
     #[must_use]
     pub const fn has_other_output(&self) -> bool {
         !self.refusal.is_empty() || !self.tool_calls.is_empty()
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_begins_with_the_output_is_in_the_result() {
+    fn items_before_the_output_are_not_in_the_result() {
         let events = [
             call(0, "given up"),
             delta(TextKind::FunctionCallArguments, 0, "{"),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_and_tool_calls_are_gathered_beside_the_text() {
+    fn refusals_and_tool_calls_are_kept_beside_the_text() {
         let refused = [delta(TextKind::Refusal, 0, "No"), delta(TextKind::Refusal, 0, ".")];
         assert_eq!(assembled(0, &refused), (String::new(), true, Some("No.".into()), vec![]));
         let called = [

@@ -1,47 +1,50 @@
 //! The log of a generation: chunks of consecutive events, one compare-and-set per slot, and one end.
 //!
-//! [`LogState`] is what reading the log to its end tells: where the next slot is, what is open, whether it has ended. It
-//! checks as it reads, so that a damaged log is never continued or compacted. Storing a chunk is [`crate::aws`]'s part.
+//! [`LogState`] is the result of reading the log to its end: where the next slot is, what is open, whether it has ended. It checks
+//! each chunk, so that a damaged log is never continued or compacted. [`crate::aws`] stores the chunks.
 
 use std::collections::BTreeMap;
 
 use crate::generation::Status;
 use crate::log::event::{End, Event, Item, Place, Stretch, TextKind};
 
-/// What has come from the provider so far, over all attempts. Every chunk carries the sums up to itself.
+/// Totals over all attempts. Every chunk carries those up to itself.
+///
+/// Deltas are counted when they are received, and bytes when they are stored: of text that waits, or was lost in a crash, only
+/// the deltas are in a chunk's totals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Deltas with text in them.
+    /// Deltas with text that were received from the provider.
     pub received_chunks: u64,
-    /// Bytes of text stored in the log, this chunk included.
-    pub received_bytes: u64,
+    /// Bytes of text in the log, this chunk included. Rows and the API call it `received_bytes`.
+    pub stored_bytes: u64,
     /// Chunks stored, this one included.
     pub chunk_count: u64,
 }
 
-/// One stored item: consecutive events, written in one flush.
+/// Consecutive events, stored in one flush as one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// The number of its first event: the slot.
+    /// The slot: the number of the first event.
     pub first_seq: u64,
-    /// Who wrote it: one id per attempt.
+    /// The id of the writer: one per attempt.
     pub writer: String,
-    /// When, in milliseconds since the epoch.
+    /// When it was written, in milliseconds since the epoch.
     pub at_ms: i64,
-    /// The sums, this chunk included.
+    /// The totals, this chunk included.
     pub counters: Counters,
-    /// Items before this `output_index` belong to an attempt that was given up; they are not part of the result.
+    /// Items before this `output_index` belong to attempts that were given up; they are not part of the result.
     pub output_from: u32,
     /// At least one event.
     pub events: Vec<Event>,
 }
 
-/// Where the next chunk goes, and the sums that it goes on from. The default is that of an empty log.
+/// Where the next chunk goes, and the totals that it continues. The default is that of an empty log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NextSlot {
-    /// Its first event's number.
+    /// The number of its first event.
     pub seq: u64,
-    /// The sums so far.
+    /// The totals so far.
     pub counters: Counters,
     /// See [`Chunk::output_from`].
     pub output_from: u32,
@@ -66,14 +69,14 @@ impl Chunk {
         self.events.last().and_then(Event::end)
     }
 
-    /// Bytes of text in it.
+    /// Bytes of text in the chunk.
     #[must_use]
     pub fn text_bytes(&self) -> u64 {
         self.events.iter().map(|event| event.text_bytes() as u64).sum()
     }
 }
 
-/// The output items of a log: which are open, and where the next goes. Follows from the events alone.
+/// The output items of a log: which are open, and which index is next. Derived from the events alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outline {
     next_output_index: u32,
@@ -83,16 +86,16 @@ pub struct Outline {
 /// An output item that has begun and not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenItem {
-    /// What it is.
+    /// Its kind.
     pub item: Item,
-    /// The part that is open in it.
+    /// The part of it that is open.
     pub part: Option<Place>,
-    /// Parts that it has had.
+    /// How many parts it has had.
     pub parts: u32,
 }
 
 impl Outline {
-    /// The index that the next item gets. No index is used twice.
+    /// The index of the next item. No index is used twice.
     #[must_use]
     pub const fn next_output_index(&self) -> u32 {
         self.next_output_index
@@ -103,7 +106,7 @@ impl Outline {
         self.open.iter().map(|(index, open)| (*index, open))
     }
 
-    /// Follows one event.
+    /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::OutputItemAdded { output_index, item } => {
@@ -129,32 +132,32 @@ impl Outline {
     }
 }
 
-/// Everything that reading a log to its end tells.
+/// The state of a log that was read to its end.
 #[derive(Debug, Clone, Default)]
 pub struct LogState {
-    /// The next slot: the last `seq` and 1.
+    /// The next slot: the last `seq` plus 1.
     pub next_seq: u64,
-    /// The sums.
+    /// The totals.
     pub counters: Counters,
-    /// The items.
+    /// The output items.
     pub outline: Outline,
     /// See [`Chunk::output_from`].
     pub output_from: u32,
-    /// How it ended, if it has.
+    /// How the log ended, if it has.
     pub end: Option<(Status, End)>,
-    /// Who wrote the newest chunk, and when.
+    /// The newest chunk's writer, and when it was written, in milliseconds.
     pub newest: Option<(String, i64)>,
-    /// Whether readers were told that the output broke its schema.
+    /// Whether the log holds a [`Event::SchemaViolation`].
     pub has_schema_violation: bool,
-    /// When the first chunk with text was stored.
+    /// When the first chunk with text was written, in milliseconds.
     pub first_text_at_ms: Option<i64>,
 }
 
 impl LogState {
-    /// Takes in the next chunk.
+    /// Applies the next chunk.
     ///
     /// # Errors
-    /// Says in one sentence how the chunk contradicts what came before; the state is then of no use.
+    /// One sentence on how the chunk contradicts the chunks before it; the state must not be used after that.
     pub fn apply(&mut self, chunk: &Chunk) -> Result<(), String> {
         self.check(chunk)?;
         for event in &chunk.events {
@@ -175,20 +178,20 @@ impl LogState {
     fn check(&self, chunk: &Chunk) -> Result<(), String> {
         let slot = chunk.first_seq;
         if self.end.is_some() {
-            return Err(format!("slot {slot} lies behind the end"));
+            return Err(format!("slot {slot} follows the end"));
         }
         if slot != self.next_seq {
-            return Err(format!("slot {slot} where {} was due", self.next_seq));
+            return Err(format!("slot {slot} where {} was expected", self.next_seq));
         }
         if chunk.events.is_empty() {
             return Err(format!("slot {slot} holds no event"));
         }
         if chunk.events.iter().rev().skip(1).any(|event| event.end().is_some()) {
-            return Err(format!("slot {slot} holds an event behind the end"));
+            return Err(format!("slot {slot} holds an event after the end"));
         }
-        let bytes = self.counters.received_bytes.saturating_add(chunk.text_bytes());
-        if chunk.counters.received_bytes != bytes {
-            return Err(format!("slot {slot} counts {} bytes of text where there are {bytes}", chunk.counters.received_bytes));
+        let bytes = self.counters.stored_bytes.saturating_add(chunk.text_bytes());
+        if chunk.counters.stored_bytes != bytes {
+            return Err(format!("slot {slot} counts {} bytes of text where there are {bytes}", chunk.counters.stored_bytes));
         }
         let chunks = self.counters.chunk_count.saturating_add(1);
         if chunk.counters.chunk_count != chunks {
@@ -213,7 +216,7 @@ impl LogState {
     }
 }
 
-/// Joins `delta` to `last` if that is a stretch of the same kind and place; otherwise gives it back.
+/// Appends `stretch` to `last` if that has the same kind and place; otherwise returns it.
 pub fn join(last: Option<&mut Event>, kind: TextKind, stretch: Stretch) -> Option<Stretch> {
     match last.and_then(Event::stretch_mut) {
         Some((last_kind, held))

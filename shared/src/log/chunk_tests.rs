@@ -1,4 +1,4 @@
-//! What a log tells, and every way in which a chunk can contradict it.
+//! The state of a log, and every way in which a chunk can contradict it.
 
 use super::*;
 use crate::log::event::Event;
@@ -11,13 +11,13 @@ fn completed() -> Event {
     Event::Completed(End { finish_reason: Some("stop".into()), ..End::default() })
 }
 
-/// The chunk that is due behind `log`, with these events.
+/// The next chunk of `log`, with these events.
 fn due(log: &LogState, events: Vec<Event>) -> Chunk {
     let NextSlot { seq, counters, output_from } = log.next_slot();
     let bytes: u64 = events.iter().map(|event| event.text_bytes() as u64).sum();
     let counters = Counters {
         received_chunks: counters.received_chunks + u64::from(bytes > 0),
-        received_bytes: counters.received_bytes + bytes,
+        stored_bytes: counters.stored_bytes + bytes,
         chunk_count: counters.chunk_count + 1,
     };
     let at_ms = 1_000 * counters.chunk_count.cast_signed();
@@ -35,38 +35,38 @@ fn log(chunks: impl IntoIterator<Item = Vec<Event>>) -> LogState {
 }
 
 #[test]
-fn a_log_tells_its_next_slot_its_sums_and_its_newest_chunk() {
+fn state_has_next_slot_totals_and_newest_chunk() {
     assert!(LogState::default().is_empty());
-    let mut told =
+    let mut state =
         log([vec![Event::Created, Event::InProgress { attempt: 1 }], vec![text("uno "), text("dos")], vec![text("!")]]);
-    let counters = Counters { received_chunks: 2, received_bytes: 8, chunk_count: 3 };
-    assert_eq!(told.next_slot(), NextSlot { seq: 5, counters, output_from: 0 });
-    assert_eq!((told.is_empty(), &told.end, told.has_schema_violation), (false, &None, false));
-    assert_eq!(told.newest, Some(("w".to_owned(), 3_000)));
-    assert_eq!(told.first_text_at_ms, Some(2_000), "the first chunk with text, and no later one");
+    let counters = Counters { received_chunks: 2, stored_bytes: 8, chunk_count: 3 };
+    assert_eq!(state.next_slot(), NextSlot { seq: 5, counters, output_from: 0 });
+    assert_eq!((state.is_empty(), &state.end, state.has_schema_violation), (false, &None, false));
+    assert_eq!(state.newest, Some(("w".to_owned(), 3_000)));
+    assert_eq!(state.first_text_at_ms, Some(2_000), "the first chunk with text, and no later one");
 
     let violation = Event::SchemaViolation { path: String::new(), message: String::new() };
-    let last = Chunk { output_from: 7, ..due(&told, vec![violation, completed()]) };
+    let last = Chunk { output_from: 7, ..due(&state, vec![violation, completed()]) };
     assert_eq!((last.last_seq(), last.next_slot().seq, last.text_bytes()), (6, 7, 0));
-    told.apply(&last).unwrap();
-    assert_eq!(told.next_slot().output_from, 7);
-    assert_eq!(told.end.map(|(status, end)| (status, end.finish_reason)), Some((Status::Completed, Some("stop".into()))));
-    assert!(told.has_schema_violation);
+    state.apply(&last).unwrap();
+    assert_eq!(state.next_slot().output_from, 7);
+    assert_eq!(state.end.map(|(status, end)| (status, end.finish_reason)), Some((Status::Completed, Some("stop".into()))));
+    assert!(state.has_schema_violation);
 }
 
 #[test]
-fn a_violation_of_the_schema_is_not_forgotten() {
+fn schema_violation_is_kept() {
     let violation = Event::SchemaViolation { path: String::new(), message: String::new() };
     assert!(log([vec![violation], vec![text("a")]]).has_schema_violation);
 }
 
-/// A change to a chunk that fits, and how it is told.
+/// A change to a chunk that fits, and the damage that is reported.
 type Case<'a> = (&'a dyn Fn(&mut Chunk), &'a str);
 
 #[test]
-fn every_contradiction_is_told() {
+fn contradictions_are_reported() {
     let ended = log([vec![Event::Created, completed()]]);
-    assert_eq!(ended.clone().apply(&due(&ended, vec![text("a")])), Err("slot 2 lies behind the end".into()));
+    assert_eq!(ended.clone().apply(&due(&ended, vec![text("a")])), Err("slot 2 follows the end".into()));
 
     let open = log([vec![Event::Created], vec![text("año")]]);
     let good = due(&open, vec![text("1"), text("2")]);
@@ -78,12 +78,12 @@ fn every_contradiction_is_told() {
     };
     assert_eq!(with(&|_| {}), Ok(()));
     let cases: [Case<'_>; 9] = [
-        (&|chunk| chunk.first_seq = 3, "slot 3 where 2 was due"),
-        (&|chunk| chunk.first_seq = 1, "slot 1 where 2 was due"),
+        (&|chunk| chunk.first_seq = 3, "slot 3 where 2 was expected"),
+        (&|chunk| chunk.first_seq = 1, "slot 1 where 2 was expected"),
         (&|chunk| chunk.events.clear(), "slot 2 holds no event"),
-        (&|chunk| chunk.events.insert(1, completed()), "slot 2 holds an event behind the end"),
-        (&|chunk| chunk.counters.received_bytes += 1, "slot 2 counts 7 bytes of text where there are 6"),
-        (&|chunk| chunk.counters.received_bytes -= 1, "slot 2 counts 5 bytes of text where there are 6"),
+        (&|chunk| chunk.events.insert(1, completed()), "slot 2 holds an event after the end"),
+        (&|chunk| chunk.counters.stored_bytes += 1, "slot 2 counts 7 bytes of text where there are 6"),
+        (&|chunk| chunk.counters.stored_bytes -= 1, "slot 2 counts 5 bytes of text where there are 6"),
         (&|chunk| chunk.counters.chunk_count += 1, "slot 2 counts 4 chunks where there are 3"),
         (&|chunk| chunk.counters.received_chunks = 0, "slot 2 counts backwards"),
         (&|chunk| chunk.counters.chunk_count = 2, "slot 2 counts 2 chunks where there are 3"),
@@ -101,7 +101,7 @@ fn every_contradiction_is_told() {
 }
 
 #[test]
-fn items_and_parts_are_open_from_their_beginning_to_their_end() {
+fn items_and_parts_open_and_close() {
     let place = |output_index, content_index| Place { output_index, content_index, kind: TextKind::OutputText };
     let mut outline = Outline::default();
     assert_eq!(outline.next_output_index(), 0);
@@ -122,7 +122,7 @@ fn items_and_parts_are_open_from_their_beginning_to_their_end() {
 }
 
 #[test]
-fn only_neighbours_of_one_kind_and_place_are_joined() {
+fn join_requires_same_kind_and_place() {
     let stretch = |output_index, content_index| Stretch { output_index, content_index, delta: "b".into() };
     let mut last = TextKind::OutputText.delta(Stretch { output_index: 1, content_index: 2, delta: "a".into() });
     for (kind, output_index, content_index) in

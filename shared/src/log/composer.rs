@@ -1,5 +1,5 @@
-//! Turns a provider's deltas into the log's events: opens and closes items and parts, and joins consecutive deltas of one
-//! kind into one stretch.
+//! Composes a provider's deltas into events: opens and closes items and parts, and joins consecutive deltas of one kind into one
+//! stretch.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::providers::{Delta, ToolCallDelta};
 /// Events in one chunk. With 350 KB of text and names this keeps an item under DynamoDB's 400 KB.
 const CHUNK_EVENTS_MAX: usize = 256;
 
-/// What has been received and not yet been taken for a flush.
+/// The events that were received and not yet taken for a flush.
 #[derive(Debug, Default)]
 pub struct Composer {
     outline: Outline,
-    /// The provider's tool-call index, and the item that was opened for it.
+    /// By the provider's tool-call index: the item that was opened for the call.
     calls: BTreeMap<u32, u32>,
     pending: Vec<Event>,
     pending_bytes: usize,
@@ -22,25 +22,25 @@ pub struct Composer {
 }
 
 impl Composer {
-    /// Goes on where a log stands: `outline` and the deltas counted so far.
+    /// Continues a log that has this outline, and so many deltas.
     #[must_use]
     pub fn resume(outline: Outline, received_chunks: u64) -> Self {
         Self { outline, received_chunks, ..Self::default() }
     }
 
-    /// Bytes of text that wait.
+    /// Bytes of text that wait for a flush.
     #[must_use]
     pub const fn pending_bytes(&self) -> usize {
         self.pending_bytes
     }
 
-    /// Events that wait.
+    /// Events that wait for a flush.
     #[must_use]
     pub const fn pending_events(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether anything waits.
+    /// Whether any event waits for a flush.
     #[must_use]
     pub const fn has_pending(&self) -> bool {
         !self.pending.is_empty()
@@ -52,13 +52,13 @@ impl Composer {
         self.received_chunks
     }
 
-    /// The index that the next item gets.
+    /// The index of the next item.
     #[must_use]
     pub const fn next_output_index(&self) -> u32 {
         self.outline.next_output_index()
     }
 
-    /// The item that a provider can go on with: all that is open is one message, and it is text from its beginning.
+    /// The item whose text a provider can continue: the only open item, a message whose first part is open and is text.
     #[must_use]
     pub fn open_text(&self) -> Option<u32> {
         let mut open = self.outline.open();
@@ -74,7 +74,7 @@ impl Composer {
         self.pending.push(event);
     }
 
-    /// Takes in one delta. An empty one says nothing and leaves no trace; `"0"` is text like any other.
+    /// Adds one delta. An empty one leaves no trace.
     pub fn delta(&mut self, delta: Delta) {
         match delta {
             Delta::Text(text) => self.part_text(TextKind::OutputText, text),
@@ -85,7 +85,7 @@ impl Composer {
         }
     }
 
-    /// Ends everything that is open. `complete`: of the provider's own accord.
+    /// Closes everything that is open. `complete`: the provider had finished it.
     pub fn close(&mut self, complete: bool) {
         let open: Vec<u32> = self.outline.open().map(|(index, _)| index).collect();
         for index in open {
@@ -94,7 +94,7 @@ impl Composer {
         self.calls.clear();
     }
 
-    /// Gives up what is open after an interruption: its items end as incomplete and no part of the result. Their text stays.
+    /// Closes what is open after an interruption, as incomplete. The text stays in the log, but is not part of the result.
     pub fn abandon(&mut self) {
         let open: Vec<u32> = self.outline.open().map(|(index, _)| index).collect();
         for output_index in open {
@@ -103,7 +103,7 @@ impl Composer {
         self.calls.clear();
     }
 
-    /// Takes what waits, up to `bytes_max` of text and names; more stays for the next chunk.
+    /// Takes what waits, up to `bytes_max` of text and names; the rest stays for the next chunk.
     pub fn take(&mut self, bytes_max: usize) -> Vec<Event> {
         let mut bytes = 0;
         let mut taken = 0;
@@ -163,7 +163,7 @@ impl Composer {
         output_index
     }
 
-    /// The open part for text of this kind, opened if need be.
+    /// The open part for text of this kind; opens one if there is none.
     fn place_for(&mut self, kind: TextKind) -> Place {
         let item = if kind == TextKind::Reasoning { Item::Reasoning } else { Item::Message };
         let open = self.outline.open().find(|(_, open)| open.item == item).map(|(index, open)| (index, open.part, open.parts));
@@ -188,7 +188,7 @@ impl Composer {
         place
     }
 
-    /// Closes messages and reasoning before something else begins. Tool calls stay open: their pieces may alternate.
+    /// Closes messages and reasoning before another item begins. Tool calls stay open: their pieces may alternate.
     fn close_parts_but(&mut self, kept: Option<&Item>) {
         let closing: Vec<u32> = self
             .outline
@@ -221,7 +221,7 @@ impl Composer {
     }
 }
 
-/// The provider's names in an event: of one call they are short, and of hundreds in one chunk more than an item holds.
+/// Bytes of the provider's names in an event. Those of hundreds of calls in one chunk may be more than an item holds.
 const fn name_bytes(event: &Event) -> usize {
     match event {
         Event::OutputItemAdded { item: Item::FunctionCall { call_id, name }, .. } => call_id.len() + name.len(),
@@ -229,7 +229,7 @@ const fn name_bytes(event: &Event) -> usize {
     }
 }
 
-/// Cuts the first `bytes` of a stretch off, at a character's border. `None`: nothing fits, or the event is no stretch.
+/// Splits off the first `bytes` of a stretch, at a character boundary. `None`: nothing fits, or the event is no stretch.
 fn split_off_head(event: &mut Event, bytes: usize) -> Option<Event> {
     let (kind, stretch) = event.stretch_mut()?;
     let cut = stretch.delta.floor_char_boundary(bytes);

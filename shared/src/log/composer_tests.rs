@@ -24,22 +24,22 @@ fn deltas() -> impl Strategy<Value = Vec<Delta>> {
     prop::collection::vec(delta, 0..60)
 }
 
-/// What was said, per kind, as the provider sent it.
-fn said(deltas: &[Delta]) -> [String; 4] {
-    let mut said = [const { String::new() }; 4];
+/// The text that the provider sent, by kind.
+fn sent(deltas: &[Delta]) -> [String; 4] {
+    let mut sent = [const { String::new() }; 4];
     for delta in deltas {
         match delta {
-            Delta::Text(text) => said[0].push_str(text),
-            Delta::Reasoning(text) => said[1].push_str(text),
-            Delta::Refusal(text) => said[2].push_str(text),
-            Delta::ToolCall(call) if call.index == 0 => said[3].push_str(&call.arguments),
+            Delta::Text(text) => sent[0].push_str(text),
+            Delta::Reasoning(text) => sent[1].push_str(text),
+            Delta::Refusal(text) => sent[2].push_str(text),
+            Delta::ToolCall(call) if call.index == 0 => sent[3].push_str(&call.arguments),
             _ => {}
         }
     }
-    said
+    sent
 }
 
-/// The same, read back from events.
+/// The text of the events, by kind.
 fn kept(events: &[Event]) -> [String; 4] {
     let mut kept = [const { String::new() }; 4];
     let mut first_call = None;
@@ -64,7 +64,7 @@ fn kept(events: &[Event]) -> [String; 4] {
 
 proptest! {
     #[test]
-    fn every_byte_comes_out_in_order_wherever_the_flushes_fall(deltas in deltas(), flush_every in 1_usize..8, bytes_max in 4_usize..40) {
+    fn bytes_come_out_in_order_wherever_the_flushes_fall(deltas in deltas(), flush_every in 1_usize..8, bytes_max in 4_usize..40) {
         let mut composer = Composer::default();
         let mut events = Vec::new();
         for (number, delta) in deltas.iter().enumerate() {
@@ -81,11 +81,11 @@ proptest! {
             events.extend(taken);
         }
         prop_assert_eq!(composer.pending_bytes(), 0);
-        prop_assert_eq!(kept(&events), said(&deltas));
+        prop_assert_eq!(kept(&events), sent(&deltas));
     }
 
     #[test]
-    fn chunks_made_of_any_deltas_are_a_log_without_damage_and_close_leaves_nothing_open(deltas in deltas(), flush_every in 1_usize..8) {
+    fn chunks_of_any_deltas_are_an_undamaged_log_and_close_leaves_nothing_open(deltas in deltas(), flush_every in 1_usize..8) {
         let mut composer = Composer::default();
         let mut log = LogState::default();
         composer.event(Event::Created);
@@ -101,7 +101,7 @@ proptest! {
         composer.close(true);
         store(&mut composer, &mut log);
         prop_assert_eq!(log.outline.open().count(), 0);
-        let counted = deltas.iter().filter(|delta| !said(std::slice::from_ref(delta)).concat().is_empty() || is_other_call(delta)).count();
+        let counted = deltas.iter().filter(|delta| !sent(std::slice::from_ref(delta)).concat().is_empty() || is_other_call(delta)).count();
         prop_assert_eq!(log.counters.received_chunks, counted as u64);
     }
 }
@@ -115,7 +115,7 @@ fn store(composer: &mut Composer, log: &mut LogState) {
         let events = composer.take(64);
         let counters = Counters {
             received_chunks: composer.received_chunks(),
-            received_bytes: log.counters.received_bytes + events.iter().map(|event| event.text_bytes() as u64).sum::<u64>(),
+            stored_bytes: log.counters.stored_bytes + events.iter().map(|event| event.text_bytes() as u64).sum::<u64>(),
             chunk_count: log.counters.chunk_count + 1,
         };
         let chunk = Chunk { first_seq: log.next_seq, writer: "w".into(), at_ms: 0, counters, output_from: 0, events };
@@ -124,7 +124,7 @@ fn store(composer: &mut Composer, log: &mut LogState) {
 }
 
 #[test]
-fn reasoning_closes_before_the_answer_opens_and_indexes_are_never_used_twice() {
+fn reasoning_closes_before_the_answer_and_indexes_are_used_once() {
     let mut composer = Composer::default();
     for delta in
         [Delta::Reasoning("why".into()), Delta::Text("because".into()), Delta::Reasoning("hm".into()), Delta::Text("!".into())]
@@ -153,7 +153,7 @@ fn consecutive_deltas_of_one_kind_are_one_event() {
 }
 
 #[test]
-fn a_chunk_fits_into_an_item_however_long_the_names_in_it_are() {
+fn chunk_with_long_names_fits_into_an_item() {
     let key = GenerationKey::new("o".repeat(64).parse().unwrap(), GenerationId::new(0));
     let name = || Some("n".repeat(PROVIDER_NAME_BYTES_MAX));
     let calls = |arguments: &str| {
@@ -168,7 +168,7 @@ fn a_chunk_fits_into_an_item_however_long_the_names_in_it_are() {
         composer.close(true);
         while composer.has_pending() {
             let events = composer.take(CHUNK_TEXT_BYTES_MAX);
-            let counters = Counters { received_chunks: u64::MAX, received_bytes: u64::MAX, chunk_count: u64::MAX };
+            let counters = Counters { received_chunks: u64::MAX, stored_bytes: u64::MAX, chunk_count: u64::MAX };
             let chunk = Chunk { first_seq: 1, writer: "w".repeat(26), at_ms: i64::MAX, counters, output_from: u32::MAX, events };
             let bytes = chunk_item_bytes(&key, &chunk, i64::MAX).unwrap();
             assert!(!chunk.events.is_empty() && bytes <= ITEM_BYTES_MAX, "{bytes} bytes in {} events", chunk.events.len());

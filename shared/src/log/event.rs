@@ -1,4 +1,4 @@
-//! Events: what the log is made of.
+//! Events, of which a log consists.
 //!
 //! They correspond one to one, in order, to the stream events of the OpenAI Responses API and carry its names, without the
 //! leading `response.`; an event's `seq` is that API's `sequence_number`. What can be derived is not stored: item ids follow
@@ -16,18 +16,18 @@ pub enum Event {
     /// The generation exists. Always event 0.
     #[serde(rename = "created")]
     Created,
-    /// An attempt began; `attempt` counts from 1. A second one tells readers that the first was interrupted.
+    /// An attempt began. A second one means that the first was interrupted.
     #[serde(rename = "in_progress")]
     InProgress {
-        /// Which attempt.
+        /// Which attempt, from 1.
         attempt: u32,
     },
     /// An output item begins.
     #[serde(rename = "output_item.added")]
     OutputItemAdded {
-        /// Its place in the output; never used twice.
+        /// The item's place in the output; never used twice.
         output_index: u32,
-        /// What it is.
+        /// The item.
         item: Item,
     },
     /// A part of the open message or reasoning item begins.
@@ -68,8 +68,8 @@ pub enum Event {
         /// `false`: it was cut off, by a limit or by an interruption.
         complete: bool,
     },
-    /// The output broke the request's schema, in a way that no continuation can mend. At most one. Ours alone: the Responses API
-    /// has no such event, and what speaks it shows a snapshot in its place.
+    /// The output broke the request's schema, in a way that no continuation can mend. At most one. The Responses API has no such
+    /// event; `/v1/responses` shows a snapshot in its place.
     #[serde(rename = "schema_violation")]
     SchemaViolation {
         /// A JSON Pointer into the output's JSON.
@@ -91,13 +91,13 @@ pub enum Event {
     Cancelled(End),
 }
 
-/// What an output item is.
+/// The kind of an output item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Item {
     /// The assistant's message: text, or a refusal.
     Message,
-    /// What the model thought before it answered.
+    /// The model's reasoning before its answer.
     Reasoning,
     /// A call of one of the request's tools.
     FunctionCall {
@@ -114,7 +114,7 @@ pub enum Item {
 pub enum TextKind {
     /// The answer.
     OutputText,
-    /// Thoughts before it.
+    /// Reasoning before the answer.
     Reasoning,
     /// A refusal to answer.
     Refusal,
@@ -122,7 +122,7 @@ pub enum TextKind {
     FunctionCallArguments,
 }
 
-/// Which part of which item.
+/// A part of an output item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The item.
@@ -150,7 +150,8 @@ pub struct Stretch {
 /// How a generation ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Why, where the status alone does not say it: `max_output_tokens`, `interrupted`, `output_limit` ….
+    /// Why, where the status is not enough: one of [`super::reason::REASONS`], or a provider's
+    /// [`Fault::code`](crate::providers::Fault::code).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// One sentence for people.
@@ -159,7 +160,7 @@ pub struct End {
     /// The provider's own word for why it stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// The tokens it counted.
+    /// The tokens that the provider counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The model that answered, as the provider named it.
@@ -168,7 +169,7 @@ pub struct End {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(number: &u32) -> bool {
+pub(crate) const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
@@ -202,6 +203,19 @@ impl TextKind {
     }
 }
 
+/// The kind and the stretch of a delta, borrowed as the event is.
+macro_rules! stretch_of {
+    ($event:expr) => {
+        match $event {
+            Event::OutputTextDelta(stretch) => Some((TextKind::OutputText, stretch)),
+            Event::ReasoningTextDelta(stretch) => Some((TextKind::Reasoning, stretch)),
+            Event::RefusalDelta(stretch) => Some((TextKind::Refusal, stretch)),
+            Event::FunctionCallArgumentsDelta(stretch) => Some((TextKind::FunctionCallArguments, stretch)),
+            _ => None,
+        }
+    };
+}
+
 impl Event {
     /// The event's type, as in its JSON.
     #[must_use]
@@ -229,27 +243,15 @@ impl Event {
         }
     }
 
-    /// The text that the event carries, if it is a delta.
+    /// The text that the event carries, and its kind, if it is a delta.
     #[must_use]
     pub const fn stretch(&self) -> Option<(TextKind, &Stretch)> {
-        match self {
-            Self::OutputTextDelta(stretch) => Some((TextKind::OutputText, stretch)),
-            Self::ReasoningTextDelta(stretch) => Some((TextKind::Reasoning, stretch)),
-            Self::RefusalDelta(stretch) => Some((TextKind::Refusal, stretch)),
-            Self::FunctionCallArgumentsDelta(stretch) => Some((TextKind::FunctionCallArguments, stretch)),
-            _ => None,
-        }
+        stretch_of!(self)
     }
 
-    /// The same, to be added to.
+    /// The same, to be changed.
     pub const fn stretch_mut(&mut self) -> Option<(TextKind, &mut Stretch)> {
-        match self {
-            Self::OutputTextDelta(stretch) => Some((TextKind::OutputText, stretch)),
-            Self::ReasoningTextDelta(stretch) => Some((TextKind::Reasoning, stretch)),
-            Self::RefusalDelta(stretch) => Some((TextKind::Refusal, stretch)),
-            Self::FunctionCallArgumentsDelta(stretch) => Some((TextKind::FunctionCallArguments, stretch)),
-            _ => None,
-        }
+        stretch_of!(self)
     }
 
     /// How the generation ended, if this event ends it.
@@ -281,6 +283,16 @@ pub struct NumberedEvent {
     pub event: Event,
 }
 
+/// A [`NumberedEvent`] that borrows its event, to be serialised.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Numbered<'a> {
+    /// See [`NumberedEvent::seq`].
+    pub seq: u64,
+    /// The event.
+    #[serde(flatten)]
+    pub event: &'a Event,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +311,7 @@ mod tests {
         for (seq, event) in (0..).zip(events) {
             let numbered = NumberedEvent { seq, event };
             let line = serde_json::to_string(&numbered).unwrap();
+            assert_eq!(serde_json::to_string(&Numbered { seq, event: &numbered.event }).unwrap(), line);
             assert!(line.starts_with(&format!("{{\"seq\":{seq},\"type\":\"{}\"", numbered.event.name())), "{line}");
             assert_eq!(serde_json::from_str::<NumberedEvent>(&line).unwrap(), numbered);
         }

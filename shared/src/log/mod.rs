@@ -5,3 +5,5 @@ pub mod chunk;
 pub mod composer;
 pub mod event;
 pub mod flush;
+pub mod pace;
+pub mod reason;

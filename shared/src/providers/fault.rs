@@ -35,6 +35,20 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Unreachable,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Rejected,
+        Self::NotAStream,
+        Self::FirstByteTimeout,
+        Self::IdleTimeout,
+        Self::Interrupted,
+        Self::Unreadable,
+        Self::ReportedError,
+    ];
+
     /// The word for it.
     #[must_use]
     pub const fn code(self) -> &'static str {

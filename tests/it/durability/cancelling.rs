@@ -23,7 +23,7 @@ async fn until_closed(playback: &Playback) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_ends_the_log_closes_the_provider_and_answers_the_same_again() {
+async fn cancel_ends_the_log_and_closes_the_provider() {
     let (harness, playback) = Harness::playing(script(10_000, 200.0), &[]).await;
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["received_chunks"].as_u64() > Some(10)).await;
@@ -43,7 +43,7 @@ async fn a_cancel_ends_the_log_closes_the_provider_and_answers_the_same_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_closes_the_provider_while_it_is_silent() {
+async fn cancel_closes_a_silent_provider() {
     for first_byte_delay in [Duration::ZERO, Duration::from_mins(10)] {
         let script = Script { ending: Ending::Stall, first_byte_delay, ..script(3, 0.0) };
         let (harness, playback) = Harness::playing(script, &[]).await;
@@ -59,7 +59,7 @@ async fn a_cancel_closes_the_provider_while_it_is_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_finished_generation_cannot_be_cancelled_and_clients_do_not_try_again() {
+async fn finished_generation_cannot_be_cancelled() {
     let (harness, _playback) = Harness::playing(script(3, 0.0), &[]).await;
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;
@@ -71,7 +71,7 @@ async fn a_finished_generation_cannot_be_cancelled_and_clients_do_not_try_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_that_races_with_the_end_a_thousand_times_has_one_outcome_each_time() {
+async fn cancel_races_a_thousand_times_with_one_outcome_each() {
     const AT_ONCE: usize = 20;
     let races_max = usize::try_from(rounds(1_000, 200)).unwrap();
     let (harness, _playback) = Harness::playing(script(2, 0.0), &[]).await;

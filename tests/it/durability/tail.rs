@@ -1,11 +1,19 @@
 //! Logs followed live: watch, leave, come back; and the attached start.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use longhand::Clock;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use longhand::app::Parts;
+use longhand::aws::{Blobs, Clients};
+use longhand::{App, Clock, Error};
+use longhand_local::playback::Ending;
 use longhand_local::{Options, Script};
 use longhand_tests::sensitive::play;
-use longhand_tests::{Harness, assert_whole, environment, sse};
+use longhand_tests::tap::{self, Action, Call, Fault, Tap};
+use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, sse};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -38,7 +46,7 @@ async fn drop_and_come_back(http: reqwest::Client, url: String, seed: u64) -> Ve
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_readers_who_come_and_go_lose_repeat_and_reorder_nothing() {
+async fn two_hundred_reconnecting_readers_get_whole_logs() {
     let (harness, _playback) = Harness::playing(script(150, 60.0), &[]).await;
     let mut ids = Vec::new();
     for _ in 0..20 {
@@ -61,7 +69,7 @@ async fn two_hundred_readers_who_come_and_go_lose_repeat_and_reorder_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_numbers_and_bytes_come_live_from_the_buffer_and_from_the_bucket() {
+async fn live_buffer_and_bucket_give_the_same_events() {
     let playback = play(script(40, 200.0)).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
@@ -85,7 +93,7 @@ async fn the_same_numbers_and_bytes_come_live_from_the_buffer_and_from_the_bucke
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_json_reader_waits_for_the_next_events_and_not_longer_than_it_says() {
+async fn json_reader_waits_for_the_next_events() {
     let (harness, _playback) = Harness::playing(Script { first_byte_delay: Duration::from_secs(1), ..script(3, 0.0) }, &[]).await;
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["last_seq"] == 1).await;
@@ -100,7 +108,7 @@ async fn a_json_reader_waits_for_the_next_events_and_not_longer_than_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attached_start_streams_what_is_stored_and_goes_on_when_the_caller_hangs_up() {
+async fn attached_start_survives_its_caller() {
     let (harness, playback) = Harness::playing(script(100, 200.0), &[]).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "Hola", "stream": true });
     let post = || harness.http.post(format!("{}/v1/generations", harness.stack.url())).json(&body).send();
@@ -127,12 +135,102 @@ async fn an_attached_start_streams_what_is_stored_and_goes_on_when_the_caller_ha
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_back_behind_the_end_is_told_that_nothing_more_comes() {
+async fn reader_behind_the_end_gets_no_content() {
     let (harness, _playback) = Harness::playing(script(3, 0.0), &[]).await;
     let id = harness.start_generation(json!({})).await;
     let record = harness.ended(&id).await;
     let get = harness.http.get(harness.events_url(&id)).header("accept", "text/event-stream");
     let response = get.header("last-event-id", record["progress"]["last_seq"].to_string()).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT, "an EventSource stops at 204");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shortened_archive_is_reported_as_damage() {
+    let playback = play(script(40, 200.0)).unwrap();
+    let clock = Clock::system();
+    let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::with(options).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let whole = harness.events(&id).await;
+    clock.advance(Duration::from_hours(25));
+    let config = harness.config("api");
+    let s3 = Clients::new(&config.aws).await.s3;
+    let object = Blobs::events_key(&key_of(&id));
+    let stored = s3.get_object().bucket(&config.bucket).key(&object).send().await.unwrap().body.collect().await.unwrap().to_vec();
+    let half = stored[..stored.len() / 2].to_vec();
+    s3.put_object().bucket(&config.bucket).key(&object).body(half.into()).send().await.unwrap();
+
+    let (status, problem) = harness.get(&format!("generations/{id}/events")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("internal")));
+    let url = harness.events_url(&id);
+    let followed = sse::read(&harness.http, &url, None, |_| false);
+    let (events, _) = tokio::time::timeout(PATIENCE, followed).await.expect("the stream ends");
+    assert!(events.len() < whole.len(), "{} events", events.len());
+    assert_eq!(events[..], whole[..events.len()]);
+    let mut tail = harness.stack.app().await.unwrap().tail(&key_of(&id), None).await.unwrap();
+    let error = loop {
+        match tail.next().await {
+            Ok(events) => assert!(events.is_some(), "an end that is not stored"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::LogDamaged(..)), "{error}");
+    harness.finish().await;
+}
+
+/// Records the operations of an app, and refuses its writes to DynamoDB for as long as it is told to.
+#[derive(Debug, Default)]
+struct Writes {
+    are_refused: AtomicBool,
+    made: Mutex<Vec<String>>,
+}
+
+impl Writes {
+    fn made(&self, operation: &str) -> usize {
+        self.made.lock().unwrap().iter().filter(|made| *made == operation).count()
+    }
+}
+
+impl Tap for Writes {
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
+        let is_refused = self.are_refused.load(Ordering::SeqCst) && call.operation == "UpdateItem";
+        self.made.lock().unwrap().push(call.operation);
+        let action = if is_refused { Action::Refuse(Fault::Broken) } else { Action::Pass };
+        async move { action }.boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_announcement_is_repeated_by_the_next_poll() {
+    let (harness, _playback) = Harness::playing(Script { ending: Ending::Stall, ..script(3, 0.0) }, &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 3).await;
+    let writes = Arc::new(Writes::default());
+    let parts = tap::in_front_of(Parts::default(), Arc::<Writes>::clone(&writes));
+    let app = App::from_parts(harness.config("tail"), Clock::system(), parts).await;
+    let mut tail = app.tail(&key_of(&id), None).await.unwrap();
+    writes.are_refused.store(true, Ordering::SeqCst);
+    let failed = loop {
+        if let Err(error) = tail.next().await {
+            break error;
+        }
+    };
+    assert!(matches!(failed, Error::Aws { .. }), "{failed}");
+    writes.are_refused.store(false, Ordering::SeqCst);
+    writes.made.lock().unwrap().clear();
+    // The stalled writer stores nothing, so the reader polls until it is dropped.
+    let polled = async {
+        while writes.made("UpdateItem") == 0 && writes.made("Query") < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        read = tail.next() => panic!("there is nothing to read: {read:?}"),
+        () = polled => {}
+    }
+    assert_eq!(writes.made("UpdateItem"), 1, "{:?}", writes.made);
+    harness.cancel(&id).await;
     harness.finish().await;
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use longhand::estimate::{Estimate, Pace, Workload, estimate};
-use longhand::hints::{Hints, Topic};
+use longhand::hints::Topic;
 use longhand::limits::META_READ_EVERY;
 use longhand::log::flush::Windows;
 use longhand::{Clock, Config};
@@ -165,14 +165,14 @@ async fn silent_provider_costs_one_in_ten_seconds() {
     let paced = Paced::start(script, Duration::ZERO, &[("LONGHAND_LEASE_SECONDS", "600")]).await;
     let id = paced.harness.start_generation(json!({})).await;
     let config = paced.config();
-    let hints = Hints::new(format!("{}/{}", config.aws.dynamodb_endpoint.as_deref().unwrap(), config.buffer_table));
+    let app = paced.harness.stack.app().await.unwrap();
     paced.harness.until(&id, |record| record["status"] == "running").await;
     for _ in 0..SECONDS {
         paced.pacer.settled().await;
         paced.clock.advance(Duration::from_secs(1));
         let looks = paced.looks();
         while paced.looks() == looks {
-            hints.tell(&key_of(&id), Topic::Meta);
+            app.hints().send(&key_of(&id), Topic::Meta);
             paced.pacer.settled().await;
         }
     }

@@ -22,7 +22,7 @@ async fn inspect(harness: &Harness, id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_invocations_at_once_make_one_log_with_one_writer_and_no_doubled_text() {
+async fn invocations_at_once_make_one_log_with_one_writer() {
     let (harness, playback) = Harness::playing(script(200, 400.0), &[]).await;
     let id = harness.start_generation(json!({})).await;
     let job = json!({ "organization": "local", "generation": id });
@@ -42,7 +42,7 @@ async fn two_invocations_at_once_make_one_log_with_one_writer_and_no_doubled_tex
 
 /// With no other guard in between: not the lease, not the attempt on meta.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slot_is_whose_it_was_first_and_the_retry_of_its_writer_is_told_so() {
+async fn slot_belongs_to_its_first_writer() {
     let harness = Harness::start("http://127.0.0.1:1/v1", &[]).await;
     let config = harness.config("stream");
     let clients = Clients::new(&config.aws).await;
@@ -52,7 +52,7 @@ async fn a_slot_is_whose_it_was_first_and_the_retry_of_its_writer_is_told_so() {
         first_seq: 0,
         writer: writer.into(),
         at_ms: 1,
-        counters: Counters { received_chunks: 1, received_bytes: text.len() as u64, chunk_count: 1 },
+        counters: Counters { received_chunks: 1, stored_bytes: text.len() as u64, chunk_count: 1 },
         output_from: 0,
         events: vec![TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta: text.into() })],
     };
@@ -65,7 +65,7 @@ async fn a_slot_is_whose_it_was_first_and_the_retry_of_its_writer_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_changes() {
+async fn writer_without_lease_is_fenced() {
     let playback = play(script(400, 200.0)).unwrap();
     let options = Options { env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended"], options).await;
@@ -101,7 +101,7 @@ async fn a_writer_whose_lease_ran_out_is_fenced_off_and_nothing_that_was_shown_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_whose_attempts_are_used_up_ends_as_failed_and_keeps_its_text() {
+async fn exhausted_attempts_fail_and_keep_the_text() {
     let playback = play(Script { ending: longhand_local::playback::Ending::Stall, ..script(30, 0.0) }).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
@@ -125,7 +125,7 @@ async fn a_generation_whose_attempts_are_used_up_ends_as_failed_and_keeps_its_te
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_whose_log_was_ended_by_others_and_deleted_stops() {
+async fn writer_of_a_deleted_log_stops() {
     let playback = play(script(100_000, 200.0)).unwrap();
     let options = Options { env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::without(&["Ended", "EveryMinute"], options).await;

@@ -7,9 +7,10 @@ pub use rows::{MetaRow, chunk_from_item, chunk_to_item};
 pub use size::{chunk_item_bytes, write_units};
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -26,11 +27,18 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;
 use crate::log::chunk::Chunk;
+use crate::retry::{Retryable, exponential};
 
 /// Items in one `BatchWriteItem` (DynamoDB's limit).
 const BATCH_WRITE_MAX: usize = 25;
+/// The wait before the items that a batch did not process are deleted again; it doubles.
+const DELETE_BACKOFF: Duration = Duration::from_millis(50);
+/// The longest of those waits, without its jitter.
+const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Retries of one batch: about ten seconds.
+const DELETE_RETRIES_MAX: usize = 10;
 
-/// The table of chunks and meta. Expired items are taken for absent, whether `DynamoDB` has deleted them yet or not.
+/// The table of chunks and meta. Expired items count as absent, whether `DynamoDB` has deleted them yet or not.
 #[derive(Debug, Clone)]
 pub struct Buffer {
     pub(in crate::aws) dynamodb: Client,
@@ -39,10 +47,10 @@ pub struct Buffer {
     pub(crate) meter: Meter,
 }
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
-    /// The chunk lies in its slot: put there now, or by an earlier try whose answer was lost.
+    /// The chunk is in its slot: put there now, or by an earlier try whose answer was lost.
     Stored,
     /// Another writer holds the slot.
     Lost,
@@ -51,11 +59,11 @@ pub enum Appended {
 /// Some chunks of a log, in order.
 #[derive(Debug, Clone, Default)]
 pub struct ChunkPage {
-    /// They.
+    /// The chunks, in slot order.
     pub chunks: Vec<Chunk>,
     /// Where the next page begins; `None` at the end.
     pub next_slot: Option<u64>,
-    /// What it cost to write them, by the rule for the sizes of items.
+    /// The write units that storing them cost, by the sizes of their items.
     pub write_units: u64,
 }
 
@@ -72,7 +80,7 @@ impl ChunkPage {
 pub type Meta = MetaRow;
 
 impl Buffer {
-    /// Over `table`, with the machine's view of time given by `clock`.
+    /// Over `table`; `clock` decides what has expired.
     #[must_use]
     pub const fn new(dynamodb: Client, table: String, clock: Clock, meter: Meter) -> Self {
         Self { dynamodb, table, clock, meter }
@@ -107,7 +115,7 @@ impl Buffer {
         }
     }
 
-    /// The chunks from `slot` on (it must be the first `seq` of a chunk), as many as one query page has: 1 MB.
+    /// The chunks from `slot` on (which must be the first `seq` of a chunk), as many as one query page holds: 1 MB.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -123,7 +131,7 @@ impl Buffer {
         Ok(ChunkPage { chunks, next_slot, write_units })
     }
 
-    /// The newest chunk: progress, for one read.
+    /// The newest chunk, if there is any, for one read unit or a few.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -152,7 +160,7 @@ impl Buffer {
         Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())
     }
 
-    /// Meta, if there is any; read for half a unit, so it may be a moment old. A claim notices that.
+    /// Meta, if there is any. Eventually consistent, at half a read unit: a claim fails if it was stale.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -160,7 +168,7 @@ impl Buffer {
         self.get_meta(key, false).await
     }
 
-    /// Meta as it is now: a writer that has just handed over must not look alive.
+    /// Meta, read consistently: a writer that has just handed over must not look alive.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -184,7 +192,7 @@ impl Buffer {
         Ok(Some(meta).filter(|meta| meta.expires_at > self.now_seconds()))
     }
 
-    /// Begins an attempt, or gives one up: writes `next` where meta still is as it was `seen`. `false`: somebody else was first.
+    /// Begins an attempt, or gives one up: writes `next` if meta is still as it was `seen`. `false`: another writer was first.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -202,7 +210,7 @@ impl Buffer {
             .expression_attribute_values(":expires", AttributeValue::N(next.expires_at.to_string()))
             .return_values(ReturnValue::None);
         let update = match seen.filter(|seen| seen.attempt > 0) {
-            // One's own claim, whose answer was lost, is one's own.
+            // A claim whose answer was lost succeeds when it is retried.
             Some(seen) => update
                 .condition_expression("attempt = :seen OR writer = :writer")
                 .expression_attribute_values(":seen", AttributeValue::N(seen.attempt.to_string())),
@@ -213,7 +221,7 @@ impl Buffer {
         update_where(update, &self.meter).await
     }
 
-    /// Prolongs the lease of `held`. `false`: it is another writer's turn, or nobody's. A renewal that comes late changes nothing.
+    /// Extends the lease of `held`. `false`: another writer holds the lease, or none. A late renewal changes nothing.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -228,23 +236,23 @@ impl Buffer {
         update_where(update, &self.meter).await
     }
 
-    /// Notes on meta that somebody is watching, until `until_ms`.
+    /// Records on meta that a reader watches until `until_ms`.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn watch(&self, key: &GenerationKey, until_ms: i64, expires_at: i64) -> Result<(), Error> {
-        self.note(key, "watched_until", AttributeValue::N(until_ms.to_string()), expires_at).await
+        self.set_on_meta(key, "watched_until", AttributeValue::N(until_ms.to_string()), expires_at).await
     }
 
-    /// Notes on meta that the caller wants it to end.
+    /// Records on meta that the caller has cancelled the generation.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn request_cancel(&self, key: &GenerationKey, expires_at: i64) -> Result<(), Error> {
-        self.note(key, "cancel_requested", AttributeValue::Bool(true), expires_at).await
+        self.set_on_meta(key, "cancel_requested", AttributeValue::Bool(true), expires_at).await
     }
 
-    async fn note(&self, key: &GenerationKey, name: &str, value: AttributeValue, expires_at: i64) -> Result<(), Error> {
+    async fn set_on_meta(&self, key: &GenerationKey, name: &str, value: AttributeValue, expires_at: i64) -> Result<(), Error> {
         let update = self
             .update_meta(key)
             .update_expression("SET #name = :value, expires_at = if_not_exists(expires_at, :expires)")
@@ -256,7 +264,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Asks for the chunks between two sort keys, as they are now.
+    /// A consistent query of the chunks between two sort keys.
     fn slots(&self, key: &GenerationKey, from: String, to: String) -> QueryFluentBuilder {
         let query = query_partition(&self.dynamodb, &self.table, key.partition());
         let query = query.key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to").consistent_read(true);
@@ -270,30 +278,42 @@ impl Buffer {
         update.key("sk", AttributeValue::S(rows::META.into())).return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
 
-    /// Deletes everything of a log: chunks and meta.
+    /// Deletes everything of a log, chunks and meta, and returns how many items that were. Throttled deletions are retried.
     ///
     /// # Errors
-    /// [`Error::Aws`]; what was deleted stays deleted, and the same call goes on.
+    /// [`Error::Aws`]; what was deleted stays deleted, and the same call may be made again.
     pub async fn delete(&self, key: &GenerationKey) -> Result<u64, Error> {
-        let mut deleted = 0;
+        let deleted = AtomicU64::new(0);
+        let schedule = exponential(DELETE_BACKOFF, DELETE_BACKOFF_MAX, DELETE_RETRIES_MAX);
         loop {
-            // As it is now: what an older view lacks would stay until it expires.
-            let query = query_partition(&self.dynamodb, &self.table, key.partition())
-                .projection_expression("pk, sk")
-                .consistent_read(true)
-                .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX));
-            let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
-            self.meter.read(page.consumed_capacity());
-            let items = page.items.unwrap_or_default();
-            if items.is_empty() {
-                return Ok(deleted);
+            let delete_page = || self.delete_page(key, &deleted);
+            if !delete_page.retry(schedule).when(|undeleted| matches!(undeleted, Undeleted::Throttled(_))).await? {
+                return Ok(deleted.into_inner());
             }
-            deleted += items.len() as u64;
-            self.delete_batch(items).await?;
         }
     }
 
-    async fn delete_batch(&self, keys: Vec<HashMap<String, AttributeValue>>) -> Result<(), Error> {
+    /// Deletes up to [`BATCH_WRITE_MAX`] items, and adds to `deleted` how many it did; `false`: there were none.
+    async fn delete_page(&self, key: &GenerationKey, deleted: &AtomicU64) -> Result<bool, Undeleted> {
+        // Consistent: an item that an older view lacks would stay until it expires.
+        let query = query_partition(&self.dynamodb, &self.table, key.partition())
+            .projection_expression("pk, sk")
+            .consistent_read(true)
+            .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX));
+        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
+        self.meter.read(page.consumed_capacity());
+        let items = page.items.unwrap_or_default();
+        if items.is_empty() {
+            return Ok(false);
+        }
+        let found = items.len();
+        let unprocessed = self.delete_batch(items).await?;
+        deleted.fetch_add(found.saturating_sub(unprocessed) as u64, Ordering::Relaxed);
+        if unprocessed > 0 { Err(Undeleted::Throttled(unprocessed)) } else { Ok(true) }
+    }
+
+    /// Deletes these items, and returns how many were not processed.
+    async fn delete_batch(&self, keys: Vec<HashMap<String, AttributeValue>>) -> Result<usize, Error> {
         let request = |item| {
             let delete = DeleteRequest::builder().set_key(Some(item)).build();
             delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
@@ -301,14 +321,10 @@ impl Buffer {
         let requests = keys.into_iter().map(request).collect::<Result<Vec<_>, _>>();
         let requests = requests.map_err(|error| unexpected("dynamodb BatchWriteItem", error))?;
         let batch = self.dynamodb.batch_write_item().request_items(&self.table, requests);
-        // What was not processed is found again by the next query.
-        let answer = batch
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| unexpected("dynamodb BatchWriteItem", error.message().unwrap_or("no message")))?;
+        let batch = batch.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = batch.send().await.map_err(aws_error("dynamodb BatchWriteItem"))?;
         self.meter.wrote(answer.consumed_capacity().first());
-        Ok(())
+        Ok(answer.unprocessed_items.iter().flatten().map(|(_, requests)| requests.len()).sum())
     }
 
     fn now_seconds(&self) -> i64 {
@@ -316,7 +332,29 @@ impl Buffer {
     }
 }
 
-/// Whether what lies in the slot is this very chunk: the same writer never writes two into one slot.
+/// Why a page of deletions was not done.
+enum Undeleted {
+    /// So many items of it were not processed.
+    Throttled(usize),
+    Failed(Error),
+}
+
+impl From<Error> for Undeleted {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Undeleted> for Error {
+    fn from(undeleted: Undeleted) -> Self {
+        match undeleted {
+            Undeleted::Throttled(items) => unexpected("dynamodb BatchWriteItem", format!("{items} items were not processed")),
+            Undeleted::Failed(error) => error,
+        }
+    }
+}
+
+/// Whether the slot holds this very chunk: a writer never writes two different chunks into one slot.
 fn whose(item: Option<&HashMap<String, AttributeValue>>, chunk: &Chunk) -> Appended {
     let writer = item.and_then(|item| item.get("writer")).and_then(|writer| writer.as_s().ok());
     if writer == Some(&chunk.writer) { Appended::Stored } else { Appended::Lost }

@@ -1,9 +1,11 @@
-//! The rows of the buffer table, and the keys they lie under.
+//! The rows of the buffer table, and their keys.
 //!
 //! | partition key | sort key | row |
 //! |---|---|---|
 //! | `{organization}#{generation}` | 12 digits: the slot | [`ChunkRow`] |
 //! | `{organization}#{generation}` | `meta` | [`MetaRow`] |
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
@@ -20,48 +22,51 @@ pub(in crate::aws) const META: &str = "meta";
 /// The first sort key after every slot.
 pub(in crate::aws) const AFTER_SLOTS: &str = ":";
 
-/// What an item that cannot be read was.
+/// The operation in errors about items that cannot be converted.
 const ITEM: &str = "dynamodb item";
 
-/// The highest slot: more digits would not sort behind it.
+/// The highest slot: a longer number would not sort after it.
 const SLOT_MAX: u64 = 999_999_999_999;
 
-/// The sort key of a slot: a trillion events, in the order of their numbers.
+/// The sort key of a slot. Sort keys have the order of the slots' numbers.
 pub(in crate::aws) fn slot(seq: u64) -> String {
     format!("{seq:012}")
 }
 
-/// A chunk as it is stored. The terminal one carries `end`, which the stream filter of `compact` selects on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::aws) struct ChunkRow {
+/// A chunk as it is stored: borrowed to be written, owned when it was read. The terminal chunk has `end`, which the stream filter
+/// of `compact` selects on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::aws) struct ChunkRow<'a> {
     pub pk: String,
     pub sk: String,
-    pub writer: String,
+    pub writer: Cow<'a, str>,
     pub at: i64,
     pub received_chunks: u64,
-    pub received_bytes: u64,
+    #[serde(rename = "received_bytes")]
+    pub stored_bytes: u64,
     pub chunk_count: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_from: Option<u32>,
-    pub events: Vec<Event>,
+    pub events: Cow<'a, [Event]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<String>,
+    pub end: Option<Cow<'a, str>>,
     pub expires_at: i64,
 }
 
-impl ChunkRow {
-    pub fn new(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Self {
+impl<'a> ChunkRow<'a> {
+    /// The row of `chunk`, borrowed from it.
+    pub fn new(key: &GenerationKey, chunk: &'a Chunk, expires_at: i64) -> Self {
         Self {
             pk: key.partition(),
             sk: slot(chunk.first_seq),
-            writer: chunk.writer.clone(),
+            writer: Cow::Borrowed(&chunk.writer),
             at: chunk.at_ms,
             received_chunks: chunk.counters.received_chunks,
-            received_bytes: chunk.counters.received_bytes,
+            stored_bytes: chunk.counters.stored_bytes,
             chunk_count: chunk.counters.chunk_count,
             output_from: (chunk.output_from > 0).then_some(chunk.output_from),
-            events: chunk.events.clone(),
-            end: chunk.end().map(|(status, _)| status.as_str().to_owned()),
+            events: Cow::Borrowed(&chunk.events),
+            end: chunk.end().map(|(status, _)| Cow::Borrowed(status.as_str())),
             expires_at,
         }
     }
@@ -71,23 +76,23 @@ impl ChunkRow {
         let first_seq = self.sk.parse().ok().filter(|seq| slot(*seq) == self.sk && *seq <= SLOT_MAX)?;
         Some(Chunk {
             first_seq,
-            writer: self.writer,
+            writer: self.writer.into_owned(),
             at_ms: self.at,
             counters: Counters {
                 received_chunks: self.received_chunks,
-                received_bytes: self.received_bytes,
+                stored_bytes: self.stored_bytes,
                 chunk_count: self.chunk_count,
             },
             output_from: self.output_from.unwrap_or(0),
-            events: self.events,
+            events: self.events.into_owned(),
         })
     }
 }
 
-/// A chunk as its item, in DynamoDB's own JSON (`{"sk":{"S":"000000000000"},…}`): what stream records and exports hold.
+/// A chunk as its item, in DynamoDB's own JSON (`{"sk":{"S":"000000000000"},…}`), as in stream records and exports.
 ///
 /// # Errors
-/// [`Error::Aws`]: it cannot be written so. None is known.
+/// [`Error::Aws`]: it cannot be written as an item. No such chunk is known.
 pub fn chunk_to_item(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Value, Error> {
     let item: Item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected(ITEM, error))?;
     serde_json::to_value(item).map_err(|error| unexpected(ITEM, error))
@@ -96,41 +101,41 @@ pub fn chunk_to_item(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Res
 /// The chunk of such an item; `None`: its sort key is no slot.
 ///
 /// # Errors
-/// [`Error::Aws`]: it is no chunk's item.
+/// [`Error::Aws`]: it is not the item of a chunk.
 pub fn chunk_from_item(item: Value) -> Result<Option<Chunk>, Error> {
     let item: Item = serde_json::from_value(item).map_err(|error| unexpected(ITEM, error))?;
     let row: ChunkRow = serde_dynamo::from_item(item).map_err(|error| unexpected(ITEM, error))?;
     Ok(row.into_chunk())
 }
 
-/// The log's companion: whose turn it is, until when, and who is watching.
+/// The log's companion item: which writer has the lease and until when, and until when a reader watches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaRow {
-    /// Attempts begun so far. 0 where a reader or a cancel came before the first.
+    /// Attempts begun so far; 0 where a reader or a cancel wrote meta before the first.
     #[serde(default)]
     pub attempt: u32,
-    /// Those of them that ended because the function's time did, and passed the work on: they do not count as failed.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// Those of them that passed the work on because their function's time was over. They do not count as failed.
+    #[serde(default, skip_serializing_if = "crate::log::event::is_zero")]
     pub hand_overs: u32,
-    /// The newest attempt's writer; of one that has handed over, nobody's.
+    /// The id of the newest attempt's writer; after a hand-over, an id that no writer has.
     #[serde(default)]
     pub writer: String,
-    /// Until when that writer is taken to be alive, in milliseconds; a newer chunk of its prolongs it.
+    /// Until when that writer counts as alive, in milliseconds; each chunk of its own extends that.
     #[serde(default)]
     pub lease_until: i64,
-    /// The caller wants it to end.
+    /// The caller has cancelled the generation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
-    /// Until when somebody is watching, in milliseconds.
+    /// Until when a reader watches, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched_until: Option<i64>,
-    /// How often a sweep has invoked it again since the newest attempt began.
+    /// How often a sweep has invoked `stream` since the newest attempt began.
     #[serde(default)]
     pub sweeps: u32,
     /// When it last did, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swept_at: Option<i64>,
-    /// Epoch seconds.
+    /// When the item expires, epoch seconds.
     pub expires_at: i64,
 }
 
@@ -140,11 +145,6 @@ impl MetaRow {
     pub const fn attempts_counted(&self) -> u32 {
         self.attempt.saturating_sub(self.hand_overs)
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 #[cfg(test)]

@@ -48,8 +48,8 @@ fn event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn a_chunk_reads_back_as_it_was_stored(events in prop::collection::vec(event(), 1..8), first_seq in 0_u64..1_000_000_000_000, output_from in 0_u32..3) {
-        let counters = Counters { received_chunks: 3, received_bytes: 99, chunk_count: 7 };
+    fn chunk_reads_back_as_stored(events in prop::collection::vec(event(), 1..8), first_seq in 0_u64..1_000_000_000_000, output_from in 0_u32..3) {
+        let counters = Counters { received_chunks: 3, stored_bytes: 99, chunk_count: 7 };
         let chunk = Chunk { first_seq, writer: "w1".into(), at_ms: 1_700_000_000_001, counters, output_from, events };
         let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(ChunkRow::new(&key(), &chunk, 1_800_000_000)).unwrap();
         prop_assert_eq!(item.contains_key("end"), chunk.end().is_some(), "the trigger's attribute is on the terminal chunk alone");
@@ -58,11 +58,11 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_damaged_row_counts_it_is_told_and_not_a_panic(first_seq in any::<u64>(), counts in any::<[u64; 3]>(), index in any::<u32>()) {
+    fn damaged_counts_are_reported_without_a_panic(first_seq in any::<u64>(), counts in any::<[u64; 3]>(), index in any::<u32>()) {
         let place = Place { output_index: 0, content_index: index, kind: TextKind::OutputText };
         let events = vec![Event::OutputItemAdded { output_index: 0, item: Item::Message }, Event::ContentPartAdded(place)];
-        let [received_chunks, received_bytes, chunk_count] = counts;
-        let counters = Counters { received_chunks, received_bytes, chunk_count };
+        let [received_chunks, stored_bytes, chunk_count] = counts;
+        let counters = Counters { received_chunks, stored_bytes, chunk_count };
         let chunk = Chunk { first_seq, writer: "w".into(), at_ms: 0, counters, output_from: 0, events };
         let item = chunk_to_item(&key(), &chunk, 0).unwrap();
         prop_assert_eq!(chunk_from_item(item).unwrap().is_some(), first_seq <= SLOT_MAX);
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn slots_sort_as_their_numbers_and_before_meta(left in 0_u64..1_000_000_000_000, right in 0_u64..1_000_000_000_000) {
+    fn slots_sort_by_number_and_before_meta(left in 0_u64..1_000_000_000_000, right in 0_u64..1_000_000_000_000) {
         prop_assert_eq!(slot(left).cmp(&slot(right)), left.cmp(&right));
         prop_assert!(slot(left).as_str() < AFTER_SLOTS && AFTER_SLOTS < META);
     }

@@ -1,4 +1,4 @@
-//! How large DynamoDB takes an item to be, which is what it charges by.
+//! The size of an item as DynamoDB computes it, by which it charges.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,30 @@ use crate::ids::GenerationKey;
 use crate::limits::WRITE_UNIT_BYTES;
 use crate::log::chunk::Chunk;
 
-/// Bytes of a chunk's item, names and values, as DynamoDB reckons them
+/// Bytes of a chunk's item, names and values, as DynamoDB counts them
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
 ///
 /// # Errors
-/// [`Error::Aws`]: it cannot be written as an item. None is known.
+/// [`Error::Aws`]: it cannot be written as an item. No such chunk is known.
 pub fn chunk_item_bytes(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<usize, Error> {
     let item: Item =
         serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected("dynamodb item", error))?;
     Ok(item_bytes(&item))
 }
 
-/// What it costs to write an item of so many bytes.
+/// The write units of an item of `bytes`.
 #[must_use]
 pub const fn write_units(bytes: u64) -> u64 {
     let units = bytes.div_ceil(WRITE_UNIT_BYTES as u64);
     if units == 0 { 1 } else { units }
 }
 
-/// The same of an item as it is stored.
+/// Bytes of a stored item, as [`chunk_item_bytes`] counts them.
 pub(in crate::aws) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
-/// Two digits are a byte, and each number one more; a list or map has three, and one for each element.
+/// A number takes a byte for two digits and one more; a list or map takes three, and one for each element.
 fn value_bytes(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),

@@ -1,57 +1,65 @@
-//! `cancel`: an append like any other. Once it has answered, no further text appears, and the status never changes again.
+//! `cancel`: appends the terminal event, as a writer does. Once it has succeeded, no further text appears and the status never
+//! changes again.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use backon::ExponentialBuilder;
 
 use crate::app::App;
+use crate::aws::Meta;
 use crate::error::Error;
 use crate::generation::{Generation, Status};
 use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, NextSlot};
 use crate::log::event::{End, Event};
+use crate::retry::{Retryable, exponential};
 use crate::verbs::stream::Streamed;
 
-/// How long a cancel tries for a slot against a writer that flushes as fast as it can. That writer is told, and stops.
+/// How long a cancel tries for a slot against a writer that flushes as fast as it can. The writer stops within
+/// [`crate::limits::META_READ_EVERY`].
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(2);
+/// The wait after the first lost slot; it doubles.
+const BACKOFF: Duration = Duration::from_millis(2);
+/// The longest of those waits, without its jitter.
+const BACKOFF_MAX: Duration = Duration::from_millis(256);
 
 impl App {
-    /// Cancels a generation. What was received is kept. Cancelling it again answers the same.
+    /// Cancels a generation. What was received is kept. Cancelling it again returns the same.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::AlreadyEnded`] for one that ended otherwise; [`Error::Aws`], after which the same cancel
-    /// may be tried again.
+    /// [`Error::NotFound`]; [`Error::AlreadyEnded`] for one that ended otherwise; [`Error::Contended`] and [`Error::Aws`], after
+    /// which the same cancel may be tried again.
     pub async fn cancel(&self, key: &GenerationKey) -> Result<Generation, Error> {
         let record = self.records.get(key).await?;
-        if record.outcome.is_some() {
-            return self.cancelled(key).await;
+        if record.outcome.is_none() {
+            let meta = self.buffer.meta(key).await?;
+            self.buffer.request_cancel(key, self.buffer_expiry(meta.as_ref())).await?;
+            self.hints.send(key, Topic::Meta);
+            let append = || self.append_cancelled(key, meta.as_ref());
+            append.retry(schedule()).when(|error| matches!(error, Error::Contended(_))).await?;
         }
-        let meta = self.buffer.meta(key).await?;
-        self.buffer.request_cancel(key, self.buffer_expiry(meta.as_ref())).await?;
-        self.hints.tell(key, Topic::Meta);
-        let give_up_at = Instant::now() + PATIENCE;
-        loop {
-            let newest = self.buffer.newest(key).await?;
-            if newest.as_ref().is_some_and(|chunk| chunk.end().is_some()) {
-                return self.cancelled(key).await;
-            }
-            // After the log: one that was compacted and deleted must not look like one that has not begun.
-            if newest.is_none() && !self.is_open(key).await? {
-                return self.cancelled(key).await;
-            }
-            let slot = newest.as_ref().map_or_else(NextSlot::default, Chunk::next_slot);
-            let end = Event::Cancelled(End::default());
-            if let Streamed::Ended(_) = self.append_end(key, slot, meta.as_ref(), end).await? {
+        self.cancelled(key).await
+    }
+
+    /// Appends the terminal event, unless the log has ended.
+    async fn append_cancelled(&self, key: &GenerationKey, meta: Option<&Meta>) -> Result<(), Error> {
+        let newest = self.buffer.newest(key).await?;
+        let has_ended = match &newest {
+            Some(chunk) => chunk.end().is_some(),
+            // Read after the log: one that was compacted and deleted must not look like one that has not begun.
+            None => !self.is_open(key).await?,
+        };
+        if has_ended {
+            return Ok(());
+        }
+        let slot = newest.as_ref().map_or_else(NextSlot::default, Chunk::next_slot);
+        match self.append_end(key, slot, meta, Event::Cancelled(End::default())).await? {
+            Streamed::Ended(_) => {
                 tracing::info!(generation = %key.generation, organization = %key.organization, "A generation was cancelled.");
-                return self.cancelled(key).await;
+                Ok(())
             }
-            if Instant::now() >= give_up_at {
-                let message = "the writer took every slot".to_owned();
-                return Err(Error::Aws { operation: "dynamodb PutItem", message });
-            }
-            sleep(PAUSE).await;
+            _ => Err(Error::Contended(key.generation.to_string())),
         }
     }
 
@@ -63,5 +71,28 @@ impl App {
             return Ok(Generation::new(record, newest.as_ref()));
         }
         Err(Error::AlreadyEnded(key.generation.to_string(), ended.as_str()))
+    }
+}
+
+/// The waits between the tries for a slot.
+const fn schedule() -> ExponentialBuilder {
+    exponential(BACKOFF, BACKOFF_MAX, usize::MAX).with_total_delay(Some(PATIENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use backon::BackoffBuilder;
+
+    use super::*;
+
+    #[test]
+    fn lost_slots_are_retried_some_dozen_times_within_the_patience() {
+        for _ in 0..100 {
+            let waits: Vec<Duration> = schedule().build().collect();
+            // 8 waits up to the longest, and then 17 to 37 of it.
+            assert!((25..=46).contains(&waits.len()), "{} waits", waits.len());
+            let whole: Duration = waits.iter().sum();
+            assert!((PATIENCE - 2 * BACKOFF_MAX..=PATIENCE).contains(&whole), "{whole:?}");
+        }
     }
 }

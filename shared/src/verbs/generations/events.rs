@@ -92,23 +92,24 @@ impl App {
         if from > outcome.last_seq {
             return Ok(Vec::new());
         }
-        let mut archive = self.open_archive(key).await?;
+        let mut archive = self.open_archive(key, outcome.last_seq).await?;
         let mut events = Vec::new();
-        let mut next = from;
-        while next <= outcome.last_seq && !limit.is_reached_by(&events) {
+        while !limit.is_reached_by(&events) {
             let page = archive.page(from).await?;
-            next = next_seq(key, &page, next, outcome.last_seq)?;
+            if page.is_empty() {
+                break;
+            }
             events.extend(page);
         }
         events.truncate(limit.events);
         Ok(events)
     }
 
-    /// The archived event log, from its beginning.
-    pub(in crate::verbs) async fn open_archive(&self, key: &GenerationKey) -> Result<Archive, Error> {
+    /// The event log of the bucket, from its beginning to event `last_seq`.
+    pub(in crate::verbs) async fn open_archive(&self, key: &GenerationKey, last_seq: u64) -> Result<Archive, Error> {
         let body = self.blobs.read(&Blobs::events_key(key)).await?;
         let body = body.ok_or_else(|| Error::LogGone(key.generation.to_string()))?;
-        Ok(Archive::new(key.generation.to_string(), body))
+        Ok(Archive::new(key.generation.to_string(), body, last_seq))
     }
 
     /// `None`: a chunk is missing because the buffer is being deleted.
@@ -150,20 +151,6 @@ impl ReadLimit {
     fn is_reached_by(self, events: &[NumberedEvent]) -> bool {
         let text_bytes = || events.iter().map(|event| event.event.text_bytes()).sum::<usize>();
         events.len() >= self.events || text_bytes() > self.text_bytes
-    }
-}
-
-/// The number that follows a page of the archive, which was read from `from` on.
-///
-/// # Errors
-/// [`Error::LogDamaged`]: the page is empty, but the log has events up to `last_seq`.
-pub(in crate::verbs) fn next_seq(key: &GenerationKey, page: &[NumberedEvent], from: u64, last_seq: u64) -> Result<u64, Error> {
-    match page.last() {
-        Some(last) => Ok(last.seq + 1),
-        None => {
-            let damage = format!("its archive ends before event {from}, and the log has events up to {last_seq}");
-            Err(Error::LogDamaged(key.generation.to_string(), damage))
-        }
     }
 }
 

@@ -11,7 +11,6 @@ use crate::ids::{GenerationId, GenerationKey};
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_URL_TTL};
 use crate::log::assembly::ToolCall;
 use crate::log::chunk::Chunk;
-use crate::verbs::generations::events::next_seq;
 use crate::verbs::generations::result::PartialResult;
 use crate::verbs::generations::view;
 
@@ -117,15 +116,17 @@ impl App {
     async fn other_output(&self, key: &GenerationKey, last_seq: u64) -> Result<(Option<String>, Vec<ToolCall>), Error> {
         let mut result = PartialResult::new(0);
         let folded = self.fold_buffer(key, &mut result).await?;
-        let mut next = folded.as_ref().map_or(0, |newest| newest.last_seq() + 1);
+        let next = folded.as_ref().map_or(0, |newest| newest.last_seq() + 1);
         if next <= last_seq {
-            let mut archive = self.open_archive(key).await?;
+            let mut archive = self.open_archive(key, last_seq).await?;
             if folded.is_none() {
                 result = PartialResult::new(0);
             }
-            while next <= last_seq {
+            loop {
                 let page = archive.page(next).await?;
-                next = next_seq(key, &page, next, last_seq)?;
+                if page.is_empty() {
+                    break;
+                }
                 page.iter().for_each(|event| result.apply(&event.event));
             }
         }

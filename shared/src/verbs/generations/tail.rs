@@ -1,7 +1,7 @@
-//! `tail`: a log followed live, from behind any event to its end, with the same numbers wherever it lies.
+//! `tail`: follows a log live, from behind any event to its end, with the same numbers wherever the log lies.
 //!
-//! Reads `DynamoDB` at an adaptive pace: soon after text has come, later while nothing does. Announces itself on meta, so that
-//! the writer flushes for it. In one process with the writer, a hint replaces the next poll.
+//! Reads `DynamoDB` at an adaptive pace: soon after text was stored, later while nothing is. Announces the reader on meta, so that
+//! the writer flushes for it. Where the writer is in the same process, a hint replaces the next poll.
 
 use std::time::Duration;
 
@@ -16,32 +16,38 @@ use crate::hints::{Hint, Topic};
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::event::NumberedEvent;
+use crate::log::pace::next_pause;
 
-/// A reader's place in a log. Dropping it costs nothing: the next one goes on from any event.
+/// A reader's place in a log. Dropping it costs nothing: another one can begin behind any event.
 pub struct Tail {
     app: App,
     key: GenerationKey,
     record: RecordRow,
+    source: Source,
     /// The next event's number.
     next: u64,
-    /// Where the next query begins; `None` before the first.
-    slot: Option<u64>,
-    /// Read already, and not yet given out.
+    /// Read already, and not returned yet.
     ready: Vec<NumberedEvent>,
-    /// Where the log lies in the bucket, once it is read from there.
-    archive: Option<Archive>,
-    /// Before this, an empty answer of the buffer is taken for a pause, and not for a buffer that is gone.
-    look_back_at: Instant,
+    ended_ms: Option<i64>,
     hint: Hint,
     pause: Duration,
     announce_at: Instant,
-    ended: bool,
-    ended_ms: Option<i64>,
 }
 
-/// A reader's next pause, when nothing has come in this one.
-pub fn longer(pause: Duration) -> Duration {
-    (pause * 3 / 2).min(limits::TAIL_PAUSE_MAX)
+/// Where the next event is read.
+enum Source {
+    /// Not known yet.
+    Unplaced,
+    /// In the buffer, from this slot on.
+    Buffer {
+        slot: u64,
+        /// Before this moment, an empty page is a pause of the writer, and not a buffer that was deleted.
+        check_bucket_at: Instant,
+    },
+    /// In the bucket.
+    Archive(Archive),
+    /// Nowhere: the terminal event was read, or the reader began behind it.
+    Ended,
 }
 
 impl App {
@@ -55,32 +61,30 @@ impl App {
         Ok(Tail {
             app: self.clone(),
             record,
+            source: Source::Unplaced,
             next: after.map_or(0, |after| after.saturating_add(1)),
-            slot: None,
             ready: Vec::new(),
-            archive: None,
-            look_back_at: Instant::now(),
+            ended_ms: None,
             hint,
             pause: limits::TAIL_PAUSE_MIN,
             announce_at: Instant::now(),
-            ended: false,
-            ended_ms: None,
             key: key.clone(),
         })
     }
 }
 
 impl Tail {
-    /// The next events, in order; waits for them. `None`: the last one was terminal, or `after` was.
+    /// Returns the next events, in order, and waits for them. `None`: the last one was terminal, or `after` was. May be dropped
+    /// and called again.
     ///
     /// # Errors
-    /// [`Error::LogGone`]; [`Error::Aws`]. The same place can be read again.
+    /// [`Error::Aws`], after which it may be called again; [`Error::LogGone`]; [`Error::LogDamaged`].
     pub async fn next(&mut self) -> Result<Option<Vec<NumberedEvent>>, Error> {
         loop {
             if let Some(events) = self.poll().await? {
                 return Ok(Some(events));
             }
-            if self.ended {
+            if self.has_ended() {
                 return Ok(None);
             }
             self.announce().await?;
@@ -88,7 +92,7 @@ impl Tail {
         }
     }
 
-    /// Waits until there is something to read, and leaves it to be read again.
+    /// Waits until there is something to read, or nothing more will come. It consumes these events of this `Tail`.
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -96,7 +100,7 @@ impl Tail {
         self.next().await.map(|_| ())
     }
 
-    /// The events that are stored now; `None`: nothing new.
+    /// Returns the events that are stored now; `None`: nothing new.
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -104,21 +108,20 @@ impl Tail {
         if !self.ready.is_empty() {
             return Ok(Some(std::mem::take(&mut self.ready)));
         }
-        if self.ended {
-            return Ok(None);
-        }
         let events = self.read().await?;
         let Some(last) = events.last() else { return Ok(None) };
         self.next = last.seq + 1;
-        self.ended = last.event.end().is_some();
+        if last.event.end().is_some() {
+            self.source = Source::Ended;
+        }
         self.pause = limits::TAIL_PAUSE_MIN;
         Ok(Some(events))
     }
 
-    /// Whether the terminal event has been given out.
+    /// Whether the terminal event has been returned.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
-        self.ended && self.ready.is_empty()
+        matches!(self.source, Source::Ended) && self.ready.is_empty()
     }
 
     /// Whether nothing more comes: the place is behind the terminal event.
@@ -137,78 +140,92 @@ impl Tail {
     }
 
     async fn read(&mut self) -> Result<Vec<NumberedEvent>, Error> {
-        if self.archive.is_some() {
-            return self.read_archive().await;
-        }
-        let slot = match self.slot {
-            Some(slot) => slot,
-            None => match self.app.buffer.holding(&self.key, self.next).await? {
-                Some(chunk) => chunk.first_seq,
-                None => return self.read_archive().await,
+        match &mut self.source {
+            Source::Unplaced => match self.app.buffer.holding(&self.key, self.next).await? {
+                Some(chunk) => self.read_buffer(chunk.first_seq, Instant::now()).await,
+                None => self.read_bucket().await,
             },
-        };
+            Source::Buffer { slot, check_bucket_at } => {
+                let (slot, check_bucket_at) = (*slot, *check_bucket_at);
+                self.read_buffer(slot, check_bucket_at).await
+            }
+            Source::Archive(archive) => {
+                let page = archive.page(self.next).await;
+                if page.is_err() {
+                    self.source = Source::Unplaced;
+                }
+                page
+            }
+            Source::Ended => Ok(Vec::new()),
+        }
+    }
+
+    async fn read_buffer(&mut self, slot: u64, check_bucket_at: Instant) -> Result<Vec<NumberedEvent>, Error> {
         let page = self.app.buffer.chunks(&self.key, slot).await?;
-        if page.is_torn(slot) {
-            // Where the buffer is being deleted, the log lies in the bucket.
-            return self.read_archive().await;
+        let now = Instant::now();
+        if page.is_torn(slot) || (page.chunks.is_empty() && now >= check_bucket_at) {
+            self.source = Source::Buffer { slot, check_bucket_at: now + limits::TAIL_PAUSE_MAX };
+            return self.read_bucket().await;
         }
-        if page.chunks.is_empty() && self.next > 0 && self.slot.is_some() && Instant::now() >= self.look_back_at {
-            self.look_back_at = Instant::now() + limits::TAIL_PAUSE_MAX;
-            return self.read_archive().await;
+        let last = page.chunks.last();
+        let slot = last.map_or(slot, |chunk| chunk.last_seq() + 1);
+        self.source = Source::Buffer { slot, check_bucket_at };
+        if let Some(end) = last.filter(|chunk| chunk.end().is_some()) {
+            self.ended_ms = Some(end.at_ms);
+            if end.last_seq() < self.next {
+                self.source = Source::Ended;
+            }
         }
-        self.ended_ms = page.chunks.last().filter(|chunk| chunk.end().is_some()).map(|chunk| chunk.at_ms).or(self.ended_ms);
-        self.slot = Some(page.chunks.last().map_or(slot, |chunk| chunk.last_seq() + 1));
-        self.ended |= page.chunks.last().is_some_and(|chunk| chunk.end().is_some() && chunk.last_seq() < self.next);
         let numbered = page.chunks.into_iter().flat_map(|chunk| (chunk.first_seq..).zip(chunk.events));
         Ok(numbered.map(|(seq, event)| NumberedEvent { seq, event }).filter(|event| event.seq >= self.next).collect())
     }
 
-    /// The events of the bucket: nothing, while the record has no outcome.
-    async fn read_archive(&mut self) -> Result<Vec<NumberedEvent>, Error> {
+    /// Moves on to the bucket, if the log lies there, and reads its next events. Nothing changes while the record has no outcome.
+    async fn read_bucket(&mut self) -> Result<Vec<NumberedEvent>, Error> {
         if self.record.outcome.is_none() {
             self.record = self.app.records.get(&self.key).await?;
         }
         let Some(outcome) = &self.record.outcome else { return Ok(Vec::new()) };
         self.ended_ms = millis_of(&outcome.completed_at);
-        if outcome.compacted.is_some() && self.next > outcome.last_seq {
-            self.ended = true;
-            return Ok(Vec::new());
-        }
         if outcome.compacted.is_none() {
             return Err(Error::LogGone(self.key.generation.to_string()));
         }
-        let archive = match &mut self.archive {
-            Some(archive) => archive,
-            None => self.archive.insert(self.app.open_archive(&self.key).await?),
-        };
-        archive.page(self.next).await
+        if self.next > outcome.last_seq {
+            self.source = Source::Ended;
+            return Ok(Vec::new());
+        }
+        let mut archive = self.app.open_archive(&self.key, outcome.last_seq).await?;
+        let events = archive.page(self.next).await?;
+        self.source = Source::Archive(archive);
+        Ok(events)
     }
 
-    /// Tells the writer that somebody is watching, unless another reader has told it lately.
+    /// Announces this reader to the writer, unless another reader has done so lately. Until that has succeeded, the next call
+    /// tries again.
     async fn announce(&mut self) -> Result<(), Error> {
-        if Instant::now() < self.announce_at {
+        let now = Instant::now();
+        if now < self.announce_at {
             return Ok(());
         }
-        self.announce_at = Instant::now() + limits::WATCH_TTL / 2;
-        let now = self.app.clock.now_ms();
+        let now_ms = self.app.clock.now_ms();
         let meta = self.app.buffer.meta(&self.key).await?;
-        let told = meta.as_ref().and_then(|meta| meta.watched_until).unwrap_or(0);
-        if told >= now + millis(limits::WATCH_TTL) / 2 {
-            return Ok(());
+        let watched_until = meta.as_ref().and_then(|meta| meta.watched_until).unwrap_or(0);
+        if watched_until < now_ms + millis(limits::WATCH_TTL) / 2 {
+            let until = now_ms + millis(limits::WATCH_TTL);
+            self.app.buffer.watch(&self.key, until, self.app.buffer_expiry(meta.as_ref())).await?;
+            self.app.hints.send(&self.key, Topic::Meta);
         }
-        let until = now + millis(limits::WATCH_TTL);
-        self.app.buffer.watch(&self.key, until, self.app.buffer_expiry(meta.as_ref())).await?;
-        self.app.hints.tell(&self.key, Topic::Meta);
+        self.announce_at = now + limits::WATCH_TTL / 2;
         Ok(())
     }
 
-    /// Until the next poll is due, or a hint comes. Where hints come, polls are only for those that are lost.
+    /// Waits until the next poll is due, or a hint comes. Where hints come, polls only make up for lost ones.
     async fn wait(&mut self) {
-        let pause = if self.hint.is_near() { limits::TAIL_PAUSE_MAX } else { self.pause };
+        let pause = if self.hint.has_been_sent() { limits::TAIL_PAUSE_MAX } else { self.pause };
         let due = Instant::now() + pause;
         tokio::select! {
-            () = self.hint.heard() => {}
-            () = sleep_until(due.min(self.announce_at)) => self.pause = longer(self.pause),
+            () = self.hint.received() => {}
+            () = sleep_until(due.min(self.announce_at)) => self.pause = next_pause(self.pause),
         }
     }
 }

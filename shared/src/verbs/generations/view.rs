@@ -76,7 +76,7 @@ pub(in crate::verbs) fn progress(outcome: Option<&Outcome>, newest: Option<&Chun
     }
     newest.map_or_else(Progress::default, |chunk| Progress {
         received_chunks: chunk.counters.received_chunks,
-        received_bytes: chunk.counters.received_bytes,
+        received_bytes: chunk.counters.stored_bytes,
         chunk_count: chunk.counters.chunk_count,
         last_seq: Some(chunk.last_seq()),
         first_chunk_at: None,

@@ -53,7 +53,7 @@ impl From<&Chunk> for Slot {
             writer: chunk.writer.clone(),
             at: rfc3339(chunk.at_ms),
             received_chunks: chunk.counters.received_chunks,
-            received_bytes: chunk.counters.received_bytes,
+            received_bytes: chunk.counters.stored_bytes,
             chunk_count: chunk.counters.chunk_count,
             end: chunk.end().map(|(status, _)| status),
         }

@@ -1,8 +1,7 @@
-//! The writer's lease on meta: a task that looks who is watching, and renews the lease while nothing is stored.
+//! The writer's lease on meta: a task that reads meta, reports who watches, and renews the lease while nothing is stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::interval;
@@ -14,16 +13,16 @@ use crate::aws::Meta;
 use crate::clock::millis;
 use crate::hints::{Hint, Topic};
 use crate::ids::GenerationKey;
-use crate::limits;
+use crate::log::pace::{meta_read_every, renew_after};
 
-/// What the writer is told.
+/// What meta says that concerns the writer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeaseView {
-    /// Until when somebody is watching, in milliseconds.
+    /// Until when a reader is watching, in milliseconds.
     pub watched_until: i64,
-    /// Another writer has begun: this one need not try its slot.
+    /// A later attempt has begun: this writer will lose its slot.
     pub taken_over: bool,
-    /// The caller wants it to end.
+    /// The caller has cancelled the generation.
     pub cancel_requested: bool,
 }
 
@@ -31,23 +30,23 @@ pub struct LeaseView {
 pub struct Lease {
     view: watch::Receiver<LeaseView>,
     last_stored_ms: Arc<AtomicI64>,
-    _keeper: AbortOnDropHandle<()>,
+    _renewer: AbortOnDropHandle<()>,
 }
 
 impl Lease {
-    /// Keeps the lease that `meta` has claimed.
-    pub fn keep(app: &App, key: &GenerationKey, meta: &Meta) -> Self {
+    /// Renews the lease that `meta` has claimed, until it is dropped.
+    pub fn spawn(app: &App, key: &GenerationKey, meta: &Meta) -> Self {
         let first = LeaseView { watched_until: meta.watched_until.unwrap_or(0), ..LeaseView::default() };
         let (sender, view) = watch::channel(first);
         let last_stored_ms = Arc::new(AtomicI64::new(app.clock.now_ms()));
-        let keeper = Keeper {
+        let renewer = Renewer {
             hint: app.hints.listen(key, Topic::Meta),
             app: app.clone(),
             key: key.clone(),
             meta: meta.clone(),
             last_stored_ms: Arc::clone(&last_stored_ms),
         };
-        Self { view, last_stored_ms, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run(sender).in_current_span())) }
+        Self { view, last_stored_ms, _renewer: AbortOnDropHandle::new(tokio::spawn(renewer.run(sender).in_current_span())) }
     }
 
     /// The newest view.
@@ -62,23 +61,13 @@ impl Lease {
         }
     }
 
-    /// A chunk is a sign of life too.
+    /// Postpones the next renewal: a chunk that was stored at `at_ms` proves that the writer is alive.
     pub fn stored(&self, at_ms: i64) {
         self.last_stored_ms.store(at_ms, Ordering::Relaxed);
     }
 }
 
-/// How often the keeper of a lease looks at meta.
-pub fn look_every(lease: Duration) -> Duration {
-    limits::META_READ_EVERY.min(lease / 3)
-}
-
-/// It renews the lease when nothing else has been stored for this long.
-pub fn renew_after(lease: Duration) -> Duration {
-    limits::META_WRITE_AFTER.min(lease / 3)
-}
-
-struct Keeper {
+struct Renewer {
     hint: Hint,
     app: App,
     key: GenerationKey,
@@ -86,18 +75,18 @@ struct Keeper {
     last_stored_ms: Arc<AtomicI64>,
 }
 
-impl Keeper {
+impl Renewer {
     async fn run(mut self, view: watch::Sender<LeaseView>) {
-        let mut ticks = interval(look_every(self.app.config.lease));
+        let mut ticks = interval(meta_read_every(self.app.config.lease));
         loop {
             tokio::select! {
-                // The first tick is now: whoever announced himself while meta was being claimed is not in it.
+                // The first tick is immediate: a reader that announced itself during the claim is not in the claimed meta.
                 _ = ticks.tick() => {}
-                () = self.hint.heard() => {}
+                () = self.hint.received() => {}
             }
-            let looked = self.app.buffer.meta(&self.key).await;
-            // A look that failed changes nothing: the slot decides who writes, not the lease.
-            if let Ok(Some(held)) = &looked {
+            let read = self.app.buffer.meta(&self.key).await;
+            // A failed read changes nothing: the slot decides who writes, not the lease.
+            if let Ok(Some(held)) = &read {
                 let seen = LeaseView {
                     watched_until: held.watched_until.unwrap_or(0),
                     taken_over: held.attempt > self.meta.attempt,
@@ -106,8 +95,9 @@ impl Keeper {
                 view.send_if_modified(|view| std::mem::replace(view, seen) != seen);
             }
             let now = self.app.clock.now_ms();
-            // Where there is no meta, the log was ended by others and deleted, or the look came before the claim: a renewal tells.
-            let is_gone = matches!(looked, Ok(None));
+            // Meta is missing where the log was ended by others and deleted, or the read is older than the claim. A renewal
+            // distinguishes the two.
+            let is_gone = matches!(read, Ok(None));
             if is_gone || now - self.last_stored_ms.load(Ordering::Relaxed) >= millis(renew_after(self.app.config.lease)) {
                 self.renew(now, &view).await;
             }

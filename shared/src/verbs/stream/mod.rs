@@ -1,4 +1,4 @@
-//! `stream`: one attempt of the writer after another, from the provider to the log.
+//! `stream`: runs a generation's attempts, one after the other, from the provider to the log.
 
 mod lease;
 mod schema_watch;
@@ -20,51 +20,51 @@ use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, Counters, LogState, NextSlot};
 use crate::log::event::{End, Event, TextKind};
+use crate::log::reason;
 use crate::quota::{Bounds, SpendBound};
 use crate::telemetry::{generation_span, record_span_fields};
-pub(crate) use lease::{look_every, renew_after};
 use writer::Writer;
 
-/// Tries for the first slot of an attempt, against a writer that does not know yet that it has been taken over.
+/// Tries for the first slot of an attempt, against an earlier writer that has not yet seen this attempt on meta.
 const FIRST_SLOT_TRIES_MAX: u32 = 8;
 
-/// How far one invocation may go.
+/// The limits of one invocation.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Attempts in all, those of earlier invocations included.
+    /// All attempts, those of earlier invocations included.
     attempts_max: u32,
     /// When the generation's time is over.
     give_up_at: Instant,
     /// When this invocation must be done.
     stop_at: Option<Instant>,
-    /// How much it may say and spend.
+    /// What the organization has left of its day.
     bounds: Bounds,
 }
 
-/// What one invocation of `stream` came to. None of these is worth a retry.
+/// The result of one invocation of `stream`. None of these needs a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Streamed {
-    /// The log has been brought to its end.
+    /// This invocation ended the log.
     Ended(Status),
-    /// It had ended before.
+    /// The log had ended before.
     HadEnded,
     /// Another writer is alive.
     Busy,
-    /// The function's time is over, and the next one goes on.
+    /// The function's time is over, and the next function continues.
     HandedOver,
-    /// Another writer took a slot: this one stopped, and wrote nothing after that.
+    /// Another writer took a slot: this one stopped, and writes nothing more.
     Fenced,
-    /// There is no such generation (any more).
+    /// There is no such generation, or it was deleted.
     Gone,
 }
 
 impl App {
-    /// Takes a generation from where its log stands to its end, or finds that there is nothing to do. `stop_at` is when the
-    /// caller must be done: a little before Lambda's deadline.
+    /// Continues a generation to its end, or finds that there is nothing to do. `stop_at` is when this must return: a little before
+    /// Lambda's deadline.
     ///
     /// # Errors
-    /// [`Error::Aws`]: the store could not be reached. The same job may be tried again.
+    /// [`Error::Aws`]: the store could not be reached; [`Error::Internal`]. The same job may be run again.
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let key = job.key();
         let span = generation_span!("stream", key);
@@ -74,7 +74,7 @@ impl App {
     async fn stream_as(&self, key: GenerationKey, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let seen = self.buffer.meta_now(&key).await?;
         let log = self.read_log(&key).await;
-        // After the log: a buffer that is deleted once it was compacted must not look like one that has not begun.
+        // Read after the log: a buffer that was compacted and deleted must not look like one that has not begun.
         let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
         if record.outcome.is_some() {
             return Ok(Streamed::HadEnded);
@@ -106,7 +106,7 @@ impl App {
         let begun = seen.as_ref().map_or(0, Meta::attempts_counted);
         if begun >= attempts_max {
             let message = format!("attempts begun: {begun}; none came to an end");
-            return self.append_end(&key, log.next_slot(), seen.as_ref(), failed("attempts_exhausted", message)).await;
+            return self.append_end(&key, log.next_slot(), seen.as_ref(), failed(reason::ATTEMPTS_EXHAUSTED, message)).await;
         }
         let bounds = self.bounds(&record, &request);
         let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at, bounds };
@@ -117,7 +117,7 @@ impl App {
     }
 
     /// Writes as the newest attempt. The writer before it may be alive and take the first slot; it stops when it sees this
-    /// attempt, so this one reads on and takes the next.
+    /// attempt, so this one reads the log again and takes the next slot.
     async fn write(
         &self,
         key: &GenerationKey,
@@ -127,8 +127,8 @@ impl App {
         limits: Limits,
     ) -> Result<Streamed, Error> {
         for _ in 0..FIRST_SLOT_TRIES_MAX {
-            let writer = Writer::new(self.clone(), key.clone(), request.clone(), log, meta.clone(), limits.bounds);
-            if let Some(streamed) = Box::pin(writer.run(limits)).await? {
+            let writer = Writer::new(self.clone(), key.clone(), request.clone(), log, meta.clone(), limits);
+            if let Some(streamed) = Box::pin(writer.run()).await? {
                 return Ok(streamed);
             }
             log = self.read_log(key).await?;
@@ -139,7 +139,7 @@ impl App {
         Ok(Streamed::Fenced)
     }
 
-    /// What is left of its organization's day.
+    /// What is left of the organization's day.
     fn bounds(&self, record: &RecordRow, request: &Request) -> Bounds {
         let Some(allowance) = &record.allowance else { return Bounds::default() };
         let price = self.config.prices.find(&record.provider, &record.model);
@@ -148,7 +148,7 @@ impl App {
         Bounds { output_bytes: allowance.output_bytes_left, spend }
     }
 
-    /// Begins the next attempt, if nobody else does.
+    /// Claims the next attempt; `None`: another invocation did.
     async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>) -> Result<Option<Meta>, Error> {
         let meta = Meta {
             attempt: seen.map_or(1, |meta| meta.attempt + 1),
@@ -164,7 +164,7 @@ impl App {
         Ok(self.buffer.claim(key, seen, &meta).await?.then_some(meta))
     }
 
-    /// What is left of the time that a generation may take in all.
+    /// What is left of the whole time that a generation may take.
     fn time_left(&self, created_at: &str) -> Duration {
         let age_ms = created_at.parse::<jiff::Timestamp>().map_or(0, |at| self.clock.now_ms() - at.as_millisecond());
         self.config.timeouts.generation.saturating_sub(Duration::from_millis(age_ms.max(0).cast_unsigned()))
@@ -184,7 +184,7 @@ impl App {
         Ok(log)
     }
 
-    /// The text of an item as `log`'s slots have it. `None`: the result has text in other items too, and this is not all of it.
+    /// The text of an item in `log`'s slots. `None`: it has none, or the result has text in other items too.
     async fn stored_text(&self, key: &GenerationKey, output_index: u32, log: &LogState) -> Result<Option<String>, Error> {
         let (mut text, mut slot) = (String::new(), Some(0));
         while let Some(from) = slot {
@@ -202,14 +202,14 @@ impl App {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Whether a writer has shown itself within its lease: on meta, or by a chunk.
+    /// Whether a writer has renewed its lease on meta, or stored a chunk, within the length of a lease.
     pub(crate) fn is_writer_alive(&self, meta: Option<&Meta>, newest: Option<&(String, i64)>) -> bool {
         let Some(meta) = meta else { return false };
         let stored = newest.filter(|(writer, _)| *writer == meta.writer).map(|(_, at)| at + millis(self.config.lease));
         self.clock.now_ms() < meta.lease_until.max(stored.unwrap_or(0))
     }
 
-    /// Ends a log without a writer: one compare-and-set. Losing it means that somebody else is writing.
+    /// Ends a log without a writer, by one compare-and-set. [`Streamed::Fenced`]: another writer took the slot.
     pub(crate) async fn append_end(
         &self,
         key: &GenerationKey,
@@ -229,20 +229,20 @@ impl App {
         let status = chunk.end().map_or(Status::Failed, |(status, _)| status);
         match self.buffer.append(key, &chunk, self.buffer_expiry(meta)).await? {
             Appended::Stored => {
-                self.hints.tell(key, Topic::Log);
+                self.hints.send(key, Topic::Log);
                 Ok(Streamed::Ended(status))
             }
             Appended::Lost => Ok(Streamed::Fenced),
         }
     }
 
-    /// When the buffer of a generation expires, epoch seconds: one moment for all its items, set by the first.
+    /// When the buffer of a generation expires, epoch seconds: the same for all its items, set by the first.
     pub(crate) fn buffer_expiry(&self, meta: Option<&Meta>) -> i64 {
         meta.map_or_else(|| self.clock.now_ms() / 1_000 + self.config.chunk_ttl.as_secs().cast_signed(), |meta| meta.expires_at)
     }
 }
 
-/// The event of a failure.
+/// The terminal event of a failure.
 pub(crate) fn failed(reason: &str, message: String) -> Event {
     Event::Failed(End { reason: Some(reason.to_owned()), message: Some(message), ..End::default() })
 }

@@ -1,4 +1,4 @@
-//! The writer's eye on the request's schema: the output is held against it as it comes.
+//! Checks the output against the request's schema while it arrives.
 
 use crate::generation::request::{Expected, OnSchemaViolation, Request};
 use crate::json::partial::Checker;
@@ -6,39 +6,39 @@ use crate::limits::VIOLATION_BYTES_MAX;
 use crate::log::event::Event;
 use crate::providers::Delta;
 
-/// Nothing, for a request without a schema.
+/// For a request without a schema, it finds nothing.
 pub(super) struct SchemaWatch {
     checker: Option<Checker>,
     stops: bool,
-    is_told: bool,
+    is_reported: bool,
 }
 
-/// What follows from a violation.
+/// A violation that was found.
 pub(super) struct Violated {
-    /// For the log; one generation has one.
+    /// For the log, which holds one at most.
     pub event: Option<Event>,
-    /// The generation ends, with this sentence.
+    /// The message of the generation's end, if the request says to stop.
     pub stops_with: Option<String>,
 }
 
 impl SchemaWatch {
-    /// `is_told`: an earlier attempt has told of one.
-    pub fn new(request: &Request, is_told: bool) -> Self {
+    /// `is_reported`: the log has a violation already.
+    pub fn new(request: &Request, is_reported: bool) -> Self {
         let checker = match request.expected() {
             Expected::Schema(schema) => Some(Checker::new(&schema)),
             Expected::Text | Expected::Json => None,
         };
-        Self { checker, stops: request.on_schema_violation == Some(OnSchemaViolation::Stop), is_told }
+        Self { checker, stops: request.on_schema_violation == Some(OnSchemaViolation::Stop), is_reported }
     }
 
-    /// An attempt begins, from `prefix` on: empty where its text is another.
+    /// Begins an attempt whose text continues `prefix`; empty for one that begins again.
     pub fn restart(&mut self, prefix: &str) -> Option<Violated> {
         self.checker.as_mut()?.restart();
         self.feed(prefix)
     }
 
-    /// Looks at what has come.
-    pub fn look(&mut self, delta: &Delta) -> Option<Violated> {
+    /// Checks the next delta.
+    pub fn check(&mut self, delta: &Delta) -> Option<Violated> {
         if let Delta::Text(text) = delta { self.feed(text) } else { None }
     }
 
@@ -47,7 +47,7 @@ impl SchemaWatch {
         let (path, message) = (shortened(violation.path), shortened(violation.message));
         let place = if path.is_empty() { "at its root" } else { path.as_str() };
         let stops_with = self.stops.then(|| format!("the output breaks its schema: {place} {message}"));
-        let is_new = !std::mem::replace(&mut self.is_told, true);
+        let is_new = !std::mem::replace(&mut self.is_reported, true);
         Some(Violated { event: is_new.then_some(Event::SchemaViolation { path, message }), stops_with })
     }
 }

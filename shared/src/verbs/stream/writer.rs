@@ -1,12 +1,13 @@
-//! The writer: reads the provider, and stores what it says in the next slots of the log.
+//! The writer: reads the provider, and stores its deltas in the next slots of the log.
 //!
-//! While one chunk is being stored the provider is read on, up to a bound; chunks are stored one after the other. The writer
+//! While one chunk is being stored, the provider is still read, up to a limit; chunks are stored one after the other. The writer
 //! stops for good at the first slot that it loses.
 
-mod append;
+mod appender;
 mod ending;
 mod hand_over;
 mod measure;
+mod monitor;
 mod receive;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::lease::Lease;
-use super::schema_watch::SchemaWatch;
+use super::schema_watch::{SchemaWatch, Violated};
 use super::{Limits, Streamed};
 use crate::app::App;
 use crate::aws::Meta;
@@ -24,44 +25,52 @@ use crate::generation::request::Request;
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::LogState;
-use crate::log::composer::Composer;
 use crate::log::event::{End, Event};
-use crate::log::flush;
 use crate::providers::{Asking, Fault, ProviderError, open_session};
-use crate::quota::Bounds;
+use appender::Appender;
 use measure::Measure;
+use monitor::Monitor;
 
 /// One writer, for as many attempts as this invocation makes.
 pub(super) struct Writer {
     app: App,
     key: GenerationKey,
     request: Arc<Request>,
-    log: LogState,
-    composer: Composer,
-    schema: SchemaWatch,
+    attempts_max: u32,
     meta: Meta,
-    lease: Lease,
-    /// Of all attempts: stored, on its way to the log, and waiting.
-    received_bytes: u64,
-    waiting_since_ms: Option<i64>,
-    last_flush_ms: Option<i64>,
-    fill_bytes: usize,
-    end: End,
-    finish: Option<String>,
-    bounds: Bounds,
-    /// This attempt goes on from the text of the one before.
-    goes_on: bool,
-    /// The provider would not do that: the next attempts begin again.
-    is_refused: bool,
+    appender: Appender,
+    monitor: Monitor,
+    attempt: Attempt,
+    /// Attempts that this writer has begun.
     attempts_here: u32,
-    measure: Measure,
-    /// Write units that attempts before this one have told of.
-    told_units: u64,
-    /// Deltas and items before this attempt.
-    begun_at: (u64, u32),
+    /// The provider rejected a prefix: the next attempts begin again.
+    is_prefix_refused: bool,
+    /// Write units that earlier attempts have reported.
+    reported_units: u64,
 }
 
-/// How one attempt stopped.
+/// What one attempt has come to so far.
+#[derive(Default)]
+struct Attempt {
+    /// It continues the text of the attempt before it.
+    continues: bool,
+    /// Deltas and items before it.
+    begun_at: (u64, u32),
+    /// What the provider has reported; once the log has ended, how.
+    end: End,
+    /// The provider's finish reason.
+    finish: Option<String>,
+    measure: Measure,
+}
+
+/// How an attempt begins.
+enum Begun {
+    /// It continues this text, or begins again where it is empty.
+    From(String),
+    Stopped(Stop),
+}
+
+/// Why an attempt stopped.
 enum Stop {
     Finished,
     Fault(ProviderError),
@@ -76,167 +85,172 @@ enum Stop {
 }
 
 impl Writer {
-    pub(super) fn new(app: App, key: GenerationKey, request: Request, log: LogState, meta: Meta, bounds: Bounds) -> Self {
+    pub(super) fn new(app: App, key: GenerationKey, request: Request, log: LogState, meta: Meta, limits: Limits) -> Self {
+        let schema = SchemaWatch::new(&request, log.has_schema_violation);
+        let output_bytes_max = request.max_output_bytes.unwrap_or(app.config.max_output_bytes);
         Self {
-            measure: Measure::none(),
-            told_units: 0,
-            composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
-            schema: SchemaWatch::new(&request, log.has_schema_violation),
-            lease: Lease::keep(&app, &key, &meta),
+            appender: Appender::new(app.clone(), key.clone(), log, &meta),
+            monitor: Monitor::new(Lease::spawn(&app, &key, &meta), schema, limits, output_bytes_max),
             app,
-            fill_bytes: flush::fill_bytes(key.partition().len()),
             key,
             request: Arc::new(request),
-            received_bytes: log.counters.received_bytes,
-            log,
+            attempts_max: limits.attempts_max,
             meta,
-            waiting_since_ms: None,
-            last_flush_ms: None,
-            end: End::default(),
-            finish: None,
-            bounds,
-            goes_on: false,
-            is_refused: false,
+            attempt: Attempt::default(),
             attempts_here: 0,
-            begun_at: (0, 0),
+            is_prefix_refused: false,
+            reported_units: 0,
         }
     }
 
-    /// Streams until the log has ended or somebody else has it. `None`: the first slot was lost, and nothing was written.
-    pub(super) async fn run(mut self, limits: Limits) -> Result<Option<Streamed>, Error> {
-        let ran = self.run_attempts(limits).await;
-        self.tell_result(&ran);
+    /// Streams until the log has ended or another writer has it. `None`: the first slot was lost, and nothing was written.
+    pub(super) async fn run(mut self) -> Result<Option<Streamed>, Error> {
+        let ran = self.run_attempts().await;
+        self.report_result(&ran);
         ran
     }
 
-    async fn run_attempts(&mut self, limits: Limits) -> Result<Option<Streamed>, Error> {
+    async fn run_attempts(&mut self) -> Result<Option<Streamed>, Error> {
         loop {
             let begun = self.begin_attempt().await?;
             if !self.flush_all().await? {
-                // Of a later attempt the claim is this writer's own, and whoever took the slot has more than that.
+                // A later attempt's claim is this writer's own: a writer that took its slot has claimed another attempt since.
                 return Ok((self.attempts_here > 1).then_some(Streamed::Fenced));
             }
             let stop = match begun {
-                Ok(prefix) => {
-                    let span = self.measure.span();
-                    self.attempt(prefix, limits).instrument(span).await?
+                Begun::From(prefix) => {
+                    let span = self.attempt.measure.span();
+                    self.ask(prefix).instrument(span).await?
                 }
-                Err(stop) => stop,
+                Begun::Stopped(stop) => stop,
             };
-            let end = match stop {
-                Stop::Fenced => return Ok(Some(Streamed::Fenced)),
+            match stop {
                 Stop::Deadline if self.may_hand_over() => return self.hand_over().await.map(Some),
-                Stop::Fault(error) if self.is_worth_another(&error, limits.attempts_max) => {
+                Stop::Fault(error) if self.is_worth_another(&error) => {
                     if !self.next_attempt(&error).await? {
                         return Ok(Some(Streamed::Fenced));
                     }
-                    continue;
                 }
-                stop => self.terminal(stop, limits.attempts_max),
-            };
-            return self.finish(end).await.map(Some);
+                stop => return self.end(stop).await.map(Some),
+            }
         }
     }
 
-    /// One attempt, from the provider's first answer to whatever stops it.
-    async fn attempt(&mut self, prefix: String, limits: Limits) -> Result<Stop, Error> {
+    /// Sends the request to the provider, and receives until the attempt stops.
+    async fn ask(&mut self, prefix: String) -> Result<Stop, Error> {
         let provider = match self.app.provider(&self.request).await {
             Ok(provider) => provider,
             Err(Error::Configuration(message)) => return Ok(Stop::NotConfigured(message)),
             Err(error) => return Err(error),
         };
-        let has_text = self.received_bytes > 0;
-        // A wait that goes beyond the function's time is worth it only where the next function takes the rest of it.
-        let stop_at = limits.stop_at.filter(|_| !self.may_hand_over());
+        let has_text = self.appender.totals().bytes > 0;
         let asking = Asking {
             request: Arc::clone(&self.request),
             prefix,
             timeouts: self.app.config.timeouts,
             tries_max: if has_text { limits::PROVIDER_TRIES_WITH_TEXT_MAX } else { limits::PROVIDER_TRIES_MAX },
-            give_up_at: stop_at.map_or(limits.give_up_at, |stop_at| stop_at.min(limits.give_up_at)),
+            // Only where the next function waits for the rest may a wait outlast this one.
+            give_up_at: self.monitor.deadline(!self.may_hand_over()),
         };
-        self.measure.asks();
-        self.receive(open_session(provider, asking), limits).await
+        self.attempt.measure.asks();
+        self.receive(open_session(provider, asking)).await
     }
 
-    /// Whether another attempt may mend it: the stream was interrupted, or the provider would not go on from a prefix. Before
-    /// the first delta the session has already asked again as often as is right.
-    fn is_worth_another(&self, error: &ProviderError, attempts_max: u32) -> bool {
+    /// Whether another attempt may succeed: the stream was interrupted, or the provider rejected a prefix. Before the first
+    /// delta, the session has already retried.
+    fn is_worth_another(&self, error: &ProviderError) -> bool {
         let is_interrupted = error.is_retryable() && self.received_in_this_attempt();
-        (is_interrupted || self.is_prefix_refused(error)) && self.meta.attempts_counted() < attempts_max
+        (is_interrupted || self.refuses_prefix(error)) && self.meta.attempts_counted() < self.attempts_max
     }
 
-    fn is_prefix_refused(&self, error: &ProviderError) -> bool {
-        self.goes_on && error.fault == Fault::Rejected && !self.received_in_this_attempt()
+    fn refuses_prefix(&self, error: &ProviderError) -> bool {
+        self.attempt.continues && error.fault == Fault::Rejected && !self.received_in_this_attempt()
     }
 
-    /// Begins the attempt that meta has claimed: goes on with the text that is open, which is answered, or begins again.
-    async fn begin_attempt(&mut self) -> Result<Result<String, Stop>, Error> {
-        if self.log.is_empty() && !self.composer.has_pending() {
-            self.composer.event(Event::Created);
-        }
-        self.measure_anew();
+    /// Begins the attempt that meta has claimed: it continues the text that is open, or begins again.
+    async fn begin_attempt(&mut self) -> Result<Begun, Error> {
+        let measure = Measure::new(&self.request, self.meta.attempt, self.appender.totals());
+        self.attempt = Attempt { measure, ..Attempt::default() };
         let prefix = self.prefix().await?;
-        self.goes_on = prefix.is_some();
-        self.attempts_here += 1;
+        let (log, composer) = (&mut self.appender.log, &mut self.appender.composer);
+        if log.is_empty() && !composer.has_pending() {
+            composer.event(Event::Created);
+        }
+        self.attempt.continues = prefix.is_some();
         let prefix = prefix.unwrap_or_else(|| {
-            self.composer.abandon();
-            self.log.output_from = self.composer.next_output_index();
+            composer.abandon();
+            log.output_from = composer.next_output_index();
             String::new()
         });
-        tracing::info!(attempt = self.meta.attempt, goes_on = self.goes_on, "An attempt begins.");
-        self.composer.event(Event::InProgress { attempt: self.meta.attempt });
-        self.end = End::default();
-        self.finish = None;
-        self.begun_at = self.place();
-        let violated = self.schema.restart(&prefix);
-        let stop = violated.and_then(|violated| {
-            violated.event.into_iter().for_each(|event| self.composer.event(event));
-            violated.stops_with.map(Stop::SchemaViolation)
-        });
-        Ok(stop.map_or(Ok(prefix), Err))
+        self.attempts_here += 1;
+        tracing::info!(attempt = self.meta.attempt, goes_on = self.attempt.continues, "An attempt begins.");
+        composer.event(Event::InProgress { attempt: self.meta.attempt });
+        self.attempt.begun_at = self.place();
+        let violation = self.monitor.schema.restart(&prefix);
+        let stop = violation.and_then(|violation| self.add_violation(violation));
+        Ok(stop.map_or(Begun::From(prefix), Begun::Stopped))
     }
 
-    /// The text that the provider can be asked to go on from; `None`: it must begin again. Everything is stored by now.
+    /// Adds a violation of the schema to the log; returns a stop where the request says so.
+    fn add_violation(&mut self, violation: Violated) -> Option<Stop> {
+        violation.event.into_iter().for_each(|event| self.appender.composer.event(event));
+        violation.stops_with.map(Stop::SchemaViolation)
+    }
+
+    /// The text that the provider can continue; `None`: it must begin again. Nothing waits when this is called.
     async fn prefix(&self) -> Result<Option<String>, Error> {
-        match self.composer.open_text().filter(|_| self.can_continue()) {
-            Some(output_index) => self.app.stored_text(&self.key, output_index, &self.log).await,
+        match self.appender.composer.open_text().filter(|_| self.can_continue()) {
+            Some(output_index) => self.app.stored_text(&self.key, output_index, &self.appender.log).await,
             None => Ok(None),
         }
     }
 
     fn can_continue(&self) -> bool {
-        !self.is_refused && self.app.can_continue(&self.request)
+        !self.is_prefix_refused && self.app.can_continue(&self.request)
     }
 
     /// Whether this attempt received anything: only then is a fault an interruption.
     fn received_in_this_attempt(&self) -> bool {
-        self.place() > self.begun_at
+        self.place() > self.attempt.begun_at
     }
 
     const fn place(&self) -> (u64, u32) {
-        (self.composer.received_chunks(), self.composer.next_output_index())
+        (self.appender.composer.received_chunks(), self.appender.composer.next_output_index())
     }
 
+    /// Stores everything that waits; `false`: a slot was lost.
+    async fn flush_all(&mut self) -> Result<bool, Error> {
+        while self.appender.composer.has_pending() {
+            self.appender.flush();
+            match self.appender.stored().await? {
+                Some(at_ms) => self.monitor.lease.stored(at_ms),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Claims the next attempt; `false`: another writer did.
     async fn next_attempt(&mut self, error: &ProviderError) -> Result<bool, Error> {
         tracing::warn!(
             attempt = self.meta.attempt,
             "error.type" = error.fault.code(),
             "The provider's stream was interrupted; the next attempt begins."
         );
-        self.is_refused |= self.is_prefix_refused(error);
+        self.is_prefix_refused |= self.refuses_prefix(error);
         if !self.flush_all().await? {
             return Ok(false);
         }
-        self.tell_attempt("interrupted", Some(error.fault.code()));
+        self.report_attempt("interrupted", Some(error.fault.code()));
         let lease_until = self.app.clock.now_ms() + millis(self.app.config.lease);
-        // A writer id of its own: a renewal of the old lease that is still on its way must not pass for this attempt's.
+        // A new writer id: a renewal of the old lease that is still on its way must not renew this attempt's.
         let writer = ulid::Ulid::generate().to_string();
         let next = Meta { attempt: self.meta.attempt + 1, writer, lease_until, ..self.meta.clone() };
         if !self.app.buffer.claim(&self.key, Some(&self.meta), &next).await? {
             return Ok(false);
         }
-        self.lease = Lease::keep(&self.app, &self.key, &next);
+        self.monitor.lease = Lease::spawn(&self.app, &self.key, &next);
+        self.appender.write_as(&next);
         self.meta = next;
         Ok(true)
     }

@@ -188,7 +188,7 @@ async fn a_deletion_of_the_buffer_that_was_cut_off_is_made_up_for_when_the_trigg
         // So does what a writer that was taken for dead has put into a slot that was free again.
         let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
         let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
-        let counters = Counters { received_chunks: 1, received_bytes: 0, chunk_count: 1 };
+        let counters = Counters { received_chunks: 1, stored_bytes: 0, chunk_count: 1 };
         let (writer, events) = ("w".to_owned(), vec![Event::Cancelled(End::default())]);
         let chunk = Chunk { first_seq: 4, writer, at_ms: 1, counters, output_from: 0, events };
         let buffer = Buffer::new(dynamodb(&harness), table.clone(), Clock::system(), Meter::default());

@@ -79,7 +79,7 @@ async fn make_hole(harness: &Harness, id: &str) -> String {
     let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
     let delete = dynamodb(harness).delete_item().table_name(table).key("pk", AttributeValue::S(format!("local#{id}")));
     delete.key("sk", AttributeValue::S(format!("{lost:012}"))).send().await.unwrap();
-    format!("its log contradicts itself: slot {next} where {lost} was due")
+    format!("its log contradicts itself: slot {next} where {lost} was expected")
 }
 
 /// Whoever finds the damage, the record names it.

@@ -39,7 +39,7 @@ async fn until_attempt(harness: &Harness, id: &str, attempt: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_of_forty_minutes_passes_its_deadlines_and_is_one_text() {
+async fn forty_minute_generation_is_handed_over_as_one_text() {
     let text = pieces(140).concat();
     let hostile = slow(&text).await;
     let clock = Clock::system();
@@ -74,7 +74,7 @@ async fn a_generation_of_forty_minutes_passes_its_deadlines_and_is_one_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hand_over_whose_invoke_is_lost_is_gone_on_with_by_the_sweep() {
+async fn sweep_continues_a_hand_over_whose_invoke_was_lost() {
     let text = pieces(60).concat();
     let hostile = slow(&text).await;
     let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::system());
@@ -105,7 +105,7 @@ async fn a_hand_over_whose_invoke_is_lost_is_gone_on_with_by_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hand_overs_come_to_an_end() {
+async fn hand_overs_are_bounded() {
     let more = || Script::stream([wire::text("more ")]).ending(Ending::Stall);
     let hostile = Hostile::start([("test", vec![more()])]).await;
     let providers = providers(&hostile, &going_on());
@@ -135,7 +135,7 @@ async fn count_hand_overs(harness: &Harness, id: &str, hand_overs: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_begin_again_is_not_handed_over_after_a_first_attempt() {
+async fn first_attempt_without_continuation_is_not_handed_over() {
     let hostile = slow(&pieces(100).concat()).await;
     let providers = providers(&hostile, &json!({}));
     let harness = stack(Data::Memory, &Clock::system(), &env(&providers), 2).await;
@@ -147,7 +147,7 @@ async fn what_would_begin_again_is_not_handed_over_after_a_first_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_begun_again_too_late_gets_a_function_of_its_own() {
+async fn later_attempt_without_continuation_is_handed_over() {
     let whole = Script::stream([wire::whole(&["uno ", "dos"])]);
     // The first attempt is cut, the second has no time left, the third has a function to itself.
     let cut = Script::stream([wire::text("uno ")]).ending(Ending::Cut);
@@ -166,7 +166,7 @@ async fn what_was_begun_again_too_late_gets_a_function_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_caller_of_an_attached_start_reads_on_while_another_function_writes() {
+async fn attached_caller_reads_on_after_a_hand_over() {
     let text = pieces(60).concat();
     let hostile = slow(&text).await;
     let providers = providers(&hostile, &going_on());
@@ -192,7 +192,7 @@ async fn the_caller_of_an_attached_start_reads_on_while_another_function_writes(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_is_longer_than_the_functions_time_is_handed_over() {
+async fn wait_beyond_the_deadline_is_handed_over() {
     let make = |number: usize, body: &Value| match number {
         0 => Script::stream([wire::text("uno ")]).ending(Ending::Cut),
         1 => Script::plain("503 Service Unavailable", "text/plain", "restarting").header("Retry-After", "60"),
@@ -210,7 +210,7 @@ async fn a_wait_that_is_longer_than_the_functions_time_is_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_was_given_up_stays_so_when_a_renewal_comes_late() {
+async fn late_renewal_does_not_revive_a_lease() {
     let harness = Harness::start("http://127.0.0.1:9", &[]).await;
     let config = harness.config("api");
     let clients = Clients::new(&config.aws).await;

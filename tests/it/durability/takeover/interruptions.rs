@@ -16,7 +16,7 @@ use super::*;
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_whose_writer_was_killed_goes_on_where_it_was_and_its_text_is_that_of_one_run() {
+async fn killed_writer_is_continued_as_one_text() {
     let text = pieces(400).concat();
     let said = text.clone();
     let hostile = Hostile::improvising("test", move |_, body| saying(&said, body, PAUSE)).await;
@@ -60,7 +60,7 @@ fn cut_somewhere(text: &str, body: &Value, random: &mut fastrand::Rng) -> Script
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_cut_anywhere_and_often_leave_one_text() {
+async fn repeated_cuts_leave_one_text() {
     const GENERATIONS: u64 = 40;
     let seed = seed();
     let text = pieces(300).concat();
@@ -106,7 +106,7 @@ async fn connections_cut_anywhere_and_often_leave_one_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_had_been_said_but_the_end_the_end_is_all_that_is_added() {
+async fn cut_before_the_finish_reason_adds_only_the_end() {
     let text = pieces(20).concat();
     let said = text.clone();
     let make = move |number: usize, body: &Value| {
@@ -124,7 +124,7 @@ async fn when_all_had_been_said_but_the_end_the_end_is_all_that_is_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_request_says_it_as_the_provider_wants_it() {
+async fn continuation_request_has_the_providers_form() {
     let text = pieces(20).concat();
     for (continuation, said_so) in [("trailing_assistant", Value::Null), ("continue_final_message", json!(true))] {
         let said = text.clone();
@@ -148,7 +148,7 @@ async fn the_request_says_it_as_the_provider_wants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thought_that_was_whole_stays_and_only_the_answer_goes_on() {
+async fn finished_reasoning_stays_and_the_answer_continues() {
     let thought = || wire::delta(json!({ "reasoning_content": "hm" }));
     let make = move |number: usize, _: &Value| match number {
         0 => Script::stream([thought()]).ending(Ending::Cut),
@@ -171,7 +171,7 @@ async fn a_thought_that_was_whole_stays_and_only_the_answer_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_is_held_against_the_text_across_the_attempts() {
+async fn schema_is_checked_across_attempts() {
     let schema = json!({ "type": "object", "properties": { "price": { "type": "number", "maximum": 100 } } });
     let format = json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } });
     let request = json!({ "response_format": format, "on_schema_violation": "stop" });
@@ -201,7 +201,7 @@ async fn a_schema_is_held_against_the_text_across_the_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_responses_api_tells_one_item_and_the_whole_text_of_it() {
+async fn responses_api_shows_one_item_across_attempts() {
     let text = pieces(60).concat();
     let said = text.clone();
     let make = move |number: usize, body: &Value| {

@@ -13,7 +13,7 @@ async fn interrupted_once() -> Hostile {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_prefix_cannot_say_begins_again_under_the_next_index() {
+async fn output_without_a_prefix_begins_again_under_the_next_index() {
     let tool = json!([{ "type": "function", "function": { "name": "f" } }]);
     let cases = [
         (json!({}), json!({})),
@@ -55,7 +55,7 @@ async fn what_a_prefix_cannot_say_begins_again_under_the_next_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_refuses_the_prefix_is_asked_from_the_beginning() {
+async fn refused_prefix_begins_again() {
     let make = |_: usize, body: &Value| match prefix(body) {
         Some(_) => Script::plain("400 Bad Request", "application/json", r#"{"error":{"message":"prefill is incompatible"}}"#),
         None => Script::stream([wire::text("uno "), wire::text("dos")]).ending(Ending::Cut),
@@ -74,7 +74,7 @@ async fn a_provider_that_refuses_the_prefix_is_asked_from_the_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn max_attempts_bounds_interruptions_of_a_provider_that_goes_on() {
+async fn max_attempts_bounds_continued_interruptions() {
     let make = |_: usize, body: &Value| {
         Script::stream([wire::text(&format!("{} ", prefix(body).unwrap_or_default().len()))]).ending(Ending::Cut)
     };

@@ -9,6 +9,7 @@ use crate::clock::{millis, millis_of, rfc3339};
 use crate::error::Error;
 use crate::generation::{Failure, Status};
 use crate::ids::GenerationKey;
+use crate::log::reason;
 use crate::verbs::generations::ending::outcome::Facts;
 use crate::verbs::stream::{Streamed, failed};
 
@@ -34,9 +35,9 @@ impl App {
                 return Ok(false);
             }
             if log.is_empty() && self.may_have_expired(record) {
-                return self.give_up(key, record, Failure { code: "timeout".into(), message }, by).await;
+                return self.give_up(key, record, Failure { code: reason::TIMEOUT.into(), message }, by).await;
             }
-            let end = failed("timeout", message.clone());
+            let end = failed(reason::TIMEOUT, message.clone());
             if let Streamed::Ended(_) = self.append_end(key, log.next_slot(), meta.as_ref(), end).await? {
                 return Ok(true);
             }
@@ -111,7 +112,7 @@ impl App {
         by: &str,
     ) -> Result<(), Error> {
         let Error::LogDamaged(_, damage) = &error else { return Err(error) };
-        let failure = Failure { code: "log_damaged".into(), message: format!("its log contradicts itself: {damage}") };
+        let failure = Failure { code: reason::LOG_DAMAGED.into(), message: format!("its log contradicts itself: {damage}") };
         self.give_up(key, record, failure, by).await.map(|_| ())
     }
 }

@@ -16,6 +16,7 @@ use crate::ids::GenerationKey;
 use crate::json::schema::{GENERATION_METADATA, Schema};
 use crate::json::text;
 use crate::limits;
+use crate::log::reason;
 use crate::verbs::generations::ending::compact::Compacted;
 
 /// Hex digits of a validation issue's id.
@@ -64,7 +65,7 @@ impl App {
             compacted_by: by.to_owned(),
             chunk_count: compacted.log.counters.chunk_count,
             received_chunks: compacted.log.counters.received_chunks,
-            received_bytes: compacted.log.counters.received_bytes,
+            received_bytes: compacted.log.counters.stored_bytes,
             last_seq: compacted.log.next_seq - 1,
             bytes: compacted.bytes,
             has_other_output: compacted.has_other_output,
@@ -99,7 +100,7 @@ fn fits_on_record(json: &RawValue) -> bool {
 /// The status, reason and error that follow from the log's end and the validation.
 fn verdict(compacted: &Compacted, refused_by: Option<&str>) -> (Status, Option<String>, Option<Failure>) {
     if let Some(issue) = refused_by {
-        let code = "validation_error".to_owned();
+        let code = reason::VALIDATION_ERROR.to_owned();
         let message = format!("the result did not pass strict validation; see validation issue {issue}");
         return (Status::Failed, Some(code.clone()), Some(Failure { code, message }));
     }
@@ -145,7 +146,7 @@ fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compac
     let whole = compacted.status == Status::Completed;
     let progress = json!({
         "received_chunks": counters.received_chunks,
-        "received_bytes": counters.received_bytes,
+        "received_bytes": counters.stored_bytes,
         "total_chunks": whole.then_some(counters.received_chunks),
         "expected_total_bytes": null,
         "percent": whole.then_some(100),

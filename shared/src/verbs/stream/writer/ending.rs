@@ -4,58 +4,65 @@ use super::{Stop, Writer};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::log::event::{End, Event};
-use crate::providers::Fault;
+use crate::log::reason;
 use crate::quota::dollars;
 use crate::verbs::stream::Streamed;
 
 impl Writer {
-    pub(super) fn terminal(&mut self, stop: Stop, attempts_max: u32) -> Event {
+    /// Stores the terminal event of an attempt that stopped so. A fenced writer stores nothing.
+    pub(super) async fn end(&mut self, stop: Stop) -> Result<Streamed, Error> {
+        let Some(end) = self.terminal(stop) else { return Ok(Streamed::Fenced) };
+        let status = end.end().map_or(Status::Failed, |(status, _)| status);
+        self.attempt.end = end.end().map(|(_, end)| end.clone()).unwrap_or_default();
+        self.appender.composer.event(end);
+        if self.flush_all().await? { Ok(Streamed::Ended(status)) } else { Ok(Streamed::Fenced) }
+    }
+
+    fn terminal(&mut self, stop: Stop) -> Option<Event> {
         let (reason, message) = match stop {
-            Stop::Finished => return self.finished(),
-            Stop::Cancelled => return Event::Cancelled(std::mem::take(&mut self.end)),
+            Stop::Fenced => return None,
+            Stop::Finished => return Some(self.finished()),
+            Stop::Cancelled => return Some(Event::Cancelled(std::mem::take(&mut self.attempt.end))),
             Stop::Fault(error)
-                if self.meta.attempts_counted() >= attempts_max
-                    && attempts_max > 1
+                if self.meta.attempts_counted() >= self.attempts_max
+                    && self.attempts_max > 1
                     && error.is_retryable()
                     && self.received_in_this_attempt() =>
             {
-                ("attempts_exhausted", format!("{attempts_max} attempts were interrupted; the last: {error}"))
+                let message = format!("{} attempts were interrupted; the last: {error}", self.attempts_max);
+                (reason::ATTEMPTS_EXHAUSTED, message)
             }
             Stop::Fault(error) => (error.fault.code(), error.message),
-            Stop::NotConfigured(message) => ("provider_not_configured", message),
-            Stop::OutputLimit(most) => ("output_limit", format!("the output is larger than {most} bytes")),
-            Stop::SpendLimit(left) => (
-                "spend_limit",
-                format!("it has cost the {} that were left of its organization's day when it began", dollars(left)),
-            ),
-            Stop::SchemaViolation(message) => ("schema_violation", message),
-            Stop::Timeout => ("timeout", format!("it took longer than {} s", self.app.config.timeouts.generation.as_secs())),
-            Stop::Deadline => ("deadline", "the function's time ran out before the provider had finished".into()),
-            Stop::Fenced => ("interrupted", Fault::Interrupted.code().into()),
+            Stop::NotConfigured(message) => (reason::PROVIDER_NOT_CONFIGURED, message),
+            Stop::OutputLimit(most) => (reason::OUTPUT_LIMIT, format!("the output is larger than {most} bytes")),
+            Stop::SpendLimit(left) => {
+                let left = dollars(left);
+                (reason::SPEND_LIMIT, format!("it has cost the {left} that were left of its organization's day when it began"))
+            }
+            Stop::SchemaViolation(message) => (reason::SCHEMA_VIOLATION, message),
+            Stop::Timeout => {
+                let seconds = self.app.config.timeouts.generation.as_secs();
+                (reason::TIMEOUT, format!("it took longer than {seconds} s"))
+            }
+            Stop::Deadline => (reason::DEADLINE, "the function's time ran out before the provider had finished".into()),
         };
-        self.composer.close(false);
+        self.appender.composer.close(false);
         let (reason, message) = (Some(reason.to_owned()), Some(message));
-        Event::Failed(End { reason, message, usage: self.end.usage, model: self.end.model.take(), ..End::default() })
+        let (usage, model) = (self.attempt.end.usage, self.attempt.end.model.take());
+        Some(Event::Failed(End { reason, message, usage, model, ..End::default() }))
     }
 
     fn finished(&mut self) -> Event {
-        let end = End { finish_reason: self.finish.take(), ..std::mem::take(&mut self.end) };
+        let end = End { finish_reason: self.attempt.finish.take(), ..std::mem::take(&mut self.attempt.end) };
         let reason = match end.finish_reason.as_deref() {
-            Some("length" | "max_tokens") => "max_output_tokens",
-            Some("content_filter") => "content_filter",
+            Some("length" | "max_tokens") => reason::MAX_OUTPUT_TOKENS,
+            Some("content_filter") => reason::CONTENT_FILTER,
             _ => {
-                self.composer.close(true);
+                self.appender.composer.close(true);
                 return Event::Completed(end);
             }
         };
-        self.composer.close(false);
+        self.appender.composer.close(false);
         Event::Incomplete(End { reason: Some(reason.to_owned()), ..end })
-    }
-
-    pub(super) async fn finish(&mut self, end: Event) -> Result<Streamed, Error> {
-        let status = end.end().map_or(Status::Failed, |(status, _)| status);
-        self.end = end.end().map(|(_, end)| end.clone()).unwrap_or_default();
-        self.composer.event(end);
-        if self.flush_all().await? { Ok(Streamed::Ended(status)) } else { Ok(Streamed::Fenced) }
     }
 }

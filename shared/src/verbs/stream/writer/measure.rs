@@ -1,5 +1,5 @@
-//! What one attempt came to: its span, and the line that ends it. Measured at its beginning, its first text and its end, and at
-//! each flush; never at a delta.
+//! Measures one attempt: its span, and the log line that ends it. The clock is read at its beginning, its first text and its end;
+//! never at a delta.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::Writer;
+use super::appender::Totals;
+use super::{Attempt, Writer};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::generation::request::Request;
@@ -20,19 +21,19 @@ pub(super) struct Measure {
     span: Span,
     asked_at: Instant,
     first_text_at: Option<Instant>,
-    flushes: u64,
-    deltas_before: u64,
-    bytes_before: u64,
+    before: Totals,
+}
+
+impl Default for Measure {
+    /// Before any attempt.
+    fn default() -> Self {
+        Self { span: Span::none(), asked_at: Instant::now(), first_text_at: None, before: Totals::default() }
+    }
 }
 
 impl Measure {
-    /// Of no attempt yet.
-    pub fn none() -> Self {
-        let asked_at = Instant::now();
-        Self { span: Span::none(), asked_at, first_text_at: None, flushes: 0, deltas_before: 0, bytes_before: 0 }
-    }
-
-    fn new(request: &Request, attempt: u32, (deltas_before, bytes_before): (u64, u64)) -> Self {
+    /// At an attempt's beginning; `before` it, the totals were these.
+    pub fn new(request: &Request, attempt: u32, before: Totals) -> Self {
         let span = tracing::error_span!(
             "attempt",
             otel.name = format!("chat {}", request.model),
@@ -49,7 +50,7 @@ impl Measure {
             gen_ai.usage.output_tokens = Empty,
             "error.type" = Empty,
         );
-        Self { span, deltas_before, bytes_before, ..Self::none() }
+        Self { span, before, ..Self::default() }
     }
 
     pub fn span(&self) -> Span {
@@ -60,7 +61,7 @@ impl Measure {
         self.asked_at = Instant::now();
     }
 
-    /// Text has come.
+    /// Notes that text was received.
     pub fn text(&mut self) {
         self.first_text_at.get_or_insert_with(Instant::now);
     }
@@ -69,15 +70,11 @@ impl Measure {
         self.first_text_at.is_some()
     }
 
-    pub const fn flushed(&mut self) {
-        self.flushes += 1;
-    }
-
     fn time_to_first_chunk(&self) -> Option<Duration> {
         self.first_text_at.map(|at| at.saturating_duration_since(self.asked_at))
     }
 
-    /// From the first text to now. A stretch that is too short to be measured has no rate.
+    /// Deltas per second from the first text to now; `None` where there is no such time.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
     fn per_second(&self, deltas: u64) -> Option<f64> {
         let seconds = self.first_text_at?.elapsed().as_secs_f64();
@@ -86,55 +83,51 @@ impl Measure {
 }
 
 impl Writer {
-    pub(super) fn measure_anew(&mut self) {
-        let before = (self.composer.received_chunks(), self.received_bytes);
-        self.measure = Measure::new(&self.request, self.meta.attempt, before);
-    }
-
-    /// The attempt's end, as its invocation's result has it.
-    pub(super) fn tell_result(&mut self, ran: &Result<Option<Streamed>, Error>) {
+    /// Logs the end of the last attempt, as its invocation's result has it.
+    pub(super) fn report_result(&mut self, ran: &Result<Option<Streamed>, Error>) {
         match ran {
-            Ok(Some(Streamed::Ended(status))) => self.tell_ended(*status),
-            Ok(Some(Streamed::HandedOver)) => self.tell_attempt("handed_over", None),
-            Ok(Some(Streamed::Fenced)) => self.tell_attempt("fenced", None),
-            // Nothing was written, and it is tried again.
+            Ok(Some(Streamed::Ended(status))) => self.report_ended(*status),
+            Ok(Some(Streamed::HandedOver)) => self.report_attempt("handed_over", None),
+            Ok(Some(Streamed::Fenced)) => self.report_attempt("fenced", None),
+            // Nothing was written, and the caller tries again.
             Ok(_) => {}
             Err(error) => {
                 let code = serde_json::to_value(error.code()).unwrap_or_default();
-                self.tell_attempt("broken_off", code.as_str());
+                self.report_attempt("broken_off", code.as_str());
             }
         }
     }
 
-    fn tell_ended(&mut self, status: Status) {
-        let reason = self.end.reason.take().filter(|_| status == Status::Failed);
-        self.tell_attempt(status.as_str(), reason.as_deref());
+    fn report_ended(&mut self, status: Status) {
+        let reason = self.attempt.end.reason.take().filter(|_| status == Status::Failed);
+        self.report_attempt(status.as_str(), reason.as_deref());
     }
 
-    /// Writes the line. `stopped`: the generation's status where this attempt ended it, or why it goes on without it.
-    pub(super) fn tell_attempt(&mut self, stopped: &str, error: Option<&str>) {
-        let Measure { span, flushes, deltas_before, bytes_before, .. } = &self.measure;
-        let deltas = self.composer.received_chunks().saturating_sub(*deltas_before);
+    /// Logs the end of an attempt. `stopped`: the generation's status if the attempt ended it; otherwise why the attempt stopped.
+    pub(super) fn report_attempt(&mut self, stopped: &str, error: Option<&str>) {
+        let Attempt { continues, end, finish, measure, .. } = &self.attempt;
+        let totals = self.appender.totals();
+        let deltas = totals.deltas.saturating_sub(measure.before.deltas);
         let write_units = self.app.meter().reading().write_units;
-        record(span, &self.end, self.finish.as_deref(), self.measure.time_to_first_chunk(), error);
-        span.in_scope(|| {
+        record(&measure.span, end, finish.as_deref(), measure.time_to_first_chunk(), error);
+        measure.span.in_scope(|| {
             tracing::info!(
                 name: telemetry::ATTEMPT,
                 target: telemetry::TARGET,
                 attempts_ended = 1_u64,
                 stopped,
-                goes_on = self.goes_on,
+                goes_on = continues,
                 hand_overs = self.meta.hand_overs,
                 model = self.app.config.prices.known_model(&self.request.provider, &self.request.model),
                 deltas,
-                deltas_per_second = self.measure.per_second(deltas),
-                received_bytes = self.received_bytes.saturating_sub(*bytes_before),
-                flushes,
-                write_units = write_units.saturating_sub(self.told_units),
+                deltas_per_second = measure.per_second(deltas),
+                received_bytes = totals.bytes.saturating_sub(measure.before.bytes),
+                flushes = totals.flushes.saturating_sub(measure.before.flushes),
+                write_units = write_units.saturating_sub(self.reported_units),
                 "An attempt has ended."
             );
         });
-        self.told_units = write_units;
+        self.reported_units = write_units;
     }
 }
 

@@ -1,58 +1,40 @@
-//! One attempt: the provider is read, and what it says is stored by the flush policy.
+//! One attempt: reads the provider, and stores its deltas by the flush policy.
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
-use super::append::{Append, appended};
 use super::{Stop, Writer};
 use crate::error::Error;
-use crate::limits;
-use crate::log::chunk::Chunk;
 use crate::providers::{Delta, Fault, ProviderError, Session};
-use crate::verbs::stream::Limits;
 
 impl Writer {
-    /// Reads the provider and stores by the flush policy, until the attempt stops. Nothing is in flight when it returns.
-    pub(super) async fn receive(&mut self, mut session: Session, limits: Limits) -> Result<Stop, Error> {
-        let Limits { give_up_at, stop_at, .. } = limits;
-        let mut in_flight: Option<(Append, Chunk)> = None;
+    /// Reads and stores until the attempt stops. Nothing is in flight when it returns.
+    pub(super) async fn receive(&mut self, mut session: Session) -> Result<Stop, Error> {
         let mut stop = None;
         loop {
-            if in_flight.is_none() {
-                if let Some(stop) = stop {
-                    return Ok(stop);
-                }
-                in_flight = self.flush_if_due();
-            }
-            let wake = self.wake_at(give_up_at, stop_at);
-            let waiting = self.composer.pending_bytes() + self.composer.pending_events() * limits::EVENT_OVERHEAD_BYTES;
-            let reads_on = stop.is_none() && waiting < limits::WAITING_BYTES_MAX;
+            let sleep = match stop {
+                None => self.appender.flush_if_due(self.monitor.lease.view().watched_until),
+                Some(_) if self.appender.is_storing() => None,
+                Some(stop) => return Ok(stop),
+            };
+            let wake_at = self.monitor.wake_at(sleep);
+            let reads_on = stop.is_none() && self.appender.has_room();
             tokio::select! {
-                appended = appended(&mut in_flight), if in_flight.is_some() => {
-                    let chunk = in_flight.take().map(|(_, chunk)| chunk);
-                    if !self.stored(appended?, chunk.as_ref())? {
-                        return Ok(Stop::Fenced);
-                    }
-                }
+                stored = self.appender.stored() => match stored? {
+                    Some(at_ms) => self.monitor.lease.stored(at_ms),
+                    None => return Ok(Stop::Fenced),
+                },
                 received = session.next(), if reads_on => stop = self.take_in(received),
-                () = self.lease.changed() => stop = self.lease_stop().or(stop),
-                () = sleep_until(wake), if stop.is_none() => stop = time_is_up(give_up_at, stop_at),
+                () = self.monitor.lease.changed() => stop = self.monitor.check_lease().or(stop),
+                () = sleep_until(wake_at), if stop.is_none() => stop = self.monitor.check_time(),
             }
         }
-    }
-
-    fn lease_stop(&self) -> Option<Stop> {
-        let view = self.lease.view();
-        if view.taken_over {
-            return Some(Stop::Fenced);
-        }
-        view.cancel_requested.then_some(Stop::Cancelled)
     }
 
     fn take_in(&mut self, received: Option<Result<Vec<Delta>, ProviderError>>) -> Option<Stop> {
         let deltas = match received {
-            None if self.finish.is_some() => return Some(Stop::Finished),
+            None if self.attempt.finish.is_some() => return Some(Stop::Finished),
             None => {
-                let message = "the reader of the provider's stream broke off";
+                let message = "the reader of the provider's stream stopped early";
                 return Some(Stop::Fault(ProviderError::new(Fault::Interrupted, message)));
             }
             Some(Err(error)) => return Some(Stop::Fault(error)),
@@ -61,52 +43,30 @@ impl Writer {
         let mut broken = None;
         for delta in deltas {
             match delta {
-                Delta::Usage(usage) => self.end.usage = Some(usage),
-                Delta::Model(model) => self.end.model = Some(model),
-                Delta::Finish(reason) => self.finish = Some(reason),
+                Delta::Usage(usage) => self.attempt.end.usage = Some(usage),
+                Delta::Model(model) => self.attempt.end.model = Some(model),
+                Delta::Finish(reason) => self.attempt.finish = Some(reason),
                 text => {
-                    self.received_bytes += text.text_bytes() as u64;
-                    let events = self.log.next_seq + self.composer.pending_events() as u64;
-                    if self.received_bytes > self.output_bytes_max() || events > limits::EVENTS_MAX {
-                        return Some(Stop::OutputLimit(self.output_bytes_max()));
+                    self.appender.count_received(text.text_bytes());
+                    let bytes = self.appender.totals().bytes;
+                    if let Some(stop) = self.monitor.check_size(bytes, self.appender.events()) {
+                        return Some(stop);
                     }
-                    let violation = self.schema.look(&text);
-                    self.composer.delta(text);
+                    let violation = self.monitor.schema.check(&text);
+                    self.appender.composer.delta(text);
                     if let Some(violation) = violation {
-                        violation.event.into_iter().for_each(|event| self.composer.event(event));
-                        broken = violation.stops_with.map(Stop::SchemaViolation);
+                        broken = self.add_violation(violation);
                     }
-                    // What passes the day's bounds is kept, and so it is counted: the day is used up then.
-                    if let Some(stop) = self.day_is_used_up() {
+                    if let Some(stop) = self.monitor.check_day(bytes, self.attempt.end.usage.as_ref()) {
                         return Some(stop);
                     }
                 }
             }
         }
-        if !self.measure.has_text() && self.received_in_this_attempt() {
-            self.measure.text();
+        if !self.attempt.measure.has_text() && self.received_in_this_attempt() {
+            self.attempt.measure.text();
         }
-        if self.composer.has_pending() && self.waiting_since_ms.is_none() {
-            self.waiting_since_ms = Some(self.app.clock.now_ms());
-        }
+        self.appender.received();
         broken
     }
-
-    fn output_bytes_max(&self) -> u64 {
-        self.request.max_output_bytes.unwrap_or(self.app.config.max_output_bytes)
-    }
-
-    fn day_is_used_up(&self) -> Option<Stop> {
-        let bytes = self.bounds.output_bytes.filter(|left| self.received_bytes > *left).map(Stop::OutputLimit);
-        let spend = self.bounds.spend.filter(|bound| bound.is_passed(self.end.usage.as_ref(), self.received_bytes));
-        bytes.or_else(|| spend.map(|bound| Stop::SpendLimit(bound.left)))
-    }
-}
-
-fn time_is_up(give_up_at: Instant, stop_at: Option<Instant>) -> Option<Stop> {
-    let now = Instant::now();
-    if now >= give_up_at {
-        return Some(Stop::Timeout);
-    }
-    stop_at.filter(|stop_at| now >= *stop_at).map(|_| Stop::Deadline)
 }

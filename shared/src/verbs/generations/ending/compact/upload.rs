@@ -15,7 +15,7 @@ use crate::ids::GenerationKey;
 use crate::limits::JSON_BYTES_MAX;
 use crate::log::assembly::Assembly;
 use crate::log::chunk::{Chunk, LogState};
-use crate::log::event::{End, NumberedEvent};
+use crate::log::event::{End, Numbered};
 use crate::verbs::generations::result::BoundedText;
 
 /// A log that has been read, checked and written to the bucket.
@@ -140,8 +140,7 @@ impl Upload {
                 self.parsable.push(text);
                 self.text.write(text.as_bytes()).await?;
             }
-            let line =
-                serde_json::to_vec(&NumberedEvent { seq, event: event.clone() }).map_err(|error| damaged(error.to_string()))?;
+            let line = serde_json::to_vec(&Numbered { seq, event }).map_err(|error| damaged(error.to_string()))?;
             self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(error.to_string()))?;
         }
         let packed = std::mem::take(self.lines.get_mut());
