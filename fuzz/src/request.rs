@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use longhand::generation::request::Request;
+use longhand::providers::chat_messages;
 use longhand::responses::parse_create;
 use longhand::{Config, Error};
 use serde_json::Value;
@@ -19,12 +20,12 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 
 /// A body is rejected with a reason, or parsed into an equivalent request.
 pub fn request(data: &[u8]) {
-    let (how, body) = split(data);
-    let own = how % 2 == 0;
+    let (selector, body) = split(data);
+    let is_generation = selector % 2 == 0;
     let rules = CONFIG.request_rules();
-    let parsed = if own { Request::parse(body, &rules) } else { parse_create(body, &rules) };
+    let parsed = if is_generation { Request::parse(body, &rules) } else { parse_create(body, &rules) };
     match parsed {
-        Ok(request) => kept(&request, own),
+        Ok(request) => assert_round_trip(&request, is_generation),
         Err(Error::InvalidRequest(errors)) => {
             assert!(!errors.is_empty() && errors.iter().all(|error| !error.detail.is_empty()), "{errors:?}");
         }
@@ -33,15 +34,19 @@ pub fn request(data: &[u8]) {
     }
 }
 
-fn kept(request: &Request, own: bool) {
+fn assert_round_trip(request: &Request, is_generation: bool) {
     let stored = serde_json::to_vec(request).expect("JSON");
     let read: Request = serde_json::from_slice(&stored).expect("a stored request can be read");
     assert_eq!(&read, request);
     assert_eq!(read.fingerprint(), request.fingerprint());
-    if own {
-        let again = Request::parse(&stored, &CONFIG.request_rules()).expect("what was accepted once is accepted again");
+    if is_generation {
+        let again = Request::parse(&stored, &CONFIG.request_rules()).expect("an accepted request is accepted again");
         assert_eq!(&again, request);
     }
-    assert!(request.chat_messages().iter().all(Value::is_object));
-    let _ = request.expected();
+    let messages = chat_messages(request.conversation());
+    assert!(messages.iter().all(Value::is_object));
+    if let Some(given) = request.messages.as_deref() {
+        let instructions = usize::from(request.instructions.is_some());
+        assert_eq!(serde_json::to_string(&messages[instructions..]).expect("JSON"), serde_json::to_string(given).expect("JSON"));
+    }
 }

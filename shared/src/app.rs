@@ -1,4 +1,4 @@
-//! [`App`]: the configuration, the clock and the rooms, with the verbs that handlers call. Each verb is a file in `verbs/`.
+//! [`App`]: the configuration, the clock and the clients. Its methods, which handlers call, are in `verbs/`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
 use crate::ids::Organization;
-use crate::providers::{ChatCompletions, Provider, can_be_continued};
+use crate::providers::{ChatCompletions, Dialect, Provider, can_be_continued};
 use crate::quota::Quota;
 
-/// Everything that the functions do, as methods. Clones share the clients, the clock and the counts.
+/// The product's operations, as methods. Clones share the clients, the clock and the counters.
 #[derive(Clone)]
 pub struct App {
     pub(crate) config: Arc<Config>,
@@ -54,7 +54,7 @@ impl App {
 
     /// Like [`new`](Self::new), with these parts in place of the defaults.
     pub async fn from_parts(config: Config, clock: Clock, parts: Parts) -> Self {
-        // The SDK's future is large: on the heap, it does not make every caller's large too.
+        // Boxed: the SDK's future is large, and would make the caller's as large.
         let clients = Box::pin(Clients::with_http_client(&config.aws, parts.http_client)).await;
         let meter = Meter::default();
         Self {
@@ -74,7 +74,7 @@ impl App {
         }
     }
 
-    /// The same, for one request: what it starts will be told of under this id, to its end.
+    /// The same for one request: log lines of the work that it starts carry this request id.
     #[must_use]
     pub fn for_request(self, id: Option<&str>) -> Self {
         Self { request_id: id.map(Into::into), ..self }
@@ -92,7 +92,7 @@ impl App {
         &self.hints
     }
 
-    /// The same, with a meter for what is done through it.
+    /// The same with a meter of its own.
     pub(crate) fn metered(&self) -> Self {
         let meter = self.meter.part();
         let (mut buffer, mut records) = (self.buffer.clone(), self.records.clone());
@@ -101,7 +101,7 @@ impl App {
         Self { buffer, records, meter, ..self.clone() }
     }
 
-    /// What DynamoDB has charged this app so far.
+    /// The write and read units that DynamoDB has charged this app so far.
     #[must_use]
     pub const fn meter(&self) -> &Meter {
         &self.meter
@@ -113,12 +113,12 @@ impl App {
         &self.config
     }
 
-    /// Made at its first use: its TLS roots take most of a start, and only those who ask a provider need it.
+    /// The client is built at its first use: loading the TLS roots takes most of a cold start, and only `start` and `stream` need them.
     fn provider_client(&self) -> Result<reqwest::Client, Error> {
         if let Some(client) = self.http.get() {
             return Ok(client.clone());
         }
-        // A redirect would carry the key and the prompt to an address that nobody configured.
+        // A redirect would send the key and the prompt to an address that is not configured.
         let client = reqwest::Client::builder()
             .connect_timeout(self.config.timeouts.connect)
             .redirect(reqwest::redirect::Policy::none())
@@ -127,8 +127,8 @@ impl App {
         Ok(self.http.get_or_init(|| client).clone())
     }
 
-    /// The keys of read tokens, the one that signs first. Behind it is the one that the secret had before it was rotated.
-    /// `again`: somebody came with a token of another, so they are not taken from memory, unless they were just read.
+    /// The keys of read tokens: first the one that signs, then the secret's previous version, from before its rotation.
+    /// `again`: a token matched neither key, so the secret is read again unless it was read just now.
     pub(crate) async fn signing_keys(&self, again: bool) -> Result<Vec<SigningKey>, Error> {
         let secret = match &self.config.token_key {
             None => return Ok(Vec::new()),
@@ -140,29 +140,32 @@ impl App {
         Ok(keys.into_iter().flatten().map(SigningKey::new).collect())
     }
 
-    /// The provider that a request names, with its key.
+    /// The client of the provider that a request names, with its key.
     pub(crate) async fn provider(&self, request: &Request) -> Result<Arc<dyn Provider>, Error> {
-        let unknown = || Error::Configuration(format!("this function knows no provider {:?}", request.provider));
+        let unknown = || Error::Configuration(format!("no provider {:?} is configured for this function", request.provider));
         let settings = self.config.providers.get(&request.provider).ok_or_else(unknown)?;
         let key = match (&settings.key_secret, &settings.key_env) {
             (Some(secret), _) => Some(self.secrets.get(secret).await?),
             (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
             (None, None) => None,
         };
-        let provider: Arc<dyn Provider> = Arc::new(ChatCompletions {
-            client: self.provider_client()?,
-            base_url: settings.base_url.clone(),
-            key,
-            max_tokens_name: settings.max_tokens_name.clone(),
-            continuation: settings.continuation,
-        });
+        let provider: Arc<dyn Provider> = match settings.dialect {
+            Dialect::ChatCompletions => Arc::new(ChatCompletions {
+                client: self.provider_client()?,
+                base_url: settings.base_url.clone(),
+                key,
+                auth: settings.auth.clone(),
+                max_tokens_name: settings.max_tokens_name.clone(),
+                continuation: settings.continuation,
+            }),
+        };
         Ok(match &self.wrap_provider {
             None => provider,
             Some(wrap) => wrap(provider),
         })
     }
 
-    /// Whether the provider that a request names can go on with an answer to it.
+    /// Whether the provider that a request names can resume an answer to it.
     pub(crate) fn can_continue(&self, request: &Request) -> bool {
         let settings = self.config.providers.get(&request.provider).filter(|settings| settings.continuation.is_some());
         settings.is_some_and(|settings| can_be_continued(request, settings.continues_response_format))

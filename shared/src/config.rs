@@ -1,6 +1,6 @@
 //! The settings of one function. The only file that reads the environment.
 //!
-//! `template.yaml` sets them on AWS, the local stack takes them from there.
+//! `template.yaml` sets them on AWS; the local stack reads them from there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::providers::{ProviderSettings, Timeouts, parse_providers};
 use crate::quota::Quota;
 use crate::quota::prices::Prices;
 
-/// What a function is told about where it runs and what it may do.
+/// The settings of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `LONGHAND_BUFFER_TABLE`: the table of chunks and meta. Required.
@@ -22,24 +22,24 @@ pub struct Config {
     pub records_table: String,
     /// `LONGHAND_BUCKET`: the bucket of results. Required.
     pub bucket: String,
-    /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for those who invoke it.
+    /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for the functions that invoke it.
     pub stream_function: Option<String>,
     /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600 and half an hour more than a generation may take: how long the buffer lives, from its first item
     /// on. The same moment for all its items, so that a log vanishes whole.
     pub chunk_ttl: Duration,
     /// `LONGHAND_WATCHED_WINDOW_MS`, default 50, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 2000.
     pub windows: Windows,
-    /// `LONGHAND_LEASE_SECONDS`, default 30: a writer that has stored nothing for this long is taken for dead.
+    /// `LONGHAND_LEASE_SECONDS`, default 30: a writer that has stored nothing for this long is presumed dead.
     pub lease: Duration,
-    /// `LONGHAND_MAX_ATTEMPTS`, default 3, unless the request says otherwise.
+    /// `LONGHAND_MAX_ATTEMPTS`, default 3: the attempts of a generation whose request sets none.
     pub max_attempts: u32,
-    /// `LONGHAND_MAX_OUTPUT_BYTES`, default 32 MiB: the most that a generation may say.
+    /// `LONGHAND_MAX_OUTPUT_BYTES`, default 32 MiB: the largest output of a generation.
     pub max_output_bytes: u64,
-    /// What an organization may use, unless it has a quota of its own: `LONGHAND_MAX_RUNNING`, default 100, and
+    /// The quota of an organization that has none of its own: `LONGHAND_MAX_RUNNING`, default 100, and
     /// `LONGHAND_MAX_GENERATIONS_PER_DAY`, `LONGHAND_MAX_OUTPUT_BYTES_PER_DAY` and `LONGHAND_MAX_SPEND_PER_DAY` (micro-dollars),
-    /// which are no bounds by default.
+    /// which are unlimited by default.
     pub quota: Quota,
-    /// `LONGHAND_PRICES`, JSON: what models cost.
+    /// `LONGHAND_PRICES`, JSON: the prices of models.
     pub prices: Prices,
     /// `LONGHAND_CONNECT_TIMEOUT_MS` 10000, `LONGHAND_FIRST_BYTE_TIMEOUT_MS` 120000, `LONGHAND_IDLE_TIMEOUT_MS` 60000 and
     /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
@@ -47,20 +47,20 @@ pub struct Config {
     /// `LONGHAND_LONG_POLL_MS` 20000, `LONGHAND_SSE_KEEP_ALIVE_MS` 15000 and `LONGHAND_SSE_CONNECTION_MS` 60000: the waits of
     /// `/v1/stream`. Tests shorten them.
     pub live: LiveTimes,
-    /// `LONGHAND_CORS_ORIGIN`: the origin, like `https://app.example`, whose pages may read answers; `*` for all, `none`
+    /// `LONGHAND_CORS_ORIGIN`: the origin, like `https://app.example`, whose pages may read responses; `*` for all, `none`
     /// (default) for none.
     pub cors_origin: Option<String>,
-    /// `METADATA_VALIDATION_STRICT`, `1` or `true`: strict unless the request says otherwise.
+    /// `METADATA_VALIDATION_STRICT`, `1` or `true`: validation is strict unless the request sets `validation`.
     pub validation: Validation,
-    /// `LONGHAND_RETENTION_DAYS`: how long `longhand retention` leaves a generation that has ended; unset: for ever.
+    /// `LONGHAND_RETENTION_DAYS`: how long `longhand retention` keeps an ended generation; unset: for ever.
     pub retention: Option<Duration>,
-    /// `LONGHAND_PROVIDERS`, JSON, over the presets.
+    /// `LONGHAND_PROVIDERS`, JSON, besides the built-in providers.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// The keys found in the environment under the names that `providers` gives. Never printed.
     pub provider_keys: ProviderKeys,
-    /// What read tokens are signed with; `None`: there are none.
+    /// The key that signs read tokens; `None`: read tokens are disabled.
     pub token_key: Option<TokenKey>,
-    /// Where AWS is.
+    /// Region, endpoints and credentials of AWS.
     pub aws: AwsConfig,
 }
 
@@ -73,14 +73,14 @@ pub enum TokenKey {
     Secret(String),
 }
 
-/// How long a Durable Streams reader is kept waiting, connected, or without a word.
+/// Time limits of Durable Streams readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveTimes {
-    /// A long poll with nothing to tell is answered after this.
+    /// The longest wait of a long poll.
     pub long_poll: Duration,
-    /// Between two events on a connection with nothing to tell.
+    /// Between keep-alive events on an idle connection.
     pub keep_alive: Duration,
-    /// A connection is ended after this; the client comes back to the same place.
+    /// A connection is closed after this; the client reconnects at the same offset.
     pub connection: Duration,
 }
 
@@ -106,7 +106,7 @@ pub struct AwsConfig {
 }
 
 impl AwsConfig {
-    /// Whether every service has an endpoint of its own, and none of them wants TLS.
+    /// Whether every service has an explicit endpoint without TLS.
     pub(crate) fn is_plain_http(&self) -> bool {
         let endpoints = [&self.dynamodb_endpoint, &self.s3_endpoint, &self.lambda_endpoint];
         let plain = |endpoint: &Option<String>| endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
@@ -243,10 +243,9 @@ impl Config {
             },
             cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
-            retention: match vars.number("LONGHAND_RETENTION_DAYS", 0, 1)? {
-                0 => None,
-                days => Some(Duration::from_hours(24).saturating_mul(u32::try_from(days).unwrap_or(u32::MAX))),
-            },
+            retention: vars
+                .number_if("LONGHAND_RETENTION_DAYS", 1)?
+                .map(|days| Duration::from_hours(24).saturating_mul(u32::try_from(days).unwrap_or(u32::MAX))),
             providers,
             provider_keys,
             token_key: match vars.text("LONGHAND_TOKEN_KEY") {
@@ -260,10 +259,7 @@ impl Config {
 
 fn aws(vars: &Vars<'_>) -> Result<AwsConfig, Error> {
     let credentials = vars.text("AWS_ACCESS_KEY_ID").zip(vars.text("AWS_SECRET_ACCESS_KEY"));
-    let max_attempts = match vars.text("AWS_MAX_ATTEMPTS") {
-        Some(_) => Some(u32::try_from(vars.number("AWS_MAX_ATTEMPTS", 1, 1)?).unwrap_or(u32::MAX)),
-        None => None,
-    };
+    let max_attempts = vars.number_if("AWS_MAX_ATTEMPTS", 1)?.map(|tries| u32::try_from(tries).unwrap_or(u32::MAX));
     Ok(AwsConfig {
         region: vars.text("AWS_REGION"),
         dynamodb_endpoint: vars.text("AWS_ENDPOINT_URL_DYNAMODB"),

@@ -177,7 +177,7 @@ async fn read(connection: &mut BufReader<TcpStream>) -> io::Result<Request> {
         } else if let Some((header, value)) = line.split_once(": ") {
             match header.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.parse().unwrap_or(0),
-                "authorization" => key = Some(value.to_owned()),
+                "authorization" | "x-api-key" => key = Some(value.to_owned()),
                 _ => {}
             }
         }

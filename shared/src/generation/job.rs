@@ -1,27 +1,27 @@
-//! Payloads of the functions that are called with events.
+//! Payloads of asynchronous invocations.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{GenerationId, GenerationKey, Organization};
 
-/// What `stream` is invoked with.
+/// The payload of `stream`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamJob {
-    /// Whose.
+    /// The organization.
     pub organization: Organization,
-    /// Which.
+    /// The generation.
     pub generation: GenerationId,
 }
 
 impl StreamJob {
-    /// The job of a generation.
+    /// The job for a generation.
     #[must_use]
     pub fn new(key: &GenerationKey) -> Self {
         Self { organization: key.organization.clone(), generation: key.generation.clone() }
     }
 
-    /// The generation that it is about.
+    /// The generation's key.
     #[must_use]
     pub fn key(&self) -> GenerationKey {
         GenerationKey::new(self.organization.clone(), self.generation.clone())

@@ -1,5 +1,6 @@
 //! A generation: its status, and the record that outlives its log.
 
+pub mod conversation;
 pub mod job;
 pub mod request;
 pub mod usage;
@@ -11,26 +12,26 @@ use serde_json::{Map, Value};
 use crate::generation::usage::Usage;
 use crate::ids::GenerationId;
 
-/// Where a generation stands. The last four are terminal: none of them ever changes again.
+/// The status of a generation. The last four are terminal and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Accepted; its log is empty.
     Pending,
-    /// Its log has begun, or has ended well and is being compacted.
+    /// Its log has begun, or is complete and being compacted.
     Running,
-    /// The provider finished, and the result lies in the bucket, checked against the log.
+    /// The provider finished, and the result is in the bucket, checked against the log.
     Completed,
     /// The provider stopped at a limit or a filter.
     Incomplete,
-    /// It could not be finished, or its result was not accepted.
+    /// It could not be finished, or its result did not pass validation.
     Failed,
     /// The caller cancelled it.
     Cancelled,
 }
 
 impl Status {
-    /// Whether nothing can change any more.
+    /// Whether the status is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
@@ -39,7 +40,7 @@ impl Status {
         }
     }
 
-    /// The word for it.
+    /// The name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,23 +54,23 @@ impl Status {
     }
 }
 
-/// The machine's word and the sentence for a generation that did not complete.
+/// Why a generation did not complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Stable, for programs: `interrupted`, `rate_limited`, `validation_error` ….
+    /// A stable code for programs: `interrupted`, `rate_limited`, `validation_error` ….
     pub code: String,
-    /// For people.
+    /// One sentence for people.
     pub message: String,
 }
 
-/// How far a generation has come. Bytes and deltas are counted over all attempts and all kinds of text.
+/// The progress of a generation. Bytes and deltas are counted over all attempts and all kinds of text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Deltas with text in them that the provider has sent.
+    /// Deltas with text that were received from the provider.
     pub received_chunks: u64,
     /// Bytes of text in them.
     pub received_bytes: u64,
-    /// Chunks stored.
+    /// Stored chunks.
     pub chunk_count: u64,
     /// The newest event's number; `None` while the log is empty.
     pub last_seq: Option<u64>,
@@ -81,7 +82,7 @@ pub struct Progress {
     pub last_chunk_at: Option<String>,
 }
 
-/// A generation as callers see it: its record, and while it runs what its log adds.
+/// A generation as callers see it: its record, and the state of its log while it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Generation {
     /// Its id.
@@ -89,39 +90,39 @@ pub struct Generation {
     /// Always `generation`.
     #[serde(skip_deserializing, default = "object")]
     pub object: &'static str,
-    /// Where it stands.
+    /// The status.
     pub status: Status,
-    /// Why, where the status alone does not say it.
+    /// The reason for the status, where there is one.
     pub reason: Option<String>,
-    /// What went wrong, for one that failed.
+    /// The error of a failed generation.
     pub error: Option<Failure>,
-    /// The provider asked.
+    /// The provider's name.
     pub provider: String,
-    /// The model asked for.
+    /// The requested model.
     pub model: String,
     /// When it was accepted, RFC 3339.
     pub created_at: String,
     /// When its log ended, RFC 3339.
     pub completed_at: Option<String>,
-    /// How far it has come.
+    /// The progress.
     pub progress: Progress,
-    /// Tokens, as the provider counted them.
+    /// Token counts, as the provider reported them.
     pub usage: Option<Usage>,
-    /// Chunks of its log.
+    /// The number of chunks in its log.
     pub chunk_count: Option<u64>,
-    /// Where the result lies: `s3://bucket/key`.
+    /// The location of the result: `s3://bucket/key`.
     pub compacted: Option<String>,
-    /// When it was put there, RFC 3339.
+    /// When the result was stored, RFC 3339.
     pub compacted_at: Option<String>,
-    /// Who put it there: `compact`, `sweep`, or a person's command.
+    /// What stored it: `compact`, `sweep`, or an operator's command.
     pub compacted_by: Option<String>,
     /// The result's SHA-256, in hex.
     pub sha256: Option<String>,
     /// The result's length in bytes.
     pub bytes: Option<u64>,
-    /// Provider, model, counts and times, after the published contract; with the caller's own entries.
+    /// Provider, model, counts and times, as the published schema describes them, with the caller's own entries.
     pub metadata: Map<String, Value>,
-    /// The result as JSON, exactly as it was written, if it is JSON of at most 64 KB and 100 levels.
+    /// The result's JSON, byte for byte, if it is JSON of at most 64 KB and 100 levels.
     pub llm_response: Option<Box<RawValue>>,
     /// The newest validation issue.
     pub last_validation_issue_id: Option<String>,

@@ -1,18 +1,19 @@
-//! What a caller asks for: parsed once, with everything that is wrong reported at once.
+//! A request for a generation: parsed once, with all errors reported together.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
+use crate::generation::conversation::{Conversation, Entry, Message, Role};
+use crate::json::json_bytes;
 use crate::json::schema::{GENERATION_REQUEST, Schema};
 use crate::limits;
-use crate::responses::{Asked, chat_messages};
 
 /// A request for a generation, as `infra/schemas/generation-request.schema.json` describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// A provider that the deployment knows.
+    /// The name of a configured provider.
     #[serde(default = "default_provider")]
     pub provider: String,
     /// The provider's name of the model.
@@ -23,7 +24,7 @@ pub struct Request {
     /// The conversation so far, in the shape of chat completions; or `prompt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<Value>>,
-    /// Put before the conversation as a system message.
+    /// A system message before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// 0 to 2.
@@ -35,10 +36,10 @@ pub struct Request {
     /// The provider's limit on output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
-    /// Where to stop.
+    /// Sequences that end the output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Value>,
-    /// For providers that sample repeatably.
+    /// The sampling seed, for providers that support one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
     /// As in chat completions.
@@ -53,13 +54,13 @@ pub struct Request {
     /// The caller's own entries in the record's metadata.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// What happens to a result that does not pass validation; `None`: as the deployment has it.
+    /// What happens to a result that does not pass validation; `None`: the deployment's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
-    /// What happens as soon as the output cannot keep its schema any more; `None`: it is reported.
+    /// What happens once the output can no longer match its schema; `None`: it is reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_schema_violation: Option<OnSchemaViolation>,
-    /// Answer with the stream itself, from the writer.
+    /// Respond with the stream itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
     /// Delete the buffer after compaction.
@@ -74,9 +75,35 @@ pub struct Request {
     /// Merged into the provider's request body.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub provider_options: Map<String, Value>,
-    /// For one that came through the Responses API: what only that API knows.
+    /// For a request that came through the Responses API: the fields that only that API has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub responses: Option<Box<Asked>>,
+    pub responses: Option<Box<ResponsesRequest>>,
+}
+
+/// The fields of a Responses API create request that [`Request`] has no place for. The response object repeats them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResponsesRequest {
+    /// The model, as the caller named it: `model` or `provider/model`.
+    pub model: String,
+    /// Return before the response is complete; such a response can be cancelled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
+    /// Return the events; a background response can then be streamed again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
+    /// `false`: the response cannot be retrieved.
+    #[serde(default = "default_store", skip_serializing_if = "Clone::clone")]
+    pub store: bool,
+    /// The input items as they were sent. `None`: the input was text, which is the request's prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Vec<Value>>,
+    /// Parameters that the response repeats. Some are also in `provider_options`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub echo: Map<String, Value>,
+}
+
+const fn default_store() -> bool {
+    true
 }
 
 /// The facts of a deployment that a request is checked against.
@@ -92,32 +119,32 @@ pub struct RequestRules<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Validation {
-    /// It is kept, and the errors are told in its metadata.
+    /// The result is stored, and its metadata lists the errors.
     #[default]
     Soft,
     /// The generation fails with the reason `validation_error`; the blob is kept for inspection.
     Strict,
 }
 
-/// What happens as soon as the output cannot keep its schema any more.
+/// What happens once the output can no longer match its schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnSchemaViolation {
-    /// An event says so, and the provider is read on.
+    /// An event reports the violation, and the generation continues.
     #[default]
     Report,
-    /// An event says so, and the generation fails with the reason `schema_violation`.
+    /// An event reports the violation, and the generation fails with the reason `schema_violation`.
     Stop,
 }
 
-/// The form a caller asked the result to have.
+/// The form that the result must have.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
-    /// Any.
+    /// Any text.
     Text,
-    /// JSON, of any shape.
+    /// Any JSON.
     Json,
-    /// JSON after this schema.
+    /// JSON that matches this schema.
     Schema(Value),
 }
 
@@ -126,28 +153,28 @@ fn default_provider() -> String {
 }
 
 impl Request {
-    /// The length of its JSON text: what a prompt costs is reckoned by it until the provider has counted.
+    /// The length of the request as JSON: the estimate of a prompt's cost until the provider reports usage.
     #[must_use]
     pub fn json_bytes(&self) -> u64 {
-        serde_json::to_string(self).map_or(0, |text| text.len() as u64)
+        json_bytes(self)
     }
 
-    /// Reads and checks a body.
+    /// Parses and validates a body.
     ///
     /// # Errors
-    /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with everything that is wrong.
+    /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with every error.
     pub fn parse(body: &[u8], rules: &RequestRules<'_>) -> Result<Self, Error> {
         if body.len() > limits::REQUEST_BYTES_MAX {
             return Err(Error::RequestTooLarge(body.len()));
         }
-        let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
+        let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))?;
         Self::from_value(value, rules)
     }
 
-    /// Checks a body that has been read.
+    /// Validates a parsed body.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] with everything that is wrong.
+    /// [`Error::InvalidRequest`] with every error.
     pub(crate) fn from_value(mut value: Value, rules: &RequestRules<'_>) -> Result<Self, Error> {
         let mut errors = GENERATION_REQUEST.errors(&value);
         if let Some(object) = value.as_object() {
@@ -160,16 +187,18 @@ impl Request {
         serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))
     }
 
-    /// The conversation as chat completions want it.
+    /// The conversation: instructions, then messages, then input items, then the prompt.
     #[must_use]
-    pub fn chat_messages(&self) -> Vec<Value> {
-        let system = self.instructions.iter().map(|text| json!({ "role": "system", "content": text }));
-        let prompt = self.prompt.iter().map(|text| json!({ "role": "user", "content": text }));
-        let items = self.responses.iter().filter_map(|asked| asked.input.as_deref()).flat_map(chat_messages);
-        system.chain(self.messages.iter().flatten().cloned()).chain(items).chain(prompt).collect()
+    pub fn conversation(&self) -> Conversation {
+        let instructions = self.instructions.iter().map(|text| Message::text(Role::System, text));
+        let messages = self.messages.iter().flatten().cloned().map(Message::from_chat);
+        let mut conversation = Conversation { entries: instructions.chain(messages).map(Entry::Message).collect() };
+        conversation.add_items(self.responses.iter().filter_map(|responses| responses.input.as_deref()).flatten());
+        conversation.entries.extend(self.prompt.iter().map(|text| Entry::Message(Message::text(Role::User, text))));
+        conversation
     }
 
-    /// The form the result is to have.
+    /// The form that the result must have.
     #[must_use]
     pub fn expected(&self) -> Expected {
         let format = self.response_format.as_ref();
@@ -182,7 +211,7 @@ impl Request {
         }
     }
 
-    /// The same for the same request, however its JSON was laid out: SHA-256 in hex.
+    /// SHA-256 in hex of the request; independent of the order of fields and of white space in its JSON.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut sorted = serde_json::to_value(self).unwrap_or_default();
@@ -191,34 +220,41 @@ impl Request {
     }
 }
 
-/// Why a body is no JSON, and where.
-pub(crate) fn no_json(body: &[u8], error: &serde_json::Error) -> String {
-    let told = error.to_string();
+/// Describes why a body is not JSON, and where.
+pub(crate) fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
+    let detail = error.to_string();
     if body.is_empty() {
         return "must be a JSON object, and is empty".into();
     }
-    if told.starts_with("recursion limit exceeded") {
-        return format!("must be nested less deep: {told}");
+    if detail.starts_with("recursion limit exceeded") {
+        return format!("must be nested less deep: {detail}");
     }
     if error.is_eof() {
         return format!("must be a JSON object, and ends within it, at line {} column {}", error.line(), error.column());
     }
-    format!("must be a JSON object, and is no JSON: {told}")
+    format!("must be a JSON object, and is no JSON: {detail}")
 }
 
-/// To JSON Schema `1.0` is an integer, to serde it is none.
+/// Writes `1.0` as `1`: JSON Schema accepts it as an integer, serde does not.
 fn write_integers(body: &mut Value) {
     for name in ["max_output_tokens", "max_output_bytes", "max_attempts", "seed"] {
         if let Some(number) = body.get_mut(name)
             && number.is_f64()
-            && let Some(integer) = number.as_f64().and_then(|number| format!("{number:.0}").parse::<i64>().ok())
+            && let Some(integer) = number.as_f64().and_then(exact_integer)
         {
             *number = integer.into();
         }
     }
 }
 
-/// What no schema of one field can say.
+fn exact_integer(number: f64) -> Option<i64> {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    let is_exact = number.fract() == 0.0 && (-BOUND..BOUND).contains(&number);
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number within the bounds of i64")]
+    is_exact.then_some(number as i64)
+}
+
+/// Checks what the schema, which describes fields one by one, cannot express.
 fn check_across_fields(body: &Map<String, Value>, rules: &RequestRules<'_>, errors: &mut Vec<FieldError>) {
     match (body.contains_key("prompt"), body.contains_key("messages")) {
         (true, true) => errors.push(FieldError::new("/messages", "cannot be given together with `prompt`; give one of the two")),
@@ -238,8 +274,8 @@ fn check_across_fields(body: &Map<String, Value>, rules: &RequestRules<'_>, erro
         errors.push(FieldError::new("/max_output_bytes", format!("must be at most {most}, the deployment's limit")));
     }
     if let Some(metadata) = body.get("metadata") {
-        let bytes = metadata.to_string().len();
-        if bytes > limits::METADATA_BYTES_MAX {
+        let bytes = json_bytes(metadata);
+        if bytes > limits::METADATA_BYTES_MAX as u64 {
             let expected = format!("must have at most {} bytes as JSON; it has {bytes}", limits::METADATA_BYTES_MAX);
             errors.push(FieldError::new("/metadata", expected));
         }
@@ -262,5 +298,48 @@ fn check_response_format(body: &Map<String, Value>, errors: &mut Vec<FieldError>
         let within =
             |error: FieldError| FieldError::new(format!("/response_format/json_schema/schema{}", error.pointer), error.detail);
         errors.extend(wrong.into_iter().map(within));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(body: &Value) -> Result<Request, Error> {
+        let rules = RequestRules { providers: vec!["openai"], max_output_bytes: 1_000 };
+        Request::parse(body.to_string().as_bytes(), &rules)
+    }
+
+    #[test]
+    fn whole_floats_are_integers() {
+        let body = json!({ "model": "m", "prompt": "x", "seed": -9.0, "max_output_tokens": 1e6, "max_output_bytes": 1e3, "max_attempts": 2.0 });
+        let request = parse(&body).unwrap();
+        assert_eq!((request.seed, request.max_output_tokens), (Some(-9), Some(1_000_000)));
+        assert_eq!((request.max_output_bytes, request.max_attempts), (Some(1_000), Some(2)));
+        assert!(parse(&json!({ "model": "m", "prompt": "x", "seed": 0.5 })).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn integers_survive_as_floats(number in -9_007_199_254_740_992_i64..=9_007_199_254_740_992) {
+            #[expect(clippy::cast_precision_loss, reason = "within 2^53 there is none")]
+            let float = number as f64;
+            prop_assert_eq!(exact_integer(float), Some(number));
+        }
+
+        #[test]
+        fn only_integers_of_64_bits_are_exact(number: f64) {
+            let text = format!("{number:.0}");
+            prop_assert_eq!(exact_integer(number), text.parse().ok().filter(|_| number.fract() == 0.0));
+        }
+
+        #[test]
+        fn json_bytes_is_the_length_of_the_text(prompt in ".{0,40}") {
+            let request = parse(&json!({ "model": "m", "prompt": format!("x{prompt}"), "temperature": 0.1 })).unwrap();
+            prop_assert_eq!(request.json_bytes(), serde_json::to_string(&request).unwrap().len() as u64);
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! Going on with an answer that was begun: which providers can, and with which requests.
+//! Resuming an interrupted answer: which providers can, and for which requests.
 
 use serde::Deserialize;
 
 use crate::generation::request::Request;
 
-/// Options under which a request is not continued: they constrain the output from its first character, or take the form of the
-/// continuation for themselves. Names of vLLM (`extra_body`) and llama.cpp.
-const OPTIONS_IN_THE_WAY: [&str; 16] = [
+/// Options that prevent a continuation: they constrain the output from its first character, or use the fields that a continuation
+/// needs. Names from vLLM (`extra_body`) and llama.cpp.
+const BLOCKING_OPTIONS: [&str; 16] = [
     "grammar",
     "json_schema",
     "guided_json",
@@ -25,28 +25,28 @@ const OPTIONS_IN_THE_WAY: [&str; 16] = [
     "logprobs",
 ];
 
-/// How a provider is asked to go on from a text: it is sent again as the last message, the assistant's. Neither of the two
-/// repeats that text in its stream.
+/// How a request tells the provider to continue a text. The text is sent as the last message, with the role `assistant`; the stream
+/// does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Continuation {
-    /// Nothing more is said: llama.cpp goes on from a trailing assistant message (its pull request 13174).
+    /// The message alone: llama.cpp continues a trailing assistant message (its pull request 13174).
     TrailingAssistant,
-    /// `continue_final_message: true` and `add_generation_prompt: false`: vLLM (its pull request 8942), and others after it.
+    /// `continue_final_message: true` and `add_generation_prompt: false`: vLLM (its pull request 8942) and others.
     ContinueFinalMessage,
 }
 
-/// Whether what a provider says behind a prefix continues the answer to this request, and does not begin another.
-/// `in_format`: the provider's grammar for a `response_format` goes on from the prefix too.
+/// Whether a provider's output after a prefix continues the answer to this request, rather than beginning another.
+/// `in_format`: the provider can also continue within a `response_format`.
 #[must_use]
 pub fn can_be_continued(request: &Request, in_format: bool) -> bool {
     let is_constrained = request.response_format.as_ref().is_some_and(|format| format["type"] != "text");
-    // A conversation that ends with the assistant is a continuation already, by the caller's own prefix.
-    let ends_with_assistant = request.chat_messages().last().is_some_and(|message| message["role"] == "assistant");
+    // A conversation that ends with the assistant already is a continuation, of the caller's own prefix.
+    let ends_with_assistant = request.conversation().ends_with_assistant();
     request.tools.is_none()
         && (in_format || !is_constrained)
         && !ends_with_assistant
-        && !OPTIONS_IN_THE_WAY.iter().any(|name| request.provider_options.contains_key(*name))
+        && !BLOCKING_OPTIONS.iter().any(|name| request.provider_options.contains_key(*name))
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_prefix_says_in_full_is_continued() {
+    fn only_unconstrained_text_is_continued() {
         assert!(can_be_continued(&request(&json!({})), false));
         assert!(can_be_continued(&request(&json!({ "response_format": { "type": "text" } })), false));
         assert!(can_be_continued(&request(&json!({ "provider_options": { "top_k": 40 } })), false));

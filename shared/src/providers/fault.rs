@@ -1,30 +1,30 @@
-//! What a provider can do wrong, and what follows from it.
+//! Faults of providers, their error codes, and which of them are retryable.
 
 use std::time::Duration;
 
 use crate::limits::PROVIDER_MESSAGE_CHARS_MAX;
 
-/// Stands in a message where the key stood.
+/// Replaces the key in a message.
 const REDACTED: &str = "[key]";
-/// `sk-` says nothing; more of a key is not shown.
+/// The most characters of a key that a message may show: `sk-` reveals nothing.
 const KEY_PREFIX_CHARS: usize = 4;
 
-/// The kind of a provider's fault. The word for it is what the record's `error.code` says.
+/// The kind of a provider's fault, which becomes the record's `error.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// No connection: refused, not found, or not in time.
     Unreachable,
     /// HTTP 429.
     RateLimited,
-    /// HTTP 5xx, 408 or 409: the provider's own trouble.
+    /// HTTP 5xx, 408, 409 or 425: a fault at the provider.
     Unavailable,
-    /// Any other HTTP 4xx: the request will never do.
+    /// Any other HTTP status: the same request cannot succeed later.
     Rejected,
-    /// HTTP 200 with something that is no event stream.
+    /// HTTP 200 with a body that is not an event stream.
     NotAStream,
-    /// Nothing came within the first-byte limit.
+    /// Nothing was received within the first-byte limit.
     FirstByteTimeout,
-    /// Nothing came within the idle limit.
+    /// Nothing was received within the idle limit.
     IdleTimeout,
     /// The stream ended, or broke, before a finish reason.
     Interrupted,
@@ -35,7 +35,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
+    /// Every fault.
     pub const ALL: [Self; 10] = [
         Self::Unreachable,
         Self::RateLimited,
@@ -49,7 +49,7 @@ impl Fault {
         Self::ReportedError,
     ];
 
-    /// The word for it.
+    /// The error code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl Fault {
         }
     }
 
-    /// Whether the same request may go well another time.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
@@ -83,20 +83,20 @@ impl Fault {
     }
 }
 
-/// A fault, told.
+/// A fault with its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProviderError {
     /// What kind.
     pub fault: Fault,
-    /// One sentence for people, for the record only: it may hold the provider's own words, and never the key.
+    /// One sentence for people. It may quote the provider, and never contains the key.
     pub message: String,
-    /// How long the provider asked to wait.
+    /// The wait that the provider requested before a retry.
     pub retry_after: Option<Duration>,
 }
 
 impl ProviderError {
-    /// A fault and its sentence, cut to [`PROVIDER_MESSAGE_CHARS_MAX`].
+    /// A fault with its message, cut to [`PROVIDER_MESSAGE_CHARS_MAX`].
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
         let message: String = message.into();
         let message = match message.char_indices().nth(PROVIDER_MESSAGE_CHARS_MAX) {
@@ -106,13 +106,13 @@ impl ProviderError {
         Self { fault, message, retry_after: None }
     }
 
-    /// The same, with the wait the provider asked for.
+    /// The same with the wait that the provider requested.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
 
-    /// The same without the key, which some providers repeat when they refuse it. A message may have been cut inside it.
+    /// The same without the key, which some providers quote when they refuse it. The message may have been cut within the key.
     #[must_use]
     pub fn without_key(mut self, key: &str) -> Self {
         if !key.is_empty() {
@@ -126,7 +126,7 @@ impl ProviderError {
         self
     }
 
-    /// Whether the same request may go well another time.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.fault.is_retryable()
@@ -138,11 +138,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_part_of_a_key_is_left_wherever_a_message_is_cut() {
+    fn key_is_redacted_wherever_the_message_is_cut() {
         let key = "sk-0123456789abcdef";
         for before in (PROVIDER_MESSAGE_CHARS_MAX - key.len() - 2)..=PROVIDER_MESSAGE_CHARS_MAX {
-            let told = ProviderError::new(Fault::Rejected, format!("{}{key} is no key", "é".repeat(before))).without_key(key);
-            assert!(!told.message.contains(&key[..KEY_PREFIX_CHARS]), "{}", told.message);
+            let error = ProviderError::new(Fault::Rejected, format!("{}{key} is no key", "é".repeat(before))).without_key(key);
+            assert!(!error.message.contains(&key[..KEY_PREFIX_CHARS]), "{}", error.message);
         }
         let untouched = ProviderError::new(Fault::Rejected, "no such model").without_key("");
         assert_eq!(untouched.message, "no such model", "an empty key is in every text");

@@ -1,4 +1,4 @@
-//! What an HTTP answer says before its stream begins, and what an error object says within it.
+//! Errors before the stream begins (HTTP status and headers), and error objects within it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Fault, ProviderError};
 use crate::limits::{PROVIDER_ERROR_BYTES_MAX, PROVIDER_ERROR_WAIT};
 
-/// The request did not reach the provider, or its answer did not begin.
+/// The error for a request that did not reach the provider, or whose response did not begin.
 pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
@@ -21,7 +21,7 @@ pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
     ProviderError::new(Fault::Unreachable, format!("the provider {what}: {cause}"))
 }
 
-/// Lets an event stream through. 200 is not success: a gateway may answer JSON or HTML to a request for a stream.
+/// Passes an event stream on. Status 200 is not enough: a gateway may return JSON or HTML instead of a stream.
 pub(super) async fn expect_event_stream(response: Response) -> Result<Response, ProviderError> {
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
@@ -30,48 +30,48 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
     }
     let retry_after = retry_after(response.headers(), Timestamp::now());
     let body = body_start(response).await;
-    let told = error_message(&body);
+    let reported = error_message(&body);
     if status.is_success() {
-        let detail = told.unwrap_or_else(|| "no event stream".into());
+        let detail = reported.unwrap_or_else(|| "no event stream".into());
         let kind = if content_type.is_empty() { "no content type" } else { &content_type };
         let message = format!("the provider answered {status} with {kind} instead of text/event-stream: {detail}");
         return Err(ProviderError::new(Fault::NotAStream, message));
     }
-    let message = match told {
-        Some(told) => format!("the provider answered {status}: {told}"),
+    let message = match reported {
+        Some(reported) => format!("the provider answered {status}: {reported}"),
         None => format!("the provider answered {status}"),
     };
     Err(ProviderError::new(fault(status), message).with_retry_after(retry_after))
 }
 
-/// No encoding is offered, so none may come.
+/// Refuses a content encoding: the request offers none.
 fn expect_plain(response: Response) -> Result<Response, ProviderError> {
     let encoding = response.headers().get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     match encoding.filter(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")) {
         None => Ok(response),
         Some(encoding) => {
             let status = response.status();
-            let message = format!("the provider answered {status} with the content encoding {encoding}, which was not asked for");
+            let message = format!("the provider answered {status} with the content encoding {encoding}, which was not requested");
             Err(ProviderError::new(Fault::NotAStream, message))
         }
     }
 }
 
-/// An `error` object that came as data, after a 200.
+/// The error for an `error` object in the stream.
 pub(super) fn reported_error(error: &Value) -> ProviderError {
-    let told = error.get("message").and_then(Value::as_str).or_else(|| error.as_str()).unwrap_or("no message");
+    let message = error.get("message").and_then(Value::as_str).or_else(|| error.as_str()).unwrap_or("no message");
     let code = error.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
     let status = code.and_then(|code| u16::try_from(code).ok()).and_then(|code| StatusCode::from_u16(code).ok());
     let rejected = status.is_some_and(|status| fault(status) == Fault::Rejected);
     let fault = if rejected { Fault::Rejected } else { Fault::ReportedError };
-    ProviderError::new(fault, format!("the provider reported an error in its stream: {told}"))
+    ProviderError::new(fault, format!("the provider reported an error in its stream: {message}"))
 }
 
-/// The data of an event that is named `error` and holds no `error` object: it may be the object itself.
+/// The error for an event that is named `error` and has no `error` field: its data may be the error object itself.
 pub(super) fn unnamed_error(data: &str) -> ProviderError {
     match serde_json::from_str::<Value>(data) {
         Ok(error) if error["message"].is_string() => reported_error(&error),
-        _ => ProviderError::new(Fault::ReportedError, "the provider reported an error without saying which"),
+        _ => ProviderError::new(Fault::ReportedError, "the provider reported an error without a message"),
     }
 }
 
@@ -83,7 +83,7 @@ const fn fault(status: StatusCode) -> Fault {
     }
 }
 
-/// What comes of a body in time. The status has told enough: a body that does not end must not make a refusal a silence.
+/// The beginning of an error body, bounded in bytes and time: a body that does not end must not delay the error.
 async fn body_start(mut response: Response) -> Vec<u8> {
     let give_up_at = Instant::now() + PROVIDER_ERROR_WAIT;
     let mut body = Vec::new();
@@ -96,7 +96,7 @@ async fn body_start(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// `error.message` of a JSON body; nothing of a body in another form, which is a page for people.
+/// `error.message` of a JSON body. Other bodies, such as HTML pages, are not quoted.
 fn error_message(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let error = body.get("error").or_else(|| body.get("detail")).or_else(|| body.get("message"))?;
@@ -104,8 +104,8 @@ fn error_message(body: &[u8]) -> Option<String> {
     Some(message.to_owned())
 }
 
-/// The wait asked for: `retry-after-ms`, then `retry-after` in seconds or as a date (RFC 9110), then the header under which
-/// `LiteLLM` passes its upstream's on.
+/// The requested wait: `retry-after-ms`, then `retry-after` in seconds or as a date (RFC 9110), then the header in which
+/// `LiteLLM` forwards that of its upstream.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_read_in_every_form_it_comes_in() {
+    fn retry_after_is_parsed_in_every_form() {
         assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
         assert_eq!(wait("retry-after-ms", "250"), Some(Duration::from_millis(250)));
         assert_eq!(wait("llm_provider-retry-after", "3"), Some(Duration::from_secs(3)));
         assert_eq!(wait("retry-after", "Sat, 21 Nov 2026 09:00:30 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(wait("retry-after", "Sat, 21 Nov 2026 08:00:00 GMT"), Some(Duration::ZERO), "a moment that is past");
+        assert_eq!(wait("retry-after", "Sat, 21 Nov 2026 08:00:00 GMT"), Some(Duration::ZERO), "a past moment");
         for nonsense in ["", "soon", "-1", "inf", "NaN", "1e400"] {
             assert_eq!(wait("retry-after", nonsense), None, "{nonsense:?}");
         }

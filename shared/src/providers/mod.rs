@@ -1,4 +1,4 @@
-//! Providers: a request goes in, a stream of deltas comes out. Streaming only.
+//! Clients of LLM providers: from a request to a stream of deltas. Streaming only.
 //!
 //! A stream that ends without a finish reason is an interruption, never a success. Dropping the stream closes the connection
 //! to the provider.
@@ -18,37 +18,37 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use continuation::{Continuation, can_be_continued};
-pub use dialects::chat_completions::{ChatCompletions, chat_completion_deltas};
+pub use dialects::chat_completions::{ChatCompletions, chat_completion_deltas, chat_messages};
 pub use fault::{Fault, ProviderError};
-pub use session::{Asking, Session, open_session};
-pub use settings::{ProviderSettings, parse_providers, presets};
+pub use session::{Session, SessionRequest, open_session};
+pub use settings::{Auth, Dialect, ProviderSettings, parse_providers};
 pub use sse::{SseEvent, sse_events};
 pub use wire::{HalfPairs, WireText};
 
 use crate::generation::request::Request;
 use crate::generation::usage::Usage;
 
-/// One piece of what a provider says.
+/// One piece of a provider's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delta {
-    /// Of the answer.
+    /// Text of the answer.
     Text(String),
-    /// Of what it thinks before it answers.
+    /// Text of the reasoning.
     Reasoning(String),
-    /// Of a refusal.
+    /// Text of a refusal.
     Refusal(String),
-    /// Of a tool call.
+    /// A piece of a tool call.
     ToolCall(ToolCallDelta),
-    /// Tokens counted; a later one replaces an earlier one.
+    /// Token counts; a later delta replaces an earlier one.
     Usage(Usage),
-    /// The model that answers, as the provider names it.
+    /// The name of the model, as the provider reports it.
     Model(String),
-    /// The finish reason: the only proof that the output is whole.
+    /// The finish reason, without which the output does not count as whole.
     Finish(String),
 }
 
 impl Delta {
-    /// Bytes of text in it.
+    /// The length of its text in bytes.
     #[must_use]
     pub const fn text_bytes(&self) -> usize {
         match self {
@@ -62,34 +62,37 @@ impl Delta {
 /// A piece of one tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCallDelta {
-    /// Which call, as the provider numbers them.
+    /// The call's index, as the provider numbers calls.
     pub index: u32,
-    /// Its id; with the first piece only.
+    /// The call's id; in the first piece only.
     pub id: Option<String>,
-    /// The tool's name; with the first piece only.
+    /// The tool's name; in the first piece only.
     pub name: Option<String>,
-    /// A piece of the arguments' JSON text.
+    /// A piece of the arguments, which are JSON text.
     pub arguments: String,
 }
 
-/// Deltas as they come, grouped by what one read brought. The stream ends after an error, or well after a finish reason.
+/// Batches of deltas, one per read from the connection. The stream ends after an error or at the end of the response.
 pub type DeltaStream = BoxStream<'static, Result<Vec<Delta>, ProviderError>>;
 
-/// One provider's dialect.
+/// A client of one provider, in the provider's dialect.
 pub trait Provider: Send + Sync {
-    /// Sends the request and answers with the stream once its headers have come. One call is one request upstream.
-    /// `prefix`: the answer so far, which the stream goes on behind and does not repeat; empty at first.
+    /// Sends one request upstream and returns the stream once the response headers have arrived.
+    /// `prefix`: the answer so far, which the stream continues and does not repeat; empty at first.
+    ///
+    /// # Errors
+    /// [`ProviderError`], whose message never contains the key.
     fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>>;
 }
 
-/// The four limits on waiting.
+/// The four limits on waiting for a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the connection.
+    /// To connect.
     pub connect: Duration,
-    /// From the request to the first event. A first token after 55 s is normal for models that think.
+    /// From the request to the first text. A reasoning model may take 55 s.
     pub first_byte: Duration,
-    /// Between events. Keep-alive comments are not events.
+    /// Between two events. Keep-alive comments are not events.
     pub idle: Duration,
     /// For the whole generation, all attempts together.
     pub generation: Duration,

@@ -1,23 +1,24 @@
-//! One attempt at a provider: the request, its timeouts, and new tries for as long as nothing has been received.
+//! One attempt at a provider: the request, its timeouts, and retries while nothing has been received.
 //!
-//! A second request is a new generation at the provider, billed apart; so once a delta has come there is none from here.
+//! The provider bills each request, so nothing is retried here once text has been received.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{Delta, Fault, Provider, ProviderError, Timeouts};
-use crate::clock::backoff;
 use crate::generation::request::Request;
 use crate::limits;
+use crate::retry::{Retryable, exponential};
 
-/// Batches of deltas that wait between the reader and the writer. Beyond them the provider is read no further.
+/// Batches of deltas buffered between the reader and the writer. When the buffer is full, reading from the provider pauses.
 const BATCHES_WAITING_MAX: usize = 16;
 
-/// A provider's deltas, read by a task of their own. Dropping it closes the connection upstream.
+/// A provider's deltas, read by a task of its own. Dropping the session closes the connection upstream.
 pub struct Session {
     deltas: mpsc::Receiver<Result<Vec<Delta>, ProviderError>>,
     _reader: AbortOnDropHandle<()>,
@@ -30,28 +31,28 @@ impl Session {
     }
 }
 
-/// What a provider is asked, and how patiently.
+/// A request to a provider, with the bounds on waiting.
 #[derive(Debug, Clone)]
-pub struct Asking {
+pub struct SessionRequest {
     /// The request.
     pub request: Arc<Request>,
-    /// The answer so far, to go on from; empty at first.
+    /// The answer so far, which the provider is to resume; empty at first.
     pub prefix: String,
     /// The limits on waiting.
     pub timeouts: Timeouts,
-    /// Requests at most, while nothing has been received.
+    /// The most requests sent while nothing has been received; at least one is sent.
     pub tries_max: u32,
-    /// No request is begun after this.
+    /// No retry is sent from this moment on.
     pub give_up_at: Instant,
 }
 
-/// Asks `provider`.
+/// Sends the request and reads the stream, in a task of its own.
 #[must_use]
-pub fn open_session(provider: Arc<dyn Provider>, asking: Asking) -> Session {
+pub fn open_session(provider: Arc<dyn Provider>, session: SessionRequest) -> Session {
     let (sender, deltas) = mpsc::channel(BATCHES_WAITING_MAX);
     let reads = async move {
-        if let Err(error) = ask_until_received(provider.as_ref(), &asking, &sender).await {
-            // The writer may be gone: then nobody wants to know.
+        if let Err(error) = stream_with_retries(provider.as_ref(), &session, &sender).await {
+            // The receiver may have been dropped; then nobody needs the error.
             let _ = sender.send(Err(error)).await;
         }
     };
@@ -60,36 +61,56 @@ pub fn open_session(provider: Arc<dyn Provider>, asking: Asking) -> Session {
 
 type Sender = mpsc::Sender<Result<Vec<Delta>, ProviderError>>;
 
-async fn ask_until_received(provider: &dyn Provider, asking: &Asking, sender: &Sender) -> Result<(), ProviderError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let mut received = false;
-        let Err(error) = ask(provider, asking, sender, &mut received).await else { return Ok(()) };
-        let wait = error.retry_after.unwrap_or_else(|| backoff(limits::PROVIDER_BACKOFF, limits::PROVIDER_BACKOFF_MAX, tries));
-        let in_time = Instant::now().checked_add(wait).is_some_and(|at| at < asking.give_up_at);
-        if received || !error.is_retryable() || tries >= asking.tries_max || !in_time {
-            return Err(error);
-        }
-        tracing::info!(
-            "error.type" = error.fault.code(),
-            tries,
-            wait_ms = wait.as_millis(),
-            "The provider is asked again: nothing was received."
-        );
-        sleep(wait).await;
-    }
+/// The error that ended a try, and whether text had been received by then.
+struct Failed {
+    error: ProviderError,
+    received: bool,
 }
 
-async fn ask(provider: &dyn Provider, asking: &Asking, sender: &Sender, received: &mut bool) -> Result<(), ProviderError> {
-    let timeouts = asking.timeouts;
+async fn stream_with_retries(provider: &dyn Provider, session: &SessionRequest, sender: &Sender) -> Result<(), ProviderError> {
+    let retries = session.tries_max.saturating_sub(1) as usize;
+    let mut tries = 0;
+    (|| async move {
+        let mut received = false;
+        stream_once(provider, session, sender, &mut received).await.map_err(|error| Failed { error, received })
+    })
+    .retry(exponential(limits::PROVIDER_BACKOFF, limits::PROVIDER_BACKOFF_MAX, retries))
+    .when(|failed| !failed.received && failed.error.is_retryable())
+    .adjust(|failed, wait| wait_in_time(&failed.error, wait, session.give_up_at))
+    .notify(|failed, wait| {
+        tries += 1;
+        tracing::info!(
+            "error.type" = failed.error.fault.code(),
+            tries,
+            wait_ms = wait.as_millis(),
+            "The request to the provider is retried: nothing was received."
+        );
+    })
+    .await
+    .map_err(|failed| failed.error)
+}
+
+/// The wait before the next try: the provider's own, or else `scheduled`. `None`: no tries are left, or the wait would not end
+/// before `give_up_at`.
+fn wait_in_time(error: &ProviderError, scheduled: Option<Duration>, give_up_at: Instant) -> Option<Duration> {
+    let wait = error.retry_after.unwrap_or(scheduled?);
+    Instant::now().checked_add(wait).is_some_and(|at| at < give_up_at).then_some(wait)
+}
+
+async fn stream_once(
+    provider: &dyn Provider,
+    session: &SessionRequest,
+    sender: &Sender,
+    received: &mut bool,
+) -> Result<(), ProviderError> {
+    let timeouts = session.timeouts;
     let mut limit = Instant::now() + timeouts.first_byte;
     let mut stream =
-        timeout_at(limit, provider.open(&asking.request, &asking.prefix)).await.map_err(|_| first_byte_timeout(timeouts))??;
+        timeout_at(limit, provider.open(&session.request, &session.prefix)).await.map_err(|_| first_byte_timeout(timeouts))??;
     let mut finished = false;
     loop {
         let deltas = match timeout_at(limit, futures::StreamExt::next(&mut stream)).await {
-            // What comes after the finish reason is usage; without it the output is whole all the same.
+            // Only usage follows the finish reason; the output is whole without it.
             Err(_) | Ok(None | Some(Err(_))) if finished => return Ok(()),
             Err(_) if *received => return Err(idle_timeout(timeouts)),
             Err(_) => return Err(first_byte_timeout(timeouts)),
@@ -106,8 +127,8 @@ async fn ask(provider: &dyn Provider, asking: &Asking, sender: &Sender, received
         if sender.send(Ok(deltas)).await.is_err() {
             return Ok(());
         }
-        // Counted from here: the wait for a writer that is slow is no silence of the provider.
-        // And until there is text, the provider thinks: a role or a ping is no first token.
+        // The limit starts after the send: waiting for a slow writer is not silence of the provider. Before the first text the
+        // first-byte limit stays: a role or a ping is not a first token.
         if !had_finished && (*received || finished) {
             limit = Instant::now() + if finished { limits::AFTER_FINISH_WAIT } else { timeouts.idle };
         }
@@ -128,42 +149,84 @@ fn first_byte_timeout(timeouts: Timeouts) -> ProviderError {
 }
 
 fn idle_timeout(timeouts: Timeouts) -> ProviderError {
-    let message = format!("the provider fell silent for {} ms before a finish reason", timeouts.idle.as_millis());
+    let message = format!("the provider sent nothing for {} ms before a finish reason", timeouts.idle.as_millis());
     ProviderError::new(Fault::IdleTimeout, message)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures::StreamExt;
     use futures::future::BoxFuture;
+    use tokio::time::sleep;
 
     use super::super::DeltaStream;
     use super::*;
 
-    /// Says more at once than a session holds, is silent for a moment, and finishes.
+    /// Sends more at once than a session buffers, pauses, and finishes.
     struct Talkative;
 
     impl Provider for Talkative {
         fn open<'a>(&'a self, _request: &'a Request, _prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-            let said = futures::stream::iter((0..=BATCHES_WAITING_MAX).map(|_| Ok(vec![Delta::Text("a".into())])));
+            let text = futures::stream::iter((0..=BATCHES_WAITING_MAX).map(|_| Ok(vec![Delta::Text("a".into())])));
             let finish = futures::stream::once(async {
                 sleep(Duration::from_millis(20)).await;
                 Ok(vec![Delta::Finish("stop".into())])
             });
-            Box::pin(async { Ok(said.chain(finish).boxed()) })
+            Box::pin(async { Ok(text.chain(finish).boxed()) })
         }
     }
 
-    #[tokio::test]
-    async fn a_writer_that_is_slow_is_no_silence_of_the_provider() {
+    /// Fails every request with an error that may be retried at once, and counts them.
+    struct Unavailable {
+        requests: AtomicU32,
+    }
+
+    impl Provider for Unavailable {
+        fn open<'a>(&'a self, _request: &'a Request, _prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let error = ProviderError::new(Fault::Unavailable, "down").with_retry_after(Some(Duration::ZERO));
+            Box::pin(async { Err(error) })
+        }
+    }
+
+    fn session_request(timeouts: Timeouts, tries_max: u32) -> SessionRequest {
         let request = Arc::new(serde_json::from_value(serde_json::json!({ "model": "m" })).unwrap());
+        let give_up_at = Instant::now() + timeouts.generation;
+        SessionRequest { request, prefix: String::new(), timeouts, tries_max, give_up_at }
+    }
+
+    #[tokio::test]
+    async fn tries_are_bounded() {
+        for (tries_max, requests) in [(0, 1), (1, 1), (4, 4)] {
+            let provider = Arc::new(Unavailable { requests: AtomicU32::new(0) });
+            let request = session_request(Timeouts::default(), tries_max);
+            let mut session = open_session(Arc::clone(&provider) as Arc<dyn Provider>, request);
+            assert_eq!(session.next().await.unwrap().unwrap_err().fault, Fault::Unavailable);
+            assert_eq!(provider.requests.load(Ordering::Relaxed), requests);
+        }
+    }
+
+    #[test]
+    fn retry_after_replaces_the_schedule_within_its_bounds() {
+        let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
+        let error = |retry_after| ProviderError::new(Fault::RateLimited, "").with_retry_after(retry_after);
+        let wait = |retry_after, scheduled, left| wait_in_time(&error(retry_after), scheduled, Instant::now() + left);
+        assert_eq!(wait(None, Some(second), minute), Some(second));
+        assert_eq!(wait(Some(minute), Some(second), hour), Some(minute));
+        assert_eq!(wait(Some(Duration::ZERO), Some(second), hour), Some(Duration::ZERO));
+        assert_eq!(wait(Some(second), None, hour), None, "no tries are left");
+        assert_eq!(wait(Some(minute), Some(second), minute), None, "the wait ends too late");
+        assert_eq!(wait(None, Some(minute), second), None);
+        assert_eq!(wait(Some(Duration::MAX), Some(second), hour), None);
+    }
+
+    #[tokio::test]
+    async fn slow_writer_is_not_silence_of_the_provider() {
         let idle = Duration::from_millis(200);
         let timeouts = Timeouts { idle, ..Timeouts::default() };
-        let give_up_at = Instant::now() + timeouts.generation;
-        let asking = Asking { request, prefix: String::new(), timeouts, tries_max: 1, give_up_at };
-        let mut session = open_session(Arc::new(Talkative), asking);
+        let mut session = open_session(Arc::new(Talkative), session_request(timeouts, 1));
         sleep(idle * 2).await;
         let mut last = None;
         while let Some(deltas) = session.next().await {

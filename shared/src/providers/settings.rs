@@ -1,49 +1,106 @@
-//! Which providers a deployment knows, where they are, and where their keys lie.
+//! The configured providers: where each one is, its wire format, and where its key is stored.
 //!
-//! A base URL is configuration and never part of a request: the key would be sent wherever the request says.
+//! A base URL is configuration and never part of a request: the key is sent to it.
 
 use std::collections::BTreeMap;
 
+use reqwest::header::HeaderName;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Continuation;
 
-/// A provider as a deployment knows it.
+/// The settings of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderSettings {
     /// Up to and including the version: `https://api.openai.com/v1`. HTTPS, or HTTP on loopback.
     pub base_url: String,
-    /// The environment variable that holds the key: for a laptop. Unset or empty: no key is sent.
+    /// The wire format.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// How the key is sent.
+    #[serde(default)]
+    pub auth: Auth,
+    /// The environment variable that holds the key, for a local stack. Unset or empty: no key is sent.
     #[serde(default)]
     pub key_env: Option<String>,
-    /// The name of the secret in AWS Secrets Manager whose string is the key. It wins over `key_env`.
+    /// The name of the secret in AWS Secrets Manager whose string is the key. Takes precedence over `key_env`.
     #[serde(default)]
     pub key_secret: Option<String>,
-    /// What the provider calls the limit on output tokens: most say `max_tokens`.
+    /// The provider's name for the limit on output tokens; most use `max_tokens`.
     #[serde(default = "max_tokens")]
     pub max_tokens_name: String,
-    /// How it goes on with an answer that was interrupted. Absent: it cannot, and begins again.
+    /// How the provider resumes an interrupted answer. Absent: it cannot, and the answer begins again.
     #[serde(default)]
     pub continuation: Option<Continuation>,
-    /// Whether it goes on within a `response_format` too: its grammar takes the prefix for the beginning. Where that is not so
-    /// the format would begin anew in the middle, so such requests begin again.
+    /// Whether it can also resume within a `response_format`: its grammar then accepts the prefix as the beginning. Otherwise such
+    /// requests begin again.
     #[serde(default)]
     pub continues_response_format: bool,
+}
+
+/// The wire format of a provider.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub enum Dialect {
+    /// `chat_completions`: `POST {base_url}/chat/completions`.
+    #[default]
+    ChatCompletions,
+}
+
+impl TryFrom<Value> for Dialect {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("chat_completions") => Ok(Self::ChatCompletions),
+            _ => Err(format!(r#"dialect must be "chat_completions", not {value}"#)),
+        }
+    }
+}
+
+/// How a provider's key is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub enum Auth {
+    /// `"bearer"`: as the bearer token of `Authorization`.
+    #[default]
+    Bearer,
+    /// `{"header":"x-api-key"}`: as the value of that header.
+    Header(HeaderName),
+    /// `"none"`: the provider has no key.
+    None,
+}
+
+impl TryFrom<Value> for Auth {
+    type Error = &'static str;
+
+    // The value is not repeated: it may be a key in the wrong place.
+    fn try_from(value: Value) -> Result<Self, &'static str> {
+        let header = value.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.get("header")?.as_str());
+        match (value.as_str(), header.and_then(|name| name.parse().ok())) {
+            (Some("bearer"), _) => Ok(Self::Bearer),
+            (Some("none"), _) => Ok(Self::None),
+            (_, Some(name)) => Ok(Self::Header(name)),
+            _ => Err(r#"auth must be "bearer", "none" or {"header":"<header name>"}"#),
+        }
+    }
 }
 
 fn max_tokens() -> String {
     "max_tokens".to_owned()
 }
 
-/// The providers known without configuration; keys from `{NAME}_API_KEY`.
+/// The providers that need no configuration. Each key comes from `{NAME}_API_KEY`.
 ///
-/// `abacus` is `RouteLLM` on its self-serve address (abacus.ai, help page of `RouteLLM`).
-#[must_use]
-pub fn presets() -> BTreeMap<String, ProviderSettings> {
-    let preset = |name: &str, base_url: &str, max_tokens_name: &str| {
+/// `abacus` is `RouteLLM` at its self-serve address (abacus.ai, help page of `RouteLLM`).
+fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
+    let provider = |name: &str, base_url: &str, max_tokens_name: &str| {
         let settings = ProviderSettings {
             base_url: base_url.to_owned(),
+            dialect: Dialect::default(),
+            auth: Auth::default(),
             key_env: Some(format!("{}_API_KEY", name.to_ascii_uppercase())),
             key_secret: None,
             max_tokens_name: max_tokens_name.to_owned(),
@@ -52,27 +109,33 @@ pub fn presets() -> BTreeMap<String, ProviderSettings> {
         };
         (name.to_owned(), settings)
     };
-    let abacus = preset("abacus", "https://routellm.abacus.ai/v1", "max_tokens");
-    let openai = preset("openai", "https://api.openai.com/v1", "max_completion_tokens");
+    let abacus = provider("abacus", "https://routellm.abacus.ai/v1", "max_tokens");
+    let openai = provider("openai", "https://api.openai.com/v1", "max_completion_tokens");
     [abacus, openai].into()
 }
 
-/// Reads `LONGHAND_PROVIDERS`, a JSON object from names to settings, over the presets.
+/// Parses `LONGHAND_PROVIDERS`, a JSON object from names to settings, and adds the built-in providers that it does not name.
 ///
 /// # Errors
 /// One sentence that names the entry and what was expected.
 pub fn parse_providers(json: Option<&str>) -> Result<BTreeMap<String, ProviderSettings>, String> {
-    let mut providers = presets();
-    if let Some(json) = json.filter(|json| !json.trim().is_empty()) {
-        let given: BTreeMap<String, ProviderSettings> = serde_json::from_str(json).map_err(|error| {
-            format!(
-                r#"LONGHAND_PROVIDERS must be a JSON object like {{"name":{{"base_url":"https://…","key_secret":"…"}}}}: {error}"#
-            )
-        })?;
-        for (name, settings) in given {
-            check_base_url(&name, &settings.base_url)?;
-            providers.insert(name, settings);
+    let mut providers = built_in_providers();
+    let Some(json) = json.filter(|json| !json.trim().is_empty()) else { return Ok(providers) };
+    let entries: BTreeMap<String, Value> = serde_json::from_str(json).map_err(|error| {
+        format!(
+            r#"LONGHAND_PROVIDERS must be a JSON object like {{"name":{{"base_url":"https://…","key_secret":"…"}}}}: {error}"#
+        )
+    })?;
+    for (name, entry) in entries {
+        let settings: ProviderSettings =
+            serde_json::from_value(entry).map_err(|error| format!("LONGHAND_PROVIDERS: entry {name:?}: {error}"))?;
+        check_base_url(&name, &settings.base_url)?;
+        if settings.auth == Auth::None && (settings.key_secret.is_some() || settings.key_env.is_some()) {
+            return Err(format!(
+                r#"LONGHAND_PROVIDERS: entry {name:?}: auth "none" sends no key, so key_secret and key_env must be absent"#
+            ));
         }
+        providers.insert(name, settings);
     }
     Ok(providers)
 }
@@ -94,16 +157,46 @@ fn check_base_url(name: &str, base_url: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    fn error(entry: &str) -> String {
+        parse_providers(Some(&format!(r#"{{"x":{entry}}}"#))).unwrap_err()
+    }
+
     #[test]
-    fn a_key_never_travels_in_the_clear() {
-        assert!(parse_providers(Some(r#"{"x":{"base_url":"http://example.com/v1"}}"#)).unwrap_err().contains("must be https"));
+    fn base_url_is_encrypted_or_on_loopback() {
+        assert!(error(r#"{"base_url":"http://example.com/v1"}"#).contains("must be https"));
         assert!(parse_providers(Some(r#"{"x":{"base_url":"http://127.0.0.1:4030/v1"}}"#)).is_ok());
     }
 
     #[test]
-    fn settings_say_where_the_key_lies() {
+    fn settings_have_defaults() {
         let providers = parse_providers(Some(r#"{"x":{"base_url":"https://x/v1","key_secret":"prod/x"}}"#)).unwrap();
         assert_eq!(providers["x"].key_secret.as_deref(), Some("prod/x"));
+        assert_eq!((providers["x"].dialect, &providers["x"].auth), (Dialect::ChatCompletions, &Auth::Bearer));
         assert_eq!(providers["abacus"].key_env.as_deref(), Some("ABACUS_API_KEY"));
+    }
+
+    #[test]
+    fn dialect_and_auth_are_parsed() {
+        for (auth, expected) in [
+            (r#""bearer""#, Auth::Bearer),
+            (r#""none""#, Auth::None),
+            (r#"{"header":"X-Api-Key"}"#, Auth::Header(HeaderName::from_static("x-api-key"))),
+        ] {
+            let entry = format!(r#"{{"x":{{"base_url":"https://x/v1","dialect":"chat_completions","auth":{auth}}}}}"#);
+            assert_eq!(parse_providers(Some(&entry)).unwrap()["x"].auth, expected);
+        }
+    }
+
+    #[test]
+    fn wrong_entry_is_named_with_what_was_expected() {
+        let dialect = error(r#"{"base_url":"https://x/v1","dialect":"anthropic"}"#);
+        assert_eq!(dialect, r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions", not "anthropic""#);
+        for auth in [r#""sk-secret""#, "7", "{}", r#"{"header":"a b"}"#, r#"{"header":"a","x":1}"#, r#"{"header":7}"#] {
+            let message = error(&format!(r#"{{"base_url":"https://x/v1","auth":{auth}}}"#));
+            assert_eq!(message, r#"LONGHAND_PROVIDERS: entry "x": auth must be "bearer", "none" or {"header":"<header name>"}"#);
+        }
+        assert!(error(r#"{"base_url":"https://x/v1","auth":"none","key_env":"X"}"#).contains("must be absent"));
+        assert!(error(r#"{"base_url":"https://x/v1","key":"sk"}"#).contains("unknown field `key`"));
+        assert!(error("7").starts_with(r#"LONGHAND_PROVIDERS: entry "x": invalid type"#));
     }
 }

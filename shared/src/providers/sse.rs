@@ -1,6 +1,6 @@
-//! Server-sent events of a response, as data payloads, with a bound on the size of one.
+//! Reads the server-sent events of a response, with a bound on the size of one.
 //!
-//! The reader is `sse-stream`: of the crates tried it alone was right for a BOM, CR and CRLF ends, and cuts inside a character.
+//! The parser is `sse-stream`, the only crate tried that handles a BOM, CR and CRLF line ends, and reads cut within a character.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,9 +14,9 @@ use sse_stream::{Error as SseError, SseByteStream};
 use super::{Fault, ProviderError};
 use crate::limits::SSE_EVENT_BYTES_MAX;
 
-/// Events that one batch holds at most.
+/// The most events in one batch.
 const BATCH_EVENTS_MAX: usize = 512;
-/// A batch that has reached this holds no further event.
+/// A batch takes no further event once it has this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,30 +27,30 @@ enum BodyError {
     Broken(String),
 }
 
-/// Ends the last event of a body that does not end it.
+/// Appended to every body, so that a last event without a blank line is still parsed.
 const END_OF_EVENT: &[u8] = b"\n\n";
 
 /// One event's name and data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseEvent {
-    /// Its name, if it has one.
+    /// The event's name.
     pub event: Option<String>,
-    /// Its data, several lines joined by line feeds.
+    /// The data; several `data` lines are joined by line feeds.
     pub data: String,
-    /// The body ended before the event did: it may be whole, or cut off.
+    /// The body ended before the event did, so the event may be cut off.
     pub is_unterminated: bool,
 }
 
-/// The events of a body. Comments and events without data are left out. Ends at the end of the body or after an error.
+/// The events of a body, without comments and events that have no data. Ends at the end of the body or after an error.
 ///
-/// The standard drops a last event that no blank line ends. Some servers send their finish reason like that, so it is given
-/// here, and marked.
+/// The standard drops a last event without a blank line. Some servers send their finish reason in one, so it is returned here and
+/// marked as [`SseEvent::is_unterminated`].
 pub fn sse_events<S, E>(body: S) -> BoxStream<'static, Result<SseEvent, ProviderError>>
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + 'static,
 {
-    // Bytes since the last event. Several events may come in one read, so the bound is on what a read leaves unfinished.
+    // Bytes since the last event. A read may hold several events, so the bound excludes the newest read.
     let unread = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&unread);
     let bounded = body.map(move |read| {
@@ -69,7 +69,7 @@ where
         let is_unterminated = ended.load(Ordering::Relaxed);
         let event = match parsed {
             Ok(sse) => sse.data.map(|data| Ok(SseEvent { event: sse.event, data, is_unterminated })),
-            // Cut inside a character.
+            // The body was cut within a character.
             Err(SseError::Utf8Parse(_)) if is_unterminated => None,
             Err(error) => Some(Err(provider_error(&error))),
         };
@@ -78,8 +78,8 @@ where
     events.boxed()
 }
 
-/// The events of a body, as many together as are there at once, within bounds: what waits for a writer is counted in batches.
-pub(super) fn batches<S, E>(body: S) -> impl Stream<Item = Vec<Result<SseEvent, ProviderError>>> + Send
+/// The events of a body, in batches of those that are available at once. The session's buffer is bounded in batches.
+pub(super) fn batches<S, E>(body: S) -> impl Stream<Item = Vec<Result<SseEvent, ProviderError>>> + Send + Unpin
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + 'static,
@@ -112,7 +112,7 @@ fn provider_error(error: &SseError) -> ProviderError {
     ProviderError::new(Fault::Unreadable, format!("the provider sent an event that cannot be read: {error}"))
 }
 
-/// The innermost cause, without the URL: it says more than "error decoding response body".
+/// The innermost cause: more precise than "error decoding response body", and without the URL.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {

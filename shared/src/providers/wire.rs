@@ -1,15 +1,15 @@
-//! Text as providers send it: JSON strings that may hold half a surrogate pair.
+//! JSON strings that may end or begin with half a surrogate pair, as providers send them.
 //!
 //! A sender that cuts its text by UTF-16 units (Node does) puts `"…\ud83d"` into one delta and `"\ude00…"` into the next.
-//! Neither is a Unicode string; joined they are. [`WireText`] reads such a string, [`HalfPairs`] holds the first half back
-//! until the second comes.
+//! Neither is a Unicode string; joined they are. [`WireText`] parses such a string; [`HalfPairs`] buffers the first half until the
+//! second arrives.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
-/// A JSON string in WTF-8: UTF-8, but that surrogate halves may stand alone.
+/// A JSON string in WTF-8: UTF-8 that may contain single surrogate halves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WireText(Vec<u8>);
 
@@ -55,7 +55,7 @@ pub struct HalfPairs {
 }
 
 impl HalfPairs {
-    /// The text that is certain now. A half that never meets its other becomes U+FFFD, as the WHATWG Encoding Standard does.
+    /// Returns the text that is complete. A half without its counterpart becomes U+FFFD, as in the WHATWG Encoding Standard.
     pub fn push(&mut self, text: WireText) -> String {
         let mut bytes = text.0;
         if bytes.is_empty() {
@@ -67,10 +67,10 @@ impl HalfPairs {
         if is_high_half(tail(&bytes)) {
             self.held = bytes.split_off(bytes.len() - 3).try_into().ok();
         }
-        String::from_utf8(bytes).unwrap_or_else(|error| mend(error.as_bytes()))
+        String::from_utf8(bytes).unwrap_or_else(|error| join_pairs(error.as_bytes()))
     }
 
-    /// What is left at the end: nothing, or U+FFFD for a half that stood alone.
+    /// Returns U+FFFD if a buffered half is left at the end, otherwise nothing.
     pub fn finish(&mut self) -> String {
         self.held.take().map_or_else(String::new, |_| char::REPLACEMENT_CHARACTER.to_string())
     }
@@ -93,8 +93,8 @@ const fn code_unit(half: &[u8]) -> u32 {
     0xD000 | ((half[1] as u32 & 0x3F) << 6) | (half[2] as u32 & 0x3F)
 }
 
-/// Joins pairs and replaces what stands alone.
-fn mend(bytes: &[u8]) -> String {
+/// Joins pairs and replaces single halves.
+fn join_pairs(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_cut_anywhere_by_utf16_units_comes_out_whole(text in "[a-z0ñ€😀🏽中]{0,20}", cuts in prop::collection::vec(0_usize..40, 0..6)) {
+        fn text_cut_between_utf16_units_is_joined(text in "[a-z0ñ€😀🏽中]{0,20}", cuts in prop::collection::vec(0_usize..40, 0..6)) {
             let units: Vec<u16> = text.encode_utf16().collect();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(units.len())).chain([0, units.len()]).collect();
             cuts.sort_unstable();
@@ -141,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn any_code_units_come_out_as_the_encoding_standard_has_them(units in prop::collection::vec(prop_oneof![0x20_u16..0x7F, 0xD7F0_u16..0xE010], 0..20)) {
+        fn code_units_are_decoded_as_in_the_standard(units in prop::collection::vec(prop_oneof![0x20_u16..0x7F, 0xD7F0_u16..0xE010], 0..20)) {
             let mut pairs = HalfPairs::default();
             let mut joined: String = units.iter().map(|unit| pairs.push(json(&[*unit]))).collect();
             joined.push_str(&pairs.finish());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_is_held_until_its_other_half_comes() {
+    fn half_is_held_until_its_counterpart_arrives() {
         let mut pairs = HalfPairs::default();
         assert_eq!(pairs.push(json(&[0x73, 0xD83D])), "s");
         assert_eq!(pairs.push(WireText::default()), "", "an empty delta changes nothing");

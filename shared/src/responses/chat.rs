@@ -1,10 +1,10 @@
-//! Between the words of the Responses API and those of chat completions, in which requests are stored and sent.
+//! Converts between fields of the Responses API and those of chat completions, and checks input items.
 
 use serde_json::{Map, Value, json};
 
 use crate::error::FieldError;
 
-/// `text.format` as a `response_format`. The same fields, one level deeper.
+/// Converts `text.format` to a `response_format`: the same fields, one level deeper.
 pub fn response_format(format: &Value) -> Value {
     if format["type"] != "json_schema" {
         return format.clone();
@@ -12,7 +12,7 @@ pub fn response_format(format: &Value) -> Value {
     json!({ "type": "json_schema", "json_schema": without_type(format) })
 }
 
-/// [`response_format`], undone.
+/// The inverse of [`response_format`].
 pub fn text_format(format: Option<&Value>) -> Value {
     match format {
         None => json!({ "type": "text" }),
@@ -20,7 +20,7 @@ pub fn text_format(format: Option<&Value>) -> Value {
     }
 }
 
-/// A tool, or the choice of one: functions move one level down, everything else is passed on as it is.
+/// Converts a tool or a tool choice: a function's fields move one level down, anything else is unchanged.
 pub fn nested_function(tool: &Value) -> Value {
     if tool["type"] != "function" {
         return tool.clone();
@@ -28,7 +28,7 @@ pub fn nested_function(tool: &Value) -> Value {
     json!({ "type": "function", "function": without_type(tool) })
 }
 
-/// [`nested_function`], undone.
+/// The inverse of [`nested_function`].
 pub fn flat_function(tool: &Value) -> Value {
     flattened(tool, "function")
 }
@@ -44,24 +44,7 @@ fn flattened(value: &Value, name: &str) -> Value {
     kind.into_iter().chain(inner.clone()).collect::<Map<_, _>>().into()
 }
 
-/// Input items as messages. Consecutive function calls become one assistant message; reasoning has no place there.
-pub fn messages(items: &[Value]) -> Vec<Value> {
-    let mut messages: Vec<Value> = Vec::with_capacity(items.len());
-    for item in items {
-        match item["type"].as_str() {
-            Some("function_call") => push_call(&mut messages, item),
-            Some("function_call_output") => {
-                let (call, content) = (&item["call_id"], content(&item["output"]));
-                messages.push(json!({ "role": "tool", "tool_call_id": call, "content": content }));
-            }
-            Some("message") | None => messages.push(json!({ "role": role(item), "content": content(&item["content"]) })),
-            Some(_) => {}
-        }
-    }
-    messages
-}
-
-/// Everything in the items that [`messages`] could not send on.
+/// Reports everything in the items that a conversation cannot hold.
 pub fn check_items(items: &[Value], errors: &mut Vec<FieldError>) {
     for (index, item) in items.iter().enumerate() {
         match item["type"].as_str() {
@@ -94,46 +77,5 @@ fn check_message(item: &Value, index: usize, errors: &mut Vec<FieldError>) {
 fn require_text(item: &Value, index: usize, names: &[&str], errors: &mut Vec<FieldError>) {
     for name in names.iter().filter(|name| !item[**name].is_string()) {
         errors.push(FieldError::new(format!("/input/{index}/{name}"), "is required, as text"));
-    }
-}
-
-/// `developer` is known to one provider only; `system` says the same to all.
-fn role(item: &Value) -> &str {
-    match item["role"].as_str() {
-        Some("developer") | None => "system",
-        Some(role) => role,
-    }
-}
-
-fn push_call(messages: &mut Vec<Value>, item: &Value) {
-    let function = json!({ "name": item["name"], "arguments": item["arguments"] });
-    let call = json!({ "id": item["call_id"], "type": "function", "function": function });
-    match messages.last_mut().and_then(|message| message.get_mut("tool_calls")?.as_array_mut()) {
-        Some(calls) => calls.push(call),
-        None => messages.push(json!({ "role": "assistant", "content": null, "tool_calls": [call] })),
-    }
-}
-
-/// Text alone stays a string, which every provider takes.
-fn content(content: &Value) -> Value {
-    let Some(parts) = content.as_array() else { return content.clone() };
-    match parts.as_slice() {
-        [part] if part["text"].is_string() => part["text"].clone(),
-        parts => parts.iter().map(part).collect(),
-    }
-}
-
-fn part(part: &Value) -> Value {
-    match part["type"].as_str() {
-        Some("input_text" | "output_text") => json!({ "type": "text", "text": part["text"] }),
-        Some("input_image") => {
-            let mut image = json!({ "url": part["image_url"] });
-            if part["detail"].is_string() {
-                image["detail"] = part["detail"].clone();
-            }
-            json!({ "type": "image_url", "image_url": image })
-        }
-        Some("input_file") => json!({ "type": "file", "file": without_type(part) }),
-        _ => part.clone(),
     }
 }

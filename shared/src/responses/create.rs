@@ -1,41 +1,16 @@
 //! The body of `POST /v1/responses`, as a request for a generation.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::chat;
 use crate::error::{Error, FieldError};
-use crate::generation::request::{Request, RequestRules, Validation, no_json};
+use crate::generation::conversation::Conversation;
+use crate::generation::request::{Request, RequestRules, ResponsesRequest, Validation, describe_json_error};
 use crate::json::schema::must_be;
 use crate::limits;
+use crate::providers::chat_messages;
 
-/// What a create request said beside what every [`Request`] says: kept to be told again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
-    /// The model, as the caller named it.
-    pub model: String,
-    /// Answer at once; the response can be cancelled.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub background: bool,
-    /// Answer with the events; a background response can then be streamed again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stream: bool,
-    /// `false`: the response cannot be retrieved.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
-    pub store: bool,
-    /// The input's items as they came. `None`: it was text, and is the request's prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<Vec<Value>>,
-    /// Parameters that are only told again, or also sent on.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub echo: Map<String, Value>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// Told again with the response, and of which type they are.
+/// Parameters that the response repeats, with their types.
 const ECHOED: [(&str, &str); 9] = [
     ("max_tool_calls", "integer"),
     ("parallel_tool_calls", "boolean"),
@@ -47,28 +22,28 @@ const ECHOED: [(&str, &str); 9] = [
     ("truncation", "string"),
     ("user", "string"),
 ];
-/// Those of them that chat completions know by the same name.
+/// Those of [`ECHOED`] that chat completions have under the same name.
 const SENT_ON: [&str; 5] = ["parallel_tool_calls", "prompt_cache_key", "safety_identifier", "service_tier", "user"];
-/// Sent on as fields of the generation.
+/// Parameters that are fields of a generation's request under the same name.
 const SHARED: [&str; 5] = ["instructions", "temperature", "top_p", "max_output_tokens", "metadata"];
-/// Ignoring these would give another answer than the one asked for.
+/// Parameters that cannot be ignored, because each would change the answer.
 const REFUSED: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 const METADATA_PAIRS_MAX: usize = 16;
 const METADATA_KEY_CHARS_MAX: usize = 64;
 const METADATA_VALUE_CHARS_MAX: usize = 512;
 
-/// Reads and checks a body. Unknown fields are ignored, as the API has it.
+/// Parses and validates a body. Unknown fields are ignored, as in the API.
 ///
-/// The provider is `openai`, the default of every request, unless the model is written `provider/model` with a provider that
-/// this deployment knows.
+/// The provider is `openai`, the default of every request, unless the model is written `provider/model` with the name of a
+/// configured provider.
 ///
 /// # Errors
-/// [`Error::RequestTooLarge`]; [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with everything that is wrong.
+/// [`Error::RequestTooLarge`]; [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with every error.
 pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Error> {
     if body.len() > limits::REQUEST_BYTES_MAX {
         return Err(Error::RequestTooLarge(body.len()));
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", no_json(body, &error)))?;
+    let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))?;
     let Value::Object(mut given) = value else { return Err(Error::invalid("", "must be a JSON object")) };
     given.retain(|_, value| !value.is_null());
     check_supported(&given)?;
@@ -82,15 +57,15 @@ pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Er
         return Err(Error::InvalidRequest(errors));
     }
     let model = given["model"].as_str().unwrap_or_default().to_owned();
-    let generation = generation(&given, &model, items.as_deref(), rules);
-    let mut request = Request::from_value(generation, rules).map_err(in_own_words)?;
+    let generation = generation_body(&given, &model, items.as_deref(), rules);
+    let mut request = Request::from_value(generation, rules).map_err(with_responses_names)?;
     if items.is_some() {
         request.messages = None;
     }
-    // What the events told is final: a later verdict would contradict a stream that was read to its end.
+    // The events are final: a strict validation after the stream's end would contradict them.
     request.validation = Some(Validation::Soft);
     let flag = |name: &str, default| given.get(name).and_then(Value::as_bool).unwrap_or(default);
-    request.responses = Some(Box::new(Asked {
+    request.responses = Some(Box::new(ResponsesRequest {
         model,
         background: flag("background", false),
         stream: flag("stream", false),
@@ -161,15 +136,15 @@ fn check_metadata(metadata: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The body as `POST /v1/generations` would have it.
-fn generation(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, rules: &RequestRules<'_>) -> Value {
+/// The equivalent body of `POST /v1/generations`.
+fn generation_body(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, rules: &RequestRules<'_>) -> Value {
     let mut body = json!({ "model": model });
     if let Some((provider, name)) = model.split_once('/').filter(|(provider, _)| rules.providers.contains(provider)) {
         body["provider"] = provider.into();
         body["model"] = name.into();
     }
     match items {
-        Some(items) => body["messages"] = chat::messages(items).into(),
+        Some(items) => body["messages"] = messages(items).into(),
         None => body["prompt"] = given["input"].clone(),
     }
     for name in SHARED {
@@ -197,7 +172,13 @@ fn generation(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, 
     body
 }
 
-/// Parameters that go to the provider as they are. A choice among no tools would be refused there.
+fn messages(items: &[Value]) -> Vec<Value> {
+    let mut conversation = Conversation::default();
+    conversation.add_items(items);
+    chat_messages(conversation)
+}
+
+/// Parameters that are passed to the provider unchanged. `parallel_tool_calls` without tools is left out: providers refuse it.
 fn provider_options(given: &Map<String, Value>, text: &Value) -> Map<String, Value> {
     let has_tools = given.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
     let sent = SENT_ON.iter().filter(|name| has_tools || **name != "parallel_tool_calls");
@@ -221,8 +202,8 @@ fn echo(given: &Map<String, Value>) -> Map<String, Value> {
     echo
 }
 
-/// Names fields as this API has them.
-fn in_own_words(error: Error) -> Error {
+/// Renames the fields in errors to those of this API.
+fn with_responses_names(error: Error) -> Error {
     const NAMES: [(&str, &str); 5] = [
         ("/response_format/json_schema", "/text/format"),
         ("/response_format", "/text/format"),

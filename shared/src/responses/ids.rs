@@ -1,4 +1,4 @@
-//! Ids of the Responses API. All of them follow from the generation's own.
+//! Ids of the Responses API, which are derived from the generation's id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use crate::ids::{GenerationId, InvalidId};
 const GENERATION: &str = "gen_";
 const RESPONSE: &str = "resp_";
 
-/// A generation under the name that the Responses API gives it: `resp_` and the same ULID.
+/// The Responses API's id of a generation: `resp_` and the same ULID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseId(GenerationId);
 
-/// The kinds of items that get an id.
+/// The kinds of items with derived ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
     /// `msg_`.
@@ -21,12 +21,12 @@ pub enum ItemKind {
     Reasoning,
     /// `fc_`.
     FunctionCall,
-    /// `in_`: an item of the input that came without an id of its own.
+    /// `in_`: an input item that was sent without an id.
     Input,
 }
 
 impl ResponseId {
-    /// The name of `generation`.
+    /// The response id of `generation`.
     #[must_use]
     pub const fn of(generation: GenerationId) -> Self {
         Self(generation)
@@ -65,7 +65,7 @@ impl FromStr for ResponseId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        // Without its prefix a text can be no generation's id, and the error says what one is.
+        // Without the prefix the rest cannot be an id, so parsing fails with the error that describes one.
         let ulid = text.strip_prefix(RESPONSE).unwrap_or_default();
         format!("{GENERATION}{ulid}").parse().map(Self)
     }

@@ -11,10 +11,10 @@ use crate::generation::request::Request;
 
 /// Items in one page.
 const LIMIT_MAX: usize = 100;
-/// Items in one page, unless told.
+/// Items in one page by default.
 const LIMIT_DEFAULT: usize = 20;
 
-/// From which end a list is read.
+/// The order of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InputOrder {
     /// The oldest first.
@@ -24,12 +24,12 @@ pub enum InputOrder {
     Descending,
 }
 
-/// Which page.
+/// Selects a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputQuery {
     /// 1 to 100, default 20.
     pub limit: Option<usize>,
-    /// Default: the newest first.
+    /// The order; default: the newest first.
     pub order: InputOrder,
     /// The id of the item before the page.
     pub after: Option<String>,
@@ -42,19 +42,19 @@ pub struct InputPage {
     pub object: &'static str,
     /// The items.
     pub data: Vec<Value>,
-    /// The first one's id.
+    /// The id of the first item.
     pub first_id: Option<Value>,
-    /// The last one's id: `after` of the next page.
+    /// The id of the last item: `after` of the next page.
     pub last_id: Option<Value>,
     /// Whether there is a next page.
     pub has_more: bool,
 }
 
 impl InputPage {
-    /// Cuts the page out of all `items`, which are in the order of the request.
+    /// Returns one page of `items`, which are in the order of the request.
     ///
     /// # Errors
-    /// [`Error::Refused`]: the limit is out of bounds, or there is no item `after`.
+    /// [`Error::Refused`]: the limit is out of bounds, or `after` is not an item's id.
     pub(crate) fn cut(mut items: Vec<Value>, query: &InputQuery) -> Result<Self, Error> {
         let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -78,10 +78,10 @@ impl InputPage {
     }
 }
 
-/// The input as items, in the order of the request, each with an id that no other has.
+/// The input as items in the order of the request, each with a unique id.
 pub(crate) fn input_items(id: &ResponseId, request: &Request) -> Vec<Value> {
-    let asked = request.responses.as_deref().and_then(|asked| asked.input.clone());
-    let given = asked.or_else(|| request.messages.clone()).unwrap_or_default();
+    let items = request.responses.as_deref().and_then(|responses| responses.input.clone());
+    let given = items.or_else(|| request.messages.clone()).unwrap_or_default();
     let prompt = request.prompt.iter().map(|text| json!({ "role": "user", "content": text }));
     let mut taken = HashSet::new();
     given

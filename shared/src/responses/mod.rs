@@ -1,8 +1,8 @@
-//! The OpenAI Responses API in terms of the log: requests, response objects, stream events. Pure: no I/O, no clock.
+//! The OpenAI Responses API on top of the log: requests, response objects, stream events. Pure: no I/O, no clock.
 //!
-//! A response *is* a generation, under another name: `resp_…` and `gen_…` share their ULID, and a stream event's
-//! `sequence_number` is the log event's `seq`. What the record must remember of the create request lies in the stored
-//! [`crate::generation::request::Request`], as [`Asked`].
+//! A response is a generation under another name: `resp_…` and `gen_…` share their ULID, and a stream event's
+//! `sequence_number` is the log event's `seq`. The fields that only this API has lie in the
+//! stored [`crate::generation::request::Request`], as a [`crate::generation::request::ResponsesRequest`].
 
 mod chat;
 mod create;
@@ -11,13 +11,12 @@ mod input;
 mod object;
 mod render;
 
-pub use create::{Asked, parse_create};
+pub use create::parse_create;
 pub use ids::{ItemKind, ResponseId};
 pub use input::{InputOrder, InputPage, InputQuery};
 pub use object::{Moments, Snapshot};
 pub use render::Renderer;
 
-pub(crate) use chat::messages as chat_messages;
 pub(crate) use input::input_items;
 
 #[cfg(test)]

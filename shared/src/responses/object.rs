@@ -1,4 +1,4 @@
-//! The response object: everything that does not change, and on top of it what the events have told.
+//! The response object: the fields of the request, and the state that the events add.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::generation::request::Request;
 use crate::generation::usage::Usage;
 use crate::log::event::End;
 
-/// When a response began and ended.
+/// When a response was created and when it ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moments {
     /// Milliseconds since the epoch.
@@ -18,7 +18,7 @@ pub struct Moments {
     pub ended_ms: Option<i64>,
 }
 
-/// What a response object says from its first to its last snapshot.
+/// The part of a response object that stays the same from its first to its last snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     id: ResponseId,
@@ -28,12 +28,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of a request, whether it came through this API or not.
+    /// For a request, whether it came through this API or not.
     #[must_use]
     pub fn new(id: ResponseId, created_ms: i64, request: &Request) -> Self {
-        let asked = request.responses.as_deref();
-        // What `/v1/generations` starts is written in the background.
-        let background = asked.is_none_or(|asked| asked.background);
+        let own = request.responses.as_deref();
+        // A generation that `/v1/generations` started runs in the background.
+        let background = own.is_none_or(|own| own.background);
         Self { id, created_ms, background, fixed: fixed(request) }
     }
 
@@ -43,7 +43,7 @@ impl Snapshot {
         &self.id
     }
 
-    /// The object, before its end: `status` is `queued` or `in_progress`.
+    /// The object before the end: `status` is `queued` or `in_progress`.
     #[must_use]
     pub(super) fn open(&self, has_begun: bool, output: Vec<Value>) -> Value {
         let status = if has_begun || !self.background { "in_progress" } else { "queued" };
@@ -76,8 +76,8 @@ impl Snapshot {
 }
 
 fn fixed(request: &Request) -> Map<String, Value> {
-    let asked = request.responses.as_deref();
-    let echoed = |name: &str| asked.and_then(|asked| asked.echo.get(name)).cloned();
+    let own = request.responses.as_deref();
+    let echoed = |name: &str| own.and_then(|own| own.echo.get(name)).cloned();
     let mut text = json!({ "format": chat::text_format(request.response_format.as_ref()) });
     text["verbosity"] = echoed("verbosity").unwrap_or_else(|| "medium".into());
     let tools: Vec<Value> =
@@ -86,7 +86,7 @@ fn fixed(request: &Request) -> Map<String, Value> {
     for (name, value) in echoed("reasoning").as_ref().and_then(Value::as_object).into_iter().flatten() {
         reasoning[name] = value.clone();
     }
-    let model = asked.map_or(&request.model, |asked| &asked.model);
+    let model = own.map_or(&request.model, |own| &own.model);
     let fields = json!({
         "instructions": request.instructions,
         "model": model,
@@ -98,7 +98,7 @@ fn fixed(request: &Request) -> Map<String, Value> {
         "tool_choice": request.tool_choice.as_ref().map_or_else(|| "auto".into(), chat::flat_function),
         "text": text,
         "reasoning": reasoning,
-        "store": asked.is_none_or(|asked| asked.store),
+        "store": own.is_none_or(|own| own.store),
         "parallel_tool_calls": echoed("parallel_tool_calls").unwrap_or(true.into()),
         "truncation": echoed("truncation").unwrap_or_else(|| "disabled".into()),
         "service_tier": echoed("service_tier").unwrap_or_else(|| "default".into()),
@@ -114,7 +114,7 @@ fn fixed(request: &Request) -> Map<String, Value> {
     if let Value::Object(fields) = fields { fields } else { Map::new() }
 }
 
-/// The clients' types know a closed set of codes; the generation's own is told with the message.
+/// The client libraries' types have a closed set of codes, so the generation's own code is added to the message.
 fn error(status: Status, end: &End) -> Value {
     if status != Status::Failed {
         return Value::Null;

@@ -1,7 +1,7 @@
-//! The log's events as the API's stream events: a state machine, one event in, one event out.
+//! Renders the log's events as the API's stream events: a state machine with one output event for each input event.
 //!
-//! `…done` events and the final response carry the text, which the log does not repeat: the renderer gathers it, and so must
-//! see a log from event 0. Whoever resumes lets it [`Renderer::follow`] what the reader has already.
+//! `…done` events and the final response carry the text, which the log does not repeat. The renderer collects it, so it must see a
+//! log from event 0. To resume a stream, pass the events that the reader already has to [`Renderer::follow`].
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use super::object::Snapshot;
 use crate::generation::Status;
 use crate::log::event::{End, Event, Item, NumberedEvent, Place, Stretch, TextKind};
 
-/// How far a log has been read, and what it has said.
+/// The state after the events so far.
 #[derive(Debug, Clone)]
 pub struct Renderer {
     snapshot: Snapshot,
     items: BTreeMap<u32, OutputItem>,
-    /// Items before this one belong to an attempt that was given up.
+    /// Items before this index belong to an abandoned attempt.
     output_from: u32,
     has_begun: bool,
     end: Option<(Status, End)>,
@@ -39,13 +39,13 @@ struct Part {
 }
 
 impl Renderer {
-    /// Before event 0.
+    /// The state before event 0.
     #[must_use]
     pub const fn new(snapshot: Snapshot) -> Self {
         Self { snapshot, items: BTreeMap::new(), output_from: 0, has_begun: false, end: None, ended_ms: None }
     }
 
-    /// The response as far as it has been followed: the same object that the newest lifecycle event carries.
+    /// The response after the events so far: the object that the newest lifecycle event carries.
     #[must_use]
     pub fn response(&self) -> Value {
         match &self.end {
@@ -54,13 +54,13 @@ impl Renderer {
         }
     }
 
-    /// How it ended, if it has.
+    /// The final status; `None` while the response is open.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.end.as_ref().map(|(status, _)| *status)
     }
 
-    /// Takes the next event in, in silence. `ended_ms`: when the log ended, where that is known.
+    /// Applies the next event without rendering it. `ended_ms`: when the log ended, if that is known.
     pub fn follow(&mut self, event: &Event, ended_ms: Option<i64>) {
         match event {
             Event::InProgress { .. } => self.begin_attempt(),
@@ -89,17 +89,17 @@ impl Renderer {
         }
     }
 
-    /// Takes the next event in, and says it as the API does.
+    /// Applies the next event and renders it as a stream event of the API.
     #[must_use]
     pub fn render(&mut self, event: &NumberedEvent, ended_ms: Option<i64>) -> Value {
         self.follow(&event.event, ended_ms);
-        let (kind, fields) = self.told(&event.event);
+        let (kind, fields) = self.render_event(&event.event);
         let head = [("type".to_owned(), kind.into()), ("sequence_number".to_owned(), event.seq.into())];
         let fields = if let Value::Object(fields) = fields { fields } else { Map::new() };
         head.into_iter().chain(fields).collect::<Map<_, _>>().into()
     }
 
-    /// A new attempt that finds an item open goes on with it; else everything before belongs to one that was given up.
+    /// A new attempt continues an open item. Without one, everything before belongs to an abandoned attempt.
     fn begin_attempt(&mut self) {
         self.has_begun = true;
         if self.items.values().all(|item| item.status != "in_progress") {
@@ -124,10 +124,10 @@ impl Renderer {
         }
     }
 
-    fn told(&self, event: &Event) -> (&'static str, Value) {
+    fn render_event(&self, event: &Event) -> (&'static str, Value) {
         match event {
             Event::Created => ("response.created", json!({ "response": self.response() })),
-            // That API has no word for a violation. A snapshot takes its place, so that its number is not missing.
+            // The API has no event for a schema violation. A snapshot takes its number, so that the numbering has no gap.
             Event::InProgress { .. } | Event::SchemaViolation { .. } => {
                 ("response.in_progress", json!({ "response": self.response() }))
             }
@@ -151,7 +151,7 @@ impl Renderer {
             Event::FunctionCallArgumentsDone(place) => ("response.function_call_arguments.done", self.done(*place, "arguments")),
             Event::Completed(_) => ("response.completed", json!({ "response": self.response() })),
             Event::Incomplete(_) => ("response.incomplete", json!({ "response": self.response() })),
-            // There is no event for a cancel: the response's own status tells it.
+            // The API has no event for a cancel; the response's status is `cancelled`.
             Event::Failed(_) | Event::Cancelled(_) => ("response.failed", json!({ "response": self.response() })),
         }
     }
@@ -172,7 +172,7 @@ impl Renderer {
     fn item(&self, output_index: u32) -> Value {
         let Some(output) = self.items.get(&output_index) else { return Value::Null };
         let (id, status) = (self.item_id(output_index), output.status);
-        let content: Vec<Value> = output.parts.iter().map(Part::told).collect();
+        let content: Vec<Value> = output.parts.iter().map(Part::render).collect();
         match &output.item {
             Item::Message => json!({ "id": id, "type": "message", "status": status, "role": "assistant", "content": content }),
             Item::Reasoning => json!({ "id": id, "type": "reasoning", "summary": [], "content": content, "status": status }),
@@ -189,7 +189,7 @@ impl Renderer {
 
     fn with_part(&self, place: Place) -> Value {
         let mut fields = self.placed(place);
-        fields["part"] = self.part(place).map_or(Value::Null, Part::told);
+        fields["part"] = self.part(place).map_or(Value::Null, Part::render);
         fields
     }
 
@@ -227,7 +227,7 @@ impl Renderer {
 }
 
 impl Part {
-    fn told(&self) -> Value {
+    fn render(&self) -> Value {
         match self.kind {
             TextKind::Refusal => json!({ "type": "refusal", "refusal": self.text }),
             TextKind::Reasoning => json!({ "type": "reasoning_text", "text": self.text }),

@@ -1,4 +1,4 @@
-//! Rendering and its numbers, and the way of a request there and back.
+//! Rendering, its numbering, and the round trip of a request.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ fn renderer() -> Renderer {
     Renderer::new(snapshot(&parse(&json!({ "model": "m", "input": "x", "background": true, "stream": true }))))
 }
 
-/// What a provider may say, and between it interruptions.
+/// Deltas of a provider, with interruptions between them.
 #[derive(Debug, Clone)]
 enum Step {
     Delta(Delta),
@@ -67,7 +67,7 @@ fn ends() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A log as the writer composes it. A cancel closes nothing: it is appended by somebody else.
+/// A log as the writer composes it. A cancel closes no item: another process appends it.
 fn log(steps: Vec<Step>, end: Event) -> Vec<NumberedEvent> {
     let mut composer = Composer::default();
     composer.event(Event::Created);
@@ -101,15 +101,15 @@ fn render(log: &[NumberedEvent]) -> (Vec<Value>, Value) {
     (events, renderer.response())
 }
 
-/// The text that the deltas of an item brought, by the item's id.
-fn told(events: &[Value], id: &Value) -> String {
+/// The concatenated deltas of the item with this id.
+fn joined_deltas(events: &[Value], id: &Value) -> String {
     let deltas = events.iter().filter(|event| event["item_id"] == *id);
     deltas.filter_map(|event| event["delta"].as_str()).collect()
 }
 
 proptest! {
     #[test]
-    fn what_is_rendered_behind_any_event_is_the_rest_of_the_whole(steps in steps(), end in ends(), after in 0_usize..80) {
+    fn resumed_rendering_is_the_rest_of_the_whole(steps in steps(), end in ends(), after in 0_usize..80) {
         let log = log(steps, end);
         let (whole, response) = render(&log);
         let mut resumed = renderer();
@@ -123,11 +123,11 @@ proptest! {
         }
         prop_assert_eq!(&rest[..], &whole[whole.len().min(after + 1)..]);
         prop_assert_eq!(&resumed.response(), &response);
-        prop_assert_eq!(&whole[whole.len() - 1]["response"], &response, "the last event tells the final object");
+        prop_assert_eq!(&whole[whole.len() - 1]["response"], &response, "the last event has the final object");
     }
 
     #[test]
-    fn events_are_numbered_from_0_and_agree_with_each_other(steps in steps(), end in ends()) {
+    fn events_are_numbered_and_consistent(steps in steps(), end in ends()) {
         let log = log(steps, end);
         let (events, response) = render(&log);
         for (number, event) in events.iter().enumerate() {
@@ -146,7 +146,7 @@ proptest! {
                 Some(arguments) => arguments.to_owned(),
                 None => item["content"].as_array().unwrap().iter().filter_map(|part| part.get("text").or(part.get("refusal"))?.as_str()).collect(),
             };
-            prop_assert_eq!(text, told(&events, &item["id"]), "done says what the deltas said");
+            prop_assert_eq!(text, joined_deltas(&events, &item["id"]), "done repeats the deltas");
         }
         ids.dedup();
         prop_assert_eq!(ids.len(), added.len());
@@ -154,21 +154,25 @@ proptest! {
         let of_last_attempt: Vec<&Value> =
             events[begun..].iter().filter(|event| event["type"] == "response.output_item.added").map(|event| &event["item"]["id"]).collect();
         let output: Vec<&Value> = response["output"].as_array().unwrap().iter().map(|item| &item["id"]).collect();
-        prop_assert_eq!(output, of_last_attempt, "an attempt that was given up is not part of the result");
+        prop_assert_eq!(output, of_last_attempt, "an abandoned attempt is not part of the result");
     }
 
     #[test]
-    fn no_body_makes_the_parser_panic(body in ".{0,60}", field in "[a-z_]{1,12}", text in ".{0,8}") {
-        let _ = parse_create(body.as_bytes(), &config().request_rules());
-        for value in [json!(text), json!([text]), json!({ "type": text }), json!([{ "type": text, "content": [{ "type": text }] }])] {
-            let _ = parse_create(json!({ "model": "m", "input": value, "text": { "format": value } }).to_string().as_bytes(), &config().request_rules());
-            let _ = parse_create(json!({ "model": "m", "input": "x", &field: value }).to_string().as_bytes(), &config().request_rules());
+    fn accepted_body_survives_storage(field in "[a-z_]{1,12}", text in ".{0,8}") {
+        for value in [json!(text), json!([text]), json!({ "type": text }), json!([{ "role": "user", "content": [{ "type": text }] }])] {
+            for body in [json!({ "model": "m", "input": value, "text": { "format": value } }), json!({ "model": "m", "input": value }), json!({ "model": "m", "input": "x", &field: value })] {
+                if let Ok(request) = parse_create(body.to_string().as_bytes(), &config().request_rules()) {
+                    let stored: Request = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+                    prop_assert_eq!(&stored, &request);
+                    prop_assert_eq!(stored.conversation(), request.conversation());
+                }
+            }
         }
     }
 }
 
 #[test]
-fn a_cancel_is_told_as_a_failure_whose_status_is_cancelled() {
+fn cancel_is_rendered_as_failed_with_status_cancelled() {
     let log = log(vec![Step::Delta(Delta::Text("Hola".into()))], Event::Cancelled(End::default()));
     let (events, response) = render(&log);
     assert_eq!(events[events.len() - 1]["type"], "response.failed");
@@ -183,17 +187,17 @@ fn a_cancel_is_told_as_a_failure_whose_status_is_cancelled() {
 }
 
 #[test]
-fn a_response_says_again_what_it_was_asked() {
+fn response_repeats_the_request() {
     let tool = json!({ "type": "function", "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true });
     let hosted = json!({ "type": "web_search" });
     let format = json!({ "type": "json_schema", "name": "n", "schema": { "type": "object" }, "strict": true });
-    let asked = json!({
+    let body = json!({
         "model": "test/m", "input": "x", "instructions": "i", "temperature": 0.5, "top_p": 0.25, "max_output_tokens": 7,
         "metadata": { "k": "v" }, "tools": [tool, hosted], "tool_choice": { "type": "function", "name": "f" },
         "text": { "format": format, "verbosity": "low" }, "reasoning": { "effort": "low" }, "parallel_tool_calls": false,
         "truncation": "auto", "user": "u", "service_tier": "flex", "max_tool_calls": 3,
     });
-    let request = parse(&asked);
+    let request = parse(&body);
     let stored: Request = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
     assert_eq!(stored, request);
     let response = Renderer::new(snapshot(&stored)).response();
@@ -213,7 +217,7 @@ fn a_response_says_again_what_it_was_asked() {
         "service_tier",
         "max_tool_calls",
     ] {
-        assert_eq!(response[name], asked[name], "{name}");
+        assert_eq!(response[name], body[name], "{name}");
     }
     assert_eq!(response["reasoning"], json!({ "effort": "low", "summary": null }));
     assert_eq!((request.provider.as_str(), request.model.as_str()), ("test", "m"));
@@ -224,13 +228,13 @@ fn a_response_says_again_what_it_was_asked() {
 }
 
 #[test]
-fn a_model_with_a_slash_is_another_providers_only_where_there_is_one() {
+fn model_prefix_selects_a_configured_provider_only() {
     let request = parse(&json!({ "model": "meta/llama", "input": "x" }));
     assert_eq!((request.provider.as_str(), request.model.as_str()), ("openai", "meta/llama"));
 }
 
 #[test]
-fn an_object_has_every_field_that_the_api_requires_from_the_first() {
+fn object_has_every_required_field_from_the_first() {
     let response = renderer().response();
     let required = [
         "id",
@@ -261,7 +265,7 @@ fn an_object_has_every_field_that_the_api_requires_from_the_first() {
 }
 
 #[test]
-fn ids_of_responses_and_generations_are_two_names_of_one() {
+fn response_ids_and_generation_ids_share_their_ulid() {
     let generation = GenerationId::new(5);
     let response = ResponseId::of(generation.clone());
     assert_eq!(response.to_string().parse::<ResponseId>().unwrap().generation(), &generation);
@@ -272,16 +276,16 @@ fn ids_of_responses_and_generations_are_two_names_of_one() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_and_not_ignored() {
+fn unsupported_parameters_are_refused() {
     assert!(refused(&json!({ "model": "m", "input": "x", "conversation": "c" })).contains("'conversation'"));
     assert!(refused(&json!({ "model": "m", "input": "x", "background": true, "store": false })).contains("'store'"));
     assert!(refused(&json!({ "model": "m" })).contains("/input"));
     let both = refused(&json!({ "model": "m", "input": "x", "temperature": 9, "top_p": 9 }));
-    assert!(both.contains("/temperature") && both.contains("/top_p"), "all that is wrong, at once: {both}");
+    assert!(both.contains("/temperature") && both.contains("/top_p"), "all errors at once: {both}");
 }
 
 #[test]
-fn items_that_share_an_id_are_told_apart() {
+fn items_that_share_an_id_get_distinct_ids() {
     let item = json!({ "id": "same", "role": "user", "content": "x" });
     let request = parse(&json!({ "model": "m", "input": [item, item, { "role": "assistant", "content": "y" }] }));
     let items = input_items(&ResponseId::of(GenerationId::new(5)), &request);

@@ -32,7 +32,7 @@ fn responses(ending: &[String]) -> Script {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_dialect_is_refused_after_one_request() {
     let refused = |what: &str| {
-        let message = format!("the provider's events are not those of chat completions: the first of another kind has {what}");
+        let message = format!("the provider's events are not chat completion chunks: one has {what}");
         failed("provider_not_a_stream", &message, "", 0, 1)
     };
     let error =

@@ -48,8 +48,8 @@ async fn an_error_in_the_stream_is_told_in_the_providers_words() {
     }));
     let rejected = |code: Value| error(json!({ "message": "boom", "code": code }));
     let finished = format!("{}{}", wire::finish("error"), wire::DONE);
-    let wordless = "the provider finished with the reason `error`";
-    let nameless = "the provider reported an error without saying which";
+    let wordless = "the provider ended the stream with the finish reason `error`";
+    let nameless = "the provider reported an error without a message";
     let cases = vec![
         case("error", uno_dos_then(boom.as_bytes()), broken("provider_error", TOLD)),
         case("error-done", uno_dos_then(format!("{boom}{}", wire::DONE).as_bytes()), broken("provider_error", TOLD)),
@@ -96,7 +96,7 @@ async fn nothing_is_skipped_that_might_have_held_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_has_limits_and_comments_do_not_stretch_them() {
     let env = [("LONGHAND_FIRST_BYTE_TIMEOUT_MS", "3000"), ("LONGHAND_IDLE_TIMEOUT_MS", "1000")];
-    let silent = "the provider fell silent for 1000 ms before a finish reason";
+    let silent = "the provider sent nothing for 1000 ms before a finish reason";
     let nothing = "the provider sent nothing within 3000 ms";
     let whole = || Script::stream([wire::whole(&["Uno ", "dos"])]);
     let comments = || Script::stream([": hello\n\n"]).ending(Ending::StallWithComments);

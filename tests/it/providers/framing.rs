@@ -140,7 +140,7 @@ async fn a_body_in_an_encoding_that_was_not_asked_for_is_refused_at_once() {
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x49\x2c\x49\xb4\x52\x88\x76\xf1\xf7\x73\x8d\xe5\xe2\x02\0\x3a\x47\x94\x4c\x0e\0\0\0";
     let encoded = |name: &str| Script::stream([gzip.to_vec()]).header("Content-Encoding", name);
     let refused = |name: &str| {
-        let message = format!("the provider answered 200 OK with the content encoding {name}, which was not asked for");
+        let message = format!("the provider answered 200 OK with the content encoding {name}, which was not requested");
         failed("provider_not_a_stream", &message, "", 0, 1)
     };
     let cases = vec![

@@ -1,14 +1,15 @@
-//! The key that a provider is asked with, where it cannot be had.
+//! How a provider's key is sent, and what happens without one.
 
 use std::sync::{Arc, Mutex};
 
 use longhand_local::{Options, Playback, Script};
+use longhand_tests::hostile::{Hostile, Script as HostileScript, wire};
 use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_whose_providers_key_is_in_no_secret_fails_at_once_and_says_so() {
+async fn missing_secret_fails_the_generation_at_once() {
     let playback: Playback = play(Script::new(["hola"])).unwrap();
     let secrets = crate::access::tokens::secrets_manager(Arc::new(Mutex::new(Vec::new()))).await;
     let providers = json!({ "test": { "base_url": playback.base_url(), "key_secret": "longhand/none" } }).to_string();
@@ -19,6 +20,37 @@ async fn a_generation_whose_providers_key_is_in_no_secret_fails_at_once_and_says
     assert_eq!(record["error"]["code"], "provider_not_configured", "{record}");
     let message = record["error"]["message"].as_str().unwrap();
     assert_eq!(message, "a secret of this deployment cannot be read: ResourceNotFoundException");
-    assert_eq!(playback.stats().requests, 0, "nobody is asked without a key");
+    assert_eq!(playback.stats().requests, 0, "nothing is sent without a key");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_is_sent_as_auth_says() {
+    const KEY: &str = "sk-test-0123456789";
+    let cases = [
+        ("default", json!(null), Some(format!("Bearer {KEY}"))),
+        ("bearer", json!("bearer"), Some(format!("Bearer {KEY}"))),
+        ("header", json!({ "header": "X-Api-Key" }), Some(KEY.to_owned())),
+        ("none", json!("none"), None),
+    ];
+    let hostile =
+        Hostile::start(cases.iter().map(|(name, ..)| (*name, vec![HostileScript::stream([wire::whole(&["Uno"])])]))).await;
+    let mut providers = json!({});
+    for (name, auth, key) in &cases {
+        providers[name] = json!({ "base_url": hostile.base_url(name) });
+        if !auth.is_null() {
+            providers[name]["auth"] = auth.clone();
+        }
+        if key.is_some() {
+            providers[name]["key_env"] = "HOSTILE_API_KEY".into();
+        }
+    }
+    let env = [("LONGHAND_PROVIDERS", providers.to_string()), ("HOSTILE_API_KEY", KEY.to_owned())];
+    let harness = Harness::start("http://127.0.0.1:9", &env.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+    for (name, _, key) in &cases {
+        let id = harness.start_generation(json!({ "provider": name })).await;
+        assert_eq!(harness.ended(&id).await["status"], "completed", "{name}");
+        assert_eq!(&hostile.seen(name).keys, std::slice::from_ref(key), "{name}");
+    }
     harness.finish().await;
 }

@@ -1,3 +1,3 @@
-//! One folder per provider's wire format.
+//! The wire formats of providers, a folder each.
 
 pub mod chat_completions;

@@ -26,7 +26,7 @@ use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::LogState;
 use crate::log::event::{End, Event};
-use crate::providers::{Asking, Fault, ProviderError, open_session};
+use crate::providers::{Fault, ProviderError, SessionRequest, open_session};
 use appender::Appender;
 use measure::Measure;
 use monitor::Monitor;
@@ -144,7 +144,7 @@ impl Writer {
             Err(error) => return Err(error),
         };
         let has_text = self.appender.totals().bytes > 0;
-        let asking = Asking {
+        let session = SessionRequest {
             request: Arc::clone(&self.request),
             prefix,
             timeouts: self.app.config.timeouts,
@@ -153,7 +153,7 @@ impl Writer {
             give_up_at: self.monitor.deadline(!self.may_hand_over()),
         };
         self.attempt.measure.asks();
-        self.receive(open_session(provider, asking)).await
+        self.receive(open_session(provider, session)).await
     }
 
     /// Whether another attempt may succeed: the stream was interrupted, or the provider rejected a prefix. Before the first

@@ -1,0 +1,73 @@
+//! Input items of the Responses API as entries of a conversation.
+
+use serde_json::{Map, Value, json};
+
+use super::{Conversation, Entry, Message, Reasoning, ToolCall};
+
+impl Conversation {
+    /// Adds input items in their order. An item of an unknown type is left out.
+    pub fn add_items<'a>(&mut self, items: impl IntoIterator<Item = &'a Value>) {
+        self.entries.extend(items.into_iter().filter_map(entry));
+    }
+}
+
+fn entry(item: &Value) -> Option<Entry> {
+    Some(match item["type"].as_str() {
+        Some("function_call") => {
+            let function = json!({ "name": item["name"], "arguments": item["arguments"] });
+            Entry::ToolCall(ToolCall::from_chat(json!({ "id": item["call_id"], "type": "function", "function": function })))
+        }
+        Some("function_call_output") => {
+            let content = content(&item["output"]);
+            Entry::Message(Message::from_chat(json!({ "role": "tool", "tool_call_id": item["call_id"], "content": content })))
+        }
+        Some("message") | None => {
+            Entry::Message(Message::from_chat(json!({ "role": role(item), "content": content(&item["content"]) })))
+        }
+        Some("reasoning") => Entry::Reasoning(reasoning(item)),
+        Some(_) => return None,
+    })
+}
+
+fn reasoning(item: &Value) -> Reasoning {
+    let text =
+        |name: &str| -> String { item[name].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect() };
+    let text = Some(text("content")).filter(|text| !text.is_empty()).unwrap_or_else(|| text("summary"));
+    Reasoning { text, item: item.as_object().cloned().unwrap_or_default() }
+}
+
+/// `developer` becomes `system`: only one provider accepts `developer`, and both mean the same.
+fn role(item: &Value) -> &str {
+    match item["role"].as_str() {
+        Some("developer") | None => "system",
+        Some(role) => role,
+    }
+}
+
+/// A single part of text becomes a string, which every provider accepts.
+fn content(content: &Value) -> Value {
+    let Some(parts) = content.as_array() else { return content.clone() };
+    match parts.as_slice() {
+        [part] if part["text"].is_string() => part["text"].clone(),
+        parts => parts.iter().map(part).collect(),
+    }
+}
+
+fn part(part: &Value) -> Value {
+    match part["type"].as_str() {
+        Some("input_text" | "output_text") => json!({ "type": "text", "text": part["text"] }),
+        Some("input_image") => {
+            let mut image = json!({ "url": part["image_url"] });
+            if part["detail"].is_string() {
+                image["detail"] = part["detail"].clone();
+            }
+            json!({ "type": "image_url", "image_url": image })
+        }
+        Some("input_file") => {
+            let fields = part.as_object().into_iter().flatten().filter(|(name, _)| *name != "type");
+            let file: Map<String, Value> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+            json!({ "type": "file", "file": file })
+        }
+        _ => part.clone(),
+    }
+}
