@@ -1,17 +1,17 @@
-//! The process's environment: the only place of this command that reads it.
+//! The process's environment. No other module of this command reads it.
 
 use std::collections::BTreeMap;
 use std::env;
 
 use serde_json::Value;
 
-/// The providers, as JSON.
+/// The variable with the providers, as JSON.
 pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
 
-/// The key for an API given by its address.
+/// The variable with the API key for `--url`.
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
-/// What a person may set for a stack that this command starts.
+/// Variables that are passed on to a stack that this command starts.
 const SETTINGS: [&str; 17] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_CONNECT_TIMEOUT_MS",
@@ -33,7 +33,7 @@ const SETTINGS: [&str; 17] = [
 ];
 const PRESET_KEYS: [&str; 2] = ["ABACUS_API_KEY", "OPENAI_API_KEY"];
 
-/// Whether output has colours (<https://no-color.org>).
+/// The variable that turns colours off (<https://no-color.org>).
 const NO_COLOR: &str = "NO_COLOR";
 
 /// Every variable that this command reads by a name of its own; the providers' settings may name further ones.
@@ -41,12 +41,12 @@ pub fn variables() -> impl Iterator<Item = &'static str> {
     SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS, API_KEY, NO_COLOR])
 }
 
-/// A variable that is set to something.
+/// A variable, if it is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Settings, providers and their keys, as far as they are set here, for the functions of an embedded stack.
+/// The environment for the functions of an embedded stack: settings, providers and their keys, as far as they are set here.
 pub fn settings() -> BTreeMap<String, String> {
     let providers = variable(PROVIDERS).and_then(|providers| serde_json::from_str(&providers).ok());
     let providers: BTreeMap<String, Value> = providers.unwrap_or_default();
@@ -55,7 +55,7 @@ pub fn settings() -> BTreeMap<String, String> {
     names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect()
 }
 
-/// Whether the person asked for output without colours.
+/// Whether output is to have no colours.
 pub fn no_color() -> bool {
     variable(NO_COLOR).is_some()
 }

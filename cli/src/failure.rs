@@ -1,14 +1,18 @@
-//! How a command that could not be done says so, and with which exit code.
+//! How a command reports a failure, and its exit code.
 
 use std::fmt::{self, Write as _};
 use std::io;
 use std::process::ExitCode;
 
+use longhand_client::StatusCode;
+
+use crate::environment::API_KEY;
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
-/// Arguments that do not fit together, or not the place where they were given.
+/// Arguments that contradict each other, or the stack that they are given for.
 #[derive(Debug)]
 pub struct Usage(pub String);
 
@@ -25,18 +29,22 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(message.into()))
 }
 
-/// Tells the error on stderr. A reader of stdout that went away (`| head`) is no error.
+/// Prints the error on stderr. A closed stdout (`| head`) is no error.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
     if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(closed)) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", told(error));
+    eprintln!("error: {}", describe(error));
+    let client = error.chain().find_map(|cause| cause.downcast_ref::<longhand_client::Error>());
+    if client.is_some_and(|error| error.status() == Some(StatusCode::UNAUTHORIZED)) {
+        eprintln!("  with --url, the key is taken from {API_KEY}; `longhand keys create` makes one");
+    }
     ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
 }
 
-/// The error and its causes in one line, leaving out a cause that the line already tells.
-pub fn told(error: &anyhow::Error) -> String {
+/// The error and its causes in one line, without a cause that the line already contains.
+pub fn describe(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if line.is_empty() {
@@ -48,12 +56,12 @@ pub fn told(error: &anyhow::Error) -> String {
     line
 }
 
-/// The work was done, but its outcome is not the one hoped for.
+/// The exit code of a command that ran, with an outcome that is a failure.
 pub fn failed() -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-/// The person pressed Ctrl-C.
+/// The exit code after Ctrl-C.
 pub fn interrupted() -> ExitCode {
     ExitCode::from(INTERRUPTED)
 }

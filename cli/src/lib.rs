@@ -1,6 +1,5 @@
-//! The `longhand` command. A library only so that tests can ask its parser about the commands that the documents show.
+//! The `longhand` command. It is a library so that tests can call its parsers.
 
-mod api;
 mod arguments;
 mod commands;
 mod environment;
@@ -9,10 +8,9 @@ mod logging;
 mod operator;
 mod options;
 mod otlp;
-mod patience;
-mod place;
-mod product;
 mod provider;
+mod retry;
+mod running_stack;
 mod terminal;
 
 use std::process::ExitCode;
@@ -21,7 +19,9 @@ pub use environment::variables;
 
 use clap::Parser as _;
 
-/// Does what the process's arguments say.
+pub use commands::cost::Deployed;
+
+/// Runs the command that the process's arguments name.
 pub async fn run() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     let export = match logging::start(&arguments) {
@@ -38,10 +38,10 @@ pub async fn run() -> ExitCode {
     code
 }
 
-/// Whether these words, without the name of the command, are a command line; nothing is done.
+/// Parses a command line, given without the name of the command, and runs nothing.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The words are not a command line.
 pub fn check(words: &[String]) -> Result<(), clap::Error> {
     let words = std::iter::once("longhand".to_owned()).chain(words.iter().cloned());
     arguments::Arguments::try_parse_from(words).map(|_| ())

@@ -1,4 +1,4 @@
-//! Log lines, on stderr: stdout belongs to the answer. And traces, to whom they are wanted by.
+//! Log lines on stderr, since stdout has the command's result; and the export of traces.
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -13,8 +13,8 @@ use crate::arguments::{Arguments, Command};
 use crate::environment;
 use crate::otlp::Export;
 
-/// Starts logging. A stack that runs for a while tells what it does; other commands only what goes wrong. Traces are exported if
-/// the stack is asked for them; whoever ends it ends the export.
+/// Starts logging: from `info` for `longhand dev`, errors alone for other commands. With `--otlp` it starts the export of traces
+/// too, which the caller has to finish.
 pub fn start(arguments: &Arguments) -> anyhow::Result<Option<Export>> {
     let serves = matches!(arguments.command, Command::Dev(_));
     let filter = match arguments.verbose + u8::from(serves) {
@@ -24,7 +24,7 @@ pub fn start(arguments: &Arguments) -> anyhow::Result<Option<Export>> {
         _ => "debug",
     };
     let colors = stderr().is_terminal() && !environment::no_color();
-    // What is for machines would take most of a line.
+    // The fields for machines would take most of a line.
     let fields = debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{value:?}"),
         name if name.starts_with("otel.") || name.starts_with("faas.") => Ok(()),

@@ -1,14 +1,14 @@
-//! For commands that act on the tables and the bucket themselves: those of a running stack, or of a deployment on AWS.
+//! Access to the tables and the bucket themselves, of a running stack or of a deployment on AWS.
 
 use anyhow::Context as _;
 use clap::Args;
+use longhand::{App, Clock, Config, Organization};
 
 use crate::options::Folder;
-use crate::place::Place;
-use crate::product::{App, Clock, Config, Organization};
-use crate::{environment, failure, place};
+use crate::running_stack::{self, RunningStack};
+use crate::{environment, failure};
 
-/// Which tables and bucket, and whose generations.
+/// The tables and the bucket, and one organization.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorArgs {
     #[command(flatten)]
@@ -22,15 +22,15 @@ pub struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// The product over those tables, and whose generations are meant.
+    /// The product on those tables, and the organization.
     pub async fn open(&self) -> anyhow::Result<(App, Organization)> {
-        let (config, place) = settings(&self.folder, self.aws).await?;
-        let organization = self.organization.clone().or(place.map(|place| place.organization)).unwrap_or_default();
-        Ok((App::new(config, Clock::system()).await, named(&organization)?))
+        let (config, stack) = settings(&self.folder, self.aws).await?;
+        let organization = self.organization.clone().or(stack.map(|stack| stack.organization)).unwrap_or_default();
+        Ok((App::new(config, Clock::system()).await, parse_organization(&organization)?))
     }
 }
 
-/// Which tables, bucket and queues; every organization's generations.
+/// The tables, the bucket and the queues, of all organizations.
 #[derive(Args, Clone, Debug)]
 pub struct DeploymentArgs {
     #[command(flatten)]
@@ -40,34 +40,34 @@ pub struct DeploymentArgs {
     pub aws: bool,
 }
 
-/// The product over those tables.
+/// The product on those tables.
 pub struct Deployment {
     pub app: App,
-    /// URLs of the on-failure queues that a running stack has.
+    /// URLs of the on-failure queues; empty on AWS.
     pub queues: Vec<String>,
 }
 
 impl DeploymentArgs {
     pub async fn open(&self) -> anyhow::Result<Deployment> {
-        let (config, place) = settings(&self.folder, self.aws).await?;
-        let queues = place.map(|place| place.queues).unwrap_or_default();
+        let (config, stack) = settings(&self.folder, self.aws).await?;
+        let queues = stack.map(|stack| stack.queues).unwrap_or_default();
         Ok(Deployment { app: App::new(config, Clock::system()).await, queues })
     }
 }
 
 /// An organization named on the command line.
-pub fn named(organization: &str) -> anyhow::Result<Organization> {
+pub fn parse_organization(organization: &str) -> anyhow::Result<Organization> {
     organization.parse().map_err(|error| failure::usage(format!("--organization: {error}")))
 }
 
-async fn settings(folder: &Folder, aws: bool) -> anyhow::Result<(Config, Option<Place>)> {
+async fn settings(folder: &Folder, aws: bool) -> anyhow::Result<(Config, Option<RunningStack>)> {
     if aws {
         let config = Config::from_vars(&environment::variable).context("the environment does not name a deployment")?;
         return Ok((config, None));
     }
     let data = &folder.data;
-    let place = place::running(data).await?.ok_or_else(|| place::nothing_runs(data, "give --aws"))?;
-    let config = Config::from_vars(&|name| place.environment.get(name).cloned())
+    let stack = running_stack::find(data).await?.ok_or_else(|| running_stack::no_stack(data, "give --aws"))?;
+    let config = Config::from_vars(&|name| stack.environment.get(name).cloned())
         .with_context(|| format!("the settings of the stack on {} are incomplete", data.display()))?;
-    Ok((config, Some(place)))
+    Ok((config, Some(stack)))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use reqwest::Url;
+use longhand_client::Url;
 
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";

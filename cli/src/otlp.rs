@@ -1,6 +1,6 @@
-//! Traces by OTLP over HTTP, for a stack on this machine: the spans that the functions have, as OpenTelemetry's.
+//! Exports the functions' spans to an OpenTelemetry collector, by OTLP over HTTP.
 //!
-//! In this command only: a function on AWS has no collector, and its archive no room.
+//! Only this command has it: a function on AWS has no collector, and its archive is to stay small.
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -15,17 +15,17 @@ use tokio::runtime::Handle;
 
 use std::time::Duration;
 
-/// Spans that have ended wait this long for others.
+/// The longest that an ended span waits for others before it is sent.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// A collector that does not answer must not hold up the end.
+/// Bounds a request to the collector, and the end of the process.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SERVICE: &str = "longhand";
 
-/// The export, until [`finish`](Self::finish).
+/// A running export. [`finish`](Self::finish) ends it.
 pub struct Export(SdkTracerProvider);
 
 impl Export {
-    /// To the collector at `url`, such as `http://127.0.0.1:4318`. Needs a Tokio runtime. Nothing is sent yet.
+    /// Sets up an export to the collector at `url`, such as `http://127.0.0.1:4318`. Needs a Tokio runtime. Nothing is sent yet.
     pub fn to(url: &Url) -> anyhow::Result<Self> {
         let endpoint = format!("{}/v1/traces", url.as_str().trim_end_matches('/'));
         let client = Client { http: reqwest::Client::builder().timeout(TIMEOUT).build()?, runtime: Handle::current() };
@@ -38,14 +38,14 @@ impl Export {
         Ok(Self(SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build()))
     }
 
-    /// What makes spans.
+    /// The tracer whose spans are exported.
     pub fn tracer(&self) -> SdkTracer {
         self.0.tracer(SERVICE)
     }
 
-    /// Sends what is left.
+    /// Sends the spans that are left, and ends the export.
     pub async fn finish(self) {
-        // It waits for the requests, which this runtime makes.
+        // The call blocks until this runtime has sent the requests.
         let ended = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(TIMEOUT)).await;
         if let Ok(Err(error)) = ended {
             eprintln!("warning: the last traces were not exported: {error}");
@@ -53,7 +53,7 @@ impl Export {
     }
 }
 
-/// This workspace's own HTTP client, on its own runtime: the exporter's thread has none.
+/// The workspace's HTTP client. The exporter's own thread has no Tokio runtime, so it sends on this one.
 #[derive(Debug)]
 struct Client {
     http: reqwest::Client,
@@ -65,9 +65,9 @@ impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (http, request) = (self.http.clone(), reqwest::Request::try_from(request)?);
         let sent = self.runtime.spawn(async move {
-            let answer = http.execute(request).await?;
-            let status = answer.status();
-            Ok::<_, reqwest::Error>((status, answer.bytes().await?))
+            let response = http.execute(request).await?;
+            let status = response.status();
+            Ok::<_, reqwest::Error>((status, response.bytes().await?))
         });
         let (status, body) = sent.await??;
         Ok(Response::builder().status(status).body(body)?)

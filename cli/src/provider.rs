@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use reqwest::Url;
+use longhand_client::{Url, is_loopback};
 use serde_json::{Map, Value, json};
 
-use crate::api::is_loopback;
 use crate::environment::{self, PROVIDERS};
 use crate::failure;
 
-/// Which provider answers.
+/// The provider that is called.
 #[derive(Args, Clone, Debug)]
 pub struct ProviderArgs {
     #[arg(long, value_name = "NAME", value_parser = name, help = "The provider's name; its key is read from NAME_API_KEY")]
@@ -18,12 +17,12 @@ pub struct ProviderArgs {
     #[arg(long, requires = "provider", value_parser = base_url, help = "Its base URL, such as https://api.openai.com/v1")]
     pub base_url: Option<Url>,
     #[arg(long, requires = "base_url", value_name = "HOW", value_parser = ["trailing_assistant", "continue_final_message"])]
-    #[arg(help = "How it goes on with an answer that was interrupted: the first for llama.cpp, the second for vLLM")]
+    #[arg(help = "How it continues an answer that was interrupted: the first for llama.cpp, the second for vLLM")]
     pub continuation: Option<String>,
 }
 
 impl ProviderArgs {
-    /// The environment for a stack's functions: this process's settings, and this provider with its key.
+    /// The environment for a stack's functions: the settings of this process, with this provider and its key.
     pub fn environment(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let mut environment = environment::settings();
         let Some(name) = &self.provider else { return Ok(environment) };
@@ -44,7 +43,7 @@ impl ProviderArgs {
     }
 }
 
-/// The variable that holds a provider's key: `my-llm` has `MY_LLM_API_KEY`.
+/// The variable that holds a provider's key, such as `MY_LLM_API_KEY` for `my-llm`.
 pub fn key_name(provider: &str) -> String {
     format!("{}_API_KEY", provider.to_ascii_uppercase().replace('-', "_"))
 }

@@ -1,9 +1,9 @@
 //! What the integration tests share: a stack, a client of its HTTP edge, and providers on loopback, well-behaved and hostile.
 #![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a helper of tests fails the test")]
 
-mod api;
 pub mod author;
 pub mod calls;
+mod checked;
 pub mod contract;
 mod deployment;
 pub mod documents;
@@ -14,7 +14,6 @@ pub mod pacer;
 pub mod sampling;
 pub mod sensitive;
 pub mod serial;
-pub mod sse;
 pub mod tap;
 mod template;
 
@@ -27,7 +26,7 @@ use longhand::{App, Compaction, Config, Error, GenerationKey};
 use longhand_local::{Options, Playback, Registry, Script, Stack};
 use serde_json::{Value, json};
 
-pub use api::Api;
+pub use checked::{Api, read_live};
 pub use deployment::Deployment;
 pub use sampling::seed;
 use sensitive::Kind;

@@ -6,7 +6,8 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
 use longhand::EventPage;
 use longhand::generation::Status;
-use longhand::log::event::NumberedEvent;
+use longhand::log::assembly::Assembly;
+use longhand::log::event::{Event, NumberedEvent};
 use reqwest::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -134,5 +135,47 @@ impl Follow {
         self.after = seq.or_else(|| frame.id.as_ref()?.parse().ok()).or(self.after);
         self.has_ended = event.as_ref().is_some_and(|event| event.event.end().is_some());
         Ok(event)
+    }
+}
+
+/// The text of a generation's result, from its events in order.
+#[derive(Debug, Default)]
+pub struct ResultText {
+    text: String,
+    assembly: Assembly,
+    next_index: u32,
+    open_items: usize,
+}
+
+impl ResultText {
+    /// Adds an event. An attempt that continues the text follows on an open item. Any other attempt discards the text before it.
+    pub fn push(&mut self, event: &Event) {
+        match event {
+            Event::OutputItemAdded { output_index, .. } => {
+                self.next_index = output_index + 1;
+                self.open_items += 1;
+            }
+            Event::OutputItemDone { .. } => self.open_items = self.open_items.saturating_sub(1),
+            Event::InProgress { .. } if self.open_items == 0 => {
+                self.assembly = Assembly::new(self.next_index);
+                self.text.clear();
+            }
+            _ => {}
+        }
+        if let Some(text) = self.assembly.event(event) {
+            self.text.push_str(text);
+        }
+    }
+
+    /// The text so far.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<ResultText> for String {
+    fn from(result: ResultText) -> Self {
+        result.text
     }
 }

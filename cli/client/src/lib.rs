@@ -12,14 +12,14 @@ use std::time::Duration;
 use longhand::generation::Generation;
 use longhand::{EventPage, GenerationPage, Output, ProgressView, ReadToken, Started};
 use reqwest::header::ACCEPT;
-pub use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use reqwest::{Client as Http, redirect};
+pub use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 pub use error::{Error, Problem};
-pub use events::{Follow, frames};
+pub use events::{Follow, ResultText, frames};
 
 use events::RawPage;
 

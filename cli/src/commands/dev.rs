@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use longhand_client::Url;
 use longhand_local::{Data, Options, Stack};
-use reqwest::Url;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{Folder, Tenant};
@@ -23,7 +23,7 @@ pub struct DevArgs {
     port: u16,
     #[command(flatten)]
     provider: ProviderArgs,
-    /// The model that the printed example asks for
+    /// The model of the printed example
     #[arg(long, default_value = "MODEL")]
     model: String,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub struct DevArgs {
     /// Export traces to the OpenTelemetry collector at this address, such as `http://127.0.0.1:4318`
     #[arg(long, value_name = "URL")]
     pub otlp: Option<Url>,
-    /// Ask nobody for an API key: whoever reaches the port on this machine may do everything
+    /// Require no API key: every program that reaches the port on this machine has full access
     #[arg(long)]
     no_auth: bool,
 }
@@ -52,12 +52,12 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     eprintln!("stopping");
     tokio::select! {
         () = stack.shutdown() => {}
-        _ = tokio::signal::ctrl_c() => eprintln!("stopped at once; what was running goes on at the next start"),
+        _ = tokio::signal::ctrl_c() => eprintln!("stopped at once; running generations continue at the next start"),
     }
     served.map(|()| ExitCode::SUCCESS)
 }
 
-/// Announces the stack, and returns when it is told to stop.
+/// Announces the stack, and returns at Ctrl-C or SIGTERM.
 async fn serve(stack: &Stack, args: &DevArgs, terminate: &mut tokio::signal::unix::Signal) -> anyhow::Result<()> {
     announce(stack, args)?;
     tokio::select! {

@@ -1,4 +1,4 @@
-//! `longhand openapi`: the HTTP API's own description.
+//! `longhand openapi`: the OpenAPI document of the HTTP API.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::terminal::output::line;
 
-/// Print the HTTP API's description for programs, as JSON in one piece
+/// Print the OpenAPI document of the HTTP API, as JSON
 #[derive(Args, Clone, Debug)]
 pub struct OpenApiArgs {}
 

@@ -1,89 +1,78 @@
 //! Follows one generation to its end, with live progress.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use serde_json::Value;
+use longhand::ProgressView;
+use longhand::generation::Generation;
+use longhand_client::{Client, Error, Reply};
 use tokio::time::sleep;
 
-use crate::api::{Api, Reply};
-use crate::patience::Patience;
+use crate::retry::with_retries_after;
 use crate::terminal::output::{count, size};
 use crate::terminal::ticker::Ticker;
 
-const ASK_EVERY: Duration = Duration::from_millis(100);
-/// A generation that did not complete shows so as soon as its log has ended; where its text lies is on the record a moment later.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A generation that did not complete has its final status as soon as its log has ended, and its result a moment later.
 const RESULT_WAIT: Duration = Duration::from_secs(10);
 
-/// Waits until the generation has ended, and answers with its record. With `standstill`, gives up when nothing has
-/// changed for so long.
-pub async fn to_the_end(api: &Api, id: &str, standstill: Option<Duration>) -> anyhow::Result<Reply> {
-    let (mut ticker, mut patience) = (Ticker::new(), Patience::default());
+enum State {
+    Running(Reply<ProgressView>),
+    Ended(Box<Reply<Generation>>),
+}
+
+/// Waits until the generation has ended, and returns its record. With `standstill`, it fails when nothing has changed for that
+/// long.
+pub async fn to_the_end(client: &Client, id: &str, standstill: Option<Duration>) -> anyhow::Result<Reply<Generation>> {
+    let ticker = RefCell::new(Ticker::new());
     let began = Instant::now();
-    let (mut newest, mut changed, mut ended) = (Value::Null, began, None);
+    let (mut newest, mut changed, mut ended) = (String::new(), began, None);
     loop {
-        match ask(api, id).await {
-            Ok(Answer::Ended(record)) => {
+        match with_retries_after(async || state(client, id).await, || ticker.borrow_mut().clear()).await? {
+            State::Ended(record) => {
                 let since = *ended.get_or_insert_with(Instant::now);
-                if !record.value["compacted_at"].is_null() || since.elapsed() > RESULT_WAIT {
+                if record.compacted_at.is_some() || since.elapsed() > RESULT_WAIT {
                     return Ok(*record);
                 }
             }
-            Ok(Answer::Running(progress)) => {
-                patience.restore();
-                ticker.show(&describe(&progress, began.elapsed()));
-                if newest != progress {
-                    (newest, changed) = (progress, Instant::now());
+            State::Running(progress) => {
+                let line = describe(&progress, began.elapsed());
+                ticker.borrow_mut().show(&line);
+                if newest != progress.text {
+                    (newest, changed) = (progress.text, Instant::now());
                 }
                 if standstill.is_some_and(|limit| changed.elapsed() > limit) {
-                    bail!("nothing has changed for {} s: {}", changed.elapsed().as_secs(), describe(&newest, began.elapsed()));
+                    bail!("nothing has changed for {} s: {line}", changed.elapsed().as_secs());
                 }
             }
-            Err(error) => {
-                ticker.clear();
-                patience.bear(error).await?;
-            }
         }
-        sleep(ASK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Whether a status is final.
-pub fn has_ended(status: &str) -> bool {
-    matches!(status, "completed" | "incomplete" | "failed" | "cancelled")
+/// A generation's status, with the reason and the message where it did not complete: `failed (rate_limited): …`.
+pub fn outcome(record: &Generation) -> String {
+    let reason = record.reason.as_ref().or(record.error.as_ref().map(|error| &error.code));
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let message = record.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
+    format!("{}{reason}{message}", record.status.as_str())
 }
 
-/// What a generation came to, where it did not complete: `failed (rate_limited): …`.
-pub fn outcome(record: &Value) -> String {
-    let word = |pointer| record.pointer(pointer).and_then(Value::as_str);
-    let status = word("/status").unwrap_or("unknown");
-    let reason = word("/reason").or_else(|| word("/error/code")).map(|reason| format!(" ({reason})"));
-    let message = word("/error/message").map(|message| format!(": {message}"));
-    format!("{status}{}{}", reason.unwrap_or_default(), message.unwrap_or_default())
-}
-
-enum Answer {
-    Running(Value),
-    Ended(Box<Reply>),
-}
-
-/// The log may have ended while the result is still being put away: only the record's word is final.
-async fn ask(api: &Api, id: &str) -> anyhow::Result<Answer> {
-    let progress = api.progress(id).await?.value;
-    if !progress["status"].as_str().is_some_and(has_ended) {
-        return Ok(Answer::Running(progress));
+/// The log may have ended while the result is still being stored. Only the record's status is final.
+async fn state(client: &Client, id: &str) -> Result<State, Error> {
+    let progress = client.progress(id).await?;
+    if !progress.status.is_terminal() {
+        return Ok(State::Running(progress));
     }
-    let record = api.generation(id).await?;
-    if record.value["status"].as_str().is_some_and(has_ended) {
-        return Ok(Answer::Ended(Box::new(record)));
-    }
-    Ok(Answer::Running(progress))
+    let record = client.generation(id).await?;
+    Ok(if record.status.is_terminal() { State::Ended(Box::new(record)) } else { State::Running(progress) })
 }
 
-fn describe(answer: &Value, elapsed: Duration) -> String {
-    let status = answer["status"].as_str().unwrap_or("unknown");
-    let number = |name: &str| answer["progress"][name].as_u64().unwrap_or(0);
-    let received = count(number("received_chunks"), "delta");
-    let stored = count(number("chunk_count"), "chunk");
-    format!("{status}  {received}  {}  in {stored}  {:.1} s", size(number("received_bytes")), elapsed.as_secs_f64())
+fn describe(view: &ProgressView, elapsed: Duration) -> String {
+    let progress = &view.progress;
+    let received = count(progress.received_chunks, "delta");
+    let stored = count(progress.chunk_count, "chunk");
+    let bytes = size(progress.received_bytes);
+    format!("{}  {received}  {bytes}  in {stored}  {:.1} s", view.status.as_str(), elapsed.as_secs_f64())
 }

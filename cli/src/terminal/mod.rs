@@ -1,4 +1,4 @@
-//! What the command prints.
+//! Output on the terminal.
 
 pub mod follow;
 pub mod output;

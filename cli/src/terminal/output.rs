@@ -1,9 +1,7 @@
-//! What is printed on stdout: plain when piped, with a little weight on a terminal.
+//! Printing on stdout: plain text when piped, with dimmed labels on a terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
-
-use serde_json::Value;
 
 use crate::environment;
 
@@ -12,14 +10,14 @@ pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(stdout(), "{text}")
 }
 
-/// Prints text as it is, at once.
+/// Prints text as it is, and flushes it.
 pub fn raw(text: &str) -> io::Result<()> {
     let mut stdout = stdout();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
 }
 
-/// Prints text, and ends its last line where a terminal would otherwise go on in it.
+/// Prints text; on a terminal with a line break after it.
 pub fn text(text: &str) -> io::Result<()> {
     raw(text)?;
     if stdout().is_terminal() && !text.ends_with('\n') { raw("\n") } else { Ok(()) }
@@ -42,20 +40,21 @@ impl Fields {
         self
     }
 
-    /// The lines; names have weight if `weight` says so.
-    pub fn render(&self, weight: bool) -> String {
+    /// The lines, with dimmed names if `dim_names`.
+    fn render(&self, dim_names: bool) -> String {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let (dim, plain) = if weight { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        let (dim, plain) = if dim_names { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
         let lines = self.0.iter().map(|(name, value)| format!("{dim}{name:width$}{plain}  {value}\n"));
         lines.collect::<Vec<_>>().concat()
     }
 
     pub fn print(&self) -> io::Result<()> {
-        raw(&self.render(weighs(&stdout())))
+        raw(&self.render(has_colors(&stdout())))
     }
 
-    pub fn note(&self) {
-        eprint!("{}", self.render(weighs(&io::stderr())));
+    /// Prints them on stderr.
+    pub fn print_to_stderr(&self) {
+        eprint!("{}", self.render(has_colors(&io::stderr())));
     }
 }
 
@@ -68,18 +67,9 @@ pub fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUM
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let (dim, plain) = if weighs(&stdout()) { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+    let (dim, plain) = if has_colors(&stdout()) { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
     line(format!("{dim}{}{plain}", render(&head)))?;
     rows.iter().try_for_each(|row| line(render(row)))
-}
-
-/// A JSON string without its quotes, other JSON as it is, and nothing for null.
-pub fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
 }
 
 /// A number of bytes, such as `12.5 KB`.
@@ -98,6 +88,6 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn weighs(stream: &impl io::IsTerminal) -> bool {
+fn has_colors(stream: &impl io::IsTerminal) -> bool {
     stream.is_terminal() && !environment::no_color()
 }

@@ -1,4 +1,4 @@
-//! Live progress on stderr: one line that changes on a terminal, a line now and then elsewhere.
+//! Live progress on stderr: on a terminal one line that changes, elsewhere a line every 5 s.
 
 use std::io::{IsTerminal as _, stderr};
 use std::time::{Duration, Instant};
@@ -8,28 +8,28 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Ticker {
     terminal: bool,
-    told: Option<Instant>,
+    shown: Option<Instant>,
 }
 
 impl Ticker {
     pub fn new() -> Self {
-        Self { terminal: stderr().is_terminal(), told: None }
+        Self { terminal: stderr().is_terminal(), shown: None }
     }
 
     pub fn show(&mut self, line: &str) {
         if self.terminal {
             eprint!("\r\x1b[2K{line}");
-        } else if self.told.is_none_or(|told| told.elapsed() >= LINE_EVERY) {
+        } else if self.shown.is_none_or(|shown| shown.elapsed() >= LINE_EVERY) {
             eprintln!("{line}");
         } else {
             return;
         }
-        self.told = Some(Instant::now());
+        self.shown = Some(Instant::now());
     }
 
-    /// Takes the changing line away.
+    /// Erases the line on a terminal.
     pub fn clear(&mut self) {
-        if self.terminal && self.told.take().is_some() {
+        if self.terminal && self.shown.take().is_some() {
             eprint!("\r\x1b[2K");
         }
     }

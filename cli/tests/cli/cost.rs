@@ -1,7 +1,8 @@
-//! `longhand cost`: a bill that adds up, by prices that can be replaced.
+//! `longhand cost`: bills that add up, prices that can be replaced, and quantities from the template.
 
 use std::collections::BTreeMap;
 
+use longhand_cli::Deployed;
 use longhand_local::TEMPLATE;
 use serde_json::Value;
 
@@ -112,4 +113,26 @@ fn people_are_told_the_total_the_month_and_how_it_compares_with_the_tokens() {
     ] {
         assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
     }
+}
+
+#[test]
+fn reformatted_template_gives_the_same_bill() {
+    let template: serde_norway::Value = serde_norway::from_str(TEMPLATE).unwrap();
+    let reformatted = serde_norway::to_string(&template).unwrap();
+    assert!(!reformatted.contains("\n\nResources:") && !reformatted.contains("MetricStat: {"), "another layout");
+    let (deployed, same) = (Deployed::read(TEMPLATE).unwrap(), Deployed::read(&reformatted).unwrap());
+    assert_eq!(deployed, same);
+    assert!(deployed.memory_mb("stream").unwrap() > 0 && deployed.alarm_metrics > 0);
+}
+
+#[test]
+fn function_without_memory_is_an_error() {
+    let mut template: serde_norway::Value = serde_norway::from_str(TEMPLATE).unwrap();
+    template["Globals"]["Function"].as_mapping_mut().unwrap().remove("MemorySize").unwrap();
+    let deployed = Deployed::read(&serde_norway::to_string(&template).unwrap()).unwrap();
+    assert_eq!(deployed.memory_mb("sweep").unwrap(), 512, "it has a size of its own");
+    let error = deployed.memory_mb("stream").unwrap_err().to_string();
+    assert_eq!(error, "the template sets no MemorySize for the function stream");
+    let error = deployed.memory_mb("settle").unwrap_err().to_string();
+    assert_eq!(error, "the template has no function settle");
 }

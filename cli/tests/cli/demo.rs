@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use longhand_tests::hostile::{Hostile, Script, wire};
+use serde_json::{Value, json};
 
 fn demo(arguments: &[&str]) -> (String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_longhand")).arg("demo").args(arguments).output().unwrap();
@@ -32,4 +33,20 @@ fn the_demo_plays_any_file_of_deltas_and_shows_people_the_proof() {
     assert!(stdout.contains("the blob's text is the text sent"), "{stdout}");
     assert!(stdout.contains("JSON with v, e"), "{stdout}");
     assert!(stdout.contains("ok    the reader who kept leaving and coming back saw the same"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn result_of_two_message_items_is_proved() {
+    let thought = wire::delta(json!({ "reasoning_content": "hm" }));
+    let script = Script::stream([wire::role(), wire::text("Uno "), thought, wire::text("dos"), wire::ending()]);
+    let hostile = Hostile::start([("two", vec![script])]).await;
+    let base_url = hostile.base_url("two");
+    let run = move || {
+        let provider = ["--provider", "two", "--base-url", &base_url, "--model", "m", "--readers", "true"];
+        (demo(&[&provider[..], &["--json"]].concat()).0, demo(&provider).0)
+    };
+    let (json, text) = tokio::task::spawn_blocking(run).await.unwrap();
+    let proof: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&proof["status"], &proof["received_bytes"]), (&json!("completed"), &json!(9)), "{proof}");
+    assert!(text.contains("7 bytes") && !text.contains("FAIL"), "{text}");
 }

@@ -4,17 +4,25 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use longhand_client::Client;
 use longhand_tests::{PATIENCE, logs};
 use serde_json::Value;
 use tokio::time::sleep;
 
-/// Where it is, and the key of its data folder.
+/// The address of a stack, and the key of its data folder.
 #[derive(Clone)]
 pub struct Place {
     /// The API's address.
     pub url: String,
     /// An API key.
     pub key: String,
+}
+
+impl Place {
+    /// A client of its API.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url).unwrap().with_key(Some(self.key.clone()))
+    }
 }
 
 /// A running `longhand dev`. Dropping it is `kill -9`.

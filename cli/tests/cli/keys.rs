@@ -141,3 +141,17 @@ fn no_key_and_no_token_is_ever_in_a_log_or_an_error() {
         assert!(found.is_none(), "{secret} is in: {}", found.unwrap());
     }
 }
+
+#[test]
+fn lifetime_is_read_in_seconds_minutes_hours_and_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, _) = dev(folder.path(), &[]);
+    for (lifetime, seconds) in [("90s", 90), ("30m", 1_800), ("12h", 43_200), ("30d", 2_592_000), ("36500d", 3_153_600_000)] {
+        let create = ["keys", "create", "--data", "data", "--json", "--expires-in", lifetime];
+        let (made, created, told) = longhand(folder.path(), None, &create);
+        assert!(made, "{lifetime}: {told}");
+        let key: Value = serde_json::from_str(&created).unwrap();
+        let second = |name: &str| key[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+        assert!((second("expires_at") - second("created_at") - seconds).abs() <= 1, "{lifetime}: {key}");
+    }
+}

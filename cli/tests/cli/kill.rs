@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use longhand_client::Error;
 use longhand_tests::author::{Author, Prompt};
 use longhand_tests::sampling::rounds;
-use longhand_tests::{Api, PATIENCE, seed, sse};
-use reqwest::StatusCode;
+use longhand_tests::{Api, PATIENCE, read_live, seed};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -44,33 +44,25 @@ fn prompt(number: u64, dice: &mut fastrand::Rng) -> Prompt {
     Prompt { number, pieces, pace: Duration::from_micros(pace) }
 }
 
-/// Sends a start under its own key. A stack that dies in the middle gives no answer, and the start is sent again to the next.
-async fn start(place: Place, callers: Callers, key: u64, prompt: Prompt) -> Result<(), reqwest::Error> {
+/// Sends a start under its own key. A stack that is killed returns no response, and the start is repeated at the next one.
+async fn start(place: Place, callers: Callers, key: u64, prompt: Prompt) -> Result<(), Error> {
     let mut body = prompt.request();
     body["max_attempts"] = json!(10 - key % 9);
-    let request = reqwest::Client::new().post(format!("{}/v1/generations", place.url)).header("idempotency-key", key.to_string());
-    let request = request.bearer_auth(&place.key);
-    let answer = async { request.json(&body).send().await?.error_for_status()?.json::<Value>().await };
-    let answer = answer.await.inspect_err(|error| {
+    let started = place.client().start(&body, Some(&key.to_string())).await.inspect_err(|error| {
         callers.lock().unwrap().repeated += 1;
-        assert!(error.status().is_none_or(|status| status.is_server_error()), "{error}");
+        assert!(error.is_transient(), "{error}");
     })?;
-    let id = answer["id"].as_str().map(str::to_owned);
+    let id = Some(started.id.to_string());
     callers.lock().unwrap().starts.entry(key).and_modify(|(_, known)| *known = id);
     Ok(())
 }
 
-/// Reads on behind what was seen, until the log ends or the stack does.
+/// Reads on after the events that were seen, until the log or the stack ends.
 async fn read(place: Place, callers: Callers, id: String) {
     let seen = callers.lock().unwrap().transcripts.get(&id).cloned().unwrap_or_default();
-    let url = Api::open(&place.url).events_url(&id);
-    let mut request = reqwest::Client::new().get(url).bearer_auth(&place.key).header("accept", "text/event-stream");
-    if let Some(last) = seen.last() {
-        request = request.header("last-event-id", last["seq"].to_string());
-    }
-    let Ok(response) = request.send().await else { return };
-    if response.status() == StatusCode::OK {
-        let (events, _) = sse::read_response(response, &mut |_| false).await;
+    let after = seen.last().and_then(|last| last["seq"].as_u64());
+    if let Ok(Some(response)) = place.client().open_events(&id, after).await {
+        let (events, _) = read_live(response, |_| false).await;
         callers.lock().unwrap().transcripts.entry(id).or_default().extend(events);
     }
 }

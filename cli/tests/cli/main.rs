@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arguments;
+mod client;
 mod cost;
 mod demo;
 mod dev;
@@ -15,3 +16,4 @@ mod otlp;
 mod redrive;
 mod retention;
 mod survive;
+mod tail;

@@ -1,78 +1,40 @@
 //! A stack that is killed in the middle, and started again on the same folder.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longhand_local::Script;
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
 use longhand_tests::sensitive::play;
-use longhand_tests::{Api, PATIENCE, assert_whole};
-use reqwest::Method;
+use longhand_tests::{Api, assert_whole};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use crate::dev::{Dev, Place};
+use crate::dev::Dev;
 
-async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Dev, Client) {
+async fn start(data: &Path, base_url: &str, arguments: &[&str]) -> (Dev, Api) {
     let own = ["--provider", "test", "--base-url", base_url];
-    let (dev, Place { url, key }) = Dev::start(data, &[&own, arguments].concat(), &[("LONGHAND_LEASE_SECONDS", "2")]).await;
-    (dev, Client { url, key })
+    let (dev, place) = Dev::start(data, &[&own, arguments].concat(), &[("LONGHAND_LEASE_SECONDS", "2")]).await;
+    (dev, Api::open(&place.url).with_key(&place.key))
 }
 
-/// Of the stack that runs now.
-struct Client {
-    url: String,
-    key: String,
-}
-
-impl Client {
-    fn api(&self) -> Api {
-        Api::open(&self.url).with_key(&self.key)
-    }
-
-    async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
-        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url)).bearer_auth(&self.key);
-        request.json(body).send().await.unwrap().json().await.unwrap()
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.send(Method::GET, path, &Value::Null).await
-    }
-
-    async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
-        loop {
-            let answer = self.get(path).await;
-            if is_so(&answer) {
-                return answer;
-            }
-            assert!(began.elapsed() < PATIENCE, "still waiting: {answer}");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-/// Starts a generation, kills the stack as soon as there is text, and answers with its record, events and text at
-/// the end.
+/// Starts a generation, kills the stack as soon as there is text, starts it again, and returns the generation's final record,
+/// events and text.
 async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec<Value>, String) {
     let folder = tempfile::tempdir().unwrap();
     let (dev, api) = start(folder.path(), base_url, arguments).await;
-    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola" });
-    let started = api.send(Method::POST, "/v1/generations", &body).await;
-    let path = format!("/v1/generations/{}", started["id"].as_str().unwrap());
-    let has_text = |page: &Value| page["data"].as_array().unwrap().iter().any(|event| event["type"] == "output_text.delta");
-    let shown = api.until(&format!("{path}/events"), has_text).await["data"].as_array().unwrap().clone();
+    let id = api.start_generation(json!({})).await;
+    api.until(&id, |record| record["progress"]["received_bytes"].as_u64() > Some(0)).await;
+    let shown = api.events(&id).await;
     drop(dev);
 
-    let key = api.key;
+    let key = std::fs::read(folder.path().join("key")).unwrap();
     let (_dev, api) = start(folder.path(), base_url, arguments).await;
-    assert_eq!(api.key, key, "the key is the data folder's");
-    let record = api.until(&path, |record| !record["compacted_at"].is_null()).await;
-    let events = api.get(&format!("{path}/events")).await["data"].as_array().unwrap().clone();
+    assert_eq!(std::fs::read(folder.path().join("key")).unwrap(), key, "the data folder keeps its key");
+    let record = api.ended(&id).await;
+    let events = api.events(&id).await;
     assert_whole(&events);
     assert_eq!(events[..shown.len()], shown[..], "what a reader saw has not changed");
-    let text = api.get(&format!("{path}/output")).await["text"].as_str().unwrap().to_owned();
-    (record, events, text)
+    (record, events, api.text(&id).await)
 }
 
 fn count(events: &[Value], kind: &str) -> usize {
@@ -127,8 +89,7 @@ async fn torn_files_do_not_stop_the_next_start_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let mut ids = Vec::new();
     for _ in 0..2 {
-        let (dev, client) = start(folder.path(), playback.base_url(), &[]).await;
-        let api = client.api();
+        let (dev, api) = start(folder.path(), playback.base_url(), &[]).await;
         ids.push(api.start_generation(json!({})).await);
         for id in &ids {
             assert_eq!(api.ended(id).await["status"], "completed");
@@ -137,6 +98,6 @@ async fn torn_files_do_not_stop_the_next_start_and_nothing_is_lost() {
         drop(dev);
         tear(folder.path());
     }
-    let (_dev, client) = start(folder.path(), playback.base_url(), &[]).await;
-    assert_eq!(client.api().text(&ids[1]).await, "Uno dos");
+    let (_dev, api) = start(folder.path(), playback.base_url(), &[]).await;
+    assert_eq!(api.text(&ids[1]).await, "Uno dos");
 }

@@ -11,6 +11,8 @@ mod pattern;
 mod resolve;
 mod tables;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -73,6 +75,8 @@ pub struct Template {
     pub buckets: Vec<String>,
     /// The API's authorizer and gateway responses.
     pub api: HostedApi,
+    /// Every resource that is created, hosted or not: by logical id, as the template has it.
+    pub resources: BTreeMap<String, Value>,
 }
 
 impl Template {
@@ -82,12 +86,19 @@ impl Template {
     /// The text is not YAML, has a reference to a missing resource, or uses something that the local stack does not support.
     pub fn read(yaml: &str) -> Result<Self> {
         let resolver = Resolver::read(yaml)?;
-        let mut template = Self { functions: Vec::new(), tables: Vec::new(), buckets: Vec::new(), api: HostedApi::default() };
+        let mut template = Self {
+            functions: Vec::new(),
+            tables: Vec::new(),
+            buckets: Vec::new(),
+            api: HostedApi::default(),
+            resources: BTreeMap::new(),
+        };
         for (id, resource) in resolver.resources() {
             if !resolver.exists(resource).with_context(|| format!("template.yaml: {id}"))? {
                 continue;
             }
             template.add(&resolver, id, resource).with_context(|| format!("template.yaml: {id}"))?;
+            template.resources.insert(id.clone(), resource.clone());
         }
         Ok(template)
     }

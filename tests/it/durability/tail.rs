@@ -13,7 +13,7 @@ use longhand_local::playback::Ending;
 use longhand_local::{Options, Script};
 use longhand_tests::sensitive::play;
 use longhand_tests::tap::{self, Action, Call, Fault, Tap};
-use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of, sse};
+use longhand_tests::{Api, Harness, PATIENCE, assert_whole, environment, key_of, read_live};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn text(events: &[Value]) -> String {
 }
 
 /// A reader that drops its connection now and then, at places that `seed` decides, and comes back where it was.
-async fn drop_and_come_back(http: reqwest::Client, url: String, seed: u64) -> Vec<Value> {
+async fn drop_and_come_back(api: Api, id: String, seed: u64) -> Vec<Value> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut random = move || {
         state ^= state << 13;
@@ -37,7 +37,7 @@ async fn drop_and_come_back(http: reqwest::Client, url: String, seed: u64) -> Ve
     let mut seen: Vec<Value> = Vec::new();
     loop {
         let (leave_after, after) = (1 + random(), seen.last().and_then(|event| event["seq"].as_u64()));
-        let (events, ended) = sse::read(&http, &url, after, |events| events.len() >= leave_after).await;
+        let (events, ended) = api.read_live(&id, after, |events| events.len() >= leave_after).await;
         seen.extend(events);
         if ended {
             return seen;
@@ -53,8 +53,8 @@ async fn two_hundred_reconnecting_readers_get_whole_logs() {
         ids.push(harness.start_generation(json!({})).await);
     }
     let readers = (0..200_u64).map(|number| {
-        let url = harness.events_url(&ids[usize::try_from(number).unwrap() % ids.len()]);
-        tokio::spawn(drop_and_come_back(harness.http.clone(), url, number + 1))
+        let id = ids[usize::try_from(number).unwrap() % ids.len()].clone();
+        tokio::spawn(drop_and_come_back(harness.api.clone(), id, number + 1))
     });
     let expected = script(150, 0.0).text();
     for seen in futures::future::join_all(readers).await {
@@ -75,18 +75,17 @@ async fn live_buffer_and_bucket_give_the_same_events() {
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
     let harness = Harness::with(options).await;
     let id = harness.start_generation(json!({})).await;
-    let url = harness.events_url(&id);
-    let (live, ended) = sse::read(&harness.http, &url, None, |_| false).await;
+    let (live, ended) = harness.read_live(&id, None, |_| false).await;
     assert!(ended);
     assert_whole(&live);
     harness.ended(&id).await;
-    let (buffered, _) = sse::read(&harness.http, &url, None, |_| false).await;
+    let (buffered, _) = harness.read_live(&id, None, |_| false).await;
     clock.advance(Duration::from_hours(25));
-    let (archived, _) = sse::read(&harness.http, &url, None, |_| false).await;
+    let (archived, _) = harness.read_live(&id, None, |_| false).await;
     assert_eq!(buffered, live);
     assert_eq!(archived, live);
     for after in 0..live.len() {
-        let (rest, ended) = sse::read(&harness.http, &url, Some(after as u64), |_| false).await;
+        let (rest, ended) = harness.read_live(&id, Some(after as u64), |_| false).await;
         assert_eq!((rest.as_slice(), ended), (&live[after + 1..], true), "after {after}");
     }
     harness.finish().await;
@@ -115,7 +114,7 @@ async fn attached_start_survives_its_caller() {
 
     let response = post().await.unwrap();
     let location = response.headers()["location"].to_str().unwrap().to_owned();
-    let (events, ended) = sse::read_response(response, &mut |_| false).await;
+    let (events, ended) = read_live(response, |_| false).await;
     assert!(ended);
     assert_whole(&events);
     assert_eq!(text(&events), script(100, 0.0).text());
@@ -124,7 +123,7 @@ async fn attached_start_survives_its_caller() {
 
     let response = post().await.unwrap();
     let id = response.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    let (seen, ended) = sse::read_response(response, &mut |events| text(events).len() > 40).await;
+    let (seen, ended) = read_live(response, |events| text(events).len() > 40).await;
     assert!(!ended, "the caller hung up in the middle");
     let record = harness.ended(&id).await;
     assert_eq!(record["status"], "completed");

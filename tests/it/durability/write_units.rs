@@ -12,7 +12,7 @@ use longhand::{Clock, Config};
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::pacer::Pacer;
 use longhand_tests::sensitive::play;
-use longhand_tests::{Harness, environment, key_of, sse};
+use longhand_tests::{Harness, environment, key_of};
 use serde_json::json;
 
 /// Of both tables and their indexes, for the whole life of one generation. The floor is 12: its text alone.
@@ -132,8 +132,7 @@ async fn watched_generation_costs_what_is_estimated() {
     let paced = Paced::start(words(40), Duration::from_secs(5), &env).await;
     let harness = &paced.harness;
     let id = harness.start_generation(json!({})).await;
-    let url = harness.events_url(&id);
-    let read = sse::read(&harness.http, &url, None, |_| false);
+    let read = harness.read_live(&id, None, |_| false);
     let write = async {
         let app = harness.stack.app().await.unwrap();
         let key = key_of(&id);

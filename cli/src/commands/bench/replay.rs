@@ -1,10 +1,12 @@
-//! A finished generation of 10 MB, read again from the bucket.
+//! The replay of a finished generation of 10 MB from the bucket.
 
 use std::time::Instant;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use longhand_local::Script;
+use longhand_client::Response;
+use longhand_local::{Playback, Script};
+use serde_json::json;
 
 use super::Bench;
 
@@ -14,22 +16,45 @@ const REPLAYS: usize = 5;
 
 pub async fn measure() -> anyhow::Result<String> {
     let deltas = (0..DELTAS).map(|number| format!("{number:0DELTA_BYTES$}")).collect();
-    let bench = Bench::start(Script { deltas, ..Script::default() }, "0").await?;
+    let script = Script { deltas, ..Script::default() };
+    let direct = direct(script.clone()).await?;
+    let bench = Bench::start(script, "0").await?;
     let mut request = Bench::request();
     // Without the buffer, the events come from the bucket.
     request["delete_after"] = true.into();
-    let id = bench.api.start(&request, None).await?.value["id"].as_str().context("an id")?.to_owned();
-    crate::terminal::follow::to_the_end(&bench.api, &id, None).await?;
+    let id = bench.client.start(&request, None).await?.id.to_string();
+    crate::terminal::follow::to_the_end(&bench.client, &id, None).await?;
     let mut best = 0.0_f64;
     for _ in 0..REPLAYS {
         let began = Instant::now();
-        let mut body = bench.api.open_events(&id, None).await?.context("a log")?.bytes_stream();
-        let mut bytes = 0_u32;
-        while let Some(part) = body.next().await {
-            bytes += u32::try_from(part?.len())?;
-        }
-        best = best.max(f64::from(bytes) / 1e6 / began.elapsed().as_secs_f64());
+        best = best.max(megabytes_per_second(bench.client.open_events(&id, None).await?.context("no log")?, began).await?);
     }
     bench.finish().await;
-    Ok(format!("  10 MB of text  {best:.0} MB/s (the best of {REPLAYS})"))
+    Ok(format!(
+        "  10 MB of text  {best:.0} MB/s (the best of {REPLAYS})   x{:.2} of the provider read directly ({direct:.0} MB/s)",
+        best / direct
+    ))
+}
+
+/// The same text from the provider itself.
+async fn direct(script: Script) -> anyhow::Result<f64> {
+    let playback = Playback::start(script)?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let body = json!({ "model": "m", "stream": true, "messages": [] });
+    let mut best = 0.0_f64;
+    for _ in 0..REPLAYS {
+        let began = Instant::now();
+        let response = http.post(format!("{}/chat/completions", playback.base_url())).json(&body).send().await?;
+        best = best.max(megabytes_per_second(response, began).await?);
+    }
+    Ok(best)
+}
+
+async fn megabytes_per_second(response: Response, began: Instant) -> anyhow::Result<f64> {
+    let mut body = response.bytes_stream();
+    let mut bytes = 0_u32;
+    while let Some(part) = body.next().await {
+        bytes += u32::try_from(part?.len())?;
+    }
+    Ok(f64::from(bytes) / 1e6 / began.elapsed().as_secs_f64())
 }

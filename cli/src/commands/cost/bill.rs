@@ -1,55 +1,55 @@
-//! From quantities to dollars.
+//! Bills: quantities times prices.
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use longhand::estimate::{Estimate, Workload};
+use longhand::limits;
 use serde::Serialize;
 
-use super::deployed::{Deployed, memory_mb};
+use super::deployed::Deployed;
 use super::prices::Prices;
-use crate::product::{Estimate, Workload, limits};
 
 const GB: f64 = 1e9;
 const DAYS_A_MONTH: f64 = 30.4;
 const SWEEPS_A_MONTH: f64 = 60.0 * 24.0 * DAYS_A_MONTH;
-/// What Lambda streams of one answer without asking for it.
+/// Bytes of one streamed response that Lambda does not charge for.
 const STREAMED_FREE_BYTES: f64 = 6.0 * 1024.0 * 1024.0;
-/// A streamed answer counts as a request for each of these, begun.
+/// API Gateway charges a streamed response as one request for each of these, the last one rounded up.
 const REQUEST_BYTES: f64 = 10.0 * 1024.0 * 1024.0;
 
-/// Assumed, and little beside the rest: seconds of functions that wait for DynamoDB and S3 alone.
+/// Assumed seconds of functions that wait for DynamoDB and S3 alone; a small part of the bill.
 const START_SECONDS: f64 = 0.1;
 const STREAM_EXTRA_SECONDS: f64 = 0.3;
 const COMPACT_SECONDS: f64 = 0.5;
 const API_SECONDS: f64 = 0.05;
 const SWEEP_SECONDS: f64 = 0.3;
-/// Bytes that one invocation and one request leave in the logs, Lambda's own lines included.
+/// Bytes of logs of one invocation and of one request, with Lambda's own lines.
 const INVOCATION_LOG_BYTES: f64 = 1_500.0;
 const REQUEST_LOG_BYTES: f64 = 600.0;
-/// What an event has around its text as it is sent, and what is left of the event log when it is packed.
+/// Bytes of an event around its text, and the ratio to which gzip compresses the event log.
 const EVENT_FRAME_BYTES: f64 = 150.0;
 const PACKED: f64 = 1.0 / 3.0;
-/// DynamoDB asks for a table's key every five minutes for each caller: seven functions and two tables.
+/// DynamoDB requests a table's key every five minutes for each caller: seven functions and two tables.
 const KMS_REQUESTS_A_MONTH: f64 = 12.0 * 24.0 * DAYS_A_MONTH * 7.0 * 2.0;
-/// The keys of two providers, beside the stack's own secrets.
+/// The keys of two providers, in addition to the template's secrets.
 const PROVIDER_SECRETS: f64 = 2.0;
 
-/// What is known of the deployment beside the template.
+/// What the template does not say of a deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct Deployment {
-    /// Megabytes of `stream`.
+    /// Memory of `stream`, in megabytes.
     pub memory_mb: u32,
     /// The name of the price of a GB-second.
     pub lambda: &'static str,
     /// How long the log stays in the buffer table.
     pub chunk_ttl: Duration,
-    /// How long the result is kept.
+    /// Months that the result is stored.
     pub kept_months: f64,
-    /// How often it is read later.
+    /// Reads of the result after the end.
     pub later_reads: f64,
 }
 
-/// One line.
+/// One line of a bill.
 #[derive(Clone, Debug, Serialize)]
 pub struct Item {
     pub name: &'static str,
@@ -60,7 +60,7 @@ pub struct Item {
     pub is_assumed: bool,
 }
 
-/// A list of items.
+/// Items and their sum.
 #[derive(Debug, Serialize)]
 pub struct Bill {
     pub items: Vec<Item>,
@@ -90,7 +90,7 @@ impl<'a> Biller<'a> {
     }
 }
 
-/// What leaves the functions towards callers.
+/// Data and requests between the functions and their callers.
 struct Traffic {
     connections: f64,
     api_requests: f64,
@@ -98,13 +98,13 @@ struct Traffic {
     sent_bytes: f64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 impl Traffic {
     fn of(workload: &Workload, estimate: &Estimate, later_reads: f64) -> Self {
         let whole = (workload.silence + workload.stream).as_secs_f64();
         let share = (workload.watched.as_secs_f64() / whole).min(1.0);
         let output = workload.output_bytes as f64;
-        // A reader's connection lives as long as its function.
+        // A connection ends with its function, after 898 s.
         let of_each = (workload.watched.as_secs_f64() / 898.0).ceil();
         let connections = workload.readers as f64 * of_each;
         let seen = (output + EVENT_FRAME_BYTES * estimate.chunks as f64) * share;
@@ -118,14 +118,20 @@ impl Traffic {
     }
 }
 
-/// One generation.
-#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
-pub fn of_generation(workload: &Workload, estimate: &Estimate, deployment: &Deployment, prices: &Prices) -> anyhow::Result<Bill> {
+/// The bill of one generation.
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
+pub fn of_generation(
+    workload: &Workload,
+    estimate: &Estimate,
+    deployment: &Deployment,
+    deployed: &Deployed,
+    prices: &Prices,
+) -> anyhow::Result<Bill> {
     let traffic = Traffic::of(workload, estimate, deployment.later_reads);
-    let gigabytes = |handler| memory_mb(handler).map(|mb| f64::from(mb) / 1024.0).context("the template lacks a function");
+    let gigabytes = |handler| deployed.memory_mb(handler).map(gigabytes);
     let whole = (workload.silence + workload.stream).as_secs_f64();
     let invocations = estimate.invocations as f64;
-    let stream = f64::from(deployment.memory_mb) / 1024.0 * (whole + STREAM_EXTRA_SECONDS * invocations);
+    let stream = self::gigabytes(deployment.memory_mb) * (whole + STREAM_EXTRA_SECONDS * invocations);
     let tail = gigabytes("tail")? * workload.readers as f64 * workload.watched.as_secs_f64();
     let others = gigabytes("start")? * START_SECONDS
         + gigabytes("authorize")? * API_SECONDS
@@ -140,7 +146,7 @@ pub fn of_generation(workload: &Workload, estimate: &Estimate, deployment: &Depl
     let request = if is_large { workload.request_bytes as f64 } else { 0.0 };
     let mut biller = Biller::new(prices);
     biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
-    // A later read asks for the record; and a key is looked up.
+    // Each later read reads the record, and API keys are looked up.
     biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + 2.0, "dynamodb-read")?;
     biller.add("DynamoDB log, until its TTL", estimate.log_bytes as f64 / GB * months, "dynamodb-storage")?;
     biller.add("DynamoDB record", record, "dynamodb-storage")?;
@@ -161,31 +167,34 @@ pub fn of_generation(workload: &Workload, estimate: &Estimate, deployment: &Depl
     Ok(biller.bill())
 }
 
+fn gigabytes(memory_mb: u32) -> f64 {
+    f64::from(memory_mb) / 1024.0
+}
+
 /// Requests that put an object.
-#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 fn puts(bytes: f64) -> f64 {
     let part = limits::PART_BYTES as f64;
-    // A multipart upload is begun and completed too.
+    // A multipart upload has two more requests, to begin and to complete it.
     if bytes <= part { 1.0 } else { (bytes / part).ceil() + 2.0 }
 }
 
-/// A month of the stack itself, with nobody there.
-#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
-pub fn of_stack(lambda: &str, prices: &Prices) -> anyhow::Result<Bill> {
-    let deployed = Deployed::read();
-    let memory = f64::from(memory_mb("sweep").context("the template lacks sweep")?) / 1024.0;
+/// The monthly bill of a stack without generations.
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
+pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::Result<Bill> {
+    let memory = gigabytes(deployed.memory_mb("sweep")?);
     let mut biller = Biller::new(prices);
     biller.add("Sweeps", SWEEPS_A_MONTH * SWEEP_SECONDS * memory, lambda)?;
     biller.add("Sweeps, invocations", SWEEPS_A_MONTH, "lambda-requests")?;
-    // Half a unit for each shard of what is open.
+    // Half a unit for each shard of the index of open generations.
     biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS) / 2.0, "dynamodb-read")?;
     biller.add("Sweeps, logs", SWEEPS_A_MONTH * INVOCATION_LOG_BYTES / GB, "logs")?;
     biller.add("Sweeps, X-Ray", SWEEPS_A_MONTH, "traces")?;
-    biller.add("KMS key", deployed.keys as f64, "kms-key")?;
+    biller.add("KMS key", deployed.kms_keys as f64, "kms-key")?;
     biller.add("KMS requests", KMS_REQUESTS_A_MONTH, "kms-requests")?;
     biller.add("Secrets", deployed.secrets as f64 + PROVIDER_SECRETS, "secret")?;
     biller.add("Alarms", deployed.alarm_metrics as f64, "alarm")?;
-    biller.add("Metrics from logs", deployed.metrics as f64, "metric")?;
+    biller.add("Metrics from logs", deployed.idle_metrics as f64, "metric")?;
     biller.add("Dashboard", deployed.dashboards as f64, "dashboard")?;
     Ok(biller.bill())
 }

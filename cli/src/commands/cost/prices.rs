@@ -1,4 +1,4 @@
-//! What AWS asks: a list by region, of which a person may replace any price.
+//! AWS's prices: a list for each region, of which each price can be replaced.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -15,19 +15,19 @@ const LISTS: &str = include_str!("prices.json");
 pub struct Price {
     pub name: String,
     pub dollars: f64,
-    /// For so many of them.
+    /// The quantity that `dollars` pays for.
     pub per: f64,
     pub unit: String,
-    /// When the source said so, or the person.
+    /// The date of the source.
     pub as_of: String,
     pub source: String,
-    /// No source that says so was found, only where it should be.
+    /// No source states the price.
     #[serde(default)]
     pub is_assumed: bool,
 }
 
 impl Price {
-    /// Dollars for that many.
+    /// Dollars for a quantity.
     pub fn of(&self, quantity: f64) -> f64 {
         quantity / self.per * self.dollars
     }

@@ -1,18 +1,18 @@
-//! What a demo shows: the figures, and that the text sent, the log, the blob and the record agree.
+//! The result of a demo: the figures, and checks that the text sent, the log, the blob and the record agree.
 
 use std::fmt::Display;
 
 use anyhow::Context as _;
+use longhand::generation::Generation;
+use longhand_client::{Client, ResultText};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Run;
 use super::source::Source;
-use crate::api::Api;
 use crate::commands::generations::get;
-use crate::patience::insist;
-use crate::terminal::output::{line, plain};
+use crate::retry::with_retries;
+use crate::terminal::output::line;
 
 /// The figures, as `--json` prints them.
 #[derive(Clone, Debug, Serialize)]
@@ -30,7 +30,7 @@ pub struct Figures {
     blob_url: Option<String>,
 }
 
-/// One thing that must be so.
+/// One claim: it holds where what was found is what was expected.
 #[derive(Clone, Debug)]
 struct Check {
     claim: &'static str,
@@ -41,35 +41,39 @@ struct Check {
 
 #[derive(Debug)]
 pub struct Proof {
-    record: Value,
+    record: Generation,
     figures: Figures,
     checks: Vec<Check>,
 }
 
 impl Proof {
-    pub async fn gather(api: &Api, source: &Source, run: &Run, write_units: u64) -> anyhow::Result<Self> {
-        let record = run.record.clone();
-        let mut checks = vec![Check::new("the generation completed", "completed", word(&record, "status"))];
-        let blob_url = record["compacted"].as_str().map(str::to_owned);
+    pub async fn gather(client: &Client, source: &Source, run: &Run, write_units: u64) -> anyhow::Result<Self> {
+        let record = run.record.value.clone();
+        let mut checks = vec![Check::new("the generation completed", "completed", record.status.as_str())];
+        let blob_url = record.compacted.clone();
         let stored = match blob_url {
-            Some(_) => Some(insist(async || api.text(&run.id).await).await.context("the output cannot be fetched")?),
+            Some(_) => Some(with_retries(async || client.text(&run.id).await).await.context("the output cannot be fetched")?),
             None => None,
         };
         let stored_sha256 = stored.as_deref().map(sha256);
         if let (Some(stored), Some(stored_sha256)) = (&stored, &stored_sha256) {
-            checks.push(Check::new("the record has the blob's hash", stored_sha256, word(&record, "sha256")));
-            checks.push(Check::new("the record has the blob's length", stored.len(), word(&record, "bytes")));
-            checks.push(Check::new("the log's text is the blob's text", stored_sha256, sha256(&logged(api, &run.id).await?)));
+            checks.push(Check::new("the record has the blob's hash", stored_sha256, found(record.sha256.as_ref())));
+            checks.push(Check::new("the record has the blob's length", stored.len(), found(record.bytes.as_ref())));
+            checks.push(Check::new(
+                "the log's text is the blob's text",
+                stored_sha256,
+                sha256(&logged_text(client, &run.id).await?),
+            ));
         } else {
             checks.push(Check::new("the result lies in the bucket", "a blob", "none"));
         }
-        let number = |name: &str| record["progress"][name].as_u64().unwrap_or(0);
+        let progress = &record.progress;
         let sent = source.sent();
         if let Some(sent) = &sent {
             let blob = stored_sha256.as_deref().unwrap_or("none");
             checks.push(Check::new("the blob's text is the text sent", &sent.sent_sha256, blob));
-            checks.push(Check::new("every delta with text was received", sent.deltas, number("received_chunks")));
-            checks.push(Check::new("every byte sent was received", sent.bytes, number("received_bytes")));
+            checks.push(Check::new("every delta with text was received", sent.deltas, progress.received_chunks));
+            checks.push(Check::new("every byte sent was received", sent.bytes, progress.received_bytes));
         }
         if let Some((stayed, returned)) = &run.seen {
             let stored = stored_sha256.as_deref().unwrap_or("none");
@@ -79,12 +83,12 @@ impl Proof {
         }
         let figures = Figures {
             generation_id: run.id.clone(),
-            status: word(&record, "status"),
+            status: record.status.as_str().to_owned(),
             sent_sha256: sent.map(|sent| sent.sent_sha256),
             stored_sha256,
-            received_chunks: number("received_chunks"),
-            received_bytes: number("received_bytes"),
-            chunk_count: record["chunk_count"].as_u64().unwrap_or_else(|| number("chunk_count")),
+            received_chunks: progress.received_chunks,
+            received_bytes: progress.received_bytes,
+            chunk_count: record.chunk_count.unwrap_or(progress.chunk_count),
             write_units,
             start_ms: run.start.as_millis(),
             total_ms: run.total.as_millis(),
@@ -97,7 +101,7 @@ impl Proof {
         &self.figures
     }
 
-    /// What is not as it must be, each in one line.
+    /// The claims that do not hold, each in one line.
     pub fn failed(&self) -> Vec<String> {
         let failed = self.checks.iter().filter(|check| !check.holds());
         failed.map(|Check { claim, expected, found, .. }| format!("{claim}: expected {expected}, found {found}")).collect()
@@ -134,34 +138,26 @@ impl Check {
     }
 }
 
-/// The text that the log's events spell: of the newest output item, since an interrupted one before it is not in the result.
-async fn logged(api: &Api, id: &str) -> anyhow::Result<String> {
-    let (mut text, mut item, mut after) = (String::new(), 0, None);
+/// The result's text, from the events of the log.
+async fn logged_text(client: &Client, id: &str) -> anyhow::Result<String> {
+    let (mut text, mut after) = (ResultText::default(), None);
     loop {
-        let page = insist(async || api.events(id, after).await).await.context("the log cannot be read")?;
-        for event in page.data {
-            after = Some(event.seq);
-            if event.kind != "output_text.delta" {
-                continue;
-            }
-            if event.output_index != item {
-                text.clear();
-                item = event.output_index;
-            }
-            text += &event.delta;
-        }
+        let page = with_retries(async || client.events(id, after).await).await.context("the log cannot be read")?;
+        page.data.iter().for_each(|event| text.push(&event.event));
         if !page.has_more {
-            return Ok(text);
+            return Ok(text.into());
         }
+        after = page.last_seq;
     }
 }
 
-fn sha256(text: &str) -> String {
+/// In hex.
+pub fn sha256(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
 }
 
-fn word(record: &Value, name: &str) -> String {
-    plain(&record[name]).unwrap_or_else(|| "nothing".to_owned())
+fn found(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), |value| value.to_string())
 }
 
 fn shortened(text: &str) -> &str {

@@ -1,26 +1,24 @@
-//! Two readers of the same generation: one stays, one keeps leaving and coming back. Both must see the same text.
+//! Two readers of the same generation. One stays connected, one keeps disconnecting; both must read the same text.
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
-use sha2::{Digest as _, Sha256};
+use longhand_client::{Client, Follow, ResultText};
 use tokio::task::JoinHandle;
 
-use crate::api::Api;
-use crate::terminal::follow;
+use super::proof::sha256;
 
-/// The second reader leaves after so many events.
-const LEAVES_AFTER: usize = 25;
+/// Events after which the second reader disconnects.
+const DISCONNECTS_AFTER: usize = 25;
 
-/// What a reader saw.
+/// What a reader has read.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// SHA-256 of the newest item's text: what came before it belongs to an attempt that was given up.
+    /// SHA-256 of the result's text, in hex.
     pub sha256: String,
-    /// How often it left and came back.
+    /// How often it reconnected.
     pub returns: usize,
 }
 
-/// Both readers at work.
+/// Both readers, each in a task.
 #[derive(Debug)]
 pub struct Readers {
     stayed: JoinHandle<anyhow::Result<Seen>>,
@@ -28,42 +26,27 @@ pub struct Readers {
 }
 
 impl Readers {
-    pub fn start(api: &Api, id: &str) -> Self {
-        let read = |leaves_after| tokio::spawn(read(api.clone(), id.to_owned(), leaves_after));
-        Self { stayed: read(usize::MAX), returned: read(LEAVES_AFTER) }
+    pub fn start(client: &Client, id: &str) -> Self {
+        let read = |disconnects_after| tokio::spawn(read(client.follow(id, None), disconnects_after));
+        Self { stayed: read(usize::MAX), returned: read(DISCONNECTS_AFTER) }
     }
 
-    /// What the one who stayed saw, and what the other did.
+    /// What the reader that stayed has read, and what the other has.
     pub async fn finish(self) -> anyhow::Result<(Seen, Seen)> {
         let stayed = self.stayed.await?.context("the reader that stayed")?;
-        Ok((stayed, self.returned.await?.context("the reader that came back")?))
+        Ok((stayed, self.returned.await?.context("the reader that reconnected")?))
     }
 }
 
-async fn read(api: Api, id: String, leaves_after: usize) -> anyhow::Result<Seen> {
-    let (mut text, mut item, mut after, mut returns) = (String::new(), 0, None, 0);
-    'connection: loop {
-        let Some(mut events) = api.follow(&id, after).await? else { break };
-        let mut read = 0;
-        while let Some(event) = events.next().await {
-            let event = event?;
-            after = Some(event.seq);
-            if event.kind == "output_text.delta" {
-                if event.output_index != item {
-                    text.clear();
-                    item = event.output_index;
-                }
-                text += &event.delta;
-            }
-            if follow::has_ended(&event.kind) {
-                break 'connection;
-            }
-            read += 1;
-            if read == leaves_after {
-                break;
-            }
+async fn read(mut log: Follow, disconnects_after: usize) -> anyhow::Result<Seen> {
+    let (mut text, mut read, mut returns) = (ResultText::default(), 0, 0);
+    while let Some(event) = log.next().await? {
+        text.push(&event.event);
+        read += 1;
+        if read == disconnects_after && event.event.end().is_none() {
+            log.disconnect();
+            (read, returns) = (0, returns + 1);
         }
-        returns += 1;
     }
-    Ok(Seen { sha256: format!("{:x}", Sha256::digest(text)), returns })
+    Ok(Seen { sha256: sha256(text.as_str()), returns })
 }

@@ -1,4 +1,4 @@
-//! Who answers in a demo: a recording on loopback, or a real provider.
+//! The provider of a demo: a recording on loopback, or a real one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub struct SourceArgs {
     /// Play this file instead: JSON lines, each one a string, the text of a delta
     #[arg(long, value_name = "FILE", conflicts_with = "provider")]
     deltas: Option<PathBuf>,
-    /// Deltas per second; 0 plays as fast as it goes [default: 75]
+    /// Deltas per second; 0 plays as fast as possible [default: 75]
     #[arg(long, value_name = "N", value_parser = tempo, allow_negative_numbers = true, conflicts_with = "provider")]
     tempo: Option<f64>,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct SourceArgs {
     model: Option<String>,
 }
 
-/// What answers, for as long as it is held.
+/// The provider. Dropping a recording stops it.
 #[derive(Debug)]
 pub enum Source {
     Recording { playback: Playback, deltas: usize, tempo: f64, model: String },
@@ -81,7 +81,7 @@ impl Source {
             Self::Recording { deltas, tempo, .. } if *tempo > 0.0 => {
                 format!("{} at {tempo} a second", count(*deltas as u64, "recorded delta"))
             }
-            Self::Recording { deltas, .. } => format!("{} as fast as it goes", count(*deltas as u64, "recorded delta")),
+            Self::Recording { deltas, .. } => format!("{} as fast as possible", count(*deltas as u64, "recorded delta")),
         }
     }
 
@@ -89,7 +89,7 @@ impl Source {
         matches!(self, Self::Recording { .. })
     }
 
-    /// What was sent; unknown of a real provider.
+    /// What was sent; `None` for a real provider.
     pub fn sent(&self) -> Option<Stats> {
         match self {
             Self::Recording { playback, .. } => Some(playback.stats()),
@@ -100,5 +100,8 @@ impl Source {
 
 fn tempo(text: &str) -> Result<f64, String> {
     let fits = |tempo: &f64| tempo.is_finite() && *tempo >= 0.0;
-    text.parse().ok().filter(fits).ok_or_else(|| "expected deltas per second, such as 75, or 0 for as fast as it goes".to_owned())
+    text.parse()
+        .ok()
+        .filter(fits)
+        .ok_or_else(|| "expected deltas per second, such as 75, or 0 for as fast as possible".to_owned())
 }

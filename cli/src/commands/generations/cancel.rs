@@ -1,4 +1,4 @@
-//! `longhand cancel`: ends a generation. Once this has answered, no further text appears.
+//! `longhand cancel`: ends a generation. After this command has returned, no further text appears.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::get;
 use crate::options::{Format, Target};
-use crate::place;
+use crate::running_stack;
 
 /// Cancel a generation; what was received is kept
 #[derive(Args, Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct CancelArgs {
 }
 
 pub async fn run(args: CancelArgs) -> anyhow::Result<ExitCode> {
-    let cancelled = place::api(&args.target).await?.cancel(&args.id).await?;
+    let cancelled = running_stack::connect(&args.target).await?.cancel(&args.id).await?;
     get::print(&cancelled, args.format)?;
     Ok(ExitCode::SUCCESS)
 }

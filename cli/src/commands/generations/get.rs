@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use longhand::generation::Generation;
+use longhand::generation::usage::Usage;
+use longhand_client::Reply;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::api::Reply;
 use crate::options::{Format, Target};
-use crate::place;
-use crate::terminal::output::{Fields, plain, raw};
+use crate::running_stack;
+use crate::terminal::output::{Fields, raw};
 use crate::terminal::{follow, output};
 
 /// Show one generation
@@ -23,34 +26,34 @@ pub struct GetArgs {
 }
 
 pub async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
-    let record = place::api(&args.target).await?.generation(&args.id).await?;
+    let record = running_stack::connect(&args.target).await?.generation(&args.id).await?;
     print(&record, args.format)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a record, as JSON exactly as the API sent it.
-pub fn print(record: &Reply, format: Format) -> anyhow::Result<()> {
+/// Prints a record; as JSON exactly as the API sent it.
+pub fn print(record: &Reply<Generation>, format: Format) -> anyhow::Result<()> {
     if format.json {
         return Ok(raw(&format!("{}\n", record.text.trim_end()))?);
     }
-    Ok(fields(&record.value).print()?)
+    Ok(fields(record).print()?)
 }
 
-/// What a person wants to know of a record.
-pub fn fields(record: &Value) -> Fields {
+/// The fields of a record that are printed for a person.
+pub fn fields(record: &Generation) -> Fields {
     let mut fields = Fields::default();
-    let word = |name: &str| plain(&record[name]);
-    fields.add_if("generation", word("id")).add("status", follow::outcome(record));
-    fields.add_if("provider", word("provider")).add_if("model", word("model"));
-    fields.add_if("created", word("created_at")).add_if("completed", word("completed_at"));
-    let number = |name: &str| record["progress"][name].as_u64();
-    let received = number("received_chunks").zip(number("received_bytes"));
-    fields.add_if("received", received.map(|(deltas, bytes)| format!("{}, {bytes} bytes", output::count(deltas, "delta"))));
-    fields.add_if("chunks", plain(&record["chunk_count"]).or_else(|| plain(&record["progress"]["chunk_count"])));
-    fields.add_if("tokens", tokens(&record["usage"]));
-    fields.add_if("blob", word("compacted")).add_if("size", record["bytes"].as_u64().map(size));
-    fields.add_if("sha256", word("sha256")).add_if("compacted", word("compacted_at"));
-    fields.add_if("parsed", shape(&record["llm_response"])).add_if("issue", word("last_validation_issue_id"));
+    fields.add("generation", &record.id).add("status", follow::outcome(record));
+    fields.add("provider", &record.provider).add("model", &record.model);
+    fields.add("created", &record.created_at).add_if("completed", record.completed_at.as_ref());
+    let progress = &record.progress;
+    let deltas = output::count(progress.received_chunks, "delta");
+    fields.add("received", format!("{deltas}, {} bytes", progress.received_bytes));
+    fields.add("chunks", record.chunk_count.unwrap_or(progress.chunk_count));
+    fields.add_if("tokens", record.usage.as_ref().map(tokens));
+    fields.add_if("blob", record.compacted.as_ref()).add_if("size", record.bytes.map(size));
+    fields.add_if("sha256", record.sha256.as_ref()).add_if("compacted", record.compacted_at.as_ref());
+    fields.add_if("parsed", record.llm_response.as_deref().and_then(shape));
+    fields.add_if("issue", record.last_validation_issue_id.as_ref());
     fields
 }
 
@@ -61,16 +64,12 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Tokens in the words of either OpenAI API.
-fn tokens(usage: &Value) -> Option<String> {
-    let number = |names: [&str; 2]| names.into_iter().find_map(|name| usage.get(name)?.as_u64());
-    let input = number(["input_tokens", "prompt_tokens"])?;
-    let output = number(["output_tokens", "completion_tokens"])?;
-    Some(format!("{input} in, {output} out"))
+fn tokens(usage: &Usage) -> String {
+    format!("{} in, {} out", usage.input_tokens, usage.output_tokens)
 }
 
-fn shape(response: &Value) -> Option<String> {
-    match response {
+fn shape(response: &RawValue) -> Option<String> {
+    match serde_json::from_str(response.get()).ok()? {
         Value::Null => None,
         Value::Object(object) => Some(format!("JSON with {}", object.keys().cloned().collect::<Vec<_>>().join(", "))),
         Value::Array(array) => Some(format!("JSON array of {}", array.len())),

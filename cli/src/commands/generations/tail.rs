@@ -1,20 +1,22 @@
-//! `longhand tail`: a generation's text as it comes, from the beginning or from where one left.
+//! `longhand tail`: prints a generation's text as it comes.
 
-use std::path::Path;
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use futures::StreamExt as _;
+use longhand::generation::Status;
+use longhand::log::event::{Event, NumberedEvent};
+use longhand_client::Client;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use crate::api::{Api, Event};
 use crate::options::Target;
-use crate::patience::Patience;
+use crate::retry::with_retries;
 use crate::terminal::{follow, output};
-use crate::{failure, place};
+use crate::{failure, running_stack};
 
-/// Between the log's end and the record's word on it: the result is put away.
+/// The longest wait between the end of the log and the record's final status.
 const RESULT_WAIT: Duration = Duration::from_mins(1);
 
 /// Print a generation's text as it comes; exits with 0 if it completes
@@ -22,7 +24,7 @@ const RESULT_WAIT: Duration = Duration::from_mins(1);
 pub struct TailArgs {
     /// The generation's id
     id: String,
-    /// Ask for new events again and again, so many seconds apart, instead of following them live [default: 0.2]
+    /// Poll for new events at this interval instead of following them live [default: 0.2]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds)]
     #[arg(default_missing_value = "0.2")]
     poll: Option<Duration>,
@@ -36,127 +38,115 @@ pub struct TailArgs {
 /// What has been printed so far.
 struct Printer {
     after: Option<u64>,
-    output_index: Option<u64>,
-    /// A later attempt that has said nothing yet.
-    attempt: Option<u64>,
+    output_index: Option<u32>,
+    /// A later attempt, none of whose text has been printed yet.
+    attempt: Option<u32>,
 }
 
 pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
-    let mut api = place::api(&args.target).await?;
+    let client = running_stack::connect(&args.target).await?;
     let mut printer = Printer { after: args.after, output_index: None, attempt: None };
     tokio::select! {
-        ended = print_all(&mut api, &args, &mut printer) => ended?,
+        ended = print_all(&client, &args, &mut printer) => ended?,
         _ = tokio::signal::ctrl_c() => {
             let after = printer.after.map(|seq| format!(" --after {seq}")).unwrap_or_default();
-            eprintln!("\nto go on: longhand tail {}{after}{}", args.id, args.target.as_flags());
+            eprintln!("\nto continue: longhand tail {}{after}{}", args.id, args.target.as_flags());
             return Ok(failure::interrupted());
         }
     }
     output::text("")?;
-    let record = follow::to_the_end(&api, &args.id, Some(RESULT_WAIT)).await?.value;
-    if record["status"] == "completed" {
+    let client = restarted(&args.target).await.unwrap_or(client);
+    let record = follow::to_the_end(&client, &args.id, Some(RESULT_WAIT)).await?;
+    if record.status == Status::Completed {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("error: {} ended as {}", args.id, follow::outcome(&record));
     Ok(failure::failed())
 }
 
-/// Prints until the log has ended. Whatever breaks in between, it goes on where it was.
-async fn print_all(api: &mut Api, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
+/// Prints until the log has ended. After a failure it resumes behind the newest event.
+async fn print_all(client: &Client, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
     match args.poll {
-        Some(pause) => poll(api, args, pause, printer).await,
-        None => follow_live(api, args, printer).await,
+        Some(interval) => poll(client, args, interval, printer).await,
+        None => follow_live(client, args, printer).await,
     }
 }
 
-async fn follow_live(api: &mut Api, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
-    let mut patience = Patience::default();
-    loop {
-        let before = printer.after;
-        match print_stream(api, &args.id, printer).await {
-            Ok(true) => return Ok(()),
-            // A server may end its answer; whoever wants more asks again.
-            Ok(false) => {}
-            Err(error) => {
-                patience.bear(error).await?;
-                relocate(api, args).await;
-            }
+async fn follow_live(client: &Client, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
+    let log = Mutex::new(client.follow(&args.id, printer.after));
+    let next = async || {
+        let mut log = log.lock().await;
+        let event = log.next().await;
+        if event.is_err()
+            && let Some(client) = restarted(&args.target).await
+        {
+            log.use_client(client);
         }
-        if printer.after != before {
-            patience.restore();
-        }
-    }
-}
-
-/// Prints one answer to its end; `true`: the log has ended.
-async fn print_stream(api: &Api, id: &str, printer: &mut Printer) -> anyhow::Result<bool> {
-    let Some(mut events) = api.follow(id, printer.after).await? else { return Ok(true) };
-    while let Some(event) = events.next().await {
-        let event = event?;
+        event
+    };
+    while let Some(event) = with_retries(&next).await? {
         printer.print(&event)?;
-        if follow::has_ended(&event.kind) {
-            return Ok(true);
-        }
     }
-    Ok(false)
+    Ok(())
 }
 
-async fn poll(api: &mut Api, args: &TailArgs, pause: Duration, printer: &mut Printer) -> anyhow::Result<()> {
-    let mut patience = Patience::default();
+async fn poll(client: &Client, args: &TailArgs, interval: Duration, printer: &mut Printer) -> anyhow::Result<()> {
+    let client = RefCell::new(client.clone());
     loop {
-        let page = match api.events(&args.id, printer.after).await {
-            Ok(page) => page,
-            Err(error) => {
-                patience.bear(error).await?;
-                relocate(api, args).await;
-                continue;
+        let after = printer.after;
+        let read = async || {
+            let current = client.borrow().clone();
+            let page = current.events(&args.id, after).await;
+            if page.is_err()
+                && let Some(found) = restarted(&args.target).await
+            {
+                client.replace(found);
             }
+            page
         };
-        patience.restore();
+        let page = with_retries(read).await?;
         for event in &page.data {
             printer.print(event)?;
-            if follow::has_ended(&event.kind) {
+            if event.event.end().is_some() {
                 return Ok(());
             }
         }
+        printer.after = page.last_seq.or(printer.after);
         if page.has_more {
             continue;
         }
-        if page.data.is_empty() && follow::has_ended(&page.status) {
+        if page.data.is_empty() && page.status.is_terminal() {
             return Ok(());
         }
-        sleep(pause).await;
+        sleep(interval).await;
     }
 }
 
-/// A stack that was restarted has another address.
-async fn relocate(api: &mut Api, args: &TailArgs) {
-    let data: &Path = &args.target.folder.data;
-    if args.target.url.is_some() {
-        return;
+/// A client of the stack on the data folder: after a restart it has another address.
+async fn restarted(target: &Target) -> Option<Client> {
+    if target.url.is_some() {
+        return None;
     }
-    if let Ok(Some(place)) = place::running(data).await
-        && let Ok(found) = place.api()
-    {
-        *api = found;
-    }
+    running_stack::find(&target.folder.data).await.ok()??.client().ok()
 }
 
 impl Printer {
-    fn print(&mut self, event: &Event) -> std::io::Result<()> {
+    fn print(&mut self, event: &NumberedEvent) -> std::io::Result<()> {
         self.after = Some(event.seq);
-        self.attempt = event.attempt.filter(|attempt| *attempt > 1).or(self.attempt);
-        if !matches!(event.kind.as_str(), "output_text.delta" | "refusal.delta") {
+        let (Event::OutputTextDelta(stretch) | Event::RefusalDelta(stretch)) = &event.event else {
+            if let Event::InProgress { attempt: attempt @ 2.. } = event.event {
+                self.attempt = Some(attempt);
+            }
             return Ok(());
-        }
-        let is_new = self.output_index.replace(event.output_index).is_some_and(|index| index != event.output_index);
+        };
+        let is_new = self.output_index.replace(stretch.output_index).is_some_and(|index| index != stretch.output_index);
         match self.attempt.take().filter(|_| is_new) {
-            Some(attempt) => eprintln!("\nnote: attempt {attempt} begins again here; the text above is given up"),
+            Some(attempt) => eprintln!("\nnote: attempt {attempt} begins again here; the text above is discarded"),
             None if is_new => eprintln!("\nnote: a new output item begins here"),
-            // An attempt that goes on is nothing that its text would show.
+            // The text of an attempt that continues shows no break.
             None => {}
         }
-        output::raw(&event.delta)
+        output::raw(&stretch.delta)
     }
 }
 

@@ -1,13 +1,13 @@
-//! `longhand compact`: puts a generation's result away, by hand.
+//! `longhand compact`: compacts a generation by hand.
 
 use std::process::ExitCode;
 
 use clap::Args;
+use longhand::{Compaction, GenerationId, GenerationKey};
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::product::{self, GenerationId, GenerationKey};
-use crate::terminal::output::{Fields, line, plain};
+use crate::terminal::output::{Fields, line};
 
 /// Compact a generation now; safe to repeat
 #[derive(Args, Clone, Debug)]
@@ -22,16 +22,22 @@ pub struct CompactArgs {
 
 pub async fn run(args: CompactArgs) -> anyhow::Result<ExitCode> {
     let (app, organization) = args.operator.open().await?;
-    let compaction = product::compact(&app, &GenerationKey::new(organization, args.id.clone())).await?;
-    match compaction.as_object() {
-        Some(entries) if !args.format.json => {
-            let width = entries.keys().map(String::len).max().unwrap_or(0);
-            for (name, value) in entries.iter().filter_map(|(name, value)| Some((name, plain(value)?))) {
-                line(format!("{name:width$}  {value}"))?;
-            }
-        }
-        Some(_) => line(&compaction)?,
-        None => Fields::default().add("generation", &args.id).add("result", &compaction).print()?,
+    let compaction = app.compact(&GenerationKey::new(organization, args.id), "longhand compact").await?;
+    if args.format.json {
+        line(serde_json::to_string(&compaction)?)?;
+    } else {
+        fields(&compaction).print()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn fields(compaction: &Compaction) -> Fields {
+    let mut fields = Fields::default();
+    fields.add("id", &compaction.id).add("status", compaction.status.as_str());
+    fields.add_if("compacted", compaction.compacted.as_ref());
+    fields.add("chunk_count", compaction.chunk_count).add("bytes", compaction.bytes);
+    fields.add_if("sha256", compaction.sha256.as_ref());
+    fields.add_if("last_validation_issue_id", compaction.last_validation_issue_id.as_ref());
+    fields.add("was_compacted", compaction.was_compacted);
+    fields
 }

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
+use longhand::clock::rfc3339;
+use longhand::{GenerationId, GenerationKey, Inspection};
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::product::{self, GenerationId, GenerationKey, rfc3339};
-use crate::terminal::output::{Fields, line, plain, table};
+use crate::terminal::output::{Fields, line, table};
 
 /// Show a generation's log as it is stored: slots, counters, lease
 #[derive(Args, Clone, Debug)]
@@ -23,46 +23,44 @@ pub struct InspectArgs {
 
 pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     let (app, organization) = args.operator.open().await?;
-    let inspection = product::inspect(&app, &GenerationKey::new(organization, args.id.clone())).await?;
+    let inspection = app.inspect(&GenerationKey::new(organization, args.id)).await?;
     if args.format.json {
-        line(&inspection)?;
+        line(serde_json::to_string(&inspection)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    summary(&args.id, &inspection).print()?;
-    let slots: &[Value] = inspection["slots"].as_array().map_or(&[], Vec::as_slice);
-    if slots.is_empty() {
-        line("\nthe log is empty, or its time is over")?;
+    summary(&inspection).print()?;
+    if inspection.slots.is_empty() {
+        line("\nthe log is empty or expired")?;
         return Ok(ExitCode::SUCCESS);
     }
     line("")?;
-    let rows: Vec<_> = slots.iter().map(row).collect();
+    let rows = inspection.slots.iter().map(|slot| {
+        // The record has the day and the zone; the difference between slots is in the time.
+        let at = slot.at.split_once('T').map_or("", |(_, time)| time.trim_end_matches('Z')).to_owned();
+        let [seq, bytes, chunks] = [slot.seq, slot.bytes, slot.chunk_count].map(|number| number.to_string());
+        let [deltas, total_bytes] = [slot.received_chunks, slot.received_bytes].map(|number| number.to_string());
+        let end = slot.end.map(|status| status.as_str().to_owned()).unwrap_or_default();
+        [seq, slot.events.to_string(), bytes, at, deltas, total_bytes, chunks, slot.writer.clone(), end]
+    });
+    let rows: Vec<_> = rows.collect();
     table(["SEQ", "EVENTS", "BYTES", "AT", "DELTAS", "TOTAL BYTES", "CHUNKS", "WRITER", "END"], &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn summary(id: &GenerationId, inspection: &Value) -> Fields {
+fn summary(Inspection { record, meta, .. }: &Inspection) -> Fields {
     let mut fields = Fields::default();
-    let (meta, record) = (&inspection["meta"], &inspection["record"]);
-    fields.add("generation", id).add("status", plain(&record["status"]).unwrap_or_else(|| "no record".to_owned()));
-    fields.add_if("blob", plain(&record["compacted"]));
-    for (name, key) in [("attempt", "attempt"), ("hand-overs", "hand_overs"), ("writer", "writer")] {
-        fields.add_if(name, plain(&meta[key]));
-    }
-    match meta["lease_until"].as_i64() {
-        None => fields.add("lease", "none"),
-        Some(0) => fields.add("lease", "given up"),
-        Some(until) => fields.add("lease until", rfc3339(until)),
+    fields.add("generation", &record.id).add("status", record.status.as_str()).add_if("blob", record.compacted.as_ref());
+    let Some(meta) = meta else {
+        fields.add("lease", "none");
+        return fields;
     };
-    // It has been invoked again so often since the newest attempt began.
-    fields.add_if("sweeps", plain(&meta["sweeps"]).filter(|sweeps| sweeps != "0"));
+    fields.add("attempt", meta.attempt).add_if("hand-overs", Some(meta.hand_overs).filter(|number| *number > 0));
+    fields.add("writer", &meta.writer);
+    match meta.lease_until {
+        0 => fields.add("lease", "given up"),
+        until => fields.add("lease until", rfc3339(until)),
+    };
+    // Invocations by the sweep since the newest attempt began.
+    fields.add_if("sweeps", Some(meta.sweeps).filter(|number| *number > 0));
     fields
-}
-
-fn row(slot: &Value) -> [String; 9] {
-    let word = |name: &str| plain(&slot[name]).unwrap_or_default();
-    // The day and the zone are the record's; between slots it is the time that tells.
-    let at =
-        word("at").chars().skip_while(|character| *character != 'T').skip(1).take_while(|character| *character != 'Z').collect();
-    let [received_chunks, received_bytes, chunk_count] = ["received_chunks", "received_bytes", "chunk_count"].map(word);
-    [word("seq"), word("events"), word("bytes"), at, received_chunks, received_bytes, chunk_count, word("writer"), word("end")]
 }

@@ -1,19 +1,24 @@
-//! `longhand keys`: an operator makes API keys, lists and revokes them, in the stores themselves.
+//! `longhand keys`: creates, lists and revokes API keys, in the tables themselves.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use jiff::SpanRelativeTo;
+use jiff::fmt::friendly::SpanParser;
+use longhand::{KeyId, KeyView, NewKey, Scope};
+use serde_json::json;
 
 use crate::failure;
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::product::{KeyId, NewKey, Scope};
-use crate::terminal::output::{Fields, line, plain, table};
+use crate::terminal::output::{Fields, line, table};
 
-/// Make, list and revoke API keys
+const LIFETIME_MIN: Duration = Duration::from_secs(1);
+/// A hundred years.
+const LIFETIME_MAX: Duration = Duration::from_hours(36_500 * 24);
+
+/// Create, list and revoke API keys
 #[derive(Args, Clone, Debug)]
 pub struct KeysArgs {
     #[command(subcommand)]
@@ -27,17 +32,17 @@ enum KeysCommand {
     Revoke(RevokeArgs),
 }
 
-/// Make a key and print it, once: only its hash is kept
+/// Create a key and print it, once: only its hash is stored
 #[derive(Args, Clone, Debug)]
 struct CreateArgs {
-    /// What the key is called in lists
+    /// The key's name, for lists
     #[arg(long, default_value = "")]
     name: String,
-    /// What the key may do: start (and cancel), read, admin (delete); may be given again [default: start and read]
+    /// A scope of the key: start (and cancel), read or admin (delete); repeatable [default: start and read]
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
-    /// For how long the key is good, such as 90s, 30m, 12h or 30d [default: until it is revoked]
-    #[arg(long, value_name = "TIME", value_parser = period)]
+    /// The key's lifetime, such as 90s, 30m, 12h or 30d [default: until it is revoked]
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
     expires_in: Option<Duration>,
     #[command(flatten)]
     operator: OperatorArgs,
@@ -45,7 +50,7 @@ struct CreateArgs {
     format: Format,
 }
 
-/// List an organization's keys, those that are good no more too
+/// List an organization's keys, with those that have expired or were revoked
 #[derive(Args, Clone, Debug)]
 struct ListArgs {
     #[command(flatten)]
@@ -79,9 +84,9 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let scopes = if args.scopes.is_empty() { vec![Scope::Start, Scope::Read] } else { args.scopes };
     let new = NewKey { name: args.name, scopes: scopes.into_iter().collect(), expires_in: args.expires_in };
     let (key, secret) = app.create_key(&organization, new).await?;
-    let mut key = serde_json::to_value(key)?;
-    key["key"] = json!(secret.reveal());
     if args.format.json {
+        let mut key = serde_json::to_value(key)?;
+        key["key"] = json!(secret.reveal());
         return Ok(line(key)?);
     }
     fields(&key).add("key", secret.reveal()).print()?;
@@ -91,8 +96,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let (app, organization) = args.operator.open().await?;
-    let keys = serde_json::to_value(app.list_keys(&organization).await?)?;
-    let keys = keys.as_array().context("the keys are a list")?;
+    let keys = app.list_keys(&organization).await?;
     if args.format.json {
         return Ok(line(json!({ "object": "list", "data": keys }))?);
     }
@@ -105,59 +109,46 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
 }
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
-    // Not by the parser of arguments, which repeats what it refuses: it may be the key itself.
+    // Not in the parser of arguments: its error repeats the argument, which may be the key itself.
     let id: KeyId = args.id.parse().map_err(|error| failure::usage(format!("{error}")))?;
     let (app, organization) = args.operator.open().await?;
-    let key = serde_json::to_value(app.revoke_key(&organization, &id).await?)?;
+    let key = app.revoke_key(&organization, &id).await?;
     if args.format.json {
-        return Ok(line(key)?);
+        return Ok(line(serde_json::to_string(&key)?)?);
     }
     Ok(fields(&key).print()?)
 }
 
-fn fields(key: &Value) -> Fields {
+fn fields(key: &KeyView) -> Fields {
     let mut fields = Fields::default();
-    let [id, name, organization, scopes, created, expires, state] = cells(key);
-    fields.add("id", id);
-    fields.add_if("name", Some(name).filter(|name| !name.is_empty())).add("organization", organization).add("scopes", scopes);
-    fields.add("created", created).add("expires", expires).add("state", state);
+    fields.add("id", &key.id).add_if("name", Some(&key.name).filter(|name| !name.is_empty()));
+    fields.add("organization", &key.organization).add("scopes", &key.scopes);
+    fields.add("created", &key.created_at).add("expires", expiry(key)).add("state", state(key));
     fields
 }
 
-fn row(key: &Value) -> [String; 6] {
-    let [id, name, _, scopes, created, expires, state] = cells(key);
-    [id, name, scopes, created, expires, state]
+fn row(key: &KeyView) -> [String; 6] {
+    let (id, scopes) = (key.id.to_string(), key.scopes.to_string());
+    [id, key.name.clone(), scopes, key.created_at.clone(), expiry(key).to_owned(), state(key)]
 }
 
-fn cells(key: &Value) -> [String; 7] {
-    let word = |name: &str| plain(&key[name]);
-    let scopes: Vec<&str> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let state = match (word("revoked_at"), &key["is_good"]) {
-        (Some(at), _) => format!("revoked {at}"),
-        (None, Value::Bool(true)) => "good".to_owned(),
-        (None, _) => "expired".to_owned(),
-    };
-    let [id, name, organization, created] =
-        ["id", "name", "organization", "created_at"].map(|name| word(name).unwrap_or_default());
-    [id, name, organization, scopes.join(" "), created, word("expires_at").unwrap_or_else(|| "never".to_owned()), state]
+fn expiry(key: &KeyView) -> &str {
+    key.expires_at.as_deref().unwrap_or("never")
 }
 
-/// `90s`, `30m`, `12h`, `30d`.
-fn period(text: &str) -> Result<Duration, String> {
-    let read = || {
-        let (unit_at, unit) = text.char_indices().last()?;
-        let number: u64 = text[..unit_at].parse().ok().filter(|number| *number > 0)?;
-        let seconds = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        number.checked_mul(seconds).filter(|seconds| *seconds <= PERIOD_SECONDS_MAX).map(Duration::from_secs)
-    };
-    read().ok_or_else(|| "expected a time from 1s to 36500d, such as 90s, 30m, 12h or 30d".to_owned())
+fn state(key: &KeyView) -> String {
+    match &key.revoked_at {
+        Some(at) => format!("revoked {at}"),
+        None if key.is_good => "good".to_owned(),
+        None => "expired".to_owned(),
+    }
 }
 
-/// A hundred years.
-const PERIOD_SECONDS_MAX: u64 = 36_500 * 86_400;
+/// Parses a lifetime in jiff's friendly format, such as `30d`, `12h` or `1h 30m`; a day has 24 hours.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let span = SpanParser::new().parse_span(text).ok();
+    let lifetime = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let lifetime = lifetime.and_then(|lifetime| Duration::try_from(lifetime).ok());
+    let lifetime = lifetime.filter(|lifetime| (LIFETIME_MIN..=LIFETIME_MAX).contains(lifetime));
+    lifetime.ok_or_else(|| "expected a time from 1s to 36500d, such as 90s, 30m, 12h or 30d".to_owned())
+}

@@ -4,13 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
-use serde_json::Value;
+use longhand::{GenerationId, GenerationKey};
 
 use crate::operator::OperatorArgs;
-use crate::product::{self, GenerationId, GenerationKey};
-use crate::terminal::follow;
 use crate::terminal::output::{count, line};
-use crate::{failure, place};
+use crate::{failure, running_stack};
 
 const PAGE: usize = 100;
 
@@ -24,7 +22,7 @@ pub struct PurgeArgs {
     /// Every generation that has ended
     #[arg(long, requires = "yes", conflicts_with_all = ["aws", "organization"])]
     all: bool,
-    /// Do it without being asked again
+    /// Confirm it: the command does not ask
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -36,10 +34,10 @@ pub async fn run(args: PurgeArgs) -> anyhow::Result<ExitCode> {
     let ids = if args.all { ended(&args).await? } else { args.ids };
     let mut failures = 0;
     for id in &ids {
-        match product::purge(&app, &GenerationKey::new(organization.clone(), id.clone())).await {
-            Ok(()) => line(format!("purged {id}"))?,
+        match app.purge(&GenerationKey::new(organization.clone(), id.clone())).await {
+            Ok(_) => line(format!("purged {id}"))?,
             Err(error) => {
-                eprintln!("error: {id}: {}", failure::told(&error));
+                eprintln!("error: {id}: {}", failure::describe(&error.into()));
                 failures += 1;
             }
         }
@@ -53,19 +51,15 @@ pub async fn run(args: PurgeArgs) -> anyhow::Result<ExitCode> {
 /// The ids of all generations that have ended, read before any is deleted.
 async fn ended(args: &PurgeArgs) -> anyhow::Result<Vec<GenerationId>> {
     let data = &args.operator.folder.data;
-    let place = place::running(data).await?.ok_or_else(|| place::nothing_runs(data, "give the ids and --aws"))?;
-    let api = place.api()?;
+    let stack = running_stack::find(data).await?;
+    let client = stack.ok_or_else(|| running_stack::no_stack(data, "give the ids and --aws"))?.client()?;
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
-        let page = api.list(Some(PAGE), after.as_deref()).await?.value;
-        let records = page["data"].as_array().context("the list is not in the expected form")?;
-        let ended = records.iter().filter(|record| record["status"].as_str().is_some_and(follow::has_ended));
-        for id in ended.filter_map(|record| record["id"].as_str()) {
-            ids.push(id.parse().with_context(|| format!("the list has the id {id:?}"))?);
-        }
-        if page["has_more"] != Value::Bool(true) {
+        let page = client.list(Some(PAGE), after.as_ref().map(GenerationId::as_str)).await?.value;
+        ids.extend(page.data.into_iter().filter(|record| record.status.is_terminal()).map(|record| record.id));
+        if !page.has_more {
             return Ok(ids);
         }
-        after = Some(page["last_id"].as_str().context("the list does not say where it goes on")?.to_owned());
+        after = Some(page.last_id.context("the list does not say where it continues")?);
     }
 }

@@ -1,16 +1,17 @@
-//! `longhand quota`: what an organization may use, and has used today.
+//! `longhand quota`: an organization's quotas, and what it has used of them today.
 
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Subcommand};
+use longhand::QuotaView;
+use longhand::quota::{Quota, dollars};
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::product::{Quota, QuotaView, dollars};
 use crate::terminal::output::{Fields, line};
 
-/// Show and set what an organization may use
+/// Show and set an organization's quotas
 #[derive(Args, Clone, Debug)]
 pub struct QuotaArgs {
     #[command(subcommand)]
@@ -23,7 +24,7 @@ enum QuotaCommand {
     Show(ShowArgs),
 }
 
-/// Set some of an organization's quotas; `default` gives one back to the deployment's settings
+/// Set some of an organization's quotas; `default` restores the deployment's setting
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true).args(["running", "generations_per_day", "output_bytes_per_day", "spend_per_day"]))]
 struct SetArgs {
@@ -45,7 +46,7 @@ struct SetArgs {
     format: Format,
 }
 
-/// Show what an organization may use, and what it has used today
+/// Show an organization's quotas, and what it has used of them today
 #[derive(Args, Clone, Debug)]
 struct ShowArgs {
     #[command(flatten)]
@@ -54,7 +55,7 @@ struct ShowArgs {
     format: Format,
 }
 
-/// A number, or the deployment's.
+/// A number; `None` for the deployment's default.
 #[derive(Clone, Copy, Debug)]
 struct Bound(Option<u64>);
 
@@ -112,17 +113,17 @@ fn print(view: &QuotaView, format: Format) -> anyhow::Result<()> {
     }
     let mut fields = Fields::default();
     let (quota, own, used) = (view.quota, view.own, view.used);
-    let tell = |most: Option<u64>, own: Option<u64>, used: Option<u64>, show: fn(u64) -> String| {
+    let describe = |most: Option<u64>, own: Option<u64>, used: Option<u64>, show: fn(u64) -> String| {
         let used = used.filter(|_| most.is_some()).map(|used| format!(", {} used today", show(used)));
         let whose = if own.is_some() { "" } else { " (default)" };
         format!("{}{whose}{}", most.map_or_else(|| "no bound".to_owned(), show), used.unwrap_or_default())
     };
     let number = |number: u64| number.to_string();
     fields.add("organization", &view.organization);
-    fields.add("running", tell(quota.running, own.running, None, number));
-    let generations = tell(quota.generations_per_day, own.generations_per_day, Some(used.generations), number);
-    let output = tell(quota.output_bytes_per_day, own.output_bytes_per_day, Some(used.output_bytes), number);
-    let spend = tell(quota.spend_per_day, own.spend_per_day, Some(used.spend), dollars);
+    fields.add("running", describe(quota.running, own.running, None, number));
+    let generations = describe(quota.generations_per_day, own.generations_per_day, Some(used.generations), number);
+    let output = describe(quota.output_bytes_per_day, own.output_bytes_per_day, Some(used.output_bytes), number);
+    let spend = describe(quota.spend_per_day, own.spend_per_day, Some(used.spend), dollars);
     fields.add("generations a day", generations).add("output bytes a day", output).add("spend a day", spend);
     Ok(fields.add("day", format!("{} UTC", view.day)).print()?)
 }

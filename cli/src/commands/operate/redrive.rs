@@ -1,23 +1,24 @@
-//! `longhand redrive`: does again what Lambda gave up, from the records in the on-failure queues.
+//! `longhand redrive`: repeats the events that Lambda gave up on, from the messages in the on-failure queues.
 
 use std::process::ExitCode;
 
 use clap::Args;
+use longhand::aws::{QueueMessage, Queues};
+use longhand::{App, GenerationKey, GivenUp, Redriven};
 use serde_json::json;
 
 use crate::failure;
 use crate::operator::{Deployment, DeploymentArgs};
 use crate::options::Format;
-use crate::product::{App, GenerationKey, GivenUp, QueueMessage, Queues, Redriven};
 use crate::terminal::output::{count, line};
 
-/// For how long a message is hidden from others while this command is at it.
+/// How long a message is hidden from other consumers while this command handles it.
 const HIDDEN_SECONDS: i32 = 300;
 
-/// Do again what Lambda gave up, and take it off the on-failure queues; safe to repeat
+/// Repeat the events that Lambda gave up on, and delete their messages from the on-failure queues; safe to repeat
 #[derive(Args, Clone, Debug)]
 pub struct RedriveArgs {
-    /// Only tell what would be done; every message stays
+    /// Only report what would be done; every message is kept
     #[arg(long)]
     dry_run: bool,
     /// An on-failure queue of the deployment: `StreamFailures` and `CompactFailures` of the stack's outputs
@@ -29,8 +30,8 @@ pub struct RedriveArgs {
     format: Format,
 }
 
-/// What became of one message.
-struct Told {
+/// The outcome of one message.
+struct Outcome {
     about: String,
     did: Result<String, String>,
 }
@@ -62,7 +63,7 @@ pub async fn run(args: RedriveArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl Redrive<'_> {
-    /// Everything in the queue now. What cannot be done is given back.
+    /// Handles every message in the queue. Messages whose work fails are returned to it.
     async fn queue(&mut self, url: &str) -> anyhow::Result<()> {
         let (mut batches, mut left) = (Vec::new(), Vec::new());
         loop {
@@ -71,22 +72,22 @@ impl Redrive<'_> {
                 break;
             }
             for message in messages {
-                let told = match GivenUp::read(&message.body) {
+                let outcome = match GivenUp::read(&message.body) {
                     Ok(GivenUp::Compact(records)) => {
                         batches.push((message, records));
                         continue;
                     }
                     Ok(GivenUp::Stream(job)) => self.stream(&job.key()).await,
-                    Err(why) => Told { about: "unknown".into(), did: Err(why) },
+                    Err(why) => Outcome { about: "unknown".into(), did: Err(why) },
                 };
-                left.extend(self.settle(url, message, &told).await?);
+                left.extend(self.settle(url, message, &outcome).await?);
             }
         }
         if !batches.is_empty() {
             let did = self.compact().await?;
             for (message, records) in batches {
-                let told = Told { about: format!("compact, {}", count(records, "record")), did: did.clone() };
-                left.extend(self.settle(url, message, &told).await?);
+                let outcome = Outcome { about: format!("compact, {}", count(records, "record")), did: did.clone() };
+                left.extend(self.settle(url, message, &outcome).await?);
             }
         }
         for message in left {
@@ -95,7 +96,7 @@ impl Redrive<'_> {
         Ok(())
     }
 
-    async fn stream(&self, key: &GenerationKey) -> Told {
+    async fn stream(&self, key: &GenerationKey) -> Outcome {
         let words = |redriven| match redriven {
             Redriven::Gone => "nothing to do: there is no such generation any more",
             Redriven::HadEnded => "nothing to do: it has ended",
@@ -106,10 +107,10 @@ impl Redrive<'_> {
             Redriven::Invoked => "would be invoked again",
         };
         let did = self.app.redrive(key, self.apply).await;
-        Told { about: format!("stream {key}"), did: did.map(|did| words(did).into()).map_err(|error| error.to_string()) }
+        Outcome { about: format!("stream {key}"), did: did.map(|did| words(did).into()).map_err(|error| error.to_string()) }
     }
 
-    /// A batch does not say what was in it, so its work is done when no log is left that has ended and is not compacted.
+    /// A message of `compact` does not name its generations. Its work is done when every log that has ended is compacted.
     async fn compact(&self) -> anyhow::Result<Result<String, String>> {
         let caught_up = self.app.catch_up(self.apply).await?;
         let logs = count(caught_up.compacted.len() as u64, "log");
@@ -121,9 +122,9 @@ impl Redrive<'_> {
         Ok(Ok(format!("{logs} that nobody had compacted {verb} compacted")))
     }
 
-    /// Tells, and deletes what is done. What is not comes back.
-    async fn settle(&mut self, url: &str, message: QueueMessage, told: &Told) -> anyhow::Result<Option<QueueMessage>> {
-        let (did, is_done) = match &told.did {
+    /// Reports the outcome, and deletes the message if its work is done; returns the message otherwise.
+    async fn settle(&mut self, url: &str, message: QueueMessage, outcome: &Outcome) -> anyhow::Result<Option<QueueMessage>> {
+        let (did, is_done) = match &outcome.did {
             Ok(did) => (did.clone(), true),
             Err(why) => (format!("kept: {why}"), false),
         };
@@ -132,10 +133,10 @@ impl Redrive<'_> {
         }
         if self.json {
             line(
-                json!({ "message": message.id, "queue": url, "about": told.about, "did": did, "is_done": is_done && self.apply }),
+                json!({ "message": message.id, "queue": url, "about": outcome.about, "did": did, "is_done": is_done && self.apply }),
             )?;
         } else {
-            line(format!("{}  {}  {did}", message.id, told.about))?;
+            line(format!("{}  {}  {did}", message.id, outcome.about))?;
         }
         *(if is_done { &mut self.done } else { &mut self.kept }) += 1;
         Ok(Some(message).filter(|_| !(is_done && self.apply)))

@@ -1,22 +1,22 @@
-//! `longhand retention`: tells and removes what is past its window.
+//! `longhand retention`: reports and removes data that is past its retention window.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use longhand::{App, GenerationId, Organization, RetentionRules};
 use serde_json::json;
 
 use crate::failure;
-use crate::operator::{DeploymentArgs, named};
+use crate::operator::{DeploymentArgs, parse_organization};
 use crate::options::Format;
-use crate::product::{App, GenerationId, Organization, RetentionRules};
 use crate::terminal::output::{count, line};
 
-/// Tell or remove what is past its window: generations that ended long ago, and what a crash left over
+/// Report or remove data past its window: generations that ended long ago, and what a crash left over
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("what").required(true).args(["dry_run", "apply"]))]
 pub struct RetentionArgs {
-    /// Only tell what would be removed
+    /// Only report what would be removed
     #[arg(long)]
     dry_run: bool,
     /// Remove it. The bucket keeps old versions of objects for 30 more days
@@ -40,7 +40,7 @@ pub struct RetentionArgs {
 pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     let app = args.deployment.open().await?.app;
     let organizations = match &args.organization {
-        Some(name) => vec![named(name)?],
+        Some(name) => vec![parse_organization(name)?],
         None => app.organizations().await?,
     };
     let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
@@ -54,9 +54,9 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
         removed += done;
         failed += not_done;
     }
-    let told = if args.apply { "removed" } else { "would be removed" };
+    let verb = if args.apply { "removed" } else { "would be removed" };
     let looked_at = count(organizations.len() as u64, "organization");
-    eprintln!("{} {told}, {failed} could not be; {looked_at} looked at", count(removed, "generation"));
+    eprintln!("{} {verb}, {failed} could not be; {looked_at} looked at", count(removed, "generation"));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
 }
 

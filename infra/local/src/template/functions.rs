@@ -12,7 +12,7 @@ use super::{
     resolve::{Resolver, entries, plain},
 };
 
-const HOSTED: [&str; 10] = [
+const HOSTED: [&str; 11] = [
     "Architectures",
     "CodeUri",
     "Environment",
@@ -20,12 +20,13 @@ const HOSTED: [&str; 10] = [
     "Events",
     "FunctionName",
     "Handler",
+    "MemorySize",
     "PackageType",
     "Runtime",
     "Timeout",
 ];
 
-const NOT_HOSTED: [&str; 22] = [
+const NOT_HOSTED: [&str; 21] = [
     "AssumeRolePolicyDocument",
     "AutoPublishAlias",
     "AutoPublishAliasAllProperties",
@@ -35,7 +36,6 @@ const NOT_HOSTED: [&str; 22] = [
     "EphemeralStorage",
     "KmsKeyArn",
     "LoggingConfig",
-    "MemorySize",
     "PermissionsBoundary",
     "Policies",
     "PropagateTags",
@@ -61,6 +61,8 @@ pub struct HostedFunction {
     pub name: String,
     /// Its `Handler`, which selects the function within the one binary.
     pub handler: String,
+    /// Its `MemorySize` in megabytes, if the template sets one. The local stack does not bound memory.
+    pub memory_mb: Option<u32>,
     /// The longest that one invocation may run, in seconds.
     pub timeout_seconds: u64,
     /// The environment from the template, resolved; the stack's endpoints are not in it.
@@ -104,6 +106,7 @@ pub fn read(resolver: &Resolver, id: &str, resource: &Value) -> Result<HostedFun
         id: id.to_owned(),
         name: resolver.name(id)?,
         handler: handler.to_owned(),
+        memory_mb: either("MemorySize")?.as_ref().map(memory_mb).transpose()?,
         timeout_seconds: timeout(either("Timeout")?)?,
         environment,
         async_invoke: events::async_invoke(either("EventInvokeConfig")?.as_ref())?,
@@ -116,6 +119,10 @@ pub fn read(resolver: &Resolver, id: &str, resource: &Value) -> Result<HostedFun
 fn timeout(value: Option<Value>) -> Result<u64> {
     let Some(value) = value else { return Ok(TIMEOUT_SECONDS_DEFAULT) };
     plain(&value)?.parse().with_context(|| format!("Timeout is not a number of seconds: {value}"))
+}
+
+fn memory_mb(value: &Value) -> Result<u32> {
+    plain(value)?.parse().with_context(|| format!("MemorySize is not a number of megabytes: {value}"))
 }
 
 fn variables(resolver: &Resolver, properties: &Value) -> Result<BTreeMap<String, String>> {

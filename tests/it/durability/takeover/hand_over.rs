@@ -10,7 +10,7 @@ use longhand::limits::HAND_OVERS_MAX;
 use longhand::{Clock, GenerationKey};
 use longhand_local::Data;
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
-use longhand_tests::{PATIENCE, assert_whole, sse};
+use longhand_tests::{PATIENCE, assert_whole, read_live};
 use serde_json::{Value, json};
 
 use super::*;
@@ -175,12 +175,12 @@ async fn attached_caller_reads_on_after_a_hand_over() {
     let url = format!("{}/v1/generations", harness.stack.url());
     let response = harness.api.http.post(&url).json(&body).send().await.unwrap();
     let id = response.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    let (mut events, mut ended) = sse::read_response(response, &mut |_: &[Value]| false).await;
+    let (mut events, mut ended) = read_live(response, |_| false).await;
     // The answer of a function ends with its time. Whoever wants the rest comes back with the last number.
     while !events.last().is_some_and(|event| event["type"] == "completed") {
         assert!(ended, "it ends well");
         let after = events.last().and_then(|event| event["seq"].as_u64());
-        let (more, now_ended) = sse::read(&harness.api.http, &harness.events_url(&id), after, |_| false).await;
+        let (more, now_ended) = harness.read_live(&id, after, |_| false).await;
         events.extend(more);
         ended = now_ended;
     }

@@ -1,4 +1,4 @@
-//! The body of a request, put together from a file and the flags.
+//! The body of a request, from a file and the flags.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -12,7 +12,7 @@ use crate::failure;
 
 const STDIN: &str = "-";
 
-/// What is asked of the model. Flags win over what a request file says.
+/// The request to the model. A flag replaces the same field of a request file.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("input").required(true).args(["prompt", "file"]))]
 pub struct RequestArgs {
@@ -25,7 +25,7 @@ pub struct RequestArgs {
     /// The model, as the provider names it
     #[arg(long)]
     model: Option<String>,
-    /// What the model is told to be
+    /// Instructions to the model
     #[arg(long, value_name = "TEXT")]
     instructions: Option<String>,
     /// Randomness, from 0
@@ -37,7 +37,7 @@ pub struct RequestArgs {
     /// A JSON file with a `response_format` as in chat completions
     #[arg(long, value_name = "PATH")]
     response_format: Option<PathBuf>,
-    /// What happens to a result that is not valid: kept with its errors, or not accepted
+    /// A result that is not valid is kept with its errors (soft), or fails the generation (strict)
     #[arg(long, value_enum)]
     validation: Option<Validation>,
 }

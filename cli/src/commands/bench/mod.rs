@@ -1,7 +1,8 @@
-//! `longhand bench`: how soon a reader sees what the provider sends, how much goes through, and how fast a replay is.
+//! `longhand bench`: measures latency, throughput and replay.
 //!
-//! Provider, stack and readers share this machine and this process. Beside each latency stands the provider read directly, in
-//! the same run: the rest is the product's.
+//! Provider, stack and readers share this machine and this process, so the figures depend on the machine and its load. Each run
+//! therefore measures the provider read directly too, and prints every other figure as a multiple of it (`x1.50 … of direct`):
+//! compare these multiples between runs.
 
 mod latency;
 mod reader;
@@ -12,13 +13,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use longhand_client::Client;
 use longhand_local::{Data, Options, Playback, Script, Stack};
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::terminal::output::line;
 
-/// Measure latency, throughput and replay on an embedded stack of its own
+/// Measure latency, throughput and replay on an embedded stack, each also as a multiple of the provider read directly
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Seconds that each latency is measured for
@@ -31,22 +32,28 @@ pub struct BenchArgs {
 
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     line("latency, 10 generations at 50 deltas/s, from the provider's byte to the reader's (ms)")?;
-    line(latency::direct(args.seconds).await?)?;
-    line(latency::tailed("tail, laptop windows", "0", args.seconds).await?)?;
-    line(latency::tailed("tail, AWS windows", "50", args.seconds).await?)?;
-    line(latency::attached(args.seconds).await?)?;
-    line("\nthroughput, the throttle open (from the first byte asked for to the last read by a reader)")?;
-    line(throughput::measure(1, args.deltas).await?)?;
-    line(throughput::measure(10, args.deltas / 10).await?)?;
+    let direct = latency::direct(args.seconds).await?;
+    line(direct.describe("the provider, read directly", None))?;
+    line(latency::followed("0", args.seconds).await?.describe("tail, laptop windows", Some(&direct)))?;
+    line(latency::followed("50", args.seconds).await?.describe("tail, AWS windows", Some(&direct)))?;
+    let [all, first] = latency::attached(args.seconds).await?;
+    line(all.describe("attached start", Some(&direct)))?;
+    line(first.describe("attached start, first delta", Some(&direct)))?;
+    line("\nthroughput of a provider without a limit (from the request to the last byte that a reader reads)")?;
+    for (generations, deltas) in [(1, args.deltas), (10, args.deltas / 10)] {
+        let direct = throughput::direct(generations, deltas).await?;
+        line(direct.describe(None))?;
+        line(throughput::measure(generations, deltas).await?.describe(Some(&direct)))?;
+    }
     line("\nreplay of a finished generation")?;
     line(replay::measure().await?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A stack whose provider `bench` plays `script`.
+/// A stack, and its provider `bench`, which plays a script.
 struct Bench {
     stack: Stack,
-    api: Api,
+    client: Client,
     playback: Playback,
     _folder: tempfile::TempDir,
 }
@@ -65,8 +72,8 @@ impl Bench {
         .into();
         let options = Options { data: Data::Folder(folder.path().to_owned()), env, ..Options::default() };
         let stack = Stack::start(options).await?;
-        let api = Api::new(stack.url())?;
-        Ok(Self { stack, api, playback, _folder: folder })
+        let client = Client::new(stack.url())?;
+        Ok(Self { stack, client, playback, _folder: folder })
     }
 
     fn request() -> Value {
@@ -74,8 +81,7 @@ impl Bench {
     }
 
     async fn start_generation(&self) -> anyhow::Result<String> {
-        let started = self.api.start(&Self::request(), None).await?;
-        Ok(started.value["id"].as_str().unwrap_or_default().to_owned())
+        Ok(self.client.start(&Self::request(), None).await?.id.to_string())
     }
 
     async fn finish(self) {
@@ -84,7 +90,7 @@ impl Bench {
     }
 }
 
-/// CPU seconds that this process has used, by the kernel's account (Linux: fields 14 and 15 of `/proc/self/stat`, in ticks of
+/// CPU seconds that this process has used (Linux: fields 14 and 15 of `/proc/self/stat`, in ticks of
 /// 10 ms).
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `longhand demo`: the main job, whole, on a throw-away stack, with proof that the text kept is the text sent.
+//! `longhand demo`: runs one generation on a temporary stack, and proves that the stored text is the text that was sent.
 
 mod proof;
 mod readers;
@@ -9,30 +9,30 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use longhand::generation::Generation;
+use longhand_client::{Client, Reply};
 use longhand_local::{Data, Options, Stack};
-use serde_json::Value;
 
-use crate::api::Api;
 use crate::options::{Format, Tenant};
 use crate::terminal::{follow, output};
-use crate::{failure, place};
+use crate::{failure, running_stack};
 
 use proof::Proof;
 use readers::{Readers, Seen};
 use source::{Source, SourceArgs};
 
-/// With a provider of one's own recording, a minute without any change is a fault.
+/// With a recorded provider, a generation that does not change for so long has failed.
 const STANDSTILL: Duration = Duration::from_mins(1);
 
-/// Play a recorded generation through a throw-away stack, and prove that nothing of it was lost
+/// Play a recorded generation through a temporary stack, and prove that none of it was lost
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
     tenant: Tenant,
-    /// Follow it live with two readers, one of which keeps leaving and coming back [default: yes, but with --json no: a
-    /// generation that nobody watches costs less]
+    /// Follow it live with two readers, one of which keeps disconnecting [default: yes; with --json no, because a generation
+    /// that nobody watches costs less]
     #[arg(long, value_name = "YES|NO", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     readers: Option<bool>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub struct DemoArgs {
 /// A generation that has ended, and how long it took.
 struct Run {
     id: String,
-    record: Value,
+    record: Reply<Generation>,
     start: Duration,
     total: Duration,
     seen: Option<(Seen, Seen)>,
@@ -50,9 +50,9 @@ struct Run {
 
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let source = Source::open(&args.source)?;
-    let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a throw-away folder")?;
+    let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a temporary folder")?;
     let mut env = source.environment()?;
-    // As on AWS: what it costs to be watched is shown as it would be there.
+    // The default on AWS, so that the write units of a watched generation are those of AWS.
     env.entry("LONGHAND_WATCHED_WINDOW_MS".to_owned()).or_insert_with(|| "50".to_owned());
     let options = Options {
         data: Data::Folder(folder.path().to_owned()),
@@ -71,10 +71,10 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn play(stack: &Stack, source: &Source, args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let api = place::of(stack)?;
+    let client = running_stack::connect_to_stack(stack)?;
     eprintln!("{}, over {}", source.describe(), stack.url());
-    let run = see_through(&api, source, args.readers.unwrap_or(!args.format.json)).await?;
-    let proof = Proof::gather(&api, source, &run, stack.write_units()).await?;
+    let run = run_generation(&client, source, args.readers.unwrap_or(!args.format.json)).await?;
+    let proof = Proof::gather(&client, source, &run, stack.write_units()).await?;
     if args.format.json {
         output::line(serde_json::to_string(proof.figures())?)?;
     } else {
@@ -87,14 +87,14 @@ async fn play(stack: &Stack, source: &Source, args: &DemoArgs) -> anyhow::Result
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { failure::failed() })
 }
 
-async fn see_through(api: &Api, source: &Source, with_readers: bool) -> anyhow::Result<Run> {
+async fn run_generation(client: &Client, source: &Source, with_readers: bool) -> anyhow::Result<Run> {
     let began = Instant::now();
-    let started = api.start(&source.request(), None).await?;
+    let started = client.start(&source.request(), None).await?;
     let start = began.elapsed();
-    let id = started.value["id"].as_str().context("the API did not say the generation's id")?.to_owned();
+    let id = started.id.to_string();
     eprintln!("{id} was accepted in {} ms", start.as_millis());
-    let readers = with_readers.then(|| Readers::start(api, &id));
-    let record = follow::to_the_end(api, &id, source.is_recorded().then_some(STANDSTILL)).await?.value;
+    let readers = with_readers.then(|| Readers::start(client, &id));
+    let record = follow::to_the_end(client, &id, source.is_recorded().then_some(STANDSTILL)).await?;
     let total = began.elapsed();
     let seen = match readers {
         Some(readers) => Some(readers.finish().await?),

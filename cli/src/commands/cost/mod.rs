@@ -1,25 +1,28 @@
-//! `longhand cost`: what a generation will cost on AWS, before anything is deployed.
+//! `longhand cost`: estimates what a generation costs on AWS, before anything is deployed.
 //!
-//! The quantities are the product's own rules played through; the prices are a list that a person may correct.
+//! The quantities follow from the product's own rules; the prices are a list, of which each can be replaced.
 
 mod bill;
 mod deployed;
 mod prices;
-mod shown;
+mod print;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use longhand::estimate::{Pace, Workload, estimate};
+use longhand::limits;
+use longhand_local::TEMPLATE;
 use serde_json::json;
 
 use crate::options::Format;
-use crate::product::{Pace, Workload, estimate, limits};
 use crate::terminal::output::line;
 use bill::Deployment;
+pub use deployed::Deployed;
 use prices::{Override, Prices};
 
-/// Reckon what a generation costs on AWS, item by item
+/// Estimate what a generation costs on AWS, item by item
 #[derive(Args, Clone, Debug)]
 pub struct CostArgs {
     /// Tokens of output
@@ -28,55 +31,55 @@ pub struct CostArgs {
     /// Seconds from the first token to the last
     #[arg(long, value_name = "SECONDS", required_unless_present = "list_prices", value_parser = seconds)]
     seconds: Option<f64>,
-    /// How much of that time somebody watches: a share such as 0.5 or 50%
+    /// The share of that time in which it is watched, such as 0.5 or 50%
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     watched: f64,
-    /// How many watch at once
+    /// Readers at once
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     readers: u32,
     /// Seconds before the first token
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds_or_none)]
     first_token: f64,
-    /// Deltas that the provider sends in a second [default: each token is one]
+    /// Deltas per second from the provider [default: one for each token]
     #[arg(long, value_name = "NUMBER", value_parser = positive)]
     deltas_per_second: Option<f64>,
-    /// Bytes of a token
+    /// Bytes per token
     #[arg(long, value_name = "BYTES", default_value = "4", value_parser = positive)]
     bytes_per_token: f64,
-    /// The request, as JSON
+    /// Bytes of the request's JSON
     #[arg(long, value_name = "BYTES", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(..=limits::REQUEST_BYTES_MAX as u64))]
     request_bytes: u64,
-    /// The output is JSON: up to 64 KB of it are kept on the record too
+    /// The output is JSON, of which the record keeps up to 64 KB
     #[arg(long)]
     output_is_json: bool,
-    /// How often the result is read later
+    /// Reads of the result after the generation has ended
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     later_reads: u32,
-    /// Months that the result is kept
+    /// Months that the result is stored
     #[arg(long, value_name = "NUMBER", default_value = "12", value_parser = positive)]
     kept_months: f64,
-    /// Generations a month: adds the month's bill
+    /// Generations per month: adds the bill of a month
     #[arg(long, value_name = "NUMBER")]
     generations: Option<u64>,
-    /// Least milliseconds between two flushes while somebody watches: `WatchedWindowMs` [default: the product's, 50]
+    /// The fewest milliseconds between two flushes of a watched generation: `WatchedWindowMs` [default: 50]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
     watched_window: Option<u64>,
-    /// Megabytes of the function stream [default: the template's]
+    /// Memory of the function `stream`, in megabytes [default: the template's]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: Option<u32>,
-    /// The functions' processors
+    /// The architecture of the functions
     #[arg(long, default_value = "arm64")]
     arch: Arch,
-    /// Dollars that the provider asks for a million tokens of output, to compare with
+    /// The provider's price of a million tokens of output, in dollars, for comparison
     #[arg(long, value_name = "DOLLARS", value_parser = positive)]
     token_price: Option<f64>,
     /// The region of the price list
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: String,
-    /// A price that is not as in the list; may be given again
+    /// A price that replaces the one in the list; repeatable
     #[arg(long = "price", value_name = "NAME=DOLLARS")]
     prices: Vec<Override>,
-    /// Show the price list, with dates and sources, and nothing else
+    /// Print the price list with dates and sources, and nothing else
     #[arg(long)]
     list_prices: bool,
     #[command(flatten)]
@@ -91,7 +94,7 @@ enum Arch {
     X86,
 }
 
-/// The longest that a generation can take: a hand-over after every function.
+/// The longest generation, with hand-overs from function to function.
 const SECONDS_MAX: f64 = 3.0 * 3_600.0;
 const LOG_DAYS: Duration = Duration::from_hours(24);
 
@@ -118,7 +121,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl CostArgs {
-    /// The generation that is meant. Tokens and seconds are there unless the list is asked for.
+    /// The generation. The parser requires tokens and seconds unless the list is printed.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -151,9 +154,9 @@ impl CostArgs {
         pace
     }
 
-    fn deployment(&self) -> Deployment {
-        Deployment {
-            memory_mb: self.memory.or_else(|| deployed::memory_mb("stream")).unwrap_or(256),
+    fn deployment(&self, deployed: &Deployed) -> anyhow::Result<Deployment> {
+        Ok(Deployment {
+            memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,
             lambda: match self.arch {
                 Arch::Arm64 => "lambda-arm64",
                 Arch::X86 => "lambda-x86_64",
@@ -161,21 +164,22 @@ impl CostArgs {
             chunk_ttl: LOG_DAYS,
             kept_months: self.kept_months,
             later_reads: f64::from(self.later_reads),
-        }
+        })
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 pub fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
     let prices = Prices::of(&args.region, &args.prices)?;
     if args.list_prices {
-        shown::list(&prices, args.format)?;
+        print::list(&prices, args.format)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (workload, deployment) = (args.workload(), args.deployment());
+    let deployed = Deployed::read(TEMPLATE)?;
+    let (workload, deployment) = (args.workload(), args.deployment(&deployed)?);
     let estimate = estimate(&workload, &args.pace())?;
-    let generation = bill::of_generation(&workload, &estimate, &deployment, &prices)?;
-    let stack = bill::of_stack(deployment.lambda, &prices)?;
+    let generation = bill::of_generation(&workload, &estimate, &deployment, &deployed, &prices)?;
+    let stack = bill::of_stack(&deployed, deployment.lambda, &prices)?;
     let tokens = args.token_price.map(|price| price * args.tokens.unwrap_or(0) as f64 / 1e6);
     if args.format.json {
         let month = args.generations.map(|number| {
@@ -188,15 +192,15 @@ pub fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    shown::estimate(&workload, &estimate)?;
-    shown::bill("one generation", &generation, &prices)?;
+    print::estimate(&workload, &estimate)?;
+    print::bill("one generation", &generation, &prices)?;
     if let Some(tokens) = tokens {
-        shown::compared(tokens, generation.dollars)?;
+        print::compared(tokens, generation.dollars)?;
     }
     if let Some(number) = args.generations {
-        shown::bill("the stack itself, a month", &stack, &prices)?;
-        shown::month(number, generation.dollars, stack.dollars)?;
+        print::bill("the stack itself, a month", &stack, &prices)?;
+        print::month(number, generation.dollars, stack.dollars)?;
     }
-    shown::notes(&args.region)?;
+    print::notes(&args.region)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,13 @@
-//! A bill, as a person reads it.
+//! Prints bills and price lists for a person.
 
 use std::io;
 
+use longhand::estimate::{Estimate, Workload};
 use serde_json::json;
 
 use super::bill::{Bill, Item};
 use super::prices::Prices;
 use crate::options::Format;
-use crate::product::{Estimate, Workload};
 use crate::terminal::output::{line, size, table};
 
 pub fn list(prices: &Prices, format: Format) -> io::Result<()> {
@@ -24,7 +24,7 @@ pub fn list(prices: &Prices, format: Format) -> io::Result<()> {
         })
         .collect();
     table(["PRICE", "DOLLARS", "AS OF", "SOURCE"], &rows)?;
-    line("\n* was not found in a source that says so: look before you rely on it, and give --price NAME=DOLLARS")
+    line("\n* is assumed, without a source: check it before you rely on it, and replace it with --price NAME=DOLLARS")
 }
 
 pub fn estimate(workload: &Workload, estimate: &Estimate) -> io::Result<()> {
@@ -48,7 +48,7 @@ pub fn estimate(workload: &Workload, estimate: &Estimate) -> io::Result<()> {
     ))
 }
 
-/// The items that cost anything, the dearest first.
+/// The items that cost something, the most expensive first.
 pub fn bill(of: &str, bill: &Bill, prices: &Prices) -> anyhow::Result<()> {
     let mut items: Vec<&Item> = bill.items.iter().filter(|item| item.dollars > 0.0).collect();
     items.sort_by(|left, right| right.dollars.total_cmp(&left.dollars));
@@ -76,7 +76,7 @@ pub fn compared(tokens: f64, generation: f64) -> io::Result<()> {
     line(format!("the provider's tokens{:>14}; keeping them adds {percent:.2}%\n", money(tokens)))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a bill is no exact count")]
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 pub fn month(number: u64, generation: f64, stack: f64) -> io::Result<()> {
     let generations = number as f64 * generation;
     let cents = |dollars: f64| format!("${dollars:.2}");
@@ -90,7 +90,7 @@ pub fn month(number: u64, generation: f64, stack: f64) -> io::Result<()> {
 
 pub fn notes(region: &str) -> io::Result<()> {
     line(format!(
-        "List prices of {region} without free tiers; * is an assumption. --list-prices tells dates and sources, --price replaces one."
+        "List prices of {region} without free tiers; * is an assumption. --list-prices prints dates and sources, --price replaces one."
     ))
 }
 
