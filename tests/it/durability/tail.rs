@@ -163,8 +163,7 @@ async fn shortened_archive_is_reported_as_damage() {
 
     let (status, problem) = harness.get(&format!("generations/{id}/events")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("internal")));
-    let url = harness.events_url(&id);
-    let followed = sse::read(&harness.http, &url, None, |_| false);
+    let followed = harness.read_live(&id, None, |_| false);
     let (events, _) = tokio::time::timeout(PATIENCE, followed).await.expect("the stream ends");
     assert!(events.len() < whole.len(), "{} events", events.len());
     assert_eq!(events[..], whole[..events.len()]);
