@@ -46,7 +46,7 @@ pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::StreamJob;
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use verbs::{
-    CaughtUp, Compaction, CreateClaim, EventPage, GenerationPage, GivenUp, Inspection, KeyView, LogPage, LogTail, NewKey, Output,
-    ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started, Streamed, Swept,
-    Tail,
+    Accepted, CaughtUp, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256, KeyView, LogPage, LogTail,
+    NewKey, Output, ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started,
+    Streamed, Swept, Tail,
 };

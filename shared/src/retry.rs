@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use backon::{BackoffBuilder, ExponentialBuilder as Exponential, Retryable};
+pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder as Exponential, Retryable};
 
 /// Waits of `first`, doubling up to `longest`, each with random jitter of up to its own length added, so that callers that fail
 /// together do not retry together. `retries` bounds the retries; the first try is not one of them.

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod hostile;
 pub mod logs;
 pub mod pacer;
+pub mod proxy;
 pub mod sampling;
 pub mod sensitive;
 pub mod serial;

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, LOCATION};
 use longhand::generation::request::Request;
-use longhand::{App, Error, GenerationId, GenerationKey};
+use longhand::{App, Claim, Error, GenerationId};
 
 use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs};
 use super::attached::{Until, write_attached};
@@ -32,10 +32,10 @@ pub async fn start(
         let started = app.start(&organization, &request, idempotency_key).await?;
         return Ok((StatusCode::ACCEPTED, location(&started.id), Json(started)).into_response());
     }
-    let (started, is_waiting) = app.accept(&organization, &request, idempotency_key).await?;
-    let key = GenerationKey::new(organization, started.id);
+    let accepted = app.accept(&organization, &request, &Claim::of_key(idempotency_key)?).await?;
+    let (needs_writer, key) = (accepted.needs_writer(), accepted.into_inner().key());
     let tail = app.tail(&key, None).await?;
-    if is_waiting {
+    if needs_writer {
         write_attached(app, &key, until.stop_at);
     }
     Ok((location(&key.generation), events::answer(tail, until.answer)).into_response())

@@ -1,5 +1,6 @@
 //! The bucket: results, event logs, and requests too large for a row.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -10,14 +11,14 @@ use bytes::Bytes;
 
 use super::clients::{aws_error, unexpected};
 use crate::error::Error;
-use crate::ids::GenerationKey;
+use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits::PART_BYTES;
 
 /// The bucket of results.
 #[derive(Debug, Clone)]
 pub struct Blobs {
-    pub(super) s3: Client,
-    pub(super) bucket: String,
+    s3: Client,
+    bucket: String,
 }
 
 impl Blobs {
@@ -45,7 +46,7 @@ impl Blobs {
         format!("{key}/request.json")
     }
 
-    /// How records name an object: `s3://bucket/key`.
+    /// The name of an object on records: `s3://bucket/key`.
     #[must_use]
     pub fn url(&self, object: &str) -> String {
         format!("s3://{}/{object}", self.bucket)
@@ -72,7 +73,7 @@ impl Blobs {
         BlobWriter { upload, waiting: Vec::new(), bytes: 0 }
     }
 
-    /// A whole object, which must be small. `None`: there is none.
+    /// A whole object, which must be small. `None`: it does not exist.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -82,7 +83,7 @@ impl Blobs {
         Ok(Some(bytes.to_vec()))
     }
 
-    /// An object's bytes as they come. `None`: there is none.
+    /// A stream of an object's bytes. `None`: it does not exist.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -98,7 +99,7 @@ impl Blobs {
         }
     }
 
-    /// A URL under which anyone may read the object for `ttl`.
+    /// A URL with which anyone may read the object for `ttl`.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -108,7 +109,43 @@ impl Blobs {
         Ok(get.presigned(config).await.map_err(aws_error("s3 GetObject"))?.uri().to_owned())
     }
 
-    /// Deletes a generation's objects. Those that are not there are no error.
+    /// The organizations that have objects.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn organizations(&self) -> Result<BTreeSet<Organization>, Error> {
+        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).delimiter("/").into_paginator().send();
+        let mut found = BTreeSet::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
+            let names = page.common_prefixes().iter().filter_map(|prefix| prefix.prefix()?.trim_end_matches('/').parse().ok());
+            found.extend(names);
+        }
+        Ok(found)
+    }
+
+    /// What an organization has in the bucket.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn stored(&self, organization: &Organization) -> Result<Stored, Error> {
+        let prefix = format!("{organization}/");
+        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&prefix).into_paginator().send();
+        let mut stored = Stored::default();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
+            for key in page.contents().iter().filter_map(|object| object.key()) {
+                let id = key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
+                match id.and_then(|(id, _)| id.parse().ok()) {
+                    Some(id) => drop(stored.generations.insert(id)),
+                    None => stored.foreign.push(key.to_owned()),
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Deletes a generation's objects, as far as they exist.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -120,7 +157,16 @@ impl Blobs {
     }
 }
 
-/// An object's bytes as they come.
+/// What the bucket has under one organization's name.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// Generations that have objects, in order.
+    pub generations: BTreeSet<GenerationId>,
+    /// Keys that are not of this product's form.
+    pub foreign: Vec<String>,
+}
+
+/// A stream of an object's bytes.
 #[derive(Debug)]
 pub struct Body(ByteStream);
 
@@ -128,7 +174,7 @@ impl Body {
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Aws`]: the stream broke off.
+    /// [`Error::Aws`]: the connection broke.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         self.0.try_next().await.map_err(|error| unexpected("s3 GetObject", error))
     }
@@ -162,7 +208,7 @@ impl BlobWriter {
     /// Adds bytes.
     ///
     /// # Errors
-    /// [`Error::Aws`]; the upload is then of no use, and [`Self::abort`] should tidy it away.
+    /// [`Error::Aws`]; the upload cannot be completed then, and [`Self::abort`] should remove it.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         self.bytes += bytes.len() as u64;
         while self.waiting.len() + bytes.len() >= PART_BYTES {
@@ -177,10 +223,10 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Ends the object, checks its length in the bucket, and answers with its URL.
+    /// Completes the object, checks its length in the bucket, and returns its URL.
     ///
     /// # Errors
-    /// [`Error::Aws`]; nothing is visible under the key then, or what was there before.
+    /// [`Error::Aws`]; the key then has no object, or the earlier one.
     pub async fn finish(mut self) -> Result<String, Error> {
         let result = self.complete().await;
         if result.is_err() {
@@ -208,7 +254,7 @@ impl BlobWriter {
         Err(unexpected("s3 HeadObject", format!("{object} has {stored} bytes in the bucket, and {} were put", self.bytes)))
     }
 
-    /// Gives the upload up. Best effort: the bucket's lifecycle rule tidies away what this misses.
+    /// Aborts the upload. Best effort: the bucket's lifecycle rule removes what this leaves.
     pub async fn abort(&mut self) {
         let Upload { blobs, object, id, .. } = &mut self.upload;
         let Some(upload_id) = id.take() else { return };

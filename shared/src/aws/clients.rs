@@ -7,32 +7,27 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 pub use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::meter::Meter;
 use crate::config::AwsConfig;
 use crate::error::Error;
 
-/// Tries of one call in all, the first included, unless `AWS_MAX_ATTEMPTS` says otherwise.
+/// Tries of one call, the first included, unless `AWS_MAX_ATTEMPTS` is set.
 const SDK_TRIES_MAX: u32 = 4;
 /// The SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
-/// One try. `DynamoDB` answers within milliseconds: what takes this long will not come, and the lease goes on.
+/// One try. `DynamoDB` answers within milliseconds: a call that takes this long is lost, and a lease runs out meanwhile.
 const DYNAMODB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// One try, a part of an upload included.
 const S3_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// One try of any other service.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The wait before the second try, at most; it doubles, and jitter takes off up to all of it (the SDK's standard mode).
+/// The longest wait before the second try. It doubles, and jitter shortens it by up to all of it (the SDK's standard mode).
 const BACKOFF: Duration = Duration::from_millis(200);
 /// The same for `DynamoDB`, whose throttling passes quickly (AWS's SDK for Java begins with 25 ms).
 const DYNAMODB_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The SDK's clients. Each service may have an endpoint of its own: only that differs on a laptop.
+/// The SDK's clients. On a laptop they differ only in their endpoints.
 #[derive(Debug, Clone)]
 pub struct Clients {
     /// Both tables.
@@ -63,7 +58,7 @@ impl Clients {
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared(DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
         let mut s3 = aws_sdk_s3::config::Builder::from(&shared(S3_ATTEMPT_TIMEOUT, BACKOFF));
-        // An endpoint of one's own has no DNS name per bucket.
+        // A custom endpoint has no DNS name for each bucket.
         s3.set_endpoint_url(config.s3_endpoint.clone()).set_force_path_style(config.s3_endpoint.as_ref().map(|_| true));
         let mut lambda = aws_sdk_lambda::config::Builder::from(&shared(ATTEMPT_TIMEOUT, BACKOFF));
         lambda.set_endpoint_url(config.lambda_endpoint.clone());
@@ -94,27 +89,6 @@ pub(super) async fn shared_config(config: &AwsConfig, http_client: Option<Shared
     loader.load().await
 }
 
-/// Asks for the rows of one partition, and what that costs.
-pub(super) fn query_partition(dynamodb: &aws_sdk_dynamodb::Client, table: &str, partition: String) -> QueryFluentBuilder {
-    let query = dynamodb.query().table_name(table).key_condition_expression("pk = :pk");
-    query.expression_attribute_values(":pk", AttributeValue::S(partition)).return_consumed_capacity(ReturnConsumedCapacity::Total)
-}
-
-/// Updates an item where its condition holds; `false`: it does not.
-pub(super) async fn update_where(update: UpdateItemFluentBuilder, meter: &Meter) -> Result<bool, Error> {
-    match update.send().await {
-        Ok(updated) => {
-            meter.wrote(updated.consumed_capacity());
-            Ok(true)
-        }
-        Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
-            meter.wrote(None);
-            Ok(false)
-        }
-        Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
-    }
-}
-
 /// The failure of one call, with all its causes.
 pub(super) fn aws_error<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Error
 where
@@ -124,7 +98,7 @@ where
     move |error| Error::Aws { operation, message: DisplayErrorContext(&error).to_string() }
 }
 
-/// An answer that AWS does not give.
+/// The error for a response that AWS should never send.
 pub(super) fn unexpected(operation: &'static str, message: impl std::fmt::Display) -> Error {
     Error::Aws { operation, message: format!("{message}") }
 }

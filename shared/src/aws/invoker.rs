@@ -22,10 +22,10 @@ impl Invoker {
         Self { lambda, stream_function }
     }
 
-    /// Hands the job to Lambda, which takes it into its queue and answers at once. It may run more than once.
+    /// Queues the job at Lambda, which may run it more than once.
     ///
     /// # Errors
-    /// [`Error::Configuration`] where this function was not told which one streams; [`Error::Aws`].
+    /// [`Error::Configuration`] where `stream_function` is missing; [`Error::Aws`].
     pub async fn stream(&self, job: &StreamJob) -> Result<(), Error> {
         let missing = || Error::Configuration("the environment variable LONGHAND_STREAM_FUNCTION is required".into());
         let name = self.stream_function.as_deref().ok_or_else(missing)?;

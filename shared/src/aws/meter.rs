@@ -1,4 +1,4 @@
-//! Counts what DynamoDB charges, from its own answers (`ReturnConsumedCapacity`), which cost nothing.
+//! Counts what DynamoDB charges, as its responses report it (`ReturnConsumedCapacity`, which is free).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use serde::Serialize;
 
-/// Shared by the clones of one [`crate::App`]. Read units are counted in halves, so everything is a whole number.
+/// Counts, which all clones of one [`crate::App`] share. Read units are counted in halves, so that all counts are integers.
 #[derive(Debug, Clone, Default)]
 pub struct Meter(Arc<Counts>);
 
@@ -19,7 +19,7 @@ struct Counts {
     read_half_units: AtomicU64,
 }
 
-/// What has been counted so far.
+/// The counts so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct MeterReading {
     /// Requests that write.
@@ -33,7 +33,7 @@ pub struct MeterReading {
 }
 
 impl Meter {
-    /// A meter of its own, whose counts are this one's too.
+    /// A new meter, whose counts are added to this one too.
     #[must_use]
     pub fn part(&self) -> Self {
         Self(Arc::new(Counts { parent: Some(self.clone()), ..Counts::default() }))

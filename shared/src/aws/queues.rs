@@ -1,4 +1,4 @@
-//! The on-failure queues: what Lambda gave up. For operators alone; no function reads them.
+//! The on-failure queues, which hold what Lambda has given up. Operators read them, and no function does.
 
 use aws_sdk_sqs::Client;
 
@@ -15,12 +15,12 @@ pub struct Queues {
     sqs: Client,
 }
 
-/// A message that was received and is hidden from others for a while.
+/// A received message, hidden from other receivers for a while.
 #[derive(Debug, Clone)]
 pub struct QueueMessage {
     /// Its id.
     pub id: String,
-    /// What it says.
+    /// Its body.
     pub body: String,
     receipt: String,
 }
@@ -37,21 +37,21 @@ impl Queues {
         Self { sqs: Client::from_conf(sqs.build()) }
     }
 
-    /// Some messages of the queue at `url`, which others do not get for `hidden_seconds`. None: there are none, or none that
-    /// is not hidden.
+    /// Some messages of the queue at `url`, which are then hidden from other receivers for `hidden_seconds`. Empty: there are
+    /// none, or all are hidden.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn receive(&self, url: &str, hidden_seconds: i32) -> Result<Vec<QueueMessage>, Error> {
-        // A second of waiting makes SQS ask all of its servers.
+        // With a wait, SQS queries all of its servers.
         let receive = self.sqs.receive_message().queue_url(url).max_number_of_messages(RECEIVE_MAX).wait_time_seconds(1);
         let received = receive.visibility_timeout(hidden_seconds).send().await.map_err(aws_error("sqs ReceiveMessage"))?;
         let message = |message: &aws_sdk_sqs::types::Message| {
-            let lacks = || unexpected("sqs ReceiveMessage", "a message without id, body or receipt");
+            let incomplete = || unexpected("sqs ReceiveMessage", "a message without id, body or receipt");
             Ok(QueueMessage {
-                id: message.message_id().ok_or_else(lacks)?.to_owned(),
-                body: message.body().ok_or_else(lacks)?.to_owned(),
-                receipt: message.receipt_handle().ok_or_else(lacks)?.to_owned(),
+                id: message.message_id().ok_or_else(incomplete)?.to_owned(),
+                body: message.body().ok_or_else(incomplete)?.to_owned(),
+                receipt: message.receipt_handle().ok_or_else(incomplete)?.to_owned(),
             })
         };
         received.messages().iter().map(message).collect()
@@ -66,7 +66,7 @@ impl Queues {
         delete.send().await.map(drop).map_err(aws_error("sqs DeleteMessage"))
     }
 
-    /// Shows a message to others again, at once.
+    /// Makes a message visible to other receivers at once.
     ///
     /// # Errors
     /// [`Error::Aws`].

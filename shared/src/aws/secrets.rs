@@ -13,13 +13,13 @@ use super::clients::{aws_error, unexpected};
 use crate::clock::{Clock, millis};
 use crate::error::Error;
 
-/// How long a secret is used without looking again: a rotated key is picked up after this.
-const KEPT: Duration = Duration::from_mins(5);
-/// The same for whoever has reason to believe that it was rotated: whatever comes, it is not read more often.
-const KEPT_LEAST: Duration = Duration::from_secs(10);
+/// How long a secret is cached: a rotated key is picked up after this.
+const CACHE_AGE_MAX: Duration = Duration::from_mins(5);
+/// The same where a rotation is suspected. A secret is never read more often.
+const CACHE_AGE_MIN: Duration = Duration::from_secs(10);
 
-/// Answers that stay the same however often one asks: there is no such secret, it is being deleted, or it or its key is closed to
-/// this function (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>).
+/// Errors that a retry does not mend: there is no such secret, it is being deleted, or this function may not read it or its key
+/// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>).
 const UNREADABLE: [&str; 4] =
     ["ResourceNotFoundException", "InvalidRequestException", "AccessDeniedException", "DecryptionFailure"];
 
@@ -41,46 +41,47 @@ impl Version {
     }
 }
 
-type Known = HashMap<(String, Version), (i64, Option<String>)>;
+/// When a secret was read, in milliseconds, and what it was. Locked while it is read, so that it is read once.
+type Slot = Arc<Mutex<Option<(i64, Option<String>)>>>;
 
-/// Reads each secret once in five minutes.
+/// Reads each secret once in five minutes. A slow read of one secret does not delay another.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
     clock: Clock,
-    known: Arc<Mutex<Known>>,
+    slots: Arc<Mutex<HashMap<(String, Version), Slot>>>,
 }
 
 impl Secrets {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, known: Arc::default() }
+        Self { client, clock, slots: Arc::default() }
     }
 
     /// The string of the secret called `name`.
     ///
     /// # Errors
-    /// [`Error::Configuration`]: it cannot be read, now or later; [`Error::Aws`].
+    /// [`Error::Configuration`] where a retry would fail too; [`Error::Aws`].
     pub async fn get(&self, name: &str) -> Result<String, Error> {
         let secret = self.get_aged(name, Version::Current, false).await?;
         secret.ok_or_else(|| unexpected("secretsmanager GetSecretValue", "there is no such secret"))
     }
 
-    /// The same in one of its versions, which there may not be; `again`: as it was ten seconds ago at the oldest.
+    /// The string of one version of a secret, which need not exist. `again`: cached for at most ten seconds.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub async fn get_aged(&self, name: &str, version: Version, again: bool) -> Result<Option<String>, Error> {
-        let kept = if again { KEPT_LEAST } else { KEPT };
+        let age_max = millis(if again { CACHE_AGE_MIN } else { CACHE_AGE_MAX });
+        let slot = Arc::clone(self.slots.lock().await.entry((name.to_owned(), version)).or_default());
+        let mut slot = slot.lock().await;
         let now = self.clock.now_ms();
-        let mut known = self.known.lock().await;
-        let key = (name.to_owned(), version);
-        if let Some((_, secret)) = known.get(&key).filter(|(read, _)| now < read + millis(kept)) {
+        if let Some((_, secret)) = slot.as_ref().filter(|(read_at, _)| now < read_at + age_max) {
             return Ok(secret.clone());
         }
         let secret = self.read(name, version).await?;
-        known.insert(key, (now, secret.clone()));
+        *slot = Some((now, secret.clone()));
         Ok(secret)
     }
 
@@ -89,7 +90,7 @@ impl Secrets {
         match get.send().await {
             Ok(answer) => {
                 let secret = answer.secret_string().map(str::to_owned);
-                secret.map(Some).ok_or_else(|| unreadable(name, "it is no string"))
+                secret.map(Some).ok_or_else(|| unreadable(name, "it is not a string"))
             }
             Err(error) if version == Version::Previous && error.as_service_error().is_some_and(is_absent) => Ok(None),
             Err(error) => match error.code().filter(|code| UNREADABLE.contains(code)) {
@@ -100,7 +101,7 @@ impl Secrets {
     }
 }
 
-/// Its name is for the log alone: the message may be shown to callers.
+/// Logs the secret's name, and leaves it out of the message, which callers may see.
 fn unreadable(name: &str, why: &str) -> Error {
     tracing::error!(secret = name, "error.type" = why, "A secret cannot be read.");
     Error::Configuration(format!("a secret of this deployment cannot be read: {why}"))

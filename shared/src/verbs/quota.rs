@@ -12,30 +12,30 @@ use crate::ids::Organization;
 use crate::limits::{QUOTA_KEPT, QUOTAS_KEPT_MAX};
 use crate::quota::{self, Allowance, DayUsage, Quota, UsedUp};
 
-/// An organization's quotas, and its use of today.
+/// An organization's quotas, and its usage of today.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuotaView {
-    /// Whose.
+    /// The organization.
     pub organization: Organization,
-    /// What is set for it; where nothing is, the deployment's defaults hold.
+    /// Its own quota; the deployment's defaults apply to what it leaves out.
     pub own: Quota,
-    /// What holds.
+    /// The quota that applies.
     pub quota: Quota,
     /// The day, UTC.
     pub day: String,
-    /// What it has used of the day. Counted only where the day is bounded.
+    /// Its usage of the day, counted only where days are bounded.
     pub used: DayUsage,
 }
 
 impl App {
-    /// What an organization may use: its own quota, and the deployment's where that says nothing. Known for a minute.
+    /// The quota that applies to an organization: its own, completed by the deployment's. Cached for a minute.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn quota(&self, organization: &Organization) -> Result<Quota, Error> {
         let now = self.clock.now_ms();
-        let kept = self.quotas.lock().await.get(organization).filter(|(until, _)| now < *until).map(|(_, quota)| *quota);
-        if let Some(quota) = kept {
+        let cached = self.quotas.lock().await.get(organization).filter(|(until, _)| now < *until).map(|(_, quota)| *quota);
+        if let Some(quota) = cached {
             return Ok(quota);
         }
         let own = self.records.quota(organization).await?.unwrap_or_default();
@@ -48,7 +48,7 @@ impl App {
         Ok(quota)
     }
 
-    /// Sets an organization's own quota; every function goes by it within a minute.
+    /// Sets an organization's own quota, which every function applies within a minute.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -59,7 +59,7 @@ impl App {
         Ok(())
     }
 
-    /// What an organization may use, and what it has used today.
+    /// An organization's quota, and its usage of today.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -70,10 +70,10 @@ impl App {
         Ok(QuotaView { organization: organization.clone(), own, quota: own.or(self.config.quota), day, used })
     }
 
-    /// What there is left for one more generation of today's; `None`: as much as it wants, and it is not counted.
+    /// What is left of today for one more generation; `None`: there is no bound, and it is not counted.
     ///
     /// # Errors
-    /// [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`] for a model whose price is not known, where money is bounded;
+    /// [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`] for a model without a known price, where spend is bounded;
     /// [`Error::Aws`].
     pub(in crate::verbs) async fn allowance(
         &self,

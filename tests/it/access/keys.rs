@@ -36,7 +36,7 @@ async fn send(harness: &Harness, method: Method, path: &str, authorization: Opti
 }
 
 #[tokio::test]
-async fn a_key_is_its_organizations_and_opens_nothing_of_another() {
+async fn key_reads_its_own_organization_only() {
     let (harness, _playback, _) = start().await;
     let (_, other) = key(&harness, "globex", &Scope::ALL, None).await;
     let other: Api = harness.with_key(other.reveal());
@@ -55,7 +55,7 @@ async fn a_key_is_its_organizations_and_opens_nothing_of_another() {
 }
 
 #[tokio::test]
-async fn a_key_does_what_its_scopes_say_and_is_told_which_one_it_lacks() {
+async fn key_is_limited_to_its_scopes() {
     const ABSENT: &str = "gen_01arz3ndektsv4rrffq69g5fav";
     let (harness, _playback, _) = start().await;
     let response = ABSENT.replace("gen_", "resp_");
@@ -92,7 +92,7 @@ async fn a_key_does_what_its_scopes_say_and_is_told_which_one_it_lacks() {
 }
 
 #[tokio::test]
-async fn what_opens_nothing_is_refused_in_the_same_words_whatever_it_is() {
+async fn invalid_credentials_are_refused_alike() {
     let (harness, _playback, clock) = start().await;
     let (_, expired) = key(&harness, "local", &Scope::ALL, Some(Duration::from_mins(1))).await;
     clock.advance(Duration::from_mins(1));
@@ -125,7 +125,7 @@ async fn what_opens_nothing_is_refused_in_the_same_words_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_opens_nothing_once_the_gateway_asks_again() {
+async fn revoked_key_is_refused() {
     let (harness, _playback, clock) = start().await;
     let (id, key) = key(&harness, "local", &Scope::ALL, None).await;
     let api = harness.with_key(key.reveal());
@@ -143,7 +143,7 @@ async fn a_revoked_key_opens_nothing_once_the_gateway_asks_again() {
 }
 
 #[tokio::test]
-async fn keys_are_listed_by_organization_and_nothing_kept_of_them_opens_anything() {
+async fn listed_keys_contain_no_secret() {
     let (harness, _playback, _) = start().await;
     let (first, _) = key(&harness, "acme", &[Scope::Start], None).await;
     let (second, secret) = key(&harness, "acme", &[Scope::Read], Some(Duration::from_hours(1))).await;

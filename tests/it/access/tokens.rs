@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use axum::http::StatusCode as HttpStatus;
 use axum::routing::post;
-use longhand::{App, Clock, Config, Scope};
+use longhand::{App, Clock, Config, Scope, StreamJob};
 use longhand_local::{Options, Script};
 use longhand_tests::sensitive::play;
-use longhand_tests::{Api, Harness, environment, key_of};
+use longhand_tests::{Api, Harness, PATIENCE, environment, key_of};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::access::keys::{key, start};
 
@@ -28,7 +30,7 @@ async fn good_token(api: &Api, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_reads_its_generation_in_every_way_and_does_nothing_else() {
+async fn token_reads_one_generation_only() {
     let (harness, _playback, _) = start().await;
     let (id, other) = (harness.start_generation(json!({})).await, harness.start_generation(json!({})).await);
     for id in [&id, &other] {
@@ -69,7 +71,7 @@ async fn a_token_reads_its_generation_in_every_way_and_does_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_token_ends_with_its_time_and_with_the_key_that_made_it() {
+async fn token_ends_with_its_lifetime_and_key() {
     let (harness, _playback, clock) = start().await;
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;
@@ -96,7 +98,7 @@ async fn a_token_ends_with_its_time_and_with_the_key_that_made_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_in_the_right_form_and_for_a_generation_of_ones_own() {
+async fn invalid_token_requests_are_refused() {
     let (harness, _playback, _) = start().await;
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;
@@ -122,7 +124,7 @@ async fn a_token_is_asked_for_in_the_right_form_and_for_a_generation_of_ones_own
 }
 
 #[tokio::test]
-async fn a_token_signed_with_another_key_opens_nothing() {
+async fn token_of_another_signing_key_is_refused() {
     let playback = play(Script::new(["Hola"])).unwrap();
     let env = environment(playback.base_url(), &[("LONGHAND_TOKEN_KEY", "one")]);
     let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
@@ -158,7 +160,7 @@ pub async fn secrets_manager(versions: Arc<Mutex<Vec<&'static str>>>) -> String 
 }
 
 #[tokio::test]
-async fn a_rotated_key_opens_what_it_signed_until_it_is_rotated_again() {
+async fn token_outlives_one_rotation() {
     let (harness, _playback, clock) = start().await;
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;
@@ -186,5 +188,57 @@ async fn a_rotated_key_opens_what_it_signed_until_it_is_rotated_again() {
     assert!(app().await.authorize(&first).await.unwrap().is_none());
     clock.advance(Duration::from_mins(6));
     assert!(verifier.authorize(&first).await.unwrap().is_none());
+    harness.finish().await;
+}
+
+/// A Secrets Manager in which reads of the secret `slow` wait for `goes_on`; each read is counted by its secret's name.
+async fn slow_secrets_manager(goes_on: Arc<Notify>, reads: Arc<Mutex<Vec<String>>>) -> String {
+    let answer = async move |body: String| {
+        let asked: Value = serde_json::from_str(&body).unwrap();
+        let name = asked["SecretId"].as_str().unwrap().to_owned();
+        reads.lock().unwrap().push(name.clone());
+        if name == "slow" {
+            goes_on.notified().await;
+            goes_on.notify_one();
+        }
+        json!({ "Name": name, "SecretString": "text" }).to_string()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/", post(answer))).await.unwrap() });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_secret_is_read_once_and_delays_no_other() {
+    let playback = play(Script::new(["Hola"])).unwrap();
+    let env = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
+    let harness = Harness::without(&["EveryMinute"], Options { env, ..Options::default() }).await;
+    let id = harness.start_generation(json!({})).await;
+    let (goes_on, reads) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Vec::new())));
+    let mut environment = harness.stack.environment("stream");
+    let url = slow_secrets_manager(Arc::clone(&goes_on), Arc::clone(&reads)).await;
+    environment.insert("AWS_ENDPOINT_URL_SECRETS_MANAGER".into(), url);
+    environment.insert("LONGHAND_TOKEN_SECRET".into(), "slow".into());
+    environment.remove("LONGHAND_TOKEN_KEY");
+    let providers = json!({ "test": { "base_url": playback.base_url(), "key_secret": "fast" } });
+    environment.insert("LONGHAND_PROVIDERS".into(), providers.to_string());
+    let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await;
+    let tokens: Vec<_> = (0..4)
+        .map(|_| {
+            let (app, key) = (app.clone(), key_of(&id));
+            tokio::spawn(async move { app.create_read_token(&key, None, b"").await.unwrap().token })
+        })
+        .collect();
+    while reads.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    timeout(PATIENCE, app.stream(&StreamJob::new(&key_of(&id)), None)).await.expect("the other secret is read").unwrap();
+    goes_on.notify_one();
+    for token in tokens {
+        token.await.unwrap();
+    }
+    assert_eq!(reads.lock().unwrap().iter().filter(|name| *name == "slow").count(), 2, "the current version and the previous");
+    harness.ended(&id).await;
     harness.finish().await;
 }

@@ -6,3 +6,4 @@ pub mod recordings;
 pub mod retention;
 pub mod runtime;
 pub mod sweeping;
+pub mod throttling;

@@ -145,12 +145,13 @@ async fn sweep_logs_outcome_and_counts() {
         &app.config().request_rules(),
     )
     .unwrap();
-    let (started, _) = app.for_request(Some("req-1")).accept(&"local".parse().unwrap(), &request, None).await.unwrap();
+    let (app, organization) = (app.for_request(Some("req-1")), "local".parse().unwrap());
+    let record = app.accept(&organization, &request, &longhand::Claim::None).await.unwrap().into_inner();
     clock.advance(Duration::from_hours(48));
     harness.stack.invoke("sweep", json!({})).await.unwrap();
     harness.finish().await;
 
-    let id = started.id.to_string();
+    let id = record.generation.to_string();
     let [line] = &outcomes(&id)[..] else { panic!("{:#?}", of(&id)) };
     assert_measured(line, OUTCOME, false);
     assert_eq!((&line["request_id"], &line["faas.name"], &line["reason"]), (&json!("req-1"), &json!("sweep"), &json!("timeout")));

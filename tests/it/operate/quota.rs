@@ -44,7 +44,7 @@ fn request(harness: &Harness) -> reqwest::RequestBuilder {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_days_generations_are_counted_exactly_however_many_come_at_once() {
+async fn concurrent_generations_are_counted_exactly() {
     let quota = Quota { generations_per_day: Some(5), ..Quota::default() };
     let (harness, _playback, app, clock) = bounded(Script::new(["Hola"]), quota).await;
     let answers = join_all((0..12).map(|_| request(&harness).send())).await;
@@ -80,7 +80,7 @@ async fn a_days_generations_are_counted_exactly_however_many_come_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_repeated_with_its_key_counts_once_and_is_never_refused() {
+async fn repeated_request_counts_once() {
     let quota = Quota { generations_per_day: Some(1), ..Quota::default() };
     let (harness, _playback, app, _) = bounded(Script::new(["Hola"]), quota).await;
     let answers = join_all((0..4).map(|_| request(&harness).header("idempotency-key", "k").send())).await;
@@ -125,7 +125,7 @@ impl Tap for CancelledOf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_meets_another_or_a_table_out_of_breath_is_tried_again_and_counts_once() {
+async fn cancelled_transaction_is_retried_and_counts_once() {
     let playback = play(Script::new(["Hola"])).unwrap();
     let cancelled = Cancelled::default();
     let env = environment(playback.base_url(), &[("LONGHAND_MAX_GENERATIONS_PER_DAY", "5")]);
@@ -142,7 +142,7 @@ async fn a_transaction_that_meets_another_or_a_table_out_of_breath_is_tried_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compacted_twice_a_generation_counts_once() {
+async fn concurrent_compactions_count_once() {
     let usage = Some(Usage { prompt_tokens: 100, completion_tokens: 50 });
     let quota = Quota { spend_per_day: Some(1_000_000), output_bytes_per_day: Some(1_000), ..Quota::default() };
     let (harness, _playback, app, _) = bounded(Script { usage, ..Script::new(["Hola ", "mundo"]) }, quota).await;
@@ -161,7 +161,7 @@ async fn compacted_twice_a_generation_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_is_stopped_when_it_has_cost_what_was_left() {
+async fn spend_limit_stops_a_generation() {
     let script = Script { tempo: 200.0, ..Script::new((0..400).map(|_| "cuatro. ")) };
     let quota = Quota { spend_per_day: Some(400), ..Quota::default() };
     let (harness, playback, app, _) = bounded(script, quota).await;
@@ -181,7 +181,7 @@ async fn a_generation_is_stopped_when_it_has_cost_what_was_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_of_a_day_bound_the_generation_that_would_pass_them() {
+async fn output_limit_of_a_day_stops_a_generation() {
     let quota = Quota { output_bytes_per_day: Some(100), spend_per_day: Some(1_000_000), ..Quota::default() };
     let (harness, _playback, app, _) = bounded(Script::new(["0123456789"; 6]), quota).await;
     let first = harness.start_generation(json!({})).await;
@@ -197,7 +197,7 @@ async fn bytes_of_a_day_bound_the_generation_that_would_pass_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_money_is_bounded_a_model_without_a_price_is_refused() {
+async fn spend_limit_refuses_a_model_without_price() {
     let quota = Quota { spend_per_day: Some(400), ..Quota::default() };
     let (harness, _playback, ..) = bounded(Script::new(["Hola"]), quota).await;
     let (status, problem) = harness.post(&json!({ "provider": "test", "model": "n", "prompt": "Hola" })).await;
@@ -206,7 +206,7 @@ async fn where_money_is_bounded_a_model_without_a_price_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organization_without_bounds_is_not_counted() {
+async fn unbounded_organization_is_not_counted() {
     let (harness, _playback, app, _) = bounded(Script::new(["Hola"]), Quota::default()).await;
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;

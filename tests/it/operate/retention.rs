@@ -46,7 +46,7 @@ fn names(ids: &[longhand::GenerationId]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ended_longer_ago_than_it_is_kept_is_purged_and_what_runs_or_is_younger_stays() {
+async fn expired_generations_are_purged_and_others_kept() {
     let (hostile, clock) = (provider().await, Clock::system());
     let harness = Harness::without(&["EveryMinute"], options(&hostile, &clock)).await;
     let old = harness.start_generation(json!({})).await;
@@ -82,7 +82,7 @@ async fn what_ended_longer_ago_than_it_is_kept_is_purged_and_what_runs_or_is_you
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_crash_left_without_a_record_is_found_a_day_later_and_nothing_else_is() {
+async fn orphans_are_removed_after_a_day() {
     let hostile = Hostile::start([("test", vec![Script::stream([wire::whole(&["uno"])])])]).await;
     let (clock, folder) = (Clock::system(), tempfile::tempdir().unwrap());
     let harness = Harness::with(Options { data: Data::Folder(folder.path().to_owned()), ..options(&hostile, &clock) }).await;
@@ -122,7 +122,7 @@ async fn what_a_crash_left_without_a_record_is_found_a_day_later_and_nothing_els
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_used_again_still_leads_to_the_new_generation_when_the_old_one_is_purged() {
+async fn purge_keeps_a_reused_idempotency_key() {
     let hostile = Hostile::start([("test", vec![Script::stream([wire::whole(&["uno"])])])]).await;
     let clock = Clock::system();
     let harness = Harness::with(options(&hostile, &clock)).await;

@@ -73,7 +73,7 @@ fn text() -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_whose_invoke_was_lost_is_streamed_by_the_sweep() {
+async fn sweep_streams_after_a_lost_invoke() {
     let playback = play(text()).unwrap();
     let clock = Clock::system();
     // `start` invokes a function that is not there: it accepts all the same, for the record is stored.
@@ -97,7 +97,7 @@ async fn a_generation_whose_invoke_was_lost_is_streamed_by_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again() {
+async fn repeated_start_streams_after_a_lost_invoke() {
     let playback = play(text()).unwrap();
     let lost = environment(playback.base_url(), &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +117,7 @@ async fn a_generation_whose_invoke_was_lost_goes_on_when_its_start_is_sent_again
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_whose_end_nobody_noticed_is_compacted_by_the_sweep() {
+async fn sweep_compacts_after_a_lost_trigger() {
     let playback = play(text()).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
@@ -138,7 +138,7 @@ async fn a_log_whose_end_nobody_noticed_is_compacted_by_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_generation_whose_writer_was_killed_is_taken_up_by_the_sweep() {
+async fn sweep_resumes_after_a_killed_writer() {
     let hostile = Hostile::start([(
         "test",
         vec![Bytes::stream([wire::text("uno ")]).ending(Ending::Stall), Bytes::stream([wire::whole(&["dos"])])],
@@ -169,7 +169,7 @@ async fn a_running_generation_whose_writer_was_killed_is_taken_up_by_the_sweep()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hung_writer_that_keeps_its_lease_is_ended_when_its_time_is_over() {
+async fn sweep_ends_a_hung_writer() {
     let playback = play(Script { first_byte_delay: Duration::from_mins(10), ..text() }).unwrap();
     let clock = Clock::system();
     let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
@@ -194,7 +194,7 @@ async fn a_hung_writer_that_keeps_its_lease_is_ended_when_its_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_that_never_began_ends_with_a_log_that_says_so() {
+async fn sweep_ends_a_generation_that_never_began() {
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[("LONGHAND_STREAM_FUNCTION", "nobody")]);
     let harness = Harness::without(&["EveryMinute"], Options { clock: clock.clone(), env, ..Options::default() }).await;
@@ -211,7 +211,7 @@ async fn a_generation_that_never_began_ends_with_a_log_that_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_behind_is_not_flooded_and_never_given_up() {
+async fn repeated_invokes_of_a_sweep_back_off() {
     let (jobs, registry) = noting();
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[("LONGHAND_GENERATION_TIMEOUT_MS", "7200000")]);
@@ -257,7 +257,7 @@ impl Tap for Budget {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
+async fn interrupted_sweeps_check_each_generation_once() {
     const ORGANIZATIONS: usize = 25;
     const EACH: usize = 80;
     /// Looks of one sweep, and those that have begun when the last of them is made.
@@ -308,7 +308,7 @@ async fn thousands_are_looked_at_each_once_however_often_a_sweep_must_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purge_beside_sweeps_and_compactions_leaves_nothing_behind_and_nothing_half_done() {
+async fn concurrent_purge_sweep_and_compaction_leave_nothing() {
     let clock = Clock::system();
     let env = environment("http://127.0.0.1:9", &[]);
     let harness = Harness::without(&["EveryMinute", "Ended"], Options { clock: clock.clone(), env, ..Options::default() }).await;

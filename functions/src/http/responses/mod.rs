@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use longhand::responses::{InputOrder, InputQuery, ResponseId, parse_create};
-use longhand::{App, CreateClaim, Error};
+use longhand::{App, Claim, Error};
 use serde_json::{Value, json};
 
 use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, header};
@@ -34,21 +34,21 @@ pub async fn create(
     let app = app.for_request(request_id().as_deref());
     let request = parse_create(&body, &app.config().request_rules())?;
     let claim = match &idempotency_key {
-        Some(key) => CreateClaim::Key(key),
-        None if is_retry => CreateClaim::Retry,
-        None => CreateClaim::First,
+        Some(key) => Claim::of_key(Some(key))?,
+        None => Claim::Create { is_retry },
     };
-    let (mut tail, key, is_waiting) = app.accept_response(&caller.organization, &request, claim).await?;
+    let accepted = app.accept_response(&caller.organization, &request, &claim).await?;
+    let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
     let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));
     if background && !streams {
-        if is_waiting {
-            app.hand_over_response(&key).await;
+        if needs_writer {
+            app.hand_over(tail.key()).await;
             return Ok(Json(tail.response()).into_response());
         }
         return Ok(Json(tail.now().await?).into_response());
     }
-    if is_waiting {
-        write_attached(app, &key, until.stop_at);
+    if needs_writer {
+        write_attached(app, tail.key(), until.stop_at);
     }
     Ok(if streams { live::events(tail, until.answer) } else { live::object(tail, until.answer) })
 }

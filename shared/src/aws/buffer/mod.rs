@@ -2,6 +2,7 @@
 
 pub(in crate::aws) mod rows;
 pub(in crate::aws) mod size;
+mod sweeps;
 
 pub use rows::{MetaRow, chunk_from_item, chunk_to_item};
 pub use size::{chunk_item_bytes, write_units};
@@ -21,8 +22,9 @@ use aws_sdk_dynamodb::types::{
 use serde_dynamo::Items;
 
 use self::rows::ChunkRow;
-use super::clients::{aws_error, query_partition, unexpected, update_where};
+use super::clients::{aws_error, unexpected};
 use super::meter::Meter;
+use super::tables::{query_partition, update_where};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;

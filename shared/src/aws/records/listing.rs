@@ -1,65 +1,49 @@
-//! What lies where, for retention: read by operators, never by a function.
+//! Many generations at once: pages for callers, and what retention looks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 
-use super::rows;
-use super::{Records, partitions};
-use crate::aws::blobs::Blobs;
-use crate::aws::clients::aws_error;
+use super::key::{self, BY_ORGANIZATION, ISSUES, Key};
+use super::{RecordRow, Records};
+use crate::aws::clients::{aws_error, unexpected};
+use crate::aws::tables::{Item, UnprocessedWaits, query_page};
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 
-/// What lies in the bucket under one organization's name.
-#[derive(Debug, Default)]
-pub struct Stored {
-    /// Generations that have objects, in order.
-    pub generations: BTreeSet<GenerationId>,
-    /// Keys that are not this product's.
-    pub foreign: Vec<String>,
-}
+const BATCH_GET: &str = "dynamodb BatchGetItem";
 
-impl Blobs {
-    /// The organizations that have objects.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn organizations(&self) -> Result<BTreeSet<Organization>, Error> {
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).delimiter("/").into_paginator().send();
-        let mut found = BTreeSet::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
-            let names = page.common_prefixes().iter().filter_map(|prefix| prefix.prefix()?.trim_end_matches('/').parse().ok());
-            found.extend(names);
-        }
-        Ok(found)
-    }
-
-    /// What an organization has in the bucket.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn stored(&self, organization: &Organization) -> Result<Stored, Error> {
-        let prefix = format!("{organization}/");
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&prefix).into_paginator().send();
-        let mut stored = Stored::default();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
-            for key in page.contents().iter().filter_map(|object| object.key()) {
-                let id = key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
-                match id.and_then(|(id, _)| id.parse().ok()) {
-                    Some(id) => drop(stored.generations.insert(id)),
-                    None => stored.foreign.push(key.to_owned()),
-                }
-            }
-        }
-        Ok(stored)
-    }
+/// A page of generations, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ListPage {
+    /// Their records.
+    pub records: Vec<RecordRow>,
+    /// Whether there are older ones.
+    pub has_more: bool,
 }
 
 impl Records {
-    /// An organization's generations from before `before`, oldest first, up to `limit`, from behind `after` on.
+    /// An organization's generations, newest first, those older than `after` if it is given.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn list(&self, organization: &Organization, after: Option<&GenerationId>, limit: usize) -> Result<ListPage, Error> {
+        let query = match after {
+            Some(after) => self
+                .query_generations(organization, "organization = :organization AND generation < :after")
+                .expression_attribute_values(":after", AttributeValue::S(after.to_string())),
+            None => self.query_generations(organization, "organization = :organization"),
+        };
+        let query = query.scan_index_forward(false).limit(i32::try_from(limit + 1).unwrap_or(i32::MAX));
+        let page = query_page(query, &self.meter).await?;
+        let mut keys: Vec<GenerationKey> = generations(page.items()).collect();
+        let has_more = keys.len() > limit;
+        keys.truncate(limit);
+        Ok(ListPage { records: self.get_all(&keys).await?, has_more })
+    }
+
+    /// An organization's generations from before `before`, oldest first, up to `limit`, those newer than `after` if it is given.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -70,23 +54,16 @@ impl Records {
         before: &GenerationId,
         limit: i32,
     ) -> Result<Vec<GenerationId>, Error> {
-        // Both bounds are taken in, and are no generations of the page.
+        // `BETWEEN` includes both bounds, which are not part of the page.
         let from = after.map_or_else(|| GenerationId::first_at(0), Clone::clone);
         let query = self
-            .dynamodb
-            .query()
-            .table_name(&self.table)
-            .index_name(crate::aws::INDEXES[0])
-            .key_condition_expression("organization = :organization AND generation BETWEEN :from AND :before")
-            .expression_attribute_values(":organization", AttributeValue::S(organization.to_string()))
+            .query_generations(organization, "organization = :organization AND generation BETWEEN :from AND :before")
             .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
             .expression_attribute_values(":before", AttributeValue::S(before.to_string()))
-            .limit(limit)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
-        self.meter.read(page.consumed_capacity());
-        let keys = partitions(page.items()).into_iter().filter_map(|pk| GenerationKey::from_partition(&pk).ok());
-        Ok(keys.map(|key| key.generation).filter(|id| Some(id) != after && id != before).collect())
+            .limit(limit);
+        let page = query_page(query, &self.meter).await?;
+        let ids = generations(page.items()).map(|key| key.generation);
+        Ok(ids.filter(|id| Some(id) != after && id != before).collect())
     }
 
     /// Generations of an organization that have a request or a validation issue. Reads the whole table.
@@ -94,23 +71,57 @@ impl Records {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn with_rows(&self, organization: &Organization) -> Result<BTreeSet<GenerationId>, Error> {
+        let of_any = GenerationKey::new(organization.clone(), GenerationId::first_at(0));
         let mut pages = self
             .dynamodb
             .scan()
             .table_name(&self.table)
-            .filter_expression("begins_with(pk, :organization) AND (sk = :request OR begins_with(sk, :issue))")
-            .expression_attribute_values(":organization", AttributeValue::S(format!("{organization}#")))
-            .expression_attribute_values(":request", AttributeValue::S(rows::REQUEST.into()))
-            .expression_attribute_values(":issue", AttributeValue::S("issue#".into()))
+            .filter_expression("begins_with(pk, :organization) AND (sk = :request OR begins_with(sk, :issues))")
+            .expression_attribute_values(":organization", AttributeValue::S(key::prefix(organization)))
+            .expression_attribute_values(":request", AttributeValue::S(Key::Request(&of_any).sort()))
+            .expression_attribute_values(":issues", AttributeValue::S(ISSUES.into()))
             .projection_expression("pk, sk")
             .into_paginator()
             .send();
         let mut found = BTreeSet::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_error("dynamodb Scan"))?;
-            let keys = partitions(page.items()).into_iter().filter_map(|pk| GenerationKey::from_partition(&pk).ok());
-            found.extend(keys.map(|key| key.generation));
+            found.extend(generations(page.items()).map(|key| key.generation));
         }
         Ok(found)
     }
+
+    fn query_generations(&self, organization: &Organization, condition: &str) -> QueryFluentBuilder {
+        let query = self.dynamodb.query().table_name(&self.table).index_name(BY_ORGANIZATION);
+        let query = query.key_condition_expression(condition);
+        let query = query.expression_attribute_values(":organization", AttributeValue::S(organization.to_string()));
+        query.return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+
+    /// The records with these keys, in their order, without those that are gone.
+    async fn get_all(&self, keys: &[GenerationKey]) -> Result<Vec<RecordRow>, Error> {
+        let mut found: HashMap<GenerationKey, RecordRow> = HashMap::with_capacity(keys.len());
+        let mut wanted: Vec<Item> = keys.iter().map(|key| Key::Record(key).item()).collect();
+        let mut waits = UnprocessedWaits::new(BATCH_GET);
+        while !wanted.is_empty() {
+            let batch = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let batch = batch.map_err(|error| unexpected(BATCH_GET, error))?;
+            let get = self.dynamodb.batch_get_item().request_items(&self.table, batch);
+            let answer =
+                get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(aws_error(BATCH_GET))?;
+            self.meter.read(answer.consumed_capacity().first());
+            for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                let record: RecordRow = serde_dynamo::from_item(item).map_err(|error| unexpected(BATCH_GET, error))?;
+                found.insert(record.key(), record);
+            }
+            wanted = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
+            waits.sleep(wanted.len()).await?;
+        }
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+}
+
+/// The generations that have these rows.
+pub(super) fn generations(items: &[Item]) -> impl Iterator<Item = GenerationKey> {
+    items.iter().filter_map(|item| GenerationKey::from_partition(item.get("pk")?.as_s().ok()?).ok())
 }

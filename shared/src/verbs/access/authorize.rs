@@ -7,8 +7,8 @@ use crate::app::App;
 use crate::error::Error;
 
 impl App {
-    /// What an API key or a read token allows. `None`: nothing; it is not told whether it is unknown, expired or revoked, and
-    /// for a key each of them is the same one read.
+    /// What an API key or a read token allows. `None`: nothing. Unknown, expired and revoked credentials are not distinguished,
+    /// and for a key each of them costs the same one read.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -18,8 +18,8 @@ impl App {
         }
         let Ok(key) = credential.parse::<ApiKey>() else { return Ok(None) };
         let found = self.records.key_by_hash(&key.sha256()).await?;
-        let good = found.filter(|row| row.revoked_at.is_none() && self.is_to_come(row.valid_until));
-        Ok(good.map(|row| Grant {
+        let valid = found.filter(|row| row.revoked_at.is_none() && self.is_in_future(row.valid_until));
+        Ok(valid.map(|row| Grant {
             organization: row.organization,
             scopes: row.scopes,
             key: Some(row.id),
@@ -28,7 +28,7 @@ impl App {
         }))
     }
 
-    /// A token is as good as the key that it was made with.
+    /// A token is valid for as long as the key that it was created with.
     async fn authorize_token(&self, token: &str) -> Result<Option<Grant>, Error> {
         let verify = |keys: Vec<SigningKey>| keys.iter().find_map(|key| Claims::verify(token, key));
         let mut claims = verify(self.signing_keys(false).await?);
@@ -42,7 +42,7 @@ impl App {
             let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };
             valid_until = key.valid_until.map_or(valid_until, |key_until| key_until.min(valid_until));
         }
-        Ok(self.is_to_come(Some(valid_until)).then(|| Grant {
+        Ok(self.is_in_future(Some(valid_until)).then(|| Grant {
             organization: claims.organization,
             scopes: Scopes::from_iter([Scope::Read]),
             key: claims.key,
@@ -51,7 +51,7 @@ impl App {
         }))
     }
 
-    fn is_to_come(&self, at_ms: Option<i64>) -> bool {
+    fn is_in_future(&self, at_ms: Option<i64>) -> bool {
         at_ms.is_none_or(|at_ms| self.clock.now_ms() < at_ms)
     }
 }

@@ -1,4 +1,4 @@
-//! `keys`: an operator makes API keys, lists and revokes them. Nothing of this is reached over HTTP.
+//! `keys`: operators create, list and revoke API keys. No route leads here.
 
 use std::time::Duration;
 
@@ -13,70 +13,71 @@ use crate::error::{Error, FieldError};
 use crate::ids::{KeyId, Organization};
 use crate::limits::KEY_NAME_CHARS_MAX;
 
-/// What a new key is to be.
+/// The properties of a new key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
-    /// What a person calls it: at most 64 characters, none of them a control character.
+    /// A name for people: at most 64 characters, without control characters.
     pub name: String,
     /// What it may do; at least one.
     pub scopes: Scopes,
-    /// For how long it is good, from 1 s; `None`: until it is revoked.
+    /// For how long it is valid, at least 1 s; `None`: until it is revoked.
     pub expires_in: Option<Duration>,
 }
 
-/// A key as it is told of: everything but itself.
+/// A key as it is listed: without the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyView {
     /// Its id.
     pub id: KeyId,
     /// Always `key`.
     pub object: &'static str,
-    /// What a person calls it.
+    /// Its name.
     pub name: String,
-    /// Whose it is.
+    /// Its organization.
     pub organization: Organization,
     /// What it may do.
     pub scopes: Scopes,
     /// RFC 3339.
     pub created_at: String,
-    /// Until when it is good, RFC 3339; `None`: until it is revoked.
+    /// When it expires, RFC 3339; `None`: never.
     pub expires_at: Option<String>,
     /// RFC 3339.
     pub revoked_at: Option<String>,
-    /// Whether it opens anything now.
+    /// Whether it is valid now.
     pub is_good: bool,
 }
 
 impl App {
-    /// Makes a key. It is known here and now, and never again.
+    /// Creates a key. Only its hash is stored, so the key is returned this once.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] names what is wrong with `new`; [`Error::Configuration`]; [`Error::Aws`].
+    /// [`Error::InvalidRequest`] names every invalid field of `new`; [`Error::Configuration`]; [`Error::Aws`].
     pub async fn create_key(&self, organization: &Organization, new: NewKey) -> Result<(KeyView, ApiKey), Error> {
-        let mut wrong = Vec::new();
+        let mut invalid = Vec::new();
         if new.name.chars().count() > KEY_NAME_CHARS_MAX || new.name.chars().any(char::is_control) {
             let expected = format!("must have at most {KEY_NAME_CHARS_MAX} characters, and no control characters");
-            wrong.push(FieldError::new("name", expected));
+            invalid.push(FieldError::new("name", expected));
         }
         if new.scopes.is_empty() {
-            wrong.push(FieldError::new("scopes", "must name at least one of start, read and admin"));
+            invalid.push(FieldError::new("scopes", "must name at least one of start, read and admin"));
         }
         if new.expires_in.is_some_and(|expires_in| expires_in < Duration::from_secs(1)) {
-            wrong.push(FieldError::new("expires_in", "must be at least one second"));
+            invalid.push(FieldError::new("expires_in", "must be at least one second"));
         }
-        if !wrong.is_empty() {
-            return Err(Error::InvalidRequest(wrong));
+        if !invalid.is_empty() {
+            return Err(Error::InvalidRequest(invalid));
         }
         let (key, now) = (ApiKey::generate()?, self.clock.now_ms());
         let valid_until = new.expires_in.map(|expires_in| now.saturating_add(millis(expires_in)));
         let (id, sha256) = (KeyId::new(now), key.sha256());
-        let row = KeyRow::new(organization, id, new.name, sha256, new.scopes, rfc3339(now), valid_until);
+        let NewKey { name, scopes, .. } = new;
+        let row = KeyRow { id, name, sha256, scopes, created_at: rfc3339(now), valid_until, revoked_at: None };
         self.records.put_key(organization, &row).await?;
-        tracing::info!(key = %row.id, %organization, scopes = %row.scopes, "An API key was made.");
+        tracing::info!(key = %row.id, %organization, scopes = %row.scopes, "An API key was created.");
         Ok((KeyView::new(organization, row, now), key))
     }
 
-    /// Every key of an organization, oldest first; those that are good no more too.
+    /// Every key of an organization, oldest first, expired and revoked ones included.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -85,8 +86,8 @@ impl App {
         Ok(rows.into_iter().map(|row| KeyView::new(organization, row, now)).collect())
     }
 
-    /// Revokes a key for good. API Gateway may remember that it was good for as long as its authorizer's answers are kept.
-    /// Revoking it again answers the same.
+    /// Revokes a key for good. API Gateway may accept it for as long as it caches the authorizer's answers. Revoking it again
+    /// returns the same.
     ///
     /// # Errors
     /// [`Error::KeyNotFound`]; [`Error::Aws`].
@@ -96,7 +97,7 @@ impl App {
             found.ok_or_else(|| Error::KeyNotFound(id.to_string()))
         };
         let now = self.clock.now_ms();
-        if self.records.revoke_key(&find().await?, &rfc3339(now)).await? {
+        if self.records.revoke_key(organization, &find().await?, &rfc3339(now)).await? {
             tracing::info!(key = %id, %organization, "An API key was revoked.");
         }
         Ok(KeyView::new(organization, find().await?, now))

@@ -1,4 +1,4 @@
-//! `tokens`: read tokens, for a browser to follow one generation.
+//! `tokens`: read tokens, with which a browser follows one generation.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::error::{Error, FieldError};
 use crate::ids::{GenerationId, GenerationKey, KeyId};
 use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
-/// A token and what it is for.
+/// A token and its scope.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ReadToken {
     /// Always `token`.
@@ -20,9 +20,9 @@ pub struct ReadToken {
     pub object: &'static str,
     /// The token itself.
     pub token: String,
-    /// What it reads.
+    /// The generation that it reads.
     pub generation: GenerationId,
-    /// Until when, RFC 3339.
+    /// When it expires, RFC 3339.
     pub expires_at: String,
 }
 
@@ -31,15 +31,15 @@ const fn object() -> &'static str {
 }
 
 impl App {
-    /// A token that reads one generation, for as long as the body says (`expires_in`, seconds), and nothing else. It is made
-    /// with the caller's key, and ends with it.
+    /// Creates a token that reads one generation and nothing else, for `expires_in` seconds of the body. It also ends with the
+    /// caller's key.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] names the field; [`Error::NotFound`]; [`Error::Configuration`] without a signing key; [`Error::Aws`].
     pub async fn create_read_token(&self, key: &GenerationKey, by: Option<KeyId>, body: &[u8]) -> Result<ReadToken, Error> {
-        let lasts = expires_in(body)?;
+        let lifetime = expires_in(body)?;
         self.records.get(key).await?;
-        let expires_at = self.clock.now_ms() / 1_000 + lasts.as_secs().cast_signed();
+        let expires_at = self.clock.now_ms() / 1_000 + lifetime.as_secs().cast_signed();
         let claims = Claims { organization: key.organization.clone(), generation: key.generation.clone(), expires_at, key: by };
         let keys = self.signing_keys(false).await?;
         let missing = || {
@@ -51,7 +51,7 @@ impl App {
     }
 }
 
-/// An empty body asks for the default.
+/// The lifetime that the body sets; an empty one leaves the default.
 fn expires_in(body: &[u8]) -> Result<Duration, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(READ_TOKEN_TTL_DEFAULT);
@@ -60,7 +60,7 @@ fn expires_in(body: &[u8]) -> Result<Duration, Error> {
         serde_json::from_slice(body).map_err(|error| Error::invalid("", format!("must be a JSON object: {error}")))?;
     let fields = body.as_object().ok_or_else(|| Error::invalid("", "must be a JSON object"))?;
     let unknown = fields.keys().filter(|name| *name != "expires_in");
-    let mut wrong: Vec<FieldError> = unknown
+    let mut invalid: Vec<FieldError> = unknown
         .map(|name| FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), "is not a known field"))
         .collect();
     let seconds = match fields.get("expires_in") {
@@ -69,10 +69,10 @@ fn expires_in(body: &[u8]) -> Result<Duration, Error> {
     };
     if seconds.is_none() {
         let expected = format!("must be a whole number of seconds from 1 to {}", READ_TOKEN_TTL_MAX.as_secs());
-        wrong.push(FieldError::new("/expires_in", expected));
+        invalid.push(FieldError::new("/expires_in", expected));
     }
     match seconds {
-        Some(seconds) if wrong.is_empty() => Ok(Duration::from_secs(seconds)),
-        _ => Err(Error::InvalidRequest(wrong)),
+        Some(seconds) if invalid.is_empty() => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::InvalidRequest(invalid)),
     }
 }

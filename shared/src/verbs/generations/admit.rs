@@ -3,29 +3,30 @@
 use crate::app::App;
 use crate::error::Error;
 use crate::generation::request::Request;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationKey, Organization};
 use crate::quota::Allowance;
+use crate::verbs::generations::claim::Claim;
 
 impl App {
-    /// Refuses a new generation to an organization that has as many running as it may, or has used up its day. What runs is
-    /// counted in the index of what is open, which lags by a moment: a burst may overshoot by what it has not seen yet.
-    /// `repeated` is asked for only where something is used up: the generation that the request would repeat, which is no new
-    /// one.
+    /// Refuses a new generation to an organization that has as many running as it may, or has used up its day. Running
+    /// generations are counted in the index of open ones, which lags by a moment: a burst may exceed the bound by as many. A
+    /// request whose `claim` repeats an earlier one is no new generation, and is admitted.
     ///
     /// # Errors
     /// [`Error::TooManyRunning`]; [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`]; [`Error::Aws`].
-    pub(in crate::verbs) async fn admit(
+    pub(super) async fn admit(
         &self,
         organization: &Organization,
         request: &Request,
+        claim: &Claim,
+        fingerprint: &str,
         now_ms: i64,
-        repeated: impl Future<Output = Result<Option<GenerationId>, Error>>,
     ) -> Result<Option<Allowance>, Error> {
-        let refused = match self.look(organization, request, now_ms).await {
+        let refused = match self.check_quota(organization, request, now_ms).await {
             Err(refused @ (Error::TooManyRunning(_) | Error::QuotaUsedUp(_))) => refused,
-            looked => return looked,
+            admitted => return admitted,
         };
-        if let Some(generation) = repeated.await?
+        if let Some(generation) = self.repeated(claim, organization, fingerprint, now_ms).await?
             && self.records.find(&GenerationKey::new(organization.clone(), generation)).await?.is_some()
         {
             return Ok(None);
@@ -33,7 +34,7 @@ impl App {
         Err(refused)
     }
 
-    async fn look(&self, organization: &Organization, request: &Request, now_ms: i64) -> Result<Option<Allowance>, Error> {
+    async fn check_quota(&self, organization: &Organization, request: &Request, now_ms: i64) -> Result<Option<Allowance>, Error> {
         let quota = self.quota(organization).await?;
         if let Some(most) = quota.running
             && self.records.running(organization, most).await? >= most

@@ -1,7 +1,8 @@
 //! The verbs of one generation.
 
-pub(in crate::verbs) mod admit;
+mod admit;
 pub(in crate::verbs) mod cancel;
+pub(in crate::verbs) mod claim;
 pub(in crate::verbs) mod ending;
 pub(in crate::verbs) mod events;
 pub(in crate::verbs) mod get;

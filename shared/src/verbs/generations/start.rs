@@ -1,21 +1,21 @@
-//! `start`: checks a request, stores it, and has it streamed. It waits for nothing but the stores.
+//! `start`: stores a request, and has it streamed.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::{Blobs, Counted, IdempotencyClaim, RecordRow, Records};
+use crate::aws::{Blobs, Created, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::generation::job::StreamJob;
 use crate::generation::request::Request;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits;
-use crate::quota::{self, Allowance, Daily, UsedUp};
+use crate::quota::{self, Daily, UsedUp};
 use crate::telemetry::{generation_span, record_span_fields};
+use crate::verbs::generations::claim::Claim;
 
 /// A generation that has been accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +27,9 @@ pub struct Started {
     pub object: &'static str,
     /// `pending`; or how an earlier request with the same `Idempotency-Key` has ended.
     pub status: Status,
-    /// The provider that is asked.
+    /// The provider.
     pub provider: String,
-    /// The model that is asked for.
+    /// The model, as it was requested.
     pub model: String,
     /// When it was accepted, RFC 3339.
     pub created_at: String,
@@ -39,28 +39,59 @@ const fn object() -> &'static str {
     "generation"
 }
 
+/// The result of accepting a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted<T> {
+    /// The request has created a generation.
+    New(T),
+    /// An earlier request with the same claim has created it.
+    Repeated {
+        /// The generation.
+        of: T,
+        /// Whether no writer has begun: the earlier request may have died before the invoke.
+        is_waiting: bool,
+    },
+}
+
+impl<T> Accepted<T> {
+    /// Whether the caller has to have the generation streamed. Two writers at once end as one.
+    #[must_use]
+    pub const fn needs_writer(&self) -> bool {
+        matches!(self, Self::New(_) | Self::Repeated { is_waiting: true, .. })
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::New(of) | Self::Repeated { of, .. } => of,
+        }
+    }
+}
+
 impl App {
-    /// Accepts a request. Once this has answered, the generation will be streamed, whatever happens to this function.
+    /// Accepts a request, and has it streamed. Once this has returned, the generation is streamed even if this function dies.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::TooManyRunning`]; [`Error::QuotaUsedUp`]; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key goes on where this one stopped.
+    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::TooManyRunning`]; [`Error::QuotaUsedUp`]; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request with the same key completes what this one began.
     pub async fn start(
         &self,
         organization: &Organization,
         request: &Request,
         idempotency_key: Option<&str>,
     ) -> Result<Started, Error> {
-        let (started, is_waiting) = self.accept(organization, request, idempotency_key).await?;
-        if is_waiting {
-            self.hand_over(&GenerationKey::new(organization.clone(), started.id.clone())).await;
+        let accepted = self.accept(organization, request, &Claim::of_key(idempotency_key)?).await?;
+        let (needs_writer, record) = (accepted.needs_writer(), accepted.into_inner());
+        if needs_writer {
+            self.hand_over(&record.key()).await;
         }
-        Ok(started)
+        Ok(Started::from(record))
     }
 
-    /// Has a generation that was accepted streamed by a function of its own.
-    pub(in crate::verbs) async fn hand_over(&self, key: &GenerationKey) {
+    /// Has an accepted generation streamed by a function of its own.
+    pub async fn hand_over(&self, key: &GenerationKey) {
         if let Err(error) = self.invoker.stream(&StreamJob::new(key)).await {
-            // It is accepted and will not be lost: `sweep` invokes what stays pending.
+            // The generation is not lost: `sweep` invokes what stays pending.
             tracing::warn!(
                 generation = %key.generation, organization = %key.organization, %error,
                 "The invoke of stream failed; sweep will repeat it."
@@ -68,7 +99,8 @@ impl App {
         }
     }
 
-    /// Stores a request and its record; whoever calls has it streamed. `false`: it has begun, by an earlier request with the same key.
+    /// Stores a request and its record, unless `claim` repeats an earlier request. The caller has it streamed, where that is
+    /// needed.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -76,92 +108,49 @@ impl App {
         &self,
         organization: &Organization,
         request: &Request,
-        idempotency_key: Option<&str>,
-    ) -> Result<(Started, bool), Error> {
-        let now_ms = self.clock.now_ms();
+        claim: &Claim,
+    ) -> Result<Accepted<RecordRow>, Error> {
+        let (now_ms, fingerprint) = (self.clock.now_ms(), request.fingerprint());
+        let allowance = Box::pin(self.admit(organization, request, claim, &fingerprint, now_ms)).await?;
         let new = GenerationKey::new(organization.clone(), GenerationId::new(now_ms));
-        let hash = idempotency_key.map(hash_key).transpose()?;
-        let repeated = async {
-            let Some(hash) = hash.as_deref() else { return Ok(None) };
-            self.records.idempotent(organization, hash, now_ms).await
-        };
-        let allowance = Box::pin(self.admit(organization, request, now_ms, repeated)).await?;
-        let key = match hash.as_deref() {
-            Some(hash) => self.claim_idempotency(new, hash, request, now_ms).await?,
-            None => new,
-        };
-        let new = Records::new_record(&key, request, hash.as_deref(), now_ms, allowance);
-        let (record, is_waiting) = self.accept_as(&key, request, new, hash.is_some()).await?;
-        Ok((Started::from(record), is_waiting))
+        let key = self.claim_generation(claim, new.clone(), &fingerprint, now_ms).await?;
+        let request_id = self.request_id.as_deref().map(str::to_owned);
+        let record = RecordRow::new(&key, request, claim.key_sha256(), now_ms, allowance, request_id);
+        let span = generation_span!("start", &key);
+        Box::pin(self.store(request, record, key == new)).instrument(span).await
     }
 
-    /// Stores a request and its record under `key`, unless they may be there and are. `true`: nobody has begun to stream it. Whoever
-    /// stored it may have died before the invoke; two invokes at once are one writer.
-    pub(in crate::verbs) async fn accept_as(
-        &self,
-        key: &GenerationKey,
-        request: &Request,
-        mut record: RecordRow,
-        may_exist: bool,
-    ) -> Result<(RecordRow, bool), Error> {
-        let span = generation_span!("start", key);
-        record.request_id = self.request_id.as_deref().map(str::to_owned);
-        Box::pin(self.store_record(key, request, record, may_exist)).instrument(span).await
-    }
-
-    async fn store_record(
-        &self,
-        key: &GenerationKey,
-        request: &Request,
-        record: RecordRow,
-        may_exist: bool,
-    ) -> Result<(RecordRow, bool), Error> {
+    /// Stores a request and its record. `is_new`: no earlier request can have done so.
+    async fn store(&self, request: &Request, record: RecordRow, is_new: bool) -> Result<Accepted<RecordRow>, Error> {
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
-        if may_exist && let Some(record) = self.records.find(key).await? {
-            let is_waiting = record.outcome.is_none() && self.buffer.meta(key).await?.is_none_or(|meta| meta.attempt == 0);
-            return Ok((record, is_waiting));
+        let key = record.key();
+        if !is_new && let Some(stored) = self.records.find(&key).await? {
+            return self.accept_again(&key, stored).await;
         }
-        let text = self.store_large_request(key, request).await?;
-        if let Some(Allowance { day, generations_per_day, .. }) = &record.allowance {
-            match self.records.create_counted(key, &record, text, day, *generations_per_day).await? {
-                Counted::Stored => {}
-                Counted::Exists => return Ok((self.records.get(key).await?, false)),
-                Counted::UsedUp => return Err(self.no_more_today(*generations_per_day)),
+        let text = self.store_large_request(&key, request).await?;
+        match self.records.create(&record, text).await? {
+            Created::Stored => {
+                tracing::info!("A generation was accepted.");
+                Ok(Accepted::New(record))
             }
-        } else {
-            self.records.put_request(key, text).await?;
-            self.records.create(&record).await?;
-        }
-        tracing::info!("A generation was accepted.");
-        Ok((record, true))
-    }
-
-    pub(in crate::verbs) async fn claim_idempotency(
-        &self,
-        new: GenerationKey,
-        hash: &str,
-        request: &Request,
-        now_ms: i64,
-    ) -> Result<GenerationKey, Error> {
-        let fingerprint = request.fingerprint();
-        let claim = self.records.claim_idempotency(&new.organization, hash, &new.generation, &fingerprint, now_ms).await?;
-        match claim {
-            IdempotencyClaim::New => Ok(new),
-            IdempotencyClaim::Used(generation, held) if held == fingerprint => {
-                Ok(GenerationKey::new(new.organization, generation))
-            }
-            IdempotencyClaim::Used(generation, _) => Err(Error::IdempotencyConflict(generation.to_string())),
+            Created::Exists(stored) => self.accept_again(&key, *stored).await,
+            Created::UsedUp => Err(self.no_more_today(record.allowance.and_then(|allowance| allowance.generations_per_day))),
         }
     }
 
-    /// Others were faster, between the look and the count.
+    async fn accept_again(&self, key: &GenerationKey, stored: RecordRow) -> Result<Accepted<RecordRow>, Error> {
+        let is_waiting = stored.outcome.is_none() && self.buffer.meta(key).await?.is_none_or(|meta| meta.attempt == 0);
+        Ok(Accepted::Repeated { of: stored, is_waiting })
+    }
+
+    /// Other requests were counted between the check and this count.
     fn no_more_today(&self, most: Option<u64>) -> Error {
         let (_, seconds_left) = quota::day(self.clock.now_ms());
         let retry_after = Duration::from_secs(seconds_left);
         Error::QuotaUsedUp(UsedUp { what: Daily::Generations, most: most.unwrap_or_default(), retry_after })
     }
 
-    /// The request's text as its row has it; a large one is put into the bucket instead.
+    /// The request's text for its row; a large one is put into the bucket instead.
     async fn store_large_request(&self, key: &GenerationKey, request: &Request) -> Result<Option<String>, Error> {
         let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
         if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
@@ -184,15 +173,6 @@ impl App {
         let damaged = |error| Error::LogDamaged(key.generation.to_string(), format!("its request cannot be read: {error}"));
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
-}
-
-/// An `Idempotency-Key` as it is kept.
-pub(in crate::verbs) fn hash_key(idempotency_key: &str) -> Result<String, Error> {
-    if (1..=limits::IDEMPOTENCY_KEY_CHARS_MAX).contains(&idempotency_key.chars().count()) {
-        return Ok(format!("{:x}", Sha256::digest(idempotency_key)));
-    }
-    let expected = format!("must have 1 to {} characters", limits::IDEMPOTENCY_KEY_CHARS_MAX);
-    Err(Error::invalid("Idempotency-Key", expected))
 }
 
 impl From<RecordRow> for Started {

@@ -1,4 +1,4 @@
-//! `inspect`: the log as it lies in the buffer, for operators.
+//! `inspect`: the log as it is stored in the buffer, for operators.
 
 use serde::Serialize;
 
@@ -15,9 +15,9 @@ use crate::log::chunk::Chunk;
 pub struct Inspection {
     /// The generation as callers see it.
     pub record: Generation,
-    /// Attempt, lease, who is watching; `None` once it expired or before the first attempt.
+    /// Attempt, lease and readers; `None` before the first attempt and once it has expired.
     pub meta: Option<Meta>,
-    /// Every slot; empty once the buffer is gone.
+    /// Every slot; empty once the buffer has expired.
     pub slots: Vec<Slot>,
 }
 
@@ -30,17 +30,17 @@ pub struct Slot {
     pub events: usize,
     /// Bytes of text in it.
     pub bytes: u64,
-    /// Who wrote it.
+    /// Its writer.
     pub writer: String,
-    /// When, RFC 3339.
+    /// When it was written, RFC 3339.
     pub at: String,
-    /// Deltas received up to here.
+    /// Deltas received up to this slot.
     pub received_chunks: u64,
-    /// Bytes of text up to here.
+    /// Bytes of text up to this slot.
     pub received_bytes: u64,
-    /// Chunks up to here.
+    /// Chunks up to this slot.
     pub chunk_count: u64,
-    /// The end, on the terminal chunk.
+    /// The terminal status, on the last chunk.
     pub end: Option<Status>,
 }
 
@@ -61,7 +61,7 @@ impl From<&Chunk> for Slot {
 }
 
 impl App {
-    /// The log as it lies.
+    /// The log as it is stored.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].

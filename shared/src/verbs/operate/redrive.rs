@@ -1,8 +1,10 @@
-//! `redrive`: does again what Lambda gave up, from the records that it left.
+//! `redrive`: repeats what Lambda has given up, from its on-failure records.
 //!
-//! A failed invocation of `stream` says which generation it was for. A failed batch of stream records says only where in the
-//! stream it was; but what it was for is known all the same: a log that has ended and is not compacted.
+//! The record of a failed `stream` invocation names its generation. That of a failed batch of stream records has only its
+//! position in the stream; but any log that has ended and is not compacted may have been in it.
 
+use futures::future::try_join_all;
+use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,45 +14,48 @@ use crate::generation::job::StreamJob;
 use crate::ids::GenerationKey;
 use crate::limits::OPEN_SHARDS;
 
+/// Logs that are read side by side. They are compacted one by one, as each holds parts of two objects in memory.
+const CONCURRENCY: usize = 16;
+
 /// What an on-failure record is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenUp {
     /// An async invocation of `stream`.
     Stream(StreamJob),
-    /// A batch of terminal chunks for `compact`; how many.
+    /// A batch of so many terminal chunks for `compact`.
     Compact(u64),
 }
 
-/// What a generation needs, or was given.
+/// What a generation needs, or what was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Redriven {
-    /// There is no such generation any more.
+    /// The generation no longer exists.
     Gone,
     /// It has its outcome.
     HadEnded,
-    /// A writer is at it; if that one dies, the sweep finds it.
+    /// A writer is alive; if it dies, the sweep finds the generation.
     Busy,
-    /// Its log has ended: it is compacted.
+    /// Its log has ended, and is compacted.
     Compacted,
-    /// It stands still: `stream` is invoked.
+    /// It has stalled, and `stream` is invoked.
     Invoked,
 }
 
 /// Logs that have ended and were not compacted.
 #[derive(Debug, Default)]
 pub struct CaughtUp {
-    /// They are compacted now, or would be.
+    /// Those that are compacted now, or would be.
     pub compacted: Vec<GenerationKey>,
-    /// They could not be compacted, or not be looked at, and why.
+    /// Those that could not be read or compacted, and why.
     pub failed: Vec<(GenerationKey, Error)>,
 }
 
 impl GivenUp {
-    /// Reads a record in the form of Lambda's destinations. `Err` says what it is not.
+    /// Parses a record in the form of Lambda's destinations.
     ///
     /// # Errors
-    /// It is none, or none of this product's.
+    /// Says why the body is not such a record, or not one of this product.
     pub fn read(body: &str) -> Result<Self, String> {
         let record: Value = serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
         if let Some(payload) = record.get("requestPayload") {
@@ -65,10 +70,10 @@ impl GivenUp {
 }
 
 impl App {
-    /// Does for a generation what a failed invocation of `stream` did not; without `apply` only says what that is.
+    /// Does what a failed invocation of `stream` has not done for a generation; without `apply` only reports it.
     ///
     /// # Errors
-    /// [`Error::Aws`], [`Error::Configuration`]: it is not done, and can be tried again.
+    /// [`Error::Aws`], [`Error::Configuration`]; the call can be repeated.
     pub async fn redrive(&self, key: &GenerationKey, apply: bool) -> Result<Redriven, Error> {
         let (newest, meta) = futures::try_join!(self.buffer.newest(key), self.buffer.meta(key))?;
         let Some(record) = self.records.find(key).await? else { return Ok(Redriven::Gone) };
@@ -87,35 +92,35 @@ impl App {
         Ok(Redriven::Invoked)
     }
 
-    /// Compacts every log that has ended and is not compacted, found in the index of what is open; without `apply` only says
-    /// which they are.
+    /// Compacts every log that has ended and is not compacted, found in the index of open generations; without `apply` only
+    /// reports which they are.
     ///
     /// # Errors
     /// [`Error::Aws`]: the index cannot be read.
     pub async fn catch_up(&self, apply: bool) -> Result<CaughtUp, Error> {
+        let shards = try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
+        let open = stream::iter(shards.into_iter().flatten());
+        let looked_at: Vec<_> =
+            open.map(|key| async move { (self.is_uncompacted(&key).await, key) }).buffered(CONCURRENCY).collect().await;
         let mut caught_up = CaughtUp::default();
-        for shard in 0..OPEN_SHARDS {
-            for key in self.records.open(shard).await? {
-                match self.catch_up_with(&key, apply).await {
-                    Ok(false) => {}
-                    Ok(true) => caught_up.compacted.push(key),
-                    Err(error) => caught_up.failed.push((key, error)),
-                }
+        for (is_uncompacted, key) in looked_at {
+            let compacted = match is_uncompacted {
+                Ok(true) if apply => self.compact_given_up(&key).await.map(|done| done == Redriven::Compacted),
+                result => result,
+            };
+            match compacted {
+                Ok(false) => {}
+                Ok(true) => caught_up.compacted.push(key),
+                Err(error) => caught_up.failed.push((key, error)),
             }
         }
         Ok(caught_up)
     }
 
-    async fn catch_up_with(&self, key: &GenerationKey, apply: bool) -> Result<bool, Error> {
+    /// Whether a generation's log has ended, and the generation has no outcome.
+    async fn is_uncompacted(&self, key: &GenerationKey) -> Result<bool, Error> {
         let newest = self.buffer.newest(key).await?;
-        if newest.is_none_or(|chunk| chunk.end().is_none()) {
-            return Ok(false);
-        }
-        let is_open = self.is_open(key).await?;
-        if !is_open || !apply {
-            return Ok(is_open);
-        }
-        Ok(self.compact_given_up(key).await? == Redriven::Compacted)
+        Ok(newest.is_some_and(|chunk| chunk.end().is_some()) && self.is_open(key).await?)
     }
 
     async fn compact_given_up(&self, key: &GenerationKey) -> Result<Redriven, Error> {
@@ -132,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_says_what_it_is_about_and_others_say_why_they_do_not() {
+    fn on_failure_records_are_parsed_and_others_refused_with_a_reason() {
         let job = r#"{"requestPayload":{"organization":"acme","generation":"gen_01arz3ndektsv4rrffq69g5fav"}}"#;
         assert!(matches!(GivenUp::read(job), Ok(GivenUp::Stream(job)) if job.organization.as_str() == "acme"));
         let batch = r#"{"DDBStreamBatchInfo":{"batchSize":3,"shardId":"s"}}"#;

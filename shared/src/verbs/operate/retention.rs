@@ -1,10 +1,12 @@
-//! `retention`: tells and removes what is past its window, one organization at a time, and never what is in use.
+//! `retention`: reports and removes what is older than it is kept, one organization at a time, and never what is in use.
 //!
-//! What ends by itself is not looked for: the buffer and the idempotency rows by their TTL, old versions and uploads that were
-//! not finished by the bucket's lifecycle.
+//! What expires by itself is not looked for: buffer and idempotency rows by their TTL, old versions and unfinished uploads by the
+//! bucket's lifecycle.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::app::App;
 use crate::clock::{millis, millis_of};
@@ -12,37 +14,39 @@ use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits::ORPHAN_AGE_MIN;
 
-/// Records read at once.
+/// Generations in one page of the index.
 const PAGE: i32 = 100;
+/// Generations that are looked up side by side.
+const CONCURRENCY: usize = 16;
 
 /// What is kept, and how thoroughly the rest is looked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionRules {
     /// How long a generation is kept after its end; `None`: for ever.
     pub keep: Option<Duration>,
-    /// Also rows without a record are looked for, for which the whole table is read.
+    /// Whether rows without a record are looked for too, for which the whole table is read.
     pub rows: bool,
-    /// Remove what is found; otherwise it is only told.
+    /// Whether to remove what is found; otherwise it is only reported.
     pub apply: bool,
 }
 
-/// What was past its window.
+/// What was older than it is kept.
 #[derive(Debug, Default)]
 pub struct Retention {
     /// Generations that ended longer ago than they are kept.
     pub expired: Vec<GenerationId>,
-    /// Generations without a record of which objects were left: by a create or a purge that died half-way.
+    /// Generations that have objects and no record: a create or a purge died half-way.
     pub objects: Vec<GenerationId>,
-    /// The same, of which rows were left.
+    /// Generations that have rows and no record.
     pub rows: Vec<GenerationId>,
-    /// Objects that are not this product's. They are told, and stay.
+    /// Objects that are not of this product's form. They are reported, and never removed.
     pub foreign: Vec<String>,
     /// What could not be removed, and why.
     pub failed: Vec<(GenerationId, Error)>,
 }
 
 impl App {
-    /// The organizations that have something in the bucket, as all have that ever had output.
+    /// The organizations that have objects in the bucket: all that ever had output.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -50,10 +54,10 @@ impl App {
         Ok(self.blobs.organizations().await?.into_iter().collect())
     }
 
-    /// Finds, and with `apply` removes, what an organization has beyond its time. Interrupted, it can be called again.
+    /// Finds, and with `apply` removes, what an organization has longer than it is kept. Interrupted, it can be called again.
     ///
     /// # Errors
-    /// [`Error::Aws`]: it could not be looked for. What only could not be removed is told.
+    /// [`Error::Aws`] where something could not be looked up. What could not be removed is reported.
     pub async fn retention(&self, organization: &Organization, rules: RetentionRules) -> Result<Retention, Error> {
         let mut found = Retention::default();
         if let Some(keep) = rules.keep {
@@ -61,22 +65,14 @@ impl App {
         }
         let stored = self.blobs.stored(organization).await?;
         found.foreign = stored.foreign;
-        for id in stored.generations {
-            let key = GenerationKey::new(organization.clone(), id);
-            if !self.is_orphan(&key).await? {
-                continue;
-            }
+        for key in self.orphans(organization, stored.generations).await? {
             let removed = if rules.apply { self.blobs.delete(&key).await } else { Ok(()) };
-            note(&mut found.objects, &mut found.failed, key.generation, removed);
+            report(&mut found.objects, &mut found.failed, key.generation, removed);
         }
         let with_rows = if rules.rows { self.records.with_rows(organization).await? } else { BTreeSet::new() };
-        for id in with_rows {
-            let key = GenerationKey::new(organization.clone(), id);
-            if !self.is_orphan(&key).await? {
-                continue;
-            }
+        for key in self.orphans(organization, with_rows).await? {
             let removed = if rules.apply { self.records.delete_rows(&key).await } else { Ok(()) };
-            note(&mut found.rows, &mut found.failed, key.generation, removed);
+            report(&mut found.rows, &mut found.failed, key.generation, removed);
         }
         Ok(found)
     }
@@ -88,32 +84,39 @@ impl App {
         loop {
             let page = self.records.older(organization, after.as_ref(), &before, PAGE).await?;
             let Some(last) = page.last().cloned() else { return Ok(()) };
-            for id in page {
+            let records = stream::iter(page).map(|id| {
                 let key = GenerationKey::new(organization.clone(), id);
-                // It counts from the end; what has none is in use, however old it is.
-                let record = self.records.find(&key).await?;
+                async move { Ok::<_, Error>((self.records.find(&key).await?, key)) }
+            });
+            let records: Vec<_> = records.buffered(CONCURRENCY).try_collect().await?;
+            for (record, key) in records {
+                // A generation is kept from its end on: without one it is in use, however old it is.
                 let ended = record.and_then(|record| record.outcome).and_then(|outcome| millis_of(&outcome.completed_at));
                 if ended.is_none_or(|ended| ended >= before_ms) {
                     continue;
                 }
                 let removed = if apply { self.purge(&key).await.map(drop) } else { Ok(()) };
-                note(&mut found.expired, &mut found.failed, key.generation, removed);
+                report(&mut found.expired, &mut found.failed, key.generation, removed);
             }
             after = Some(last);
         }
     }
 
-    /// Whether a generation has no record and can get none any more: a create with a key may be repeated for a day, and
-    /// stores its request first.
-    async fn is_orphan(&self, key: &GenerationKey) -> Result<bool, Error> {
-        if key.generation.created_ms() > self.clock.now_ms() - millis(ORPHAN_AGE_MIN) {
-            return Ok(false);
-        }
-        Ok(self.records.find(key).await?.is_none())
+    /// Those of `ids` that have no record and cannot get one any more: a create with a key may be repeated for a day, and stores
+    /// its request first.
+    async fn orphans(&self, organization: &Organization, ids: BTreeSet<GenerationId>) -> Result<Vec<GenerationKey>, Error> {
+        let newest = self.clock.now_ms() - millis(ORPHAN_AGE_MIN);
+        let old = ids.into_iter().filter(|id| id.created_ms() <= newest).map(|id| GenerationKey::new(organization.clone(), id));
+        stream::iter(old)
+            .map(|key| async move { Ok::<_, Error>(self.records.find(&key).await?.is_none().then_some(key)) })
+            .buffered(CONCURRENCY)
+            .try_filter_map(|orphan| std::future::ready(Ok(orphan)))
+            .try_collect()
+            .await
     }
 }
 
-fn note(found: &mut Vec<GenerationId>, failed: &mut Vec<(GenerationId, Error)>, id: GenerationId, removed: Result<(), Error>) {
+fn report(found: &mut Vec<GenerationId>, failed: &mut Vec<(GenerationId, Error)>, id: GenerationId, removed: Result<(), Error>) {
     match removed {
         Ok(()) => found.push(id),
         Err(error) => failed.push((id, error)),

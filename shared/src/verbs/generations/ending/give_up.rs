@@ -92,7 +92,7 @@ impl App {
             last_validation_issue_id: None,
         };
         let meta = self.meta_if_any(key).await;
-        let is_written = self.records.finish(key, Status::Failed, &outcome).await?;
+        let is_written = self.records.finish(key, Status::Failed, &outcome, None).await?;
         if is_written {
             tracing::error!(reason = failure.code, "A generation was given up without its log: {}.", failure.message);
             self.report_outcome(record, Status::Failed, &outcome, &Facts { meta, ..Facts::default() });

@@ -87,7 +87,7 @@ impl App {
         let digits: String = format!("{hash:x}").chars().take(ISSUE_ID_DIGITS).collect();
         let id = format!("vi_{digits}");
         let rows: Vec<_> = errors.iter().cloned().map(Into::into).collect();
-        self.records.put_issue(key, &id, at.to_owned(), &rows).await?;
+        self.records.put_issue(key, &id, at, &rows).await?;
         tracing::warn!(validation_issue = id, error_count = errors.len(), "A generation did not pass validation.");
         Ok(id)
     }

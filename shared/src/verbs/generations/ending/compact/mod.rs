@@ -16,7 +16,7 @@ use crate::aws::{Outcome, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::ids::{GenerationId, GenerationKey};
-use crate::quota::{Allowance, DayUsage};
+use crate::quota::DayUsage;
 use crate::telemetry::{generation_span, record_span_fields};
 use crate::verbs::generations::ending::outcome::Facts;
 
@@ -115,9 +115,9 @@ impl App {
         outcome: &Outcome,
         cost: Option<u64>,
     ) -> Result<bool, Error> {
-        let Some(Allowance { day, .. }) = &record.allowance else { return self.records.finish(key, status, outcome).await };
         let used = DayUsage { generations: 0, output_bytes: outcome.received_bytes, spend: cost.unwrap_or(0) };
-        self.records.finish_counted(key, status, outcome, day, used).await
+        let used = record.allowance.as_ref().map(|allowance| (allowance.day.as_str(), used));
+        self.records.finish(key, status, outcome, used).await
     }
 
     async fn compacted_by_another(&self, key: &GenerationKey) -> Result<Compaction, Error> {

@@ -1,0 +1,415 @@
+//! A generation's rows: its record, request and validation issues.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Update};
+use serde::{Deserialize, Serialize};
+
+use super::key::{self, Key};
+use super::transactions::{IntoItem, Transacted};
+use super::{IS_NEW, Records};
+use crate::aws::clients::{aws_error, unexpected};
+use crate::aws::tables::{Item, delete_all, query_all, query_partition, update_where};
+use crate::clock::rfc3339;
+use crate::error::{Error, FieldError};
+use crate::generation::request::Request;
+use crate::generation::usage::Usage;
+use crate::generation::{Failure, Status};
+use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::limits;
+use crate::quota::{Allowance, DayUsage};
+
+/// A generation's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordRow {
+    /// Partition key of the index `by_organization`.
+    pub organization: Organization,
+    /// Its sort key.
+    pub generation: GenerationId,
+    /// Partition key of the sparse index `by_open`, until the generation has its outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open: Option<String>,
+    /// Its sort key. Present for as long as `open` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open_at: Option<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// `pending`, until the outcome brings a terminal status. In between, the status follows from the log.
+    pub status: Status,
+    /// The provider's name.
+    pub provider: String,
+    /// The model, as it was requested.
+    pub model: String,
+    /// The partition key of the row of the `Idempotency-Key` that it was created with, which is purged with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idempotency: Option<String>,
+    /// The day that it counts for, and what was left of it; absent where its organization's days are not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
+    /// API Gateway's id of the request that created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What its end has added.
+    #[serde(flatten)]
+    pub outcome: Option<Outcome>,
+}
+
+/// What the end of a generation adds to its record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// When the log ended, RFC 3339.
+    pub completed_at: String,
+    /// The reason for the status, where the status does not imply it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The error of a failed generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// `s3://bucket/key` of the text; absent where the log could not be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compacted: Option<String>,
+    /// RFC 3339.
+    pub compacted_at: String,
+    /// The function or person that wrote the outcome.
+    pub compacted_by: String,
+    /// Chunks of the log.
+    pub chunk_count: u64,
+    /// Deltas that contained text.
+    pub received_chunks: u64,
+    /// Bytes of text in the log.
+    pub received_bytes: u64,
+    /// The log's last event.
+    pub last_seq: u64,
+    /// The text's SHA-256 in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The text's length.
+    pub bytes: u64,
+    /// Whether the event log has tool calls or a refusal besides the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_other_output: bool,
+    /// Tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// A JSON object as text: `DynamoDB` nests at most 32 levels, and JSON any number.
+    pub metadata: String,
+    /// The result's JSON text: for the same reason, and so that numbers keep their spelling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm_response: Option<String>,
+    /// The newest validation issue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_validation_issue_id: Option<String>,
+}
+
+/// The request's JSON text; `None`: it is too large for a row, and the bucket has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RequestRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+}
+
+/// A result that did not pass validation, for people who read the table.
+#[derive(Debug, Serialize)]
+struct IssueRow<'a> {
+    id: &'a str,
+    created_at: &'a str,
+    /// At most [`limits::VALIDATION_ERRORS_MAX`] of them.
+    errors: &'a [IssueError],
+    error_count: usize,
+}
+
+/// One error of a validation issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IssueError {
+    /// `metadata` or `output`, and a JSON Pointer into it.
+    pub path: String,
+    /// What was expected.
+    pub message: String,
+}
+
+impl From<FieldError> for IssueError {
+    fn from(error: FieldError) -> Self {
+        Self { path: error.pointer, message: error.detail }
+    }
+}
+
+/// The result of [`Records::create`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    /// The record is stored, and counted where it has an allowance.
+    Stored,
+    /// There was one, which is this and has not changed.
+    Exists(Box<RecordRow>),
+    /// The day's generations are used up, and nothing is stored.
+    UsedUp,
+}
+
+impl RecordRow {
+    /// The generation's key.
+    #[must_use]
+    pub fn key(&self) -> GenerationKey {
+        GenerationKey::new(self.organization.clone(), self.generation.clone())
+    }
+
+    /// A new record, which is not stored yet.
+    #[must_use]
+    pub fn new(
+        key: &GenerationKey,
+        request: &Request,
+        idempotency_sha256: Option<&str>,
+        created_ms: i64,
+        allowance: Option<Allowance>,
+        request_id: Option<String>,
+    ) -> Self {
+        let created_at = rfc3339(created_ms);
+        Self {
+            organization: key.organization.clone(),
+            generation: key.generation.clone(),
+            open: Some(key::open_shard(&key.organization)),
+            open_at: Some(key::open_at(&key.organization, &created_at)),
+            created_at,
+            status: Status::Pending,
+            provider: request.provider.clone(),
+            model: request.model.clone(),
+            idempotency: idempotency_sha256.map(|sha256| Key::Idempotency(&key.organization, sha256).partition()),
+            allowance,
+            request_id,
+            outcome: None,
+        }
+    }
+
+    /// The row of the `Idempotency-Key` that it was created with. The key's hash is all that follows the last `#`.
+    fn idempotency_key(&self) -> Option<Key<'_>> {
+        let (_, sha256) = self.idempotency.as_deref()?.rsplit_once('#')?;
+        Some(Key::Idempotency(&self.organization, sha256))
+    }
+}
+
+impl Records {
+    /// Stores a new record and its request (`None`: the bucket has it). A record with an allowance is counted for its day, of
+    /// which `generations_per_day` is the bound.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn create(&self, record: &RecordRow, request: Option<String>) -> Result<Created, Error> {
+        let key = record.key();
+        let request = RequestRow { request };
+        let Some(Allowance { day, generations_per_day, .. }) = &record.allowance else {
+            self.put(Key::Request(&key), &request).await?;
+            let held = self.put_where(Key::Record(&key), record, IS_NEW, None).await?;
+            return Ok(held.map_or(Created::Stored, |held| Created::Exists(Box::new(held))));
+        };
+        let one = DayUsage { generations: 1, ..DayUsage::default() };
+        let items = [
+            self.put_in_transaction(Key::Record(&key), record, Some(IS_NEW))?.into_item(),
+            self.put_in_transaction(Key::Request(&key), &request, None)?.into_item(),
+            self.count(&key.organization, day, one, *generations_per_day)?.into_item(),
+        ];
+        Ok(match self.transact(items.into()).await? {
+            Transacted::Done => Created::Stored,
+            Transacted::Refused(held) if held.first() == Some(&false) => Created::Exists(Box::new(self.get(&key).await?)),
+            Transacted::Refused(_) => Created::UsedUp,
+        })
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Aws`].
+    pub async fn get(&self, key: &GenerationKey) -> Result<RecordRow, Error> {
+        self.find(key).await?.ok_or_else(|| Error::NotFound(key.generation.to_string()))
+    }
+
+    /// The record, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn find(&self, key: &GenerationKey) -> Result<Option<RecordRow>, Error> {
+        self.get_row(Key::Record(key)).await
+    }
+
+    /// The request's JSON text; `Some(None)`: the bucket has it; `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn request(&self, key: &GenerationKey) -> Result<Option<Option<String>>, Error> {
+        let row: Option<RequestRow> = self.get_row(Key::Request(key)).await?;
+        Ok(row.map(|row| row.request))
+    }
+
+    /// Writes the outcome, once, and adds `used` to the usage of its day. `false`: there is an outcome already, which was counted
+    /// then, or the record is gone.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn finish(
+        &self,
+        key: &GenerationKey,
+        status: Status,
+        outcome: &Outcome,
+        used: Option<(&str, DayUsage)>,
+    ) -> Result<bool, Error> {
+        let update = self.outcome_update(key, status, outcome)?;
+        if let Some((day, used)) = used {
+            let items = vec![update.into_item(), self.count(&key.organization, day, used, None)?.into_item()];
+            return Ok(self.transact(items).await? == Transacted::Done);
+        }
+        let single = self
+            .dynamodb
+            .update_item()
+            .table_name(update.table_name)
+            .set_key(Some(update.key))
+            .set_condition_expression(update.condition_expression)
+            .update_expression(update.update_expression)
+            .set_expression_attribute_names(update.expression_attribute_names)
+            .set_expression_attribute_values(update.expression_attribute_values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        update_where(single, &self.meter).await
+    }
+
+    /// The update that writes an outcome on a record that has none.
+    fn outcome_update(&self, key: &GenerationKey, status: Status, outcome: &Outcome) -> Result<Update, Error> {
+        let failed = |error| unexpected("dynamodb UpdateItem", error);
+        let mut fields: Item = serde_dynamo::to_item(outcome).map_err(|error| failed(error.to_string()))?;
+        fields.insert("status".into(), AttributeValue::S(status.as_str().into()));
+        let (mut names, mut values, mut sets) =
+            (HashMap::from([("#open".to_owned(), "open".to_owned())]), Item::new(), Vec::new());
+        for (number, (name, value)) in fields.into_iter().enumerate() {
+            sets.push(format!("#n{number} = :v{number}"));
+            names.insert(format!("#n{number}"), name);
+            values.insert(format!(":v{number}"), value);
+        }
+        Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::Record(key).item()))
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(compacted_at)")
+            .update_expression(format!("SET {} REMOVE #open, open_at", sets.join(", ")))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
+            .build()
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    /// Stores a validation issue. The same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_issue(&self, key: &GenerationKey, id: &str, created_at: &str, errors: &[IssueError]) -> Result<(), Error> {
+        let kept = &errors[..errors.len().min(limits::VALIDATION_ERRORS_MAX)];
+        self.put(Key::Issue(key, id), &IssueRow { id, created_at, errors: kept, error_count: errors.len() }).await
+    }
+
+    /// Deletes every row of a generation, and that of the `Idempotency-Key` that it was created with.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; the same call deletes the rest.
+    pub async fn delete(&self, key: &GenerationKey, record: &RecordRow) -> Result<(), Error> {
+        if let Some(idempotency) = record.idempotency_key() {
+            self.delete_claim(idempotency, &key.generation).await?;
+        }
+        self.delete_rows(key).await
+    }
+
+    /// Deletes a claim of `generation`. After a day the same key may have been used again: then the row is another generation's.
+    async fn delete_claim(&self, claim: Key<'_>, generation: &GenerationId) -> Result<(), Error> {
+        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(claim.item()));
+        let delete = delete
+            .condition_expression("generation = :generation")
+            .expression_attribute_values(":generation", AttributeValue::S(generation.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match delete.send().await {
+            Ok(deleted) => self.meter.wrote(deleted.consumed_capacity()),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => self.meter.wrote(None),
+                _ => return Err(aws_error("dynamodb DeleteItem")(error)),
+            },
+        }
+        Ok(())
+    }
+
+    /// Deletes every row in a generation's partition; the record last, because a generation can be purged again for as long as
+    /// it has a record.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]; the same call deletes the rest.
+    pub async fn delete_rows(&self, key: &GenerationKey) -> Result<(), Error> {
+        let query = query_partition(&self.dynamodb, &self.table, key.partition()).projection_expression("pk, sk");
+        // Consistent: a row missing from an older view would never be deleted.
+        let mut rows = query_all(query.consistent_read(true), &self.meter).await?;
+        let record = Key::Record(key).item();
+        let stored = rows.len();
+        rows.retain(|row| *row != record);
+        delete_all(&self.dynamodb, &self.table, &rows, &self.meter).await?;
+        if rows.len() == stored {
+            return Ok(());
+        }
+        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(record));
+        let deleted = delete.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        self.meter.wrote(deleted.map_err(aws_error("dynamodb DeleteItem"))?.consumed_capacity());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> GenerationKey {
+        GenerationKey::new("acme".parse().unwrap(), GenerationId::new(1_700_000_000_000))
+    }
+
+    fn record(outcome: Option<Outcome>) -> RecordRow {
+        RecordRow {
+            organization: key().organization,
+            generation: key().generation,
+            open: Some("3".into()),
+            open_at: Some("acme#2026-11-21T09:30:00.123Z".into()),
+            created_at: "2026-11-21T09:29:00.000Z".into(),
+            status: Status::Pending,
+            provider: "abacus".into(),
+            model: "gpt-5".into(),
+            idempotency: None,
+            request_id: None,
+            allowance: None,
+            outcome,
+        }
+    }
+
+    #[test]
+    fn record_reads_back_with_and_without_outcome() {
+        let outcome = Outcome {
+            completed_at: "2026-11-21T09:30:00.123Z".into(),
+            reason: None,
+            error: Some(Failure { code: "interrupted".into(), message: "m".into() }),
+            compacted: Some("s3://b/k".into()),
+            compacted_at: "2026-11-21T09:30:01.000Z".into(),
+            compacted_by: "compact".into(),
+            chunk_count: 3,
+            received_chunks: 756,
+            received_bytes: 9_013,
+            last_seq: 40,
+            sha256: Some("ab".into()),
+            bytes: 9_013,
+            has_other_output: true,
+            usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, ..Usage::default() }),
+            metadata: "{}".into(),
+            llm_response: Some("{\"a\":0.78}".into()),
+            last_validation_issue_id: None,
+        };
+        for outcome in [None, Some(outcome)] {
+            let record = record(outcome);
+            let item = super::super::item(Key::Record(&record.key()), &record).unwrap();
+            let back: RecordRow = serde_dynamo::from_item(item).unwrap();
+            assert_eq!(back, record);
+        }
+    }
+
+    #[test]
+    fn record_leads_back_to_its_idempotency_row() {
+        let (organization, sha256) = (key().organization, "5e".repeat(32));
+        let claim = Key::Idempotency(&organization, &sha256);
+        let record = RecordRow { idempotency: Some(claim.partition()), ..record(None) };
+        assert_eq!(record.idempotency_key(), Some(claim));
+    }
+}

@@ -1,0 +1,224 @@
+//! Every kind of row in both tables: its key, what it holds, who writes it, and how it goes away.
+//!
+//! The rows of the records table are the variants of [`Key`], which alone formats its keys. The buffer table has two kinds, whose
+//! keys are made in [`rows`](crate::aws::buffer::rows); both expire together, at the `expires_at` that each of them carries, and
+//! purge, `delete_after` and `compact` of a purged generation delete them earlier:
+//!
+//! | partition key | sort key | row | written by |
+//! |---|---|---|---|
+//! | `{organization}#{generation}` | 12 digits: the first event's number | a chunk of the log | the writer; cancel, sweep: the terminal one |
+//! | `{organization}#{generation}` | `meta` | attempt, lease, readers, cancel request | the writer; readers, cancel, sweep |
+//!
+//! The records table has two indexes, keys only, both written with the record: [`BY_ORGANIZATION`] and the sparse [`BY_OPEN`].
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::aws::tables::Item;
+use crate::ids::{GenerationKey, KeyId, Organization};
+use crate::limits;
+
+/// The index of an organization's generations: partition key `organization`, sort key `generation`.
+pub(in crate::aws) const BY_ORGANIZATION: &str = "by_organization";
+
+/// The index of generations that have not ended: partition key `open` ([`open_shard`]), sort key `open_at`. It is eventually
+/// consistent.
+pub(in crate::aws) const BY_OPEN: &str = "by_open";
+
+/// The indexes of the records table, each named after its partition key.
+pub const INDEXES: [&str; 2] = [BY_ORGANIZATION, BY_OPEN];
+
+/// What the sort keys of [`Key::Issue`] begin with.
+pub(in crate::aws) const ISSUES: &str = "issue#";
+
+/// The key of a row in the records table. No two kinds share a key, and every key names its organization, two excepted:
+/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`]. Their partitions begin with `#`,
+/// which no organization's name contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::aws) enum Key<'a> {
+    /// `{organization}#{generation}`, `record`: [`RecordRow`](super::RecordRow).
+    ///
+    /// Created by `start`. The end adds the outcome, once, and takes the record out of `by_open`. Purge deletes it last.
+    Record(&'a GenerationKey),
+    /// `{organization}#{generation}`, `request`: the request's JSON text, or nothing where the bucket has it.
+    ///
+    /// Written by `start`, before or with the record, and never changed. Purge deletes it.
+    Request(&'a GenerationKey),
+    /// `{organization}#{generation}`, `issue#{id}`: the errors of a result that did not pass validation, for people who read the
+    /// table.
+    ///
+    /// Written by `compact` before the outcome, with an id that follows from the log. Purge deletes it.
+    Issue(&'a GenerationKey, &'a str),
+    /// `{organization}#idempotency#{sha256}`, `key`: the generation that an `Idempotency-Key` was used for, and the fingerprint of
+    /// its request. The SHA-256 is that of the caller's key.
+    ///
+    /// Claimed by `start`, conditionally. Expires after [`limits::IDEMPOTENCY_TTL`]; purge deletes it where it still names the
+    /// purged generation.
+    Idempotency(&'a Organization, &'a str),
+    /// `{organization}#create#{fingerprint}`, `key`: the newest generation created by a request of that fingerprint without an
+    /// `Idempotency-Key`. Has the same attributes as [`Key::Idempotency`].
+    ///
+    /// Overwritten by each such create of the Responses API. Expires after [`limits::CREATE_RETRY_WINDOW`].
+    Create(&'a Organization, &'a str),
+    /// `{organization}#settings`, `quota`: the organization's own [`Quota`](crate::quota::Quota).
+    ///
+    /// Written by `longhand quota`. Never goes.
+    Quota(&'a Organization),
+    /// `{organization}#usage`, the day (`2026-11-21`): [`DayUsage`](crate::quota::DayUsage), where the organization's days are
+    /// bounded.
+    ///
+    /// Added to in the transactions that create a record and write its outcome. Expires [`limits::USAGE_TTL`] after the day.
+    Usage(&'a Organization, &'a str),
+    /// `{organization}#keys`, the key's id: [`KeyRow`](super::KeyRow), for lists.
+    ///
+    /// Written by `longhand keys` in one transaction with [`Key::ApiKeyHash`]; revoking marks both. Never goes.
+    ApiKey(&'a Organization, &'a KeyId),
+    /// `#key#{sha256 of the API key}`, `key`: [`KeyHashRow`](super::KeyHashRow), for `authorize`.
+    ///
+    /// Written and marked with [`Key::ApiKey`]. Never goes.
+    ApiKeyHash(&'a str),
+    /// `#sweep`, `cursor`: the generation at which the last sweep ran out of time, or nothing.
+    ///
+    /// Overwritten by `sweep`. Never goes.
+    SweepCursor,
+}
+
+impl Key<'_> {
+    /// The partition key.
+    pub fn partition(&self) -> String {
+        match self {
+            Self::Record(key) | Self::Request(key) | Self::Issue(key, _) => key.partition(),
+            Self::Idempotency(organization, sha256) => format!("{organization}#idempotency#{sha256}"),
+            Self::Create(organization, fingerprint) => format!("{organization}#create#{fingerprint}"),
+            Self::Quota(organization) => format!("{organization}#settings"),
+            Self::Usage(organization, _) => format!("{organization}#usage"),
+            Self::ApiKey(organization, _) => api_keys(organization),
+            Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
+            Self::SweepCursor => "#sweep".to_owned(),
+        }
+    }
+
+    /// The sort key.
+    pub fn sort(&self) -> String {
+        match self {
+            Self::Record(_) => "record".to_owned(),
+            Self::Request(_) => "request".to_owned(),
+            Self::Issue(_, id) => format!("{ISSUES}{id}"),
+            Self::Idempotency(..) | Self::Create(..) | Self::ApiKeyHash(_) => "key".to_owned(),
+            Self::Quota(_) => "quota".to_owned(),
+            Self::Usage(_, day) => (*day).to_owned(),
+            Self::ApiKey(_, id) => id.to_string(),
+            Self::SweepCursor => "cursor".to_owned(),
+        }
+    }
+
+    /// Both, as DynamoDB takes them.
+    pub fn item(&self) -> Item {
+        [("pk".to_owned(), AttributeValue::S(self.partition())), ("sk".to_owned(), AttributeValue::S(self.sort()))].into()
+    }
+}
+
+/// The partition of all of an organization's [`Key::ApiKey`].
+pub(in crate::aws) fn api_keys(organization: &Organization) -> String {
+    format!("{organization}#keys")
+}
+
+/// What the partition keys of an organization's rows begin with, and the sort keys of its generations in [`BY_OPEN`].
+pub(in crate::aws) fn prefix(organization: &Organization) -> String {
+    format!("{organization}#")
+}
+
+/// The partition key of an organization in [`BY_OPEN`]: a shard from 0 to [`limits::OPEN_SHARDS`], by FNV-1a of its name. Records
+/// store it: another function would require rewriting them.
+pub(in crate::aws) fn open_shard(organization: &Organization) -> String {
+    let hash = organization
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash % u64::from(limits::OPEN_SHARDS)).to_string()
+}
+
+/// The sort key of a generation in [`BY_OPEN`].
+pub(in crate::aws) fn open_at(organization: &Organization, created_at: &str) -> String {
+    format!("{}{created_at}", prefix(organization))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::GenerationId;
+
+    fn keys<'a>(generation: &'a GenerationKey, id: &'a KeyId, text: &'a str) -> [Key<'a>; 10] {
+        let organization = &generation.organization;
+        [
+            Key::Record(generation),
+            Key::Request(generation),
+            Key::Issue(generation, text),
+            Key::Idempotency(organization, text),
+            Key::Create(organization, text),
+            Key::Quota(organization),
+            Key::Usage(organization, "2026-11-21"),
+            Key::ApiKey(organization, id),
+            Key::ApiKeyHash(text),
+            Key::SweepCursor,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn kinds_and_organizations_share_no_key(
+            one in "[A-Za-z0-9_-]{1,64}",
+            other in "[A-Za-z0-9_-]{1,64}",
+            text in "[0-9a-f]{1,64}",
+            now in 0_i64..253_402_300_799_000,
+        ) {
+            prop_assume!(one != other);
+            let id = KeyId::new(now);
+            let generation = |organization: &str| GenerationKey::new(organization.parse().unwrap(), GenerationId::first_at(now));
+            let (one, other) = (generation(&one), generation(&other));
+            let all = [keys(&one, &id, &text), keys(&other, &id, &text)].concat();
+            let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
+            // The last two of each are no organization's.
+            prop_assert_eq!(distinct.len(), 18);
+            for key in &keys(&one, &id, &text)[..8] {
+                prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
+                prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn stored_keys_stay_as_they_are() {
+        let generation = GenerationKey::new("acme".parse().unwrap(), GenerationId::first_at(0));
+        let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
+        let keys = keys(&generation, &id, "5e").map(|key| format!("{} {}", key.partition(), key.sort()));
+        let partition = generation.partition();
+        assert_eq!(
+            keys,
+            [
+                format!("{partition} record"),
+                format!("{partition} request"),
+                format!("{partition} issue#5e"),
+                "acme#idempotency#5e key".to_owned(),
+                "acme#create#5e key".to_owned(),
+                "acme#settings quota".to_owned(),
+                "acme#usage 2026-11-21".to_owned(),
+                format!("acme#keys {id}"),
+                "#key#5e key".to_owned(),
+                "#sweep cursor".to_owned(),
+            ]
+        );
+        assert_eq!(open_at(&generation.organization, "2026-11-21T09:30:00.123Z"), "acme#2026-11-21T09:30:00.123Z");
+    }
+
+    #[test]
+    fn shards_are_stable_and_all_used() {
+        let shard_of = |name: &str| open_shard(&name.parse().unwrap());
+        assert_eq!([shard_of("local"), shard_of("acme"), shard_of("000000000000")], ["0", "7", "5"]);
+        let used: HashSet<String> = (0..100).map(|number| shard_of(&format!("organization-{number}"))).collect();
+        assert_eq!(used.len(), usize::from(limits::OPEN_SHARDS));
+    }
+}
