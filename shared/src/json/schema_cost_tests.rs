@@ -1,3 +1,5 @@
+//! Hostile schemas cost too much; honest ones are affordable.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

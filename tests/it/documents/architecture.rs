@@ -1,7 +1,11 @@
-//! The rules of the house that a compiler does not know.
+//! The rules of the architecture that a compiler does not check.
+
+mod modules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use modules::{Crate, circles};
 
 const FILE_LINES_MAX: usize = 600;
 
@@ -54,4 +58,16 @@ fn files_are_short_and_documented() {
         assert!(lines <= FILE_LINES_MAX, "{name} has {lines} lines");
         assert!(text.starts_with("//! "), "{name} does not say what it is");
     }
+}
+
+/// No module imports itself through others, within each package; a parent module and the modules below it count as one.
+#[test]
+fn imports_have_no_circles() {
+    let mut found = Vec::new();
+    for package in ["shared", "functions", "infra/local", "cli/client", "cli"] {
+        let package = Crate::read(&root().join(package).join("src/lib.rs"));
+        assert!(!package.imports().is_empty() || package.module_count() == 1, "{} has no imports", package.name());
+        found.extend(circles(&package));
+    }
+    assert!(found.is_empty(), "{} circles of imports:\n\n{}", found.len(), found.join("\n\n"));
 }
