@@ -109,7 +109,7 @@ pub async fn start_stack(mut options: Options, template: &str, registry: Registr
 }
 
 /// A generation of the local stack's own organization.
-pub fn key_of(id: impl ToString) -> GenerationKey {
+pub fn key_of(id: &(impl ToString + ?Sized)) -> GenerationKey {
     GenerationKey::new("local".parse().expect("an organization"), id.to_string().parse().expect("a generation's id"))
 }
 

@@ -79,6 +79,6 @@ fn prefix(body: &Value) -> Option<&str> {
 
 async fn meta(harness: &Harness, id: &str) -> Map<String, Value> {
     let app = harness.stack.app().await.unwrap();
-    let inspection = app.inspect(&key_of(&id)).await.unwrap();
+    let inspection = app.inspect(&key_of(id)).await.unwrap();
     serde_json::to_value(inspection.meta.unwrap()).unwrap().as_object().unwrap().clone()
 }

@@ -18,7 +18,7 @@ fn script(deltas: usize, tempo: f64) -> Script {
 
 async fn inspect(harness: &Harness, id: &str) -> Value {
     let app = harness.stack.app().await.unwrap();
-    serde_json::to_value(app.inspect(&key_of(&id)).await.unwrap()).unwrap()
+    serde_json::to_value(app.inspect(&key_of(id)).await.unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ fn found(open: u64, what: &str) -> Value {
 /// Meta, as `longhand inspect` shows it.
 async fn meta(harness: &Harness, id: &str) -> Value {
     let app = harness.stack.app().await.unwrap();
-    let inspection = app.inspect(&key_of(&id)).await.unwrap();
+    let inspection = app.inspect(&key_of(id)).await.unwrap();
     serde_json::to_value(inspection).unwrap()["meta"].clone()
 }
 

@@ -34,6 +34,7 @@ pub(in crate::aws) const ISSUES: &str = "issue#";
 /// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`]. Their partitions begin with `#`,
 /// which no organization's name contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "an API key is a kind of row")]
 pub(in crate::aws) enum Key<'a> {
     /// `{organization}#{generation}`, `record`: [`RecordRow`](super::RecordRow).
     ///
