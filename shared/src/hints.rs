@@ -54,13 +54,13 @@ impl Hints {
 pub struct Hint {
     hints: Hints,
     listened: (GenerationKey, Topic),
-    hint: watch::Receiver<u64>,
+    received: watch::Receiver<u64>,
 }
 
 impl Hint {
     /// Waits for the next hint, or returns at once if one came since the last wait.
     pub async fn received(&mut self) {
-        if self.hint.changed().await.is_err() {
+        if self.received.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -68,7 +68,7 @@ impl Hint {
     /// Whether any hint has ever been sent: then the sender is in this process.
     #[must_use]
     pub fn has_been_sent(&self) -> bool {
-        *self.hint.borrow() > 0
+        *self.received.borrow() > 0
     }
 }
 

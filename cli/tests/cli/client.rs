@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use futures::StreamExt as _;
 use longhand::log::event::{End, Event, Item, Stretch};
 use longhand_client::{Client, Error, ResultText, StatusCode};
 use serde_json::{Value, json};
@@ -32,6 +33,17 @@ async fn always(status: u16, headers: &[(&'static str, &'static str)], body: &st
         std::future::ready(response.body(Body::from(body)).unwrap())
     };
     serve(Router::new().fallback(any(respond))).await
+}
+
+/// A body of these parts, which breaks off behind them if `breaks`.
+pub fn body(parts: Vec<String>, breaks: bool) -> Body {
+    // The server flushes what it has while it waits for the error.
+    let end = async move {
+        tokio::task::yield_now().await;
+        breaks.then(|| Err(std::io::Error::other("broken")))
+    };
+    let parts = futures::stream::iter(parts.into_iter().map(Ok));
+    Body::from_stream(parts.chain(futures::stream::once(end).filter_map(std::future::ready)))
 }
 
 /// A frame of server-sent events.
@@ -118,14 +130,14 @@ async fn followed_log_resumes_after_its_newest_event() {
     let events = move |headers: HeaderMap| {
         let mut asked = asked.lock().unwrap();
         asked.push(headers.get("last-event-id").map(|id| id.to_str().unwrap().to_owned()));
-        let parts: Vec<Result<String, std::io::Error>> = match asked.len() {
-            1 => vec![Ok(frame(&json!({ "seq": 0, "type": "created" }))), Err(std::io::Error::other("broken"))],
+        let parts = match asked.len() {
+            1 => vec![frame(&json!({ "seq": 0, "type": "created" }))],
             // A type that this build does not have, behind a heartbeat; and a response that ends well.
-            2 => vec![Ok(": hb\n\n".to_owned()), Ok(frame(&json!({ "seq": 1, "type": "weather", "delta": 5 })))],
+            2 => vec![": hb\n\n".to_owned(), frame(&json!({ "seq": 1, "type": "weather", "delta": 5 }))],
             3 => vec![],
-            _ => vec![Ok(frame(&json!({ "seq": 2, "type": "completed" }))), Ok(frame(&json!({ "seq": 3, "type": "created" })))],
+            _ => vec![frame(&json!({ "seq": 2, "type": "completed" })), frame(&json!({ "seq": 3, "type": "created" }))],
         };
-        std::future::ready(Body::from_stream(futures::stream::iter(parts)).into_response())
+        std::future::ready(body(parts, asked.len() == 1).into_response())
     };
     let url = serve(Router::new().route("/v1/generations/gen_1/events", get(events))).await;
     let mut log = Client::new(&url).unwrap().follow("gen_1", None);

@@ -135,7 +135,7 @@ fn no_key_and_no_token_is_ever_in_a_log_or_an_error() {
     let token_key = fs::read_to_string(folder.path().join("data/token-key")).unwrap();
     drop(dev);
     told.push(fs::read_to_string(folder.path().join("stderr")).unwrap());
-    assert!(told.iter().any(|text| text.contains("An API key was made")), "the log is on: {told:?}");
+    assert!(told.iter().any(|text| text.contains("An API key was created")), "the log is on: {told:?}");
     for secret in [own, &made, &wrong, "lht_forged.token", &token_key] {
         let found = told.iter().find(|text| text.contains(secret));
         assert!(found.is_none(), "{secret} is in: {}", found.unwrap());

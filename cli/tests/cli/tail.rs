@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -12,7 +11,7 @@ use axum::{Json, extract::Query};
 use serde_json::{Value, json};
 
 use crate::arguments::longhand;
-use crate::client::{frame, serve};
+use crate::client::{body, frame, serve};
 
 const ID: &str = "gen_01arz3ndektsv4rrffq69g5fav";
 
@@ -60,11 +59,7 @@ async fn failing_api() -> String {
 }
 
 fn stream(events: &[Value], breaks: bool) -> Response {
-    let mut parts: Vec<Result<String, std::io::Error>> = events.iter().map(|event| Ok(frame(event))).collect();
-    if breaks {
-        parts.push(Err(std::io::Error::other("broken")));
-    }
-    Body::from_stream(futures::stream::iter(parts)).into_response()
+    body(events.iter().map(frame).collect(), breaks).into_response()
 }
 
 fn page(events: &[Value], has_more: bool) -> Response {

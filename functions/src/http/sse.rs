@@ -123,7 +123,9 @@ async fn part<S: Source>(
     match part {
         Ok(part) => Some((Ok(part), Some(source))),
         Err(error) => {
-            tracing::error!(%error, "A live answer broke off.");
+            tracing::error!(%error, "A live response broke off.");
+            // The server discards what it has not flushed when a body fails, and flushes whenever the body is pending.
+            tokio::task::yield_now().await;
             Some((Err(error), None))
         }
     }

@@ -60,8 +60,10 @@ struct Node<'a> {
     in_place: Vec<Vec<NodeId>>,
     /// Schemas for smaller values.
     below: Vec<NodeId>,
-    dynamic_refs: Vec<&'a str>,
-    has_recursive_ref: bool,
+    /// The anchors that each `$dynamicRef` names, and what the reference resolves to without them.
+    dynamic_refs: Vec<(&'a str, Option<NodeId>)>,
+    /// What each `$recursiveRef` resolves to without any `$recursiveAnchor`.
+    recursive_refs: Vec<Option<NodeId>>,
     /// How often the schemas in place are run.
     runs: usize,
     unresolved: Option<&'a str>,
@@ -90,9 +92,12 @@ impl<'a> Graph<'a> {
             self.read_references(id, fields, &resolver, draft);
         }
         for node in &mut self.nodes {
-            let anchors = node.dynamic_refs.iter().filter_map(|name| self.dynamic_anchors.get(name));
-            node.in_place.extend(anchors.cloned());
-            node.in_place.extend(node.has_recursive_ref.then(|| self.recursive_anchors.clone()));
+            for (name, target) in &node.dynamic_refs {
+                let anchors = self.dynamic_anchors.get(name).into_iter().flatten().copied();
+                node.in_place.push(anchors.chain(*target).collect());
+            }
+            let recursive_anchors = || self.recursive_anchors.iter().copied();
+            node.in_place.extend(node.recursive_refs.iter().map(|target| recursive_anchors().chain(*target).collect()));
         }
         self
     }
@@ -154,28 +159,28 @@ impl<'a> Graph<'a> {
 
     fn read_references(&mut self, id: NodeId, fields: &'a Map<String, Value>, resolver: &Resolver<'a>, draft: Draft) {
         let reference = |keyword: &str| fields.get(keyword).and_then(Value::as_str);
-        if let Some(target) = reference("$ref") {
-            self.add_reference(id, target, resolver);
+        if let Some(reference) = reference("$ref") {
+            let target = self.resolve(id, reference, resolver);
+            self.nodes[id].in_place.extend(target.map(|target| vec![target]));
         }
-        if let Some(target) = reference("$dynamicRef").filter(|_| draft == Draft::Draft202012) {
-            self.add_reference(id, target, resolver);
-            self.nodes[id].dynamic_refs.extend(target.rsplit_once('#').map(|(_, name)| name));
+        if let Some(reference) = reference("$dynamicRef").filter(|_| draft == Draft::Draft202012) {
+            let target = self.resolve(id, reference, resolver);
+            let anchor = reference.rsplit_once('#').map_or("", |(_, anchor)| anchor);
+            self.nodes[id].dynamic_refs.push((anchor, target));
         }
-        if let Some(target) = reference("$recursiveRef").filter(|_| draft == Draft::Draft201909) {
-            self.add_reference(id, target, resolver);
-            self.nodes[id].has_recursive_ref = true;
+        if let Some(reference) = reference("$recursiveRef").filter(|_| draft == Draft::Draft201909) {
+            let target = self.resolve(id, reference, resolver);
+            self.nodes[id].recursive_refs.push(target);
         }
     }
 
-    fn add_reference(&mut self, id: NodeId, target: &'a str, resolver: &Resolver<'a>) {
-        match resolver.lookup(target) {
-            Ok(resolved) => {
-                let (schema, resolver, draft) = resolved.into_inner();
-                let target = self.add(schema, resolver, draft);
-                self.nodes[id].in_place.push(vec![target]);
-            }
-            Err(_) => self.nodes[id].unresolved = Some(target),
-        }
+    fn resolve(&mut self, id: NodeId, reference: &'a str, resolver: &Resolver<'a>) -> Option<NodeId> {
+        let Ok(resolved) = resolver.lookup(reference) else {
+            self.nodes[id].unresolved = Some(reference);
+            return None;
+        };
+        let (schema, resolver, draft) = resolved.into_inner();
+        Some(self.add(schema, resolver, draft))
     }
 
     /// The cost of the most expensive schema that may be applied at all.

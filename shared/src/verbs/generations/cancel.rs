@@ -92,7 +92,7 @@ mod tests {
             // 8 waits up to the longest, and then 17 to 37 of it.
             assert!((25..=46).contains(&waits.len()), "{} waits", waits.len());
             let whole: Duration = waits.iter().sum();
-            assert!((PATIENCE - 2 * BACKOFF_MAX..=PATIENCE).contains(&whole), "{whole:?}");
+            assert!(whole <= PATIENCE && whole + 2 * BACKOFF_MAX >= PATIENCE, "{whole:?}");
         }
     }
 }

@@ -127,7 +127,9 @@ impl App {
                 if page.is_empty() {
                     break;
                 }
-                page.iter().for_each(|event| result.apply(&event.event));
+                for event in &page {
+                    result.apply(&event.event);
+                }
             }
         }
         Ok(result.assembly.into_other_output())

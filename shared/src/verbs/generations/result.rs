@@ -107,7 +107,9 @@ mod tests {
 
     fn result(events: &[Event]) -> (Option<String>, u64) {
         let mut result = PartialResult::new(6);
-        events.iter().for_each(|event| result.apply(event));
+        for event in events {
+            result.apply(event);
+        }
         result.text.into_parts()
     }
 

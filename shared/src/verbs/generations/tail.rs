@@ -45,7 +45,7 @@ enum Source {
         check_bucket_at: Instant,
     },
     /// In the bucket.
-    Archive(Archive),
+    Archive(Box<Archive>),
     /// Nowhere: the terminal event was read, or the reader began behind it.
     Ended,
 }
@@ -196,7 +196,7 @@ impl Tail {
         }
         let mut archive = self.app.open_archive(&self.key, outcome.last_seq).await?;
         let events = archive.page(self.next).await?;
-        self.source = Source::Archive(archive);
+        self.source = Source::Archive(Box::new(archive));
         Ok(events)
     }
 
