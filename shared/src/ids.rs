@@ -11,7 +11,7 @@ const GENERATION_PREFIX: &str = "gen_";
 const KEY_PREFIX: &str = "key_";
 const ULID_CHARS: usize = 26;
 
-/// A name that is not of its form. The text says what was expected.
+/// The error of a malformed name. The message states the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidId(String);
@@ -53,7 +53,7 @@ impl GenerationId {
         Self(new_id(GENERATION_PREFIX, now_ms))
     }
 
-    /// Before every id that is made at the given moment or after it.
+    /// An id that sorts before every id made at the given moment or later.
     #[must_use]
     pub fn first_at(ms: i64) -> Self {
         let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
@@ -66,7 +66,7 @@ impl GenerationId {
         &self.0
     }
 
-    /// When it was made, in milliseconds since the epoch.
+    /// When the id was made, in milliseconds since the epoch.
     #[must_use]
     pub fn created_ms(&self) -> i64 {
         let ulid = self.0.strip_prefix(GENERATION_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
@@ -83,7 +83,7 @@ impl FromStr for GenerationId {
     }
 }
 
-/// An API key's id, which is no secret: `key_` and a ULID in lower case.
+/// An API key's id, which is not secret: `key_` and a ULID in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId(String);
@@ -155,14 +155,14 @@ text_conversions!(KeyId);
 /// Names one generation of one organization: the partition of its log and of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GenerationKey {
-    /// Whose it is.
+    /// The organization.
     pub organization: Organization,
-    /// Which one.
+    /// The generation.
     pub generation: GenerationId,
 }
 
 impl GenerationKey {
-    /// Joins the two.
+    /// The key of an organization's generation.
     #[must_use]
     pub const fn new(organization: Organization, generation: GenerationId) -> Self {
         Self { organization, generation }
@@ -174,10 +174,10 @@ impl GenerationKey {
         format!("{}#{}", self.organization, self.generation)
     }
 
-    /// Reads [`Self::partition`] back.
+    /// Parses [`Self::partition`].
     ///
     /// # Errors
-    /// The text is not of that form.
+    /// The text has another form.
     pub fn from_partition(text: &str) -> Result<Self, InvalidId> {
         let (organization, generation) =
             text.split_once('#').ok_or_else(|| InvalidId(format!("a partition is `organization#generation`, not {text:?}")))?;

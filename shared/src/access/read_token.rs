@@ -1,4 +1,4 @@
-//! Read tokens: signed, short-lived, each for reading one generation. Whoever has the signing key can make them; nothing is stored.
+//! Read tokens: signed, short-lived, each for reading one generation. The holder of the signing key can make them; none is stored.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use sha2::Sha256;
 use crate::ids::{GenerationId, KeyId, Organization};
 
 const PREFIX: &str = "lht_";
-/// A token is some 250 characters long; what is much longer is not looked at.
+/// A token has about 250 characters. A longer text than this is rejected unread.
 const CHARS_MAX: usize = 1_024;
 
-/// The key that tokens are signed with. Never printed.
+/// The key that signs tokens. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey(String);
 
 impl SigningKey {
-    /// From the text of a secret: at least 256 random bits, in whatever form.
+    /// The key of a secret's text, which needs at least 256 random bits in any encoding.
     #[must_use]
     pub const fn new(secret: String) -> Self {
         Self(secret)
@@ -38,25 +38,25 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a token says. The names are short because it is carried by every request.
+/// The claims of a token. Their serialised names are short because every request carries them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Whose generation it is.
+    /// The generation's organization.
     #[serde(rename = "o")]
     pub organization: Organization,
-    /// Which.
+    /// The generation.
     #[serde(rename = "g")]
     pub generation: GenerationId,
-    /// Until when, in seconds since the epoch.
+    /// When the token expires, in seconds since the epoch.
     #[serde(rename = "e")]
     pub expires_at: i64,
-    /// The API key that it was made with, which must be good still; `None`: without one.
+    /// The API key that it was made with, which must still be valid; `None`: without one.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyId>,
 }
 
 impl Claims {
-    /// The token: `lht_`, the claims and their HMAC-SHA256, in base64 for URLs. `None` cannot happen: the claims are plain text.
+    /// The token: `lht_`, the claims and their HMAC-SHA256, in base64 for URLs. Never `None`: the claims are plain text.
     #[must_use]
     pub fn sign(&self, key: &SigningKey) -> Option<String> {
         let signed = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).ok()?));
@@ -64,7 +64,7 @@ impl Claims {
         Some(format!("{signed}.{mac}"))
     }
 
-    /// What a token says, if `key` signed it. It may have expired. The comparison takes the same time whatever differs.
+    /// The claims of a token, if `key` signed it. The token may have expired. Compares signatures in constant time.
     #[must_use]
     pub fn verify(token: &str, key: &SigningKey) -> Option<Self> {
         let (signed, mac) = token.rsplit_once('.')?;

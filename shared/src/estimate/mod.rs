@@ -1,7 +1,7 @@
-//! What one generation will ask of the tables and the bucket: the product's own rules, played through in advance.
+//! Estimates the requests that one generation makes to the tables and the bucket, by running the product's own rules in advance.
 //!
-//! The flush policy decides when a chunk leaves, the composer's events say how large it is, the lease's rules how often meta is
-//! read and renewed, a reader's pace how often it asks. Pure: no clock, no service. What it comes to is held to counted units by
+//! The flush policy determines when a chunk is stored, the composer's events its size, the lease's rules how often meta is read
+//! and renewed, and a reader's pace how often it polls. Pure: no clock, no service. The estimates are compared with counted units in
 //! `tests/it/durability/write_units.rs`.
 
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a generation is far below 2^52 of anything")]
