@@ -40,8 +40,8 @@ impl Hints {
     #[must_use]
     pub fn listen(&self, key: &GenerationKey, topic: Topic) -> Hint {
         let listened = (key.clone(), topic);
-        let hint = self.senders().entry(listened.clone()).or_insert_with(|| watch::Sender::new(0)).subscribe();
-        Hint { hints: self.clone(), listened, hint }
+        let received = self.senders().entry(listened.clone()).or_insert_with(|| watch::Sender::new(0)).subscribe();
+        Hint { hints: self.clone(), listened, received }
     }
 
     fn senders(&self) -> MutexGuard<'_, Senders> {

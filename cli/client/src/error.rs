@@ -70,9 +70,9 @@ struct Body {
 }
 
 impl Error {
-    pub(crate) fn unreachable(error: reqwest::Error) -> Self {
+    pub(crate) fn unreachable(error: &reqwest::Error) -> Self {
         let url = error.url().map_or_else(|| "the API".to_owned(), |url| url.origin().ascii_serialization());
-        let mut cause: &dyn std::error::Error = &error;
+        let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
         }
@@ -106,7 +106,7 @@ impl Problem {
         let is_json = header(CONTENT_TYPE).is_some_and(|kind| kind.contains("json"));
         let retry_after = header(RETRY_AFTER).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         let location = header(LOCATION).filter(|_| status.is_redirection());
-        let bytes = response.bytes().await.map_err(Error::unreachable)?;
+        let bytes = response.bytes().await.map_err(|error| Error::unreachable(&error))?;
         let body: Body = if is_json { serde_json::from_slice(&bytes).unwrap_or_default() } else { Body::default() };
         let redirect = location.map(|location| format!("the address redirects to {location}, which is not followed"));
         let detail = redirect.or(body.detail).or(body.title).or(body.message);

@@ -158,7 +158,6 @@ impl Client {
     }
 
     /// A request of any method and any path (with its query) to the API, with the key: for what the other methods do not send.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.signed(method, &self.url(path))
     }
@@ -202,7 +201,7 @@ pub fn is_loopback(url: &Url) -> bool {
 
 /// Sends a request. A response that is not a success is an [`Error::Problem`].
 pub async fn send(call: RequestBuilder) -> Result<Response, Error> {
-    let response = call.send().await.map_err(Error::unreachable)?;
+    let response = call.send().await.map_err(|error| Error::unreachable(&error))?;
     if response.status().is_success() { Ok(response) } else { Err(Problem::read(response).await?.into()) }
 }
 
@@ -217,6 +216,6 @@ async fn reply<T: DeserializeOwned>(call: RequestBuilder) -> Result<Reply<T>, Er
 
 async fn body(response: Response) -> Result<String, Error> {
     let what = format!("the response from {}", response.url().path());
-    let bytes = response.bytes().await.map_err(Error::unreachable)?.into();
+    let bytes = response.bytes().await.map_err(|error| Error::unreachable(&error))?.into();
     String::from_utf8(bytes).map_err(|error| Error::Unexpected { what, cause: error.to_string() })
 }

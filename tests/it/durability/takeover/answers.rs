@@ -31,7 +31,7 @@ fn template() -> String {
     [&shorten(before), stream, &shorten(behind)].concat()
 }
 
-fn create(extra: Value) -> Value {
+fn create(extra: &Value) -> Value {
     let mut body = json!({ "model": "test/m", "input": "Hola" });
     body.as_object_mut().unwrap().extend(extra.as_object().cloned().unwrap());
     body
@@ -61,7 +61,7 @@ async fn read(response: reqwest::Response) -> (Vec<Value>, bool) {
 async fn followed_response_breaks_between_events_before_the_deadline() {
     let (harness, _hostile, text) = slow().await;
     let url = format!("{}/v1/responses", harness.stack.url());
-    let body = create(json!({ "background": true, "stream": true }));
+    let body = create(&json!({ "background": true, "stream": true }));
     let first = harness.http.post(&url).json(&body).send().await.unwrap();
     let (mut events, mut is_broken) = read(first).await;
     let id = events[0]["response"]["id"].as_str().unwrap().to_owned();
@@ -88,7 +88,7 @@ async fn followed_response_breaks_between_events_before_the_deadline() {
 async fn awaited_response_is_answered_as_it_is_before_the_deadline() {
     let (harness, _hostile, text) = slow().await;
     let url = format!("{}/v1/responses", harness.stack.url());
-    let response = harness.http.post(&url).json(&create(json!({}))).send().await.unwrap();
+    let response = harness.http.post(&url).json(&create(&json!({}))).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let response: Value = response.json().await.unwrap();
     assert_eq!(response["status"], "in_progress", "{response}");
