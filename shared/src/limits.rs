@@ -87,7 +87,7 @@ pub const PROVIDER_NAME_BYTES_MAX: usize = 1_024;
 pub const PROVIDER_TOOL_CALLS_MAX: usize = 1_024;
 /// Requests to the provider within one attempt, while nothing has been received.
 pub const PROVIDER_TRIES_MAX: u32 = 4;
-/// The same, once an earlier attempt has received text: at least 51 s of waiting, for a provider that is being restarted.
+/// The same, once an earlier attempt has received text: 26 to 51 s of waiting, for a provider that is being restarted.
 pub const PROVIDER_TRIES_WITH_TEXT_MAX: u32 = 8;
 /// The wait before the second of those; it doubles.
 pub const PROVIDER_BACKOFF: Duration = Duration::from_millis(500);

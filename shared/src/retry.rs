@@ -4,9 +4,35 @@ use std::time::Duration;
 
 pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder as Exponential, Retryable};
 
-/// Waits of `first`, doubling up to `longest`, each with random jitter of up to its own length added, so that callers that fail
-/// together do not retry together. `retries` bounds the retries; the first try is not one of them.
+/// Waits of `first`, doubling up to `longest`, each shortened at random by up to half of it, so that callers that fail together do
+/// not retry together. `retries` bounds the retries; the first try is not one of them.
 #[must_use]
 pub const fn exponential(first: Duration, longest: Duration, retries: usize) -> Exponential {
-    Exponential::new().with_min_delay(first).with_max_delay(longest).with_max_times(retries).with_jitter()
+    // `backon` adds up to the whole of a wait, so it starts from the halves.
+    Exponential::new().with_min_delay(half(first)).with_max_delay(half(longest)).with_max_times(retries).with_jitter()
+}
+
+const fn half(wait: Duration) -> Duration {
+    match wait.checked_div(2) {
+        Some(half) => half,
+        None => wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_are_shortened_by_up_to_half() {
+        let (first, longest) = (Duration::from_millis(100), Duration::from_millis(500));
+        for _ in 0..100 {
+            let waits: Vec<Duration> = exponential(first, longest, 5).build().collect();
+            let nominal = [100, 200, 400, 500, 500].map(Duration::from_millis);
+            assert_eq!(waits.len(), nominal.len());
+            for (wait, nominal) in waits.iter().zip(nominal) {
+                assert!((nominal / 2..=nominal).contains(wait), "{waits:?}");
+            }
+        }
+    }
 }

@@ -131,7 +131,7 @@ mod tests {
     fn waits_for_unprocessed_items_grow_and_end() {
         let mut waits = UnprocessedWaits::new("op");
         let all: Vec<Duration> = (0..UNPROCESSED_RETRIES).map(|_| waits.next(3).unwrap()).collect();
-        let shortest = (0..).map(|doublings| (UNPROCESSED_WAIT * (1 << doublings)).min(UNPROCESSED_WAIT_MAX));
+        let shortest = (0..).map(|doublings| (UNPROCESSED_WAIT * (1 << doublings)).min(UNPROCESSED_WAIT_MAX) / 2);
         for (wait, shortest) in all.iter().zip(shortest) {
             assert!((shortest..=2 * shortest).contains(wait), "{all:?}");
         }

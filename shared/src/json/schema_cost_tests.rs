@@ -38,6 +38,7 @@ fn doubling() -> Vec<(&'static str, Value)> {
     let mut draft_7 = chain(keyed("dependencies"), plain);
     draft_7["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     let draft_7_anchors = chain(|at| json!({ "$ref": format!("#a{at}") }), |at, schema| with(schema, "$id", format!("#a{at}")));
+    let draft_7_anchors = serde_json::from_str(&draft_7_anchors.to_string().replace("$defs", "definitions")).unwrap();
     let draft_7_anchors = with(draft_7_anchors, "$schema", "http://json-schema.org/draft-07/schema#".into());
     let unescaped = chain(|at| json!({ "$ref": format!("#/$defs/a {at}") }), plain).to_string().replace("a ", "a");
     vec![

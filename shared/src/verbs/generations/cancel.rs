@@ -89,10 +89,10 @@ mod tests {
     fn lost_slots_are_retried_some_dozen_times_within_the_patience() {
         for _ in 0..100 {
             let waits: Vec<Duration> = schedule().build().collect();
-            // 8 waits up to the longest, and then 17 to 37 of it.
-            assert!((25..=46).contains(&waits.len()), "{} waits", waits.len());
+            // 8 waits up to the longest, and then 37 to 76 of it.
+            assert!((43..=86).contains(&waits.len()), "{} waits", waits.len());
             let whole: Duration = waits.iter().sum();
-            assert!(whole <= PATIENCE && whole + 2 * BACKOFF_MAX >= PATIENCE, "{whole:?}");
+            assert!(whole <= PATIENCE && whole + BACKOFF_MAX >= PATIENCE, "{whole:?}");
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::ids::Organization;
 use crate::responses::ResponseId;
 use crate::retry::{self, BackoffBuilder};
 
-/// How often, and how many times, a delete looks for the outcome of a response whose log has ended: 6 to 11 s. A response that is
+/// How often, and how many times, a delete looks for the outcome of a response whose log has ended: 5 to 11 s. A response that is
 /// deleted before its compaction would be compacted again.
 const OUTCOME_WAIT: Duration = Duration::from_millis(50);
 const OUTCOME_WAIT_MAX: Duration = Duration::from_secs(1);
-const OUTCOME_RETRIES: usize = 9;
+const OUTCOME_RETRIES: usize = 14;
 
 impl App {
     /// Cancels a response, and returns it. A second cancel returns the same.
