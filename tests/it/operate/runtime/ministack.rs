@@ -52,7 +52,7 @@ impl Ministack {
             "parameters": { "Arch": "x86_64", "Providers": providers, "ResponseStreaming": "false" },
         });
         let mut python = Command::new(self.executable.with_file_name("python"))
-            .arg(workspace().join("tests/it/runtime/deploy.py"))
+            .arg(workspace().join("tests/it/operate/runtime/deploy.py"))
             // Neither a person's AWS profile nor a proxy has a say in this.
             .env_clear()
             .stdin(Stdio::piped())
