@@ -12,7 +12,8 @@ use crate::error::FieldError;
 use crate::json::schema_cost::{self, Cost};
 use crate::limits::VALIDATION_ERRORS_MAX;
 
-/// The schemas that may apply to one value, references included. The time of a check is proportional to their number.
+/// The schemas that may apply to one value, references included. A check of one value takes time proportional to their
+/// number.
 const EXPANSION_MAX: usize = 10_000;
 
 /// The bound of a pointer or a message, in characters.
@@ -39,7 +40,7 @@ fn published(text: &str) -> Schema {
 impl Schema {
     /// Compiles a schema of any draft; without `$schema`, of the newest. Nothing is fetched: a reference must stay within the
     /// schema. Patterns are matched in linear time, so look-around and back-references are refused. So is a schema that may
-    /// apply more than 10,000 schemas to one value, which bounds the time of a check.
+    /// apply more than 10,000 schemas to one value.
     ///
     /// # Errors
     /// All errors of the schema, or the one that prevents its use.

@@ -188,8 +188,9 @@ async fn output_errors(expected: Expected, is_small: bool, llm_response: Option<
         return vec![FieldError::new("output", "must be JSON, bare or in one Markdown fence")];
     };
     let Some(schema) = schema else { return Vec::new() };
-    // A blocking thread cannot be stopped: after the timeout it still runs, beside the generation's own work. Its run time is
-    // bounded by what `Schema::compile` accepts, at most 10,000 schemas for each value, and by the size of the output.
+    // A blocking thread cannot be stopped: after the timeout it still runs, beside the generation's own work. `Schema::compile`
+    // bounds the schemas for each value, but not over nested values: where several branches refer to one schema for the same
+    // child, the crate collects the errors of an invalid document in time exponential in its depth.
     let json = json.to_owned();
     let check = tokio::task::spawn_blocking(move || schema_errors(&schema, &json));
     match timeout(limits::VALIDATION_TIME_MAX, check).await {
