@@ -1,7 +1,7 @@
-//! What providers do on the wire, and what a caller finds afterwards: one table per kind of behaviour.
+//! Behaviours of providers on the wire, and the outcome that a caller sees: one table per kind of behaviour.
 //!
-//! Every case is a generation against scripts of [`Hostile`], by itself on a provider of its own. Whatever it came to, its
-//! log must be whole and every count of it the same.
+//! Every case is a generation against scripts of [`Hostile`], on a provider of its own. Whatever the outcome, its log must be
+//! whole and all counts of it equal.
 
 mod dialects;
 mod ends;
@@ -21,7 +21,7 @@ use longhand_tests::{Harness, assert_whole, key_of};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// A name, the scripts for its requests, fields of the request, and what [`outcome`] must be.
+/// A name, the scripts for its requests, fields of the request, and the expected [`outcome`].
 struct Case {
     name: &'static str,
     scripts: Vec<Script>,
@@ -42,12 +42,12 @@ impl Case {
     }
 
     /// With these fields in the request.
-    fn asking(self, request: Value) -> Self {
+    fn with_request(self, request: Value) -> Self {
         Self { request, ..self }
     }
 }
 
-/// What `usage` of a well-behaved script comes out as.
+/// The usage that a well-behaved script reports.
 fn usage() -> Value {
     json!({ "input_tokens": 7, "output_tokens": 3, "total_tokens": 10 })
 }
@@ -79,7 +79,7 @@ fn with(mut outcome: Value, changes: Value) -> Value {
     outcome
 }
 
-/// A failed generation: the same word as reason and error code, what of its text is kept, requests upstream.
+/// A failed generation: one code as reason and error code, the text that is kept, requests upstream.
 fn failed(code: &str, message: &str, text: &str, deltas: u64, requests: usize) -> Value {
     let error = json!({ "code": code, "message": message });
     json!({ "status": "failed", "reason": code, "error": error, "text": text, "deltas": deltas, "requests": requests })
@@ -94,7 +94,7 @@ async fn play(env: &[(&str, &str)], cases: Vec<Case>) {
     let outcomes = join_all(cases.iter().map(|case| outcome(&harness, &hostile, case.name, &case.request))).await;
     for (case, outcome) in cases.iter().zip(&outcomes) {
         print_row(case.name, outcome);
-        assert_asked_once(case, outcome);
+        assert_not_retried(case, outcome);
     }
     let wrong: Vec<String> = cases
         .iter()
@@ -113,8 +113,8 @@ fn print_row(name: &str, outcome: &Value) {
     println!("{name:<26} {:<10} {:<21} {} {text:?}", word("status"), word("reason"), outcome["requests"]);
 }
 
-/// Once something was received, an attempt has asked for the last time.
-fn assert_asked_once(case: &Case, outcome: &Value) {
+/// After text was received, an attempt sends no further request.
+fn assert_not_retried(case: &Case, outcome: &Value) {
     let attempts = case.request.get("max_attempts").and_then(Value::as_u64).unwrap_or(1);
     if attempts == 1 && outcome["deltas"].as_u64() > Some(0) {
         let first = case.scripts.iter().position(Script::has_answer).unwrap_or(case.scripts.len());
@@ -122,8 +122,7 @@ fn assert_asked_once(case: &Case, outcome: &Value) {
     }
 }
 
-/// Has one generation made, checks its log and its counts, and tells what a caller sees of it; what is null or empty is
-/// left out.
+/// Runs one generation, checks its log and its counts, and returns what a caller sees of it, without null and empty fields.
 async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: &Value) -> Value {
     let request = with(json!({ "provider": provider, "max_attempts": 1 }), request.clone());
     let id = harness.start_generation(request).await;
@@ -140,7 +139,7 @@ async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: 
         .filter(|event| event["type"] == "reasoning_text.delta")
         .filter_map(|event| event["delta"].as_str())
         .collect();
-    let told = json!({
+    let ended = json!({
         "status": record["status"],
         "reason": record["reason"],
         "error": portable(&record["error"]),
@@ -152,12 +151,12 @@ async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: 
         "refusal": output["refusal"],
         "tool_calls": output["tool_calls"],
     });
-    let Value::Object(told) = told else { return told };
-    let told: Map<String, Value> = told
+    let Value::Object(ended) = ended else { return ended };
+    let ended: Map<String, Value> = ended
         .into_iter()
         .filter(|(name, value)| !value.is_null() && value != &json!([]) && (name == "text" || value != &json!("")))
         .collect();
-    told.into()
+    ended.into()
 }
 
 /// An error without the number that the operating system gives it.

@@ -1,4 +1,4 @@
-//! Streams of other dialects than the one that was asked for: refused at the first event that tells, whatever they would say.
+//! Streams of other dialects than the configured one: refused at the first event that shows the dialect.
 
 use longhand_tests::hostile::{Script, wire};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn responses(ending: &[String]) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_dialect_is_refused_after_one_request() {
+async fn other_dialects_are_refused() {
     let refused = |what: &str| {
         let message = format!("the provider's events are not chat completion chunks: one has {what}");
         failed("provider_not_a_stream", &message, "", 0, 1)
@@ -68,7 +68,7 @@ async fn another_dialect_is_refused_after_one_request() {
     play(&[], cases.into_iter().map(|case| case.then(whole())).map(without_mending).collect()).await;
 }
 
-/// Where an error is told before anything is said, the provider is asked again: always with the same answer.
+/// For an error before any text, which is retried: every response is the same.
 fn without_mending(mut case: Case) -> Case {
     if case.expected["requests"] == 4 {
         case.scripts.pop();

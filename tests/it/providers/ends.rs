@@ -1,4 +1,4 @@
-//! Ends that come too early, twice, or with something behind them.
+//! Streams that end too early, twice, or before further events.
 
 use longhand_tests::hostile::{Ending, Script, wire};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn begun() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_behind_the_finish_reason_does_not_undo_it() {
+async fn finish_reason_is_final() {
     let (stop, length, counted) = (wire::finish("stop"), wire::finish("length"), wire::usage(json!([])));
     let boom = wire::event(&json!({ "error": { "message": "boom", "code": 500 } }));
     let garbage = "data: {no json}\n\n";
@@ -61,7 +61,7 @@ async fn what_comes_behind_the_finish_reason_does_not_undo_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_finish_reason_nothing_is_an_end() {
+async fn finish_reason_is_required() {
     let none = |requests| failed("interrupted", NO_FINISH, "", 0, requests);
     let some = with(failed("interrupted", NO_FINISH, "Uno dos", 2, 1), json!({ "usage": usage() }));
     let null_finish = wire::chunk(&json!([{ "index": 0, "delta": {}, "finish_reason": null }]));
@@ -79,7 +79,7 @@ async fn without_a_finish_reason_nothing_is_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_of_any_size_and_number_are_read() {
+async fn events_of_any_size_are_read() {
     let line = "línea ".repeat(100_000);
     let many: Vec<String> = (0..5_000).map(|number| format!("{number} ")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();

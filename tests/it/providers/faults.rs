@@ -1,5 +1,4 @@
-//! Streams that break: before the first delta the provider is asked again, after it an attempt is over, and what was
-//! received is kept.
+//! Streams that break: before the first delta the request is retried; after it the attempt ends and its text is kept.
 
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ const NO_FINISH: &str = "the provider's stream ended without a finish reason";
 const BROKE_OFF: &str = "the provider's stream broke off: unexpected EOF during chunk size line";
 const TOLD: &str = "the provider reported an error in its stream: boom";
 
-/// One attempt that two deltas came from.
+/// One attempt that received two deltas.
 fn broken(code: &str, message: &str) -> Value {
     failed(code, message, "Uno dos", 2, 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_ends_without_a_finish_reason_is_an_interruption() {
+async fn missing_finish_reason_is_an_interruption() {
     let reset = "the provider's stream broke off: Connection reset by peer";
     let mid_event = wire::text("tres");
     let character = wire::text("€");
@@ -40,7 +39,7 @@ async fn a_stream_that_ends_without_a_finish_reason_is_an_interruption() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_in_the_stream_is_told_in_the_providers_words() {
+async fn stream_error_quotes_the_provider() {
     let error = |error: Value| wire::event(&json!({ "error": error }));
     let boom = error(json!({ "message": "boom", "type": "server_error", "code": 502 }));
     let beside = wire::event(&json!({
@@ -67,7 +66,7 @@ async fn an_error_in_the_stream_is_told_in_the_providers_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_skipped_that_might_have_held_text() {
+async fn unreadable_event_is_an_error() {
     let bad_utf8 = wire::text("x@y").into_bytes().into_iter().map(|byte| if byte == b'@' { 0xFF } else { byte });
     let bad_utf8: Vec<u8> = bad_utf8.chain(wire::ending().into_bytes()).collect();
     let after = |event: &str| uno_dos_then(format!("{event}{}{}", wire::text("tres"), wire::ending()).as_bytes());
@@ -94,7 +93,7 @@ async fn nothing_is_skipped_that_might_have_held_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_has_limits_and_comments_do_not_stretch_them() {
+async fn silence_is_bounded_despite_comments() {
     let env = [("LONGHAND_FIRST_BYTE_TIMEOUT_MS", "3000"), ("LONGHAND_IDLE_TIMEOUT_MS", "1000")];
     let silent = "the provider sent nothing for 1000 ms before a finish reason";
     let nothing = "the provider sent nothing within 3000 ms";
@@ -118,7 +117,7 @@ async fn silence_has_limits_and_comments_do_not_stretch_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_costs_one_attempt_and_only_the_last_ones_text_is_the_result() {
+async fn interruption_costs_one_attempt() {
     let cut = |texts: &[&str]| {
         let texts: Vec<String> = texts.iter().map(|piece| wire::text(piece)).collect();
         Script::stream([wire::role()].into_iter().chain(texts))
@@ -132,16 +131,16 @@ async fn an_interruption_costs_one_attempt_and_only_the_last_ones_text_is_the_re
     let mended = |text: &str, deltas: u64, requests: usize| super::with(completed(text, deltas), json!({ "requests": requests }));
     let rejection = Script::plain("400 Bad Request", "application/json", r#"{"error":{"message":"boom"}}"#);
     let cases: Vec<Case> = vec![
-        case("mended", cut(&["Uno ", "dos"]), mended("tres cuatro", 4, 2)).then(whole()).asking(two.clone()),
-        case("exhausted", cut(&["Uno "]), exhausted(2, "Dos", 2)).then(cut(&["Dos"])).then(whole()).asking(two.clone()),
-        case("exhausted-3", cut(&["a"]), exhausted(3, "c", 3)).then(cut(&["b"])).then(cut(&["c"])).asking(three.clone()),
-        case("mended-late", cut(&["a"]), mended("tres cuatro", 4, 3)).then(cut(&["b"])).then(whole()).asking(three),
+        case("mended", cut(&["Uno ", "dos"]), mended("tres cuatro", 4, 2)).then(whole()).with_request(two.clone()),
+        case("exhausted", cut(&["Uno "]), exhausted(2, "Dos", 2)).then(cut(&["Dos"])).then(whole()).with_request(two.clone()),
+        case("exhausted-3", cut(&["a"]), exhausted(3, "c", 3)).then(cut(&["b"])).then(cut(&["c"])).with_request(three.clone()),
+        case("mended-late", cut(&["a"]), mended("tres cuatro", 4, 3)).then(cut(&["b"])).then(whole()).with_request(three),
         case("unasked-first", cut(&[]), mended("tres cuatro", 2, 2)).then(whole()),
-        case("unasked-again", cut(&["a"]), mended("tres cuatro", 3, 3)).then(cut(&[])).then(whole()).asking(two.clone()),
-        case("never-asked-again", cut(&["a"]), failed("interrupted", NO_FINISH, "a", 1, 1)).then(whole()),
+        case("unasked-again", cut(&["a"]), mended("tres cuatro", 3, 3)).then(cut(&[])).then(whole()).with_request(two.clone()),
+        case("never-retried", cut(&["a"]), failed("interrupted", NO_FINISH, "a", 1, 1)).then(whole()),
         case("rejected-then", cut(&["a"]), failed("provider_rejected", "the provider answered 400 Bad Request: boom", "", 1, 2))
             .then(rejection)
-            .asking(two),
+            .with_request(two),
         case("nothing-ever", cut(&[]), failed("interrupted", NO_FINISH, "", 0, 4)),
     ];
     play(&[], cases).await;

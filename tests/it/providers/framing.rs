@@ -1,4 +1,4 @@
-//! HTTP itself, in every form that is allowed, and broken in many that are not.
+//! HTTP framing in every valid form, and in many broken ones.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ fn whole() -> String {
     wire::whole(&["Uno ", "dos"])
 }
 
-/// What a stream of two deltas says that does not come to its end.
+/// A stream of two deltas without an end.
 fn begun() -> String {
     [wire::role(), wire::text("Uno "), wire::text("dos")].concat()
 }
 
-/// An answer whose headers end with `headers`.
+/// A response whose headers end with `headers`.
 fn answer(headers: &str, body: &str) -> Script {
     Script::verbatim([format!("{HEAD}{headers}\r\n\r\n{body}")])
 }
@@ -34,7 +34,7 @@ fn broken(message: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_is_read_in_every_framing_that_http_has() {
+async fn every_http_framing_is_read() {
     let size = |body: &str| format!("{:x}", body.len());
     let (whole, padded) = (whole(), format!("{:0>12x};name=\"va;lue\"", whole().len()));
     let trailers = format!("{}\r\n{whole}\r\n0\r\nX-Trailer: a\r\n\r\n", size(&whole));
@@ -65,7 +65,7 @@ async fn a_body_is_read_in_every_framing_that_http_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_whose_framing_breaks_is_an_interruption_and_keeps_what_came() {
+async fn broken_framing_is_an_interruption() {
     let begun = begun();
     let size = format!("{:x}", begun.len());
     let cut = |message: &str| broken(&format!("the provider's stream broke off: {message}"));
@@ -105,7 +105,7 @@ async fn a_body_whose_framing_breaks_is_an_interruption_and_keeps_what_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_never_begins_is_asked_for_again() {
+async fn missing_response_is_retried() {
     let unreachable =
         |message: &str| failed("provider_unreachable", &format!("the provider could not be reached: {message}"), "", 0, 4);
     let raw = |bytes: &str| Script::verbatim([bytes.to_owned()]);
@@ -134,7 +134,7 @@ async fn an_answer_that_never_begins_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_in_an_encoding_that_was_not_asked_for_is_refused_at_once() {
+async fn content_encoding_is_refused() {
     // `printf 'data: [DONE]\n\n' | gzip -n`
     let gzip =
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x49\x2c\x49\xb4\x52\x88\x76\xf1\xf7\x73\x8d\xe5\xe2\x02\0\x3a\x47\x94\x4c\x0e\0\0\0";

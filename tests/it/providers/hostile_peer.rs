@@ -1,5 +1,5 @@
-//! Another hostile provider than our own: a program that somebody else wrote, where `LONGHAND_HOSTILE_PROVIDER` names it. It
-//! takes a port, plays the script that a URL's first segment names, and counts its requests at `/stats`.
+//! A hostile provider that is not ours: the program that `LONGHAND_HOSTILE_PROVIDER` names. It takes a port, plays the script that a
+//! URL's first segment names, and counts its requests at `/stats`.
 
 use std::env;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::assert_counted;
 
-/// The script, what must become of it, its requests, and the text that is kept.
+/// The script, the expected end, the requests, and the text that is kept.
 type Row = (&'static str, &'static str, u64, &'static str);
 
 const ALL: &str = "Uno dos tres";
@@ -97,7 +97,7 @@ impl Peer {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stderr, reason = "a test that did not run must not look like one that passed")]
-async fn every_script_of_a_hostile_peer_comes_to_its_end() {
+async fn every_peer_script_ends() {
     let Ok(program) = env::var("LONGHAND_HOSTILE_PROVIDER") else {
         eprintln!("SKIPPED: LONGHAND_HOSTILE_PROVIDER must name the program of a hostile provider.");
         return;
@@ -125,7 +125,7 @@ async fn every_script_of_a_hostile_peer_comes_to_its_end() {
     harness.finish().await;
 }
 
-/// The status, or the reason where that tells more, and the text.
+/// The reason, or the status where there is none, and the text.
 async fn end(harness: &Harness, provider: &str) -> (String, String) {
     let id = harness.start_generation(json!({ "provider": provider, "max_attempts": 1 })).await;
     let record = harness.ended(&id).await;

@@ -1,4 +1,4 @@
-//! Answers that are no stream, and providers that are not there.
+//! Responses that are not a stream, and providers that cannot be reached.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ fn whole() -> Script {
     Script::stream([wire::whole(&["Uno ", "dos"])])
 }
 
-/// The answer after so many requests.
+/// The outcome after so many requests.
 fn after_requests(requests: usize) -> Value {
     with(uno_dos(), json!({ "requests": requests }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_pass_is_asked_again_up_to_four_times_and_no_sooner_than_the_provider_says() {
+async fn temporary_errors_are_retried_within_bounds() {
     let limited = || json_answer("429 Too Many Requests");
     let soon = || limited().header("Retry-After-Ms", "1");
     let html = || Script::plain("503 Service Unavailable", "text/html", "<html>upstream down</html>");
@@ -48,7 +48,7 @@ async fn what_may_pass_is_asked_again_up_to_four_times_and_no_sooner_than_the_pr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_will_never_do_is_asked_once() {
+async fn permanent_errors_are_not_retried() {
     let rejected = |status: &str| failed("provider_rejected", &format!("the provider answered {status}: boom"), "", 0, 1);
     let no_stream = |kind: &str, detail: &str| {
         let message = format!("the provider answered 200 OK with {kind} instead of text/event-stream: {detail}");
@@ -81,7 +81,7 @@ async fn what_will_never_do_is_asked_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_is_not_there_is_unreachable() {
+async fn missing_provider_is_unreachable() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let nowhere = format!("http://{}/v1", closed.local_addr().unwrap());
     drop(closed);
@@ -93,7 +93,7 @@ async fn a_provider_that_is_not_there_is_unreachable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_not_followed_and_the_key_goes_nowhere_else() {
+async fn redirect_is_not_followed() {
     let hostile = Hostile::start([("elsewhere", vec![whole()])]).await;
     let away = Script::plain("307 Temporary Redirect", "text/plain", "").header("Location", &hostile.base_url("elsewhere"));
     let redirecting = Hostile::start([("away", vec![away]), ("straight", vec![whole()])]).await;
@@ -109,7 +109,7 @@ async fn a_redirect_is_not_followed_and_the_key_goes_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_a_provider_repeats_is_told_to_nobody() {
+async fn repeated_key_is_redacted() {
     let body = json!({ "error": { "message": format!("no such key: {KEY}!") } }).to_string();
     let in_stream = [wire::text("Uno"), wire::event(&json!({ "error": { "message": format!("bad key {KEY}"), "code": 400 } }))];
     let scripts = [
@@ -127,7 +127,7 @@ async fn a_key_that_a_provider_repeats_is_told_to_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_provider_is_asked_for_what_the_caller_asked_for() {
+async fn request_reaches_the_provider() {
     let hostile = Hostile::start([("ok", vec![whole().first_byte_after(Duration::from_millis(1))])]).await;
     let harness = Harness::start("http://127.0.0.1:9", &[("LONGHAND_PROVIDERS", &hostile.providers(["ok"]))]).await;
     let request = json!({

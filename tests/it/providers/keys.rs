@@ -25,7 +25,7 @@ async fn missing_secret_fails_the_generation_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn key_is_sent_as_auth_says() {
+async fn key_is_sent_as_configured() {
     const KEY: &str = "sk-test-0123456789";
     let cases = [
         ("default", json!(null), Some(format!("Bearer {KEY}"))),

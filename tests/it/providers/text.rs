@@ -1,4 +1,4 @@
-//! Text that arrives in every form that is allowed, and some that are not: the result is byte-equal.
+//! Text in every valid form, and in some invalid ones: the result is byte-equal.
 
 use longhand_tests::hostile::{Ending, Script, wire};
 use serde_json::json;
@@ -12,7 +12,7 @@ fn stream(body: String) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_byte_equal_whatever_its_deltas_hold() {
+async fn text_is_byte_equal() {
     let around = |deltas: String| stream([wire::role(), deltas, wire::ending()].concat());
     let nothings = [wire::text("a"), wire::text(""), wire::delta(json!({ "content": null })), wire::text("b")];
     let halves = |first: &str, then: &str| around([wire::escaped(first), wire::escaped(then)].concat());
@@ -36,7 +36,7 @@ async fn text_is_byte_equal_whatever_its_deltas_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_byte_equal_however_its_bytes_are_framed() {
+async fn framing_does_not_change_text() {
     let whole = wire::whole(&[ACCENTS, "dos"]);
     let commented = [
         ": OPENROUTER PROCESSING\n\n".to_owned(),
@@ -65,13 +65,13 @@ async fn text_is_byte_equal_however_its_bytes_are_framed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_finish_reason_is_what_makes_an_end() {
-    let said = [wire::role(), wire::text("Uno "), wire::text("dos")].concat();
+async fn finish_reason_ends_the_stream() {
+    let begun = [wire::role(), wire::text("Uno "), wire::text("dos")].concat();
     let uncounted = || with(completed("Uno dos", 2), json!({ "usage": null }));
-    let finished = format!("{said}{}", wire::finish("stop"));
+    let finished = format!("{begun}{}", wire::finish("stop"));
     let counted = format!("{finished}{}", wire::usage(json!([])));
     let incomplete = |reason: &str| with(completed("Uno dos", 2), json!({ "status": "incomplete", "reason": reason }));
-    let ended = |reason: &str| stream([&said, &wire::finish(reason), &wire::usage(json!([])), wire::DONE].concat());
+    let ended = |reason: &str| stream([&begun, &wire::finish(reason), &wire::usage(json!([])), wire::DONE].concat());
     let cases = vec![
         case("no-done", stream(counted.clone()), completed("Uno dos", 2)),
         case("no-blank-line", Script::stream([counted.as_str(), "data: [DONE]"]), completed("Uno dos", 2)),
@@ -86,7 +86,7 @@ async fn a_finish_reason_is_what_makes_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_are_read_loosely() {
+async fn chunks_are_read_leniently() {
     let bare = |choice: &str| format!("data: {{\"choices\":[{choice}]}}\n\n");
     let minimal = [bare(r#"{"delta":{"content":"Uno "}}"#), bare(r#"{"delta":{"content":"dos"}}"#)];
     let minimal_end = [bare(r#"{"delta":{},"finish_reason":"stop"}"#), wire::DONE.to_owned()];

@@ -1,4 +1,4 @@
-//! What a provider says beside the text: thoughts, refusals, tool calls.
+//! Output besides text: reasoning, refusals, tool calls.
 
 use longhand_tests::hostile::{Script, wire};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn stream(deltas: &[String], finish: &str) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thoughts_and_refusals_are_kept_apart_from_the_text() {
+async fn reasoning_and_refusals_are_separate() {
     let reasoning = [
         wire::delta(json!({ "reasoning_content": "pienso " })),
         wire::delta(json!({ "reasoning": "luego", "content": "" })),
@@ -53,7 +53,7 @@ async fn thoughts_and_refusals_are_kept_apart_from_the_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tool_calls_come_out_whole_however_their_pieces_come() {
+async fn tool_call_pieces_are_joined() {
     let split = [
         calls(&[call(0, Some("f"), "")]),
         calls(&[call(0, None, "{\"ci")]),

@@ -1,4 +1,4 @@
-//! How long a provider that cannot now is left alone: never less than it asks for, by its own clock.
+//! The wait before a retry: never shorter than the provider requests.
 
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +29,7 @@ fn http_date(at: SystemTime) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_is_asked_for_is_honoured_whatever_its_form() {
+async fn retry_after_is_honoured_in_every_form() {
     let limited = || answer("429 Too Many Requests");
     let until = SystemTime::now() + DATE_IN;
     let scripts = [
@@ -47,13 +47,13 @@ async fn a_wait_that_is_asked_for_is_honoured_whatever_its_form() {
     let hostile = Hostile::start(scripts.iter().map(|(name, script, _)| (*name, vec![script.clone(), whole()]))).await;
     let providers = hostile.providers(scripts.iter().map(|(name, ..)| *name));
     let harness = Harness::start("http://127.0.0.1:9", &[("LONGHAND_PROVIDERS", &providers)]).await;
-    let told = with(completed("Uno dos", 2), json!({ "requests": 2 }));
+    let expected = with(completed("Uno dos", 2), json!({ "requests": 2 }));
     let ended = scripts.iter().map(|(name, ..)| outcome_of(&harness, &hostile, name));
     for ((name, _, wait_ms), ended) in scripts.iter().zip(futures::future::join_all(ended).await) {
-        assert_eq!(ended, told, "{name}");
+        assert_eq!(ended, expected, "{name}");
         let seen = hostile.seen(name);
         let waited = seen.came_at[1].duration_since(seen.answered_at[0]).unwrap();
-        println!("{name:<20} asked for {wait_ms} ms, waited {} ms", waited.as_millis());
+        println!("{name:<20} requested {wait_ms} ms, waited {} ms", waited.as_millis());
         assert!(waited >= Duration::from_millis(*wait_ms), "{name}: {waited:?}");
     }
     let second: Duration = hostile.seen("date").came_at[1].duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -66,12 +66,12 @@ async fn outcome_of(harness: &Harness, hostile: &Hostile, name: &str) -> serde_j
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_ends_after_the_generation_is_not_begun() {
+async fn overlong_wait_is_not_begun() {
     let env = [("LONGHAND_GENERATION_TIMEOUT_MS", "60000")];
     let past = http_date(SystemTime::now() + Duration::from_hours(1));
-    let told = |status: &str, code: &str| failed(code, &format!("the provider answered {status}: boom"), "", 0, 1);
+    let expected = |status: &str, code: &str| failed(code, &format!("the provider answered {status}: boom"), "", 0, 1);
     let limited = |name: &str, value: &str| answer("429 Too Many Requests").header(name, value);
-    let rate = || told("429 Too Many Requests", "rate_limited");
+    let rate = || expected("429 Too Many Requests", "rate_limited");
     let cases = vec![
         case("seconds", limited("Retry-After", "120"), rate()).then(whole()),
         case("date", limited("Retry-After", &past), rate()).then(whole()),
@@ -81,7 +81,7 @@ async fn a_wait_that_ends_after_the_generation_is_not_begun() {
         case(
             "unavailable",
             answer("503 Service Unavailable").header("Retry-After", "120"),
-            told("503 Service Unavailable", "provider_unavailable"),
+            expected("503 Service Unavailable", "provider_unavailable"),
         )
         .then(whole()),
     ];
@@ -89,8 +89,8 @@ async fn a_wait_that_ends_after_the_generation_is_not_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_status_is_asked_again_or_not_as_it_should_be() {
-    let told = |requests: u64| with(completed("Uno dos", 2), json!({ "requests": requests }));
+async fn statuses_are_retried_by_kind() {
+    let expected = |requests: u64| with(completed("Uno dos", 2), json!({ "requests": requests }));
     let soon = |status: &str| answer(status).header("Retry-After-Ms", "1");
     let rejected = |status: &str| failed("provider_rejected", &format!("the provider answered {status}: boom"), "", 0, 1);
     let again = ["408 Request Timeout", "409 Conflict", "425 Too Early", "429 Too Many Requests", "500 Internal Server Error"];
@@ -111,7 +111,7 @@ async fn every_status_is_asked_again_or_not_as_it_should_be() {
         "422 Unprocessable Entity",
         "451 Unavailable For Legal Reasons",
     ];
-    let cases = again.into_iter().chain(again_too).map(|status| case(&status[..3], soon(status), told(2)).then(whole()));
+    let cases = again.into_iter().chain(again_too).map(|status| case(&status[..3], soon(status), expected(2)).then(whole()));
     let refused =
         never.into_iter().chain(never_either).map(|status| case(&status[..3], soon(status), rejected(status)).then(whole()));
     let none = failed(
@@ -134,7 +134,7 @@ async fn every_status_is_asked_again_or_not_as_it_should_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_whose_body_never_ends_is_still_a_refusal() {
+async fn endless_error_body_is_bounded() {
     let stalled = |status: &str, headers: &str| {
         Script::verbatim([format!("HTTP/1.1 {status}\r\nContent-Length: 100\r\n{headers}\r\n{{\"err")]).ending(Ending::Stall)
     };

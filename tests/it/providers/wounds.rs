@@ -1,5 +1,4 @@
-//! The seven wounds of the field: what a reader in production got wrong on this wire, and what it cost. A test for each, and
-//! two for the one of the two writers.
+//! Seven errors that a client in production made on this wire, with what they cost. A test for each, and two for the fifth.
 //!
 //! | wound | there |
 //! |---|---|
@@ -33,7 +32,7 @@ fn text_stream(texts: &[&str]) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_1_a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
+async fn wound_1_zero_is_text() {
     let pieces = ["{\"score\": ", "0", ".", "78", ", \"rest\": ", "0", "}"];
     let (harness, _hostile) = stage(vec![Script::stream([wire::whole(&pieces)])], &[]).await;
     let id = harness.start_generation(json!({})).await;
@@ -45,17 +44,17 @@ async fn wound_1_a_delta_of_zero_alone_is_text_and_the_json_stays_valid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_2_an_idle_timeout_is_not_success_and_the_connection_is_closed() {
+async fn wound_2_idle_timeout_is_not_success() {
     let stalled = text_stream(&["Uno ", "dos"]).ending(Ending::StallWithComments);
     let (harness, hostile) = stage(vec![stalled], &[("LONGHAND_IDLE_TIMEOUT_MS", "500")]).await;
-    let told = outcome(&harness, &hostile, "test", &json!({})).await;
-    assert_eq!((&told["status"], &told["reason"], &told["text"]), (&json!("failed"), &json!("idle_timeout"), &json!("Uno dos")));
+    let ended = outcome(&harness, &hostile, "test", &json!({})).await;
+    assert_eq!((&ended["status"], &ended["reason"], &ended["text"]), (&json!("failed"), &json!("idle_timeout"), &json!("Uno dos")));
     hostile.until("test", |seen| seen.closed_early == 1).await;
     harness.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_3_no_line_is_lost_for_its_form() {
+async fn wound_3_every_line_form_is_read() {
     let whole = wire::whole(&["Uno ", "dos"]).replace("data: ", "data:").replace('\n', "\r");
     let (harness, hostile) = stage(vec![Script::stream([whole.trim_end()])], &[]).await;
     assert_eq!(outcome(&harness, &hostile, "test", &json!({})).await, super::completed("Uno dos", 2));
@@ -63,7 +62,7 @@ async fn wound_3_no_line_is_lost_for_its_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_4_errors_finish_reasons_and_usage_are_read() {
+async fn wound_4_errors_and_usage_are_read() {
     let error = wire::event(&json!({ "error": { "message": "overloaded", "code": 503 } }));
     let failing = Script::stream([wire::text("Uno"), error, wire::DONE.to_owned()]);
     let long = Script::stream([wire::text("Uno"), wire::finish("length"), wire::usage(json!([])), wire::DONE.to_owned()]);
@@ -76,7 +75,7 @@ async fn wound_4_errors_finish_reasons_and_usage_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_6_the_counters_count_each_delta_once_however_often_anything_runs() {
+async fn wound_6_deltas_are_counted_once() {
     let pieces: Vec<String> = (0..756).map(|number| format!("{number} ")).collect();
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
     let (harness, hostile) = stage(vec![Script::stream([wire::whole(&pieces)])], &[]).await;
@@ -97,7 +96,7 @@ async fn wound_6_the_counters_count_each_delta_once_however_often_anything_runs(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_5_of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
+async fn wound_5_one_of_two_writers_writes() {
     let slow = Script::stream([wire::whole(&["capa", "cidades"])]).first_byte_after(Duration::from_secs(1));
     let (harness, hostile) = stage(vec![slow], &[]).await;
     let id = harness.start_generation(json!({})).await;
@@ -115,7 +114,7 @@ async fn wound_5_of_two_writers_at_once_one_writes_and_nothing_is_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing() {
+async fn wound_5_dead_writer_is_fenced() {
     let slow = text_stream(&["capa"]).ending(Ending::Stall);
     let (harness, hostile) = stage(vec![slow, Script::stream([wire::whole(&["capa", "cidades"])])], &[]).await;
     let id = harness.start_generation(json!({})).await;
@@ -141,11 +140,11 @@ async fn wound_5_a_writer_that_is_taken_for_dead_is_fenced_off_and_adds_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wound_7_no_request_is_repeated_after_a_delta_beyond_the_attempts_asked_for() {
+async fn wound_7_no_retry_after_a_delta() {
     let (harness, hostile) = stage(vec![text_stream(&["Uno "]).ending(Ending::Cut)], &[]).await;
     for (attempts, requests) in [(1, 1), (2, 3), (3, 6)] {
-        let told = outcome(&harness, &hostile, "test", &json!({ "max_attempts": attempts })).await;
-        assert_eq!((&told["status"], &told["text"], &told["requests"]), (&json!("failed"), &json!("Uno "), &json!(requests)));
+        let ended = outcome(&harness, &hostile, "test", &json!({ "max_attempts": attempts })).await;
+        assert_eq!((&ended["status"], &ended["text"], &ended["requests"]), (&json!("failed"), &json!("Uno "), &json!(requests)));
     }
     harness.finish().await;
 }
