@@ -21,12 +21,12 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 
 const BATCH_WRITE: &str = "dynamodb BatchWriteItem";
 /// Items in one `BatchWriteItem` (DynamoDB's limit).
-const BATCH_WRITE_MAX: usize = 25;
+pub(super) const BATCH_WRITE_MAX: u8 = 25;
 
-/// The schedule of [`UnprocessedWaits`]: 3.6 s in all, and up to as much again for jitter.
+/// The schedule of [`UnprocessedWaits`]: at most 7.6 s in all.
 const UNPROCESSED_WAIT: Duration = Duration::from_millis(25);
 const UNPROCESSED_WAIT_MAX: Duration = Duration::from_secs(1);
-const UNPROCESSED_RETRIES: usize = 8;
+const UNPROCESSED_RETRIES: usize = 12;
 
 /// Queries the rows of one partition, with their cost.
 pub(super) fn query_partition(dynamodb: &Client, table: &str, partition: String) -> QueryFluentBuilder {
@@ -78,7 +78,7 @@ pub(super) async fn delete_all(dynamodb: &Client, table: &str, keys: &[Item], me
         let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
         delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
     };
-    for batch in keys.chunks(BATCH_WRITE_MAX) {
+    for batch in keys.chunks(BATCH_WRITE_MAX.into()) {
         let requests = batch.iter().map(request).collect::<Result<Vec<_>, _>>();
         let mut requests = requests.map_err(|error| unexpected(BATCH_WRITE, error))?;
         let mut waits = UnprocessedWaits::new(BATCH_WRITE);
@@ -136,6 +136,6 @@ mod tests {
             assert!((shortest..=2 * shortest).contains(wait), "{all:?}");
         }
         let error = waits.next(3).unwrap_err();
-        assert!(matches!(&error, Error::Aws { operation: "op", message } if message.ends_with("8 retries: 3")), "{error}");
+        assert!(matches!(&error, Error::Aws { operation: "op", message } if message.ends_with("12 retries: 3")), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::error::FieldError;
-use crate::json::schema_cost::{self, Cost};
+use crate::json::schema_cost::{self, Cost, REFERENCES_MAX};
 use crate::limits::VALIDATION_ERRORS_MAX;
 
 /// The schemas that may apply to one value, references included. A check of one value takes time proportional to their
@@ -40,16 +40,21 @@ fn published(text: &str) -> Schema {
 impl Schema {
     /// Compiles a schema of any draft; without `$schema`, of the newest. Nothing is fetched: a reference must stay within the
     /// schema. Patterns are matched in linear time, so look-around and back-references are refused. So is a schema that may
-    /// apply more than 10,000 schemas to one value.
+    /// apply more than 10,000 schemas to one value, and one with more than 1,000 references.
     ///
     /// # Errors
     /// All errors of the schema, or the one that prevents its use.
     pub fn compile(schema: &Value) -> Result<Self, Vec<FieldError>> {
         let cost = schema_cost::measure(schema, EXPANSION_MAX);
-        if cost == Cost::TooHigh {
-            let message =
-                format!("must not apply more than {EXPANSION_MAX} schemas to one value, references and all nesting included");
-            return Err(vec![FieldError::new("", message)]);
+        let refusal = match cost {
+            Cost::TooHigh => {
+                format!("must not apply more than {EXPANSION_MAX} schemas to one value, references and all nesting included")
+            }
+            Cost::TooManyReferences => format!("must have at most {REFERENCES_MAX} references to schemas"),
+            Cost::AtMost(_) | Cost::Unresolved(_) => String::new(),
+        };
+        if !refusal.is_empty() {
+            return Err(vec![FieldError::new("", refusal)]);
         }
         let validator = jsonschema::options()
             .with_pattern_options(PatternOptions::regex())
@@ -188,5 +193,17 @@ mod tests {
     fn remote_references_and_slow_patterns_are_refused() {
         assert!(Schema::compile(&json!({ "$ref": "https://example.com/x.json" })).is_err());
         assert!(Schema::compile(&json!({ "pattern": "(a+)\\1" })).is_err());
+    }
+
+    #[test]
+    fn references_are_counted() {
+        let chain = |references: usize| {
+            let link = |at: usize| json!({ "properties": { "next": { "$ref": format!("#/$defs/a{}", at % references) } } });
+            let definitions: serde_json::Map<_, _> = (0..references).map(|at| (format!("a{at}"), link(at + 1))).collect();
+            Schema::compile(&json!({ "$defs": definitions }))
+        };
+        assert!(chain(REFERENCES_MAX).is_ok());
+        let errors = chain(REFERENCES_MAX + 1).unwrap_err();
+        assert_eq!(errors, [FieldError::new("", "must have at most 1000 references to schemas")]);
     }
 }

@@ -26,6 +26,10 @@ const DEPTH_MAX: usize = 256;
 /// Steps of one measurement. Only circles of references need more than one for each schema.
 const STEPS_MAX: usize = 1_000_000;
 
+/// References in one document, and in what they refer to. The validator compiles a chain of references in time proportional to
+/// the square of its length: one of 20,000 takes a minute.
+pub const REFERENCES_MAX: usize = 1_000;
+
 /// The outcome of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cost {
@@ -33,6 +37,8 @@ pub enum Cost {
     AtMost(usize),
     /// More than the limit, or nested too deeply.
     TooHigh,
+    /// More references than [`REFERENCES_MAX`].
+    TooManyReferences,
     /// A reference that resolves neither within the document nor to a draft's own schema.
     Unresolved(String),
 }
@@ -78,6 +84,7 @@ struct Graph<'a> {
     unread: Vec<(NodeId, &'a Value, Resolver<'a>, Draft)>,
     dynamic_anchors: HashMap<&'a str, Vec<NodeId>>,
     recursive_anchors: Vec<NodeId>,
+    references: usize,
 }
 
 impl<'a> Graph<'a> {
@@ -175,6 +182,7 @@ impl<'a> Graph<'a> {
     }
 
     fn resolve(&mut self, id: NodeId, reference: &'a str, resolver: &Resolver<'a>) -> Option<NodeId> {
+        self.references += 1;
         let Ok(resolved) = resolver.lookup(reference) else {
             self.nodes[id].unresolved = Some(reference);
             return None;
@@ -185,6 +193,9 @@ impl<'a> Graph<'a> {
 
     /// The cost of the most expensive schema that may be applied at all.
     fn cost(&self, limit: usize) -> Cost {
+        if self.references > REFERENCES_MAX {
+            return Cost::TooManyReferences;
+        }
         let mut search = Search { graph: self, limit, known: HashMap::new(), path: HashMap::new(), steps: 0 };
         let (mut most, mut unresolved) = (0, None);
         for id in self.applicable() {

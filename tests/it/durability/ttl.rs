@@ -1,19 +1,13 @@
 //! How long things live: the buffer's TTL, restarts on the same folder, purge.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use longhand::app::Parts;
-use longhand::{App, Clock};
+use longhand::Clock;
 use longhand_local::{Data, Options, Script};
 use longhand_tests::sensitive::play;
-use longhand_tests::tap::{self, Action, Call, Fault, Tap};
 use longhand_tests::{Harness, assert_whole, environment, key_of};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn text() -> Script {
     Script { deltas: ["{\"a\"", ": 0", ".78}"].map(str::to_owned).to_vec(), ..Script::default() }
@@ -92,42 +86,5 @@ async fn purge_deletes_ended_generations_only() {
     purge().await.unwrap();
     assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(harness.get("generations").await.1["data"], json!([]));
-    harness.finish().await;
-}
-
-/// Answers the first `throttled` batches of deletions as DynamoDB does where it processes none of their items.
-#[derive(Debug)]
-struct Throttle {
-    throttled: usize,
-    answer: Value,
-    batches: AtomicUsize,
-}
-
-impl Tap for Throttle {
-    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
-        let is_throttled = call.operation == "BatchWriteItem" && self.batches.fetch_add(1, Ordering::SeqCst) < self.throttled;
-        let answer = Fault::Answer { status: 200, body: self.answer.to_string() };
-        let action = if is_throttled { Action::Refuse(answer) } else { Action::Pass };
-        async move { action }.boxed()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn unprocessed_deletions_are_retried_and_counted_once() {
-    let (harness, _playback) = Harness::playing(text(), &[]).await;
-    let id = harness.start_generation(json!({})).await;
-    harness.ended(&id).await;
-    let key = key_of(&id);
-    let inspection = harness.stack.app().await.unwrap().inspect(&key).await.unwrap();
-    let items = inspection.slots.len() + usize::from(inspection.meta.is_some());
-    let config = harness.config("api");
-    let delete = json!({ "DeleteRequest": { "Key": { "pk": { "S": "p" }, "sk": { "S": "s" } } } });
-    let answer = json!({ "UnprocessedItems": { &config.buffer_table: vec![delete; items] } });
-    let throttle = Arc::new(Throttle { throttled: 3, answer, batches: AtomicUsize::new(0) });
-    let parts = tap::in_front_of(Parts::default(), Arc::<Throttle>::clone(&throttle));
-    let app = App::from_parts(config, Clock::system(), parts).await;
-    let purged = app.purge(&key).await.unwrap();
-    assert_eq!(purged.buffer_items, items as u64);
-    assert_eq!(throttle.batches.load(Ordering::SeqCst), 5, "three refused, one of the buffer, one of the records table");
     harness.finish().await;
 }

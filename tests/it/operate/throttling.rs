@@ -82,6 +82,22 @@ async fn list_retries_unprocessed_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn unprocessed_deletions_are_retried_and_counted_once() {
+    let playback = play(Script::new(["Hola"])).unwrap();
+    let harness = Harness::start(playback.base_url(), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let key = key_of(&id);
+    let inspection = harness.stack.app().await.unwrap().inspect(&key).await.unwrap();
+    let items = inspection.slots.len() + usize::from(inspection.meta.is_some());
+    let (calls, decide) = unprocessed("BatchWriteItem", "UnprocessedItems", 3);
+    let purged = app_behind(&harness, "api", Clock::system(), decide).await.purge(&key).await.unwrap();
+    assert_eq!(purged.buffer_items, items as u64);
+    assert_eq!(calls.load(Ordering::SeqCst), 5, "three refused, one of the buffer, one of the records table");
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn purge_deletes_every_page_and_the_record_last() {
     let playback = play(Script::new(["Hola"])).unwrap();
     let harness = Harness::start(playback.base_url(), &[]).await;

@@ -8,37 +8,22 @@ pub use rows::{MetaRow, chunk_from_item, chunk_to_item};
 pub use size::{chunk_item_bytes, write_units};
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest,
-};
-
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use serde_dynamo::Items;
 
 use self::rows::ChunkRow;
 use super::clients::{aws_error, unexpected};
 use super::meter::Meter;
-use super::tables::{query_partition, update_where};
+use super::tables::{BATCH_WRITE_MAX, delete_all, query_page, query_partition, update_where};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;
 use crate::log::chunk::Chunk;
-use crate::retry::{Retryable, exponential};
-
-/// Items in one `BatchWriteItem` (DynamoDB's limit).
-const BATCH_WRITE_MAX: usize = 25;
-/// The wait before the items that a batch did not process are deleted again; it doubles.
-const DELETE_BACKOFF: Duration = Duration::from_millis(50);
-/// The longest of those waits, without its jitter.
-const DELETE_BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Retries of one batch: about ten seconds.
-const DELETE_RETRIES_MAX: usize = 10;
 
 /// The table of chunks and meta. Expired items count as absent, whether `DynamoDB` has deleted them yet or not.
 #[derive(Debug, Clone)]
@@ -123,8 +108,7 @@ impl Buffer {
     /// [`Error::Aws`].
     pub async fn chunks(&self, key: &GenerationKey, slot: u64) -> Result<ChunkPage, Error> {
         let query = self.slots(key, rows::slot(slot), rows::AFTER_SLOTS.into());
-        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
-        self.meter.read(page.consumed_capacity());
+        let page = query_page(query, &self.meter).await?;
         let more = page.last_evaluated_key.is_some();
         let items: Vec<HashMap<_, _>> = Items::from(page.items.unwrap_or_default()).into();
         let write_units = items.iter().map(|item| write_units(size::item_bytes(item) as u64)).sum();
@@ -151,8 +135,7 @@ impl Buffer {
 
     async fn last_before(&self, key: &GenerationKey, sort_key: String) -> Result<Option<Chunk>, Error> {
         let query = self.slots(key, rows::slot(0), sort_key).scan_index_forward(false).limit(1);
-        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
-        self.meter.read(page.consumed_capacity());
+        let page = query_page(query, &self.meter).await?;
         Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
     }
 
@@ -285,74 +268,22 @@ impl Buffer {
     /// # Errors
     /// [`Error::Aws`]; what was deleted stays deleted, and the same call may be made again.
     pub async fn delete(&self, key: &GenerationKey) -> Result<u64, Error> {
-        let deleted = AtomicU64::new(0);
-        let schedule = exponential(DELETE_BACKOFF, DELETE_BACKOFF_MAX, DELETE_RETRIES_MAX);
-        loop {
-            let delete_page = || self.delete_page(key, &deleted);
-            if !delete_page.retry(schedule).when(|undeleted| matches!(undeleted, Undeleted::Throttled(_))).await? {
-                return Ok(deleted.into_inner());
-            }
-        }
-    }
-
-    /// Deletes up to [`BATCH_WRITE_MAX`] items, and adds to `deleted` how many it did; `false`: there were none.
-    async fn delete_page(&self, key: &GenerationKey, deleted: &AtomicU64) -> Result<bool, Undeleted> {
         // Consistent: an item that an older view lacks would stay until it expires.
-        let query = query_partition(&self.dynamodb, &self.table, key.partition())
-            .projection_expression("pk, sk")
-            .consistent_read(true)
-            .limit(i32::try_from(BATCH_WRITE_MAX).unwrap_or(i32::MAX));
-        let page = query.send().await.map_err(aws_error("dynamodb Query"))?;
-        self.meter.read(page.consumed_capacity());
-        let items = page.items.unwrap_or_default();
-        if items.is_empty() {
-            return Ok(false);
+        let query = query_partition(&self.dynamodb, &self.table, key.partition()).projection_expression("pk, sk");
+        let query = query.consistent_read(true).limit(BATCH_WRITE_MAX.into());
+        let mut deleted = 0;
+        loop {
+            let keys = query_page(query.clone(), &self.meter).await?.items.unwrap_or_default();
+            if keys.is_empty() {
+                return Ok(deleted);
+            }
+            delete_all(&self.dynamodb, &self.table, &keys, &self.meter).await?;
+            deleted += keys.len() as u64;
         }
-        let found = items.len();
-        let unprocessed = self.delete_batch(items).await?;
-        deleted.fetch_add(found.saturating_sub(unprocessed) as u64, Ordering::Relaxed);
-        if unprocessed > 0 { Err(Undeleted::Throttled(unprocessed)) } else { Ok(true) }
-    }
-
-    /// Deletes these items, and returns how many were not processed.
-    async fn delete_batch(&self, keys: Vec<HashMap<String, AttributeValue>>) -> Result<usize, Error> {
-        let request = |item| {
-            let delete = DeleteRequest::builder().set_key(Some(item)).build();
-            delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
-        };
-        let requests = keys.into_iter().map(request).collect::<Result<Vec<_>, _>>();
-        let requests = requests.map_err(|error| unexpected("dynamodb BatchWriteItem", error))?;
-        let batch = self.dynamodb.batch_write_item().request_items(&self.table, requests);
-        let batch = batch.return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let answer = batch.send().await.map_err(aws_error("dynamodb BatchWriteItem"))?;
-        self.meter.wrote(answer.consumed_capacity().first());
-        Ok(answer.unprocessed_items.iter().flatten().map(|(_, requests)| requests.len()).sum())
     }
 
     fn now_seconds(&self) -> i64 {
         self.clock.now_ms() / 1_000
-    }
-}
-
-/// Why a page of deletions was not done.
-enum Undeleted {
-    /// So many items of it were not processed.
-    Throttled(usize),
-    Failed(Error),
-}
-
-impl From<Error> for Undeleted {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<Undeleted> for Error {
-    fn from(undeleted: Undeleted) -> Self {
-        match undeleted {
-            Undeleted::Throttled(items) => unexpected("dynamodb BatchWriteItem", format!("{items} items were not processed")),
-            Undeleted::Failed(error) => error,
-        }
     }
 }
 

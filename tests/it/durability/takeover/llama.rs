@@ -15,6 +15,9 @@ use crate::operate::runtime::background::{Background, free_ports};
 /// How long the server stays away.
 const AWAY: Duration = Duration::from_secs(5);
 
+/// Enough requests for a slow machine: while the server loads its model it answers 503.
+const ATTEMPTS: u32 = 20;
+
 struct Llama {
     python: PathBuf,
     model: PathBuf,
@@ -56,8 +59,12 @@ async fn llama_cpp_killed_in_the_middle_and_started_again_goes_on_and_completes(
         "continues_response_format": true,
     } });
     let harness = Harness::start("", &[("LONGHAND_PROVIDERS", &settings.to_string())]).await;
-    let free = json!({ "max_output_tokens": 2_000, "temperature": 1, "seed": 7, "provider_options": { "ignore_eos": true } });
-    let shaped = json!({ "response_format": names(), "temperature": 1, "seed": 7, "validation": "strict" });
+    let common = json!({ "temperature": 1, "seed": 7, "max_attempts": ATTEMPTS });
+    let mut free = json!({ "max_output_tokens": 2_000, "provider_options": { "ignore_eos": true } });
+    let mut shaped = json!({ "response_format": names(), "validation": "strict" });
+    for request in [&mut free, &mut shaped] {
+        request.as_object_mut().unwrap().extend(common.as_object().unwrap().clone());
+    }
     let (free, shaped) = (harness.start_generation(free).await, harness.start_generation(shaped).await);
     for id in [&free, &shaped] {
         harness.until(id, |record| record["progress"]["received_chunks"].as_u64() > Some(100)).await;
