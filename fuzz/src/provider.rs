@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::executor::block_on;
 use futures::stream::{self, StreamExt};
-use longhand::providers::{Delta, Fault, chat_completion_deltas};
+use longhand::providers::{Delta, Fault, OwnFinishWords, chat_completion_deltas};
 
 use crate::split;
 use crate::sse::reads;
@@ -20,7 +20,7 @@ pub fn chat_completions(data: &[u8]) {
 fn read(reads: Vec<Result<Bytes, std::io::Error>>) -> (Vec<Delta>, Option<Fault>) {
     let (mut deltas, mut fault) = (Vec::new(), None);
     block_on(async {
-        let mut stream = chat_completion_deltas(stream::iter(reads), String::new());
+        let mut stream = chat_completion_deltas(stream::iter(reads), String::new(), OwnFinishWords::default());
         while let Some(next) = stream.next().await {
             assert_eq!(fault, None, "nothing comes after an error");
             match next {

@@ -157,6 +157,8 @@ impl App {
                 auth: settings.auth.clone(),
                 max_tokens_name: settings.max_tokens_name.clone(),
                 continuation: settings.continuation,
+                stream_options: settings.stream_options,
+                finish_reasons: settings.finish_reasons.clone(),
             }),
         };
         Ok(match &self.wrap_provider {

@@ -40,6 +40,8 @@ pub struct Seen {
     pub came_at: Vec<SystemTime>,
     /// When each answer's head had been sent.
     pub answered_at: Vec<SystemTime>,
+    /// Answers that have been written whole, but for their ending.
+    pub played: usize,
     /// Requests whose client closed the connection before the script's end.
     pub closed_early: usize,
 }
@@ -127,7 +129,8 @@ async fn listen(listener: TcpListener, stage: Arc<Stage>) {
             let script = stage.admit(request);
             let update =
                 |change: fn(&mut Seen)| stage.ledger.send_modify(|ledger| change(ledger.entry(name.clone()).or_default()));
-            if play(&script, &mut connection, || update(|seen| seen.answered_at.push(SystemTime::now()))).await.is_err() {
+            let answered = || update(|seen| seen.answered_at.push(SystemTime::now()));
+            if play(&script, &mut connection, answered, || update(|seen| seen.played += 1)).await.is_err() {
                 update(|seen| seen.closed_early += 1);
             }
         });
@@ -188,7 +191,7 @@ async fn read(connection: &mut BufReader<TcpStream>) -> io::Result<Request> {
 }
 
 /// `Err`: the client closed the connection before the script's end.
-async fn play(script: &Script, connection: &mut BufReader<TcpStream>, answered: impl Fn()) -> io::Result<()> {
+async fn play(script: &Script, connection: &mut BufReader<TcpStream>, answered: impl Fn(), played: impl Fn()) -> io::Result<()> {
     connection.get_mut().set_nodelay(true)?;
     wait(script.silence, connection).await?;
     if let Some(head) = &script.head {
@@ -201,6 +204,7 @@ async fn play(script: &Script, connection: &mut BufReader<TcpStream>, answered: 
             Step::Pause(pause) => wait(*pause, connection).await?,
         }
     }
+    played();
     match script.ending {
         Ending::End if script.is_chunked => connection.write_all(b"0\r\n\r\n").await?,
         Ending::End | Ending::Cut => {}

@@ -96,6 +96,9 @@ pub struct Generation {
     pub reason: Option<String>,
     /// The error of a failed generation.
     pub error: Option<Failure>,
+    /// The provider's own word for why it stopped, where it named one.
+    #[serde(default)]
+    pub finish_reason: Option<String>,
     /// The provider's name.
     pub provider: String,
     /// The requested model.
@@ -106,7 +109,7 @@ pub struct Generation {
     pub completed_at: Option<String>,
     /// The progress.
     pub progress: Progress,
-    /// Token counts, as the provider reported them.
+    /// Token counts, as the provider reported them, or else estimated.
     pub usage: Option<Usage>,
     /// The number of chunks in its log.
     pub chunk_count: Option<u64>,

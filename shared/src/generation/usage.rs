@@ -17,6 +17,34 @@ pub struct Usage {
     pub reasoning_tokens: u64,
     /// The total that the provider reported; without a report, input and output together.
     pub total_tokens: u64,
+    /// The provider counted nothing: these are [`Usage::estimate`]'s.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub estimated: bool,
+}
+
+/// The bytes of text in a token, roughly.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// The tokens of so much text, roughly: one for every four bytes begun.
+#[must_use]
+pub const fn estimate_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
+impl Usage {
+    /// An estimate for a request of `prompt_bytes` and the text that was received; `None` where nothing was received.
+    #[must_use]
+    pub fn estimate(prompt_bytes: u64, received_bytes: u64) -> Option<Self> {
+        let (input_tokens, output_tokens) = (estimate_tokens(prompt_bytes), estimate_tokens(received_bytes));
+        let total_tokens = input_tokens.saturating_add(output_tokens);
+        let usage = Self { input_tokens, output_tokens, total_tokens, estimated: true, ..Self::default() };
+        (received_bytes > 0).then_some(usage)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

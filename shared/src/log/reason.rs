@@ -14,6 +14,8 @@ reasons! {
     MAX_OUTPUT_TOKENS = "max_output_tokens";
     /// Incomplete: the provider's filter stopped the output.
     CONTENT_FILTER = "content_filter";
+    /// Incomplete: the provider finished for a reason that neither its dialect nor its settings know.
+    UNKNOWN_FINISH_REASON = "unknown_finish_reason";
     /// As many attempts as the request allows were begun, and none finished.
     ATTEMPTS_EXHAUSTED = "attempts_exhausted";
     /// The output broke its schema, and the request says to stop then.

@@ -1,14 +1,13 @@
-//! Errors before the stream begins (HTTP status and headers), and error objects within it.
+//! Errors before the stream begins: HTTP status and headers.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use reqwest::{Response, StatusCode};
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Fault, ProviderError};
+use super::{Fault, ProviderError, errors};
 use crate::limits::{PROVIDER_ERROR_BYTES_MAX, PROVIDER_ERROR_WAIT};
 
 /// The error for a request that did not reach the provider, or whose response did not begin.
@@ -30,7 +29,7 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
     }
     let retry_after = retry_after(response.headers(), Timestamp::now());
     let body = body_start(response).await;
-    let reported = error_message(&body);
+    let reported = errors::in_body(&body);
     if status.is_success() {
         let detail = reported.unwrap_or_else(|| "no event stream".into());
         let kind = if content_type.is_empty() { "no content type" } else { &content_type };
@@ -41,7 +40,7 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
         Some(reported) => format!("the provider answered {status}: {reported}"),
         None => format!("the provider answered {status}"),
     };
-    Err(ProviderError::new(fault(status), message).with_retry_after(retry_after))
+    Err(ProviderError::new(errors::fault(status), message).with_retry_after(retry_after))
 }
 
 /// Refuses a content encoding: the request offers none.
@@ -57,32 +56,6 @@ fn expect_plain(response: Response) -> Result<Response, ProviderError> {
     }
 }
 
-/// The error for an `error` object in the stream.
-pub(super) fn reported_error(error: &Value) -> ProviderError {
-    let message = error.get("message").and_then(Value::as_str).or_else(|| error.as_str()).unwrap_or("no message");
-    let code = error.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
-    let status = code.and_then(|code| u16::try_from(code).ok()).and_then(|code| StatusCode::from_u16(code).ok());
-    let rejected = status.is_some_and(|status| fault(status) == Fault::Rejected);
-    let fault = if rejected { Fault::Rejected } else { Fault::ReportedError };
-    ProviderError::new(fault, format!("the provider reported an error in its stream: {message}"))
-}
-
-/// The error for an event that is named `error` and has no `error` field: its data may be the error object itself.
-pub(super) fn unnamed_error(data: &str) -> ProviderError {
-    match serde_json::from_str::<Value>(data) {
-        Ok(error) if error["message"].is_string() => reported_error(&error),
-        _ => ProviderError::new(Fault::ReportedError, "the provider reported an error without a message"),
-    }
-}
-
-const fn fault(status: StatusCode) -> Fault {
-    match status.as_u16() {
-        429 => Fault::RateLimited,
-        408 | 409 | 425 | 500..=599 => Fault::Unavailable,
-        _ => Fault::Rejected,
-    }
-}
-
 /// The beginning of an error body, bounded in bytes and time: a body that does not end must not delay the error.
 async fn body_start(mut response: Response) -> Vec<u8> {
     let give_up_at = Instant::now() + PROVIDER_ERROR_WAIT;
@@ -94,14 +67,6 @@ async fn body_start(mut response: Response) -> Vec<u8> {
         }
     }
     body
-}
-
-/// `error.message` of a JSON body. Other bodies, such as HTML pages, are not quoted.
-fn error_message(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let error = body.get("error").or_else(|| body.get("detail")).or_else(|| body.get("message"))?;
-    let message = error.get("message").and_then(Value::as_str).or_else(|| error.as_str())?;
-    Some(message.to_owned())
 }
 
 /// The requested wait: `retry-after-ms`, then `retry-after` in seconds or as a date (RFC 9110), then the header in which

@@ -5,8 +5,11 @@
 
 mod continuation;
 mod dialects;
+mod errors;
 mod fault;
+mod finish;
 mod http_status;
+mod lenient;
 mod session;
 mod settings;
 mod sse;
@@ -20,6 +23,7 @@ use futures::stream::BoxStream;
 pub use continuation::{Continuation, can_be_continued};
 pub use dialects::chat_completions::{ChatCompletions, chat_completion_deltas, chat_messages};
 pub use fault::{Fault, ProviderError};
+pub use finish::{FinishMeaning, FinishReason, OwnFinishWords};
 pub use session::{Session, SessionRequest, open_session};
 pub use settings::{Auth, Dialect, ProviderSettings, parse_providers};
 pub use sse::{SseEvent, sse_events};
@@ -44,7 +48,7 @@ pub enum Delta {
     /// The name of the model, as the provider reports it.
     Model(String),
     /// The finish reason, without which the output does not count as whole.
-    Finish(String),
+    Finish(FinishReason),
 }
 
 impl Delta {
@@ -62,7 +66,7 @@ impl Delta {
 /// A piece of one tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolCallDelta {
-    /// The call's index, as the provider numbers calls.
+    /// The call's number: 0, 1, 2 … in the order in which the calls began.
     pub index: u32,
     /// The call's id; in the first piece only.
     pub id: Option<String>,

@@ -107,11 +107,12 @@ async fn stream_once(
     let mut limit = Instant::now() + timeouts.first_byte;
     let mut stream =
         timeout_at(limit, provider.open(&session.request, &session.prefix)).await.map_err(|_| first_byte_timeout(timeouts))??;
-    let mut finished = false;
+    let mut finish = Finish::None;
     loop {
         let deltas = match timeout_at(limit, futures::StreamExt::next(&mut stream)).await {
-            // Only usage follows the finish reason; the output is whole without it.
-            Err(_) | Ok(None | Some(Err(_))) if finished => return Ok(()),
+            // Only usage follows a final finish reason; the output is whole without it.
+            Ok(Some(Err(_))) if finish == Finish::Final => return Ok(()),
+            Err(_) | Ok(None) if finish != Finish::None => return Ok(()),
             Err(_) if *received => return Err(idle_timeout(timeouts)),
             Err(_) => return Err(first_byte_timeout(timeouts)),
             Ok(None) => {
@@ -122,15 +123,40 @@ async fn stream_once(
             Ok(Some(Ok(deltas))) => deltas,
         };
         *received |= deltas.iter().any(has_text);
-        let had_finished = finished;
-        finished |= deltas.iter().any(|delta| matches!(delta, Delta::Finish(_)));
+        let had_finished = finish;
+        finish = deltas.iter().fold(finish, Finish::after);
         if sender.send(Ok(deltas)).await.is_err() {
             return Ok(());
         }
         // The limit starts after the send: waiting for a slow writer is not silence of the provider. Before the first text the
         // first-byte limit stays: a role or a ping is not a first token.
-        if !had_finished && (*received || finished) {
-            limit = Instant::now() + if finished { limits::AFTER_FINISH_WAIT } else { timeouts.idle };
+        if finish == Finish::Final {
+            if had_finished != Finish::Final {
+                limit = Instant::now() + limits::AFTER_FINISH_WAIT;
+            }
+        } else if *received || finish == Finish::Open {
+            limit = Instant::now() + timeouts.idle;
+        }
+    }
+}
+
+/// Whether the provider has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finish {
+    None,
+    /// It named a finish reason, but may go on: it named one with its output, or has gone on before.
+    Open,
+    /// It named a finish reason, and nothing but usage is expected.
+    Final,
+}
+
+impl Finish {
+    const fn after(self, delta: &Delta) -> Self {
+        match delta {
+            Delta::Finish(reason) if reason.is_final => Self::Final,
+            Delta::Finish(_) => Self::Open,
+            _ if matches!(self, Self::Final) && has_text(delta) => Self::Open,
+            _ => self,
         }
     }
 }
@@ -161,8 +187,13 @@ mod tests {
     use futures::future::BoxFuture;
     use tokio::time::sleep;
 
-    use super::super::DeltaStream;
+    use super::super::{DeltaStream, FinishMeaning, FinishReason};
     use super::*;
+
+    fn stop() -> Delta {
+        let word = "stop".to_owned();
+        Delta::Finish(FinishReason { word, meaning: Some(FinishMeaning::Completed), is_final: true })
+    }
 
     /// Sends more at once than a session buffers, pauses, and finishes.
     struct Talkative;
@@ -172,7 +203,7 @@ mod tests {
             let text = futures::stream::iter((0..=BATCHES_WAITING_MAX).map(|_| Ok(vec![Delta::Text("a".into())])));
             let finish = futures::stream::once(async {
                 sleep(Duration::from_millis(20)).await;
-                Ok(vec![Delta::Finish("stop".into())])
+                Ok(vec![stop()])
             });
             Box::pin(async { Ok(text.chain(finish).boxed()) })
         }
@@ -232,6 +263,6 @@ mod tests {
         while let Some(deltas) = session.next().await {
             last = Some(deltas);
         }
-        assert_eq!(last, Some(Ok(vec![Delta::Finish("stop".into())])));
+        assert_eq!(last, Some(Ok(vec![stop()])));
     }
 }

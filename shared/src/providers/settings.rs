@@ -8,7 +8,7 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Continuation;
+use super::{Continuation, OwnFinishWords};
 
 /// The settings of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +38,13 @@ pub struct ProviderSettings {
     /// requests begin again.
     #[serde(default)]
     pub continues_response_format: bool,
+    /// Whether requests have `stream_options`, by which most providers report usage. Some refuse the field.
+    #[serde(default = "yes")]
+    pub stream_options: bool,
+    /// Finish reasons that the dialect does not know, and what they mean: `completed`, `max_output_tokens`, `content_filter` or
+    /// `failed`.
+    #[serde(default)]
+    pub finish_reasons: OwnFinishWords,
 }
 
 /// The wire format of a provider.
@@ -88,6 +95,10 @@ impl TryFrom<Value> for Auth {
     }
 }
 
+const fn yes() -> bool {
+    true
+}
+
 fn max_tokens() -> String {
     "max_tokens".to_owned()
 }
@@ -106,6 +117,8 @@ fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
             max_tokens_name: max_tokens_name.to_owned(),
             continuation: None,
             continues_response_format: false,
+            stream_options: true,
+            finish_reasons: OwnFinishWords::default(),
         };
         (name.to_owned(), settings)
     };

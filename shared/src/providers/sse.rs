@@ -19,6 +19,9 @@ const BATCH_EVENTS_MAX: usize = 512;
 /// A batch takes no further event once it has this many bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// The beginning of a line that shows whether it holds a JSON value: `data: {`.
+const LINE_BEGIN_BYTES: usize = 7;
+
 #[derive(Debug, thiserror::Error)]
 enum BodyError {
     #[error("an event is larger than {SSE_EVENT_BYTES_MAX} bytes")]
@@ -84,7 +87,9 @@ where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + 'static,
 {
-    let mut events = sse_events(body).fuse();
+    let mut separator = Separator::default();
+    let separated = body.map(move |read| read.map(|bytes| separator.separate(bytes)));
+    let mut events = sse_events(separated).fuse();
     poll_fn(move |context| {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_EVENTS_MAX && bytes < BATCH_BYTES {
@@ -100,6 +105,73 @@ where
         }
         Poll::Ready(Some(batch))
     })
+}
+
+/// Ends an event at each `data` line with a whole JSON value, if the next line is a `data` line as well: some gateways leave out the
+/// blank line between events. By the standard both lines are one event, whose data no reader could parse, and which would not end
+/// before the response does.
+#[derive(Debug, Default)]
+struct Separator {
+    /// The beginning of the current line: as much as shows what it holds.
+    line: Vec<u8>,
+    /// The last byte of the current line that is not a space.
+    last: u8,
+    /// The event so far ends with a `data` line with a whole JSON value.
+    is_whole: bool,
+    /// The newest read ended with a carriage return, whose line feed may follow.
+    is_behind_return: bool,
+}
+
+impl Separator {
+    fn separate(&mut self, bytes: Bytes) -> Bytes {
+        let mut separated = Vec::new();
+        let (mut copied, mut at) = (0, 0);
+        while at < bytes.len() {
+            let end = memchr::memchr2(b'\n', b'\r', &bytes[at..]).map_or(bytes.len(), |length| at + length);
+            // No other field begins with a d.
+            if self.line.is_empty() && self.is_whole && bytes[at] == b'd' {
+                separated.extend_from_slice(&bytes[copied..at]);
+                // A line feed right behind a carriage return would end the same line.
+                separated.extend_from_slice(if self.is_behind_return { b"\n\n" } else { b"\n" });
+                (copied, self.is_whole) = (at, false);
+            }
+            self.read(&bytes[at..end]);
+            if let Some(line_end) = bytes.get(end) {
+                self.end_line(*line_end, at == end);
+            }
+            at = end + 1;
+        }
+        if separated.is_empty() {
+            return bytes;
+        }
+        separated.extend_from_slice(&bytes[copied..]);
+        separated.into()
+    }
+
+    fn read(&mut self, part: &[u8]) {
+        let wanted = LINE_BEGIN_BYTES.saturating_sub(self.line.len()).min(part.len());
+        self.line.extend_from_slice(&part[..wanted]);
+        if let Some(last) = part.iter().rev().find(|byte| **byte != b' ') {
+            self.last = *last;
+        }
+        self.is_behind_return &= part.is_empty();
+    }
+
+    fn end_line(&mut self, line_end: u8, is_at_once: bool) {
+        let is_second_half = line_end == b'\n' && self.is_behind_return && is_at_once;
+        self.is_behind_return = line_end == b'\r';
+        if is_second_half {
+            return;
+        }
+        let value = self.line.strip_prefix(b"data:").map(|value| value.strip_prefix(b" ").unwrap_or(value));
+        match value.and_then(<[u8]>::first) {
+            Some(first) => self.is_whole = matches!((first, self.last), (b'{', b'}') | (b'[', b']') | (b'n', b'l')),
+            None if self.line.is_empty() => self.is_whole = false,
+            None => {}
+        }
+        self.line.clear();
+        self.last = 0;
+    }
 }
 
 fn provider_error(error: &SseError) -> ProviderError {
@@ -119,4 +191,51 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn separate(text: &str, cuts: &[usize]) -> String {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).chain([0, text.len()]).collect();
+        cuts.sort_unstable();
+        let mut separator = Separator::default();
+        let reads = cuts.windows(2).map(|cut| separator.separate(Bytes::copy_from_slice(&text.as_bytes()[cut[0]..cut[1]])));
+        String::from_utf8(reads.collect::<Vec<_>>().concat()).unwrap()
+    }
+
+    #[test]
+    fn events_without_a_blank_line_are_separated() {
+        for (body, expected) in [
+            ("data: {}\ndata: {}\n", "data: {}\n\ndata: {}\n"),
+            ("data:{\"a\":1}\r\ndata:[DONE]\r\n", "data:{\"a\":1}\r\n\ndata:[DONE]\r\n"),
+            ("data: null\rid: 7\rdata: {} \rdata: x", "data: null\rid: 7\r\n\ndata: {} \r\n\ndata: x"),
+        ] {
+            assert_eq!(separate(body, &[]), expected);
+        }
+        for standard in [
+            "data: {}\n\ndata: {}\n\n",
+            "data: {}\r\n\r\ndata: {}",
+            "data: {}\r\rdata: {}",
+            "data: {\ndata:   \"a\": {}\ndata: }\n\n",
+            "data: a\ndata: {}\n\n",
+            "data: {}\nevent: x\nid: d\n\n",
+        ] {
+            assert_eq!(separate(standard, &[]), standard);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_do_not_change_the_separation(
+            lines in prop::collection::vec(("(data: ?)?(\\{\\}|\\[\\]|null|d|x| )?", "\n|\r|\r\n"), 0..12),
+            cuts in prop::collection::vec(any::<usize>(), 0..12),
+        ) {
+            let text: String = lines.into_iter().map(|(line, end)| line + &end).collect();
+            prop_assert_eq!(separate(&text, &cuts), separate(&text, &[]));
+        }
+    }
 }

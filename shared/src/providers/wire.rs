@@ -19,6 +19,20 @@ impl From<&str> for WireText {
     }
 }
 
+impl WireText {
+    /// Whether it has no characters.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Self> for WireText {
+    fn from_iter<I: IntoIterator<Item = Self>>(texts: I) -> Self {
+        Self(texts.into_iter().flat_map(|text| text.0).collect())
+    }
+}
+
 impl<'de> Deserialize<'de> for WireText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_byte_buf(WireTextVisitor)

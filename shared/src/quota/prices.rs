@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::generation::usage::Usage;
+use crate::generation::usage::{Usage, estimate_tokens};
 
 /// The model name that metrics carry for a model without a configured price: callers name models freely, and each distinct name
 /// would create a metric.
 const OTHER_MODEL: &str = "other";
 
-/// The bytes of text in a token, roughly: an estimate until the provider has counted the tokens.
-const BYTES_PER_TOKEN: u64 = 4;
 /// Prices are per this many tokens.
 const TOKENS_PER_PRICE: u128 = 1_000_000;
 /// A model's price, in micro-dollars per million tokens.
@@ -32,8 +30,8 @@ impl Price {
         if usage.is_none() && received_bytes == 0 {
             return 0;
         }
-        let input = usage.map_or_else(|| prompt_bytes.div_ceil(BYTES_PER_TOKEN), |usage| usage.input_tokens);
-        let output = received_bytes.div_ceil(BYTES_PER_TOKEN).max(usage.map_or(0, |usage| usage.output_tokens));
+        let input = usage.map_or_else(|| estimate_tokens(prompt_bytes), |usage| usage.input_tokens);
+        let output = estimate_tokens(received_bytes).max(usage.map_or(0, |usage| usage.output_tokens));
         let cost = u128::from(input) * u128::from(self.input) + u128::from(output) * u128::from(self.output);
         u64::try_from(cost.div_ceil(TOKENS_PER_PRICE)).unwrap_or(u64::MAX)
     }

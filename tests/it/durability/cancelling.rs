@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use longhand_local::playback::Ending;
 use longhand_local::{Playback, Script};
+use longhand_tests::hostile::{self, Hostile, wire};
 use longhand_tests::sampling::rounds;
 use longhand_tests::{Harness, PATIENCE, assert_whole};
 use reqwest::StatusCode;
@@ -39,6 +40,29 @@ async fn cancel_ends_the_log_and_closes_the_provider() {
     assert_eq!((status, &again["status"]), (StatusCode::OK, &json!("cancelled")));
     let text: String = events.iter().filter_map(|event| event["delta"].as_str()).collect();
     assert_eq!(harness.text(&id).await, text, "what was received is kept");
+    harness.finish().await;
+}
+
+/// Nothing flushes within the unwatched window but what fills a write unit, so the words behind the first text are in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_keeps_what_waits_in_memory() {
+    let first = "a".repeat(2_000);
+    let words: String = (0..40).map(|number| wire::text(&format!("{number} "))).collect();
+    let script = hostile::Script::stream([wire::text(&first), words]).paced(Duration::from_millis(50));
+    let hostile = Hostile::start([("test", vec![script.ending(hostile::Ending::Stall)])]).await;
+    let harness = Harness::start(&hostile.base_url("test"), &[("LONGHAND_UNWATCHED_WINDOW_MS", "60000")]).await;
+    let whole: String = [first].into_iter().chain((0..40).map(|number| format!("{number} "))).collect();
+    for _ in 0..rounds(50, 10) {
+        let id = harness.start_generation(json!({})).await;
+        harness.until(&id, |record| record["progress"]["received_chunks"].as_u64() > Some(0)).await;
+        hostile.until("test", |seen| seen.played == seen.bodies.len()).await;
+        let (status, cancelled) = harness.cancel(&id).await;
+        assert_eq!((status, &cancelled["status"]), (StatusCode::OK, &json!("cancelled")));
+        let record = harness.ended(&id).await;
+        assert_eq!(harness.text(&id).await, whole);
+        assert_eq!(record["usage"]["estimated"], true);
+        assert_whole(&harness.events(&id).await);
+    }
     harness.finish().await;
 }
 

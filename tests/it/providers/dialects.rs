@@ -59,7 +59,7 @@ async fn other_dialects_are_refused() {
         case("gemini-error", Script::stream([unavailable]), error("The model is overloaded.")),
         case("responses", responses(&[completed_response]), refused("the type \"response.created\"")),
         case("responses-cut", responses(&[]), refused("the type \"response.created\"")),
-        case("responses-error", Script::stream([boom]), error("boom")),
+        case("responses-error", Script::stream([boom]), error("boom (server_error)")),
         case("ollama", lines("{\"message\":{\"content\":\"Uno\"},\"done\":true}\n"), no_stream("no event stream")),
         case("ollama-error", lines("{\"error\":\"model 'x' not found\"}\n"), no_stream("model 'x' not found")),
     ];

@@ -80,7 +80,7 @@ async fn finish_reason_ends_the_stream() {
         case("cut-after-finish", stream(finished.clone()).ending(Ending::Cut), uncounted()),
         case("length", ended("length"), incomplete("max_output_tokens")),
         case("content-filter", ended("content_filter"), incomplete("content_filter")),
-        case("new-reason", ended("weird_new_reason"), completed("Uno dos", 2)),
+        case("new-reason", ended("weird_new_reason"), incomplete("unknown_finish_reason")),
     ];
     play(&[], cases).await;
 }

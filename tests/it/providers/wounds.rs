@@ -48,7 +48,10 @@ async fn wound_2_idle_timeout_is_not_success() {
     let stalled = text_stream(&["Uno ", "dos"]).ending(Ending::StallWithComments);
     let (harness, hostile) = stage(vec![stalled], &[("LONGHAND_IDLE_TIMEOUT_MS", "500")]).await;
     let ended = outcome(&harness, &hostile, "test", &json!({})).await;
-    assert_eq!((&ended["status"], &ended["reason"], &ended["text"]), (&json!("failed"), &json!("idle_timeout"), &json!("Uno dos")));
+    assert_eq!(
+        (&ended["status"], &ended["reason"], &ended["text"]),
+        (&json!("failed"), &json!("idle_timeout"), &json!("Uno dos"))
+    );
     hostile.until("test", |seen| seen.closed_early == 1).await;
     harness.finish().await;
 }

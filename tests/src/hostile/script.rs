@@ -80,9 +80,9 @@ impl Script {
     #[must_use]
     pub fn has_answer(&self) -> bool {
         let body = String::from_utf8_lossy(&self.body()).replace(' ', "");
-        ["content", "reasoning", "reasoning_content", "refusal", "arguments"]
-            .iter()
-            .any(|name| body.split(&format!("\"{name}\":\"")).skip(1).any(|value| !value.starts_with('"')))
+        ["content", "text", "reasoning", "reasoning_content", "refusal", "arguments", "input"].iter().any(|name| {
+            body.split(&format!("\"{name}\":")).skip(1).any(|value| !value.starts_with("\"\"") && value.starts_with(['"', '{']))
+        })
     }
 
     /// With one more header.

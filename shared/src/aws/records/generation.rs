@@ -69,6 +69,9 @@ pub struct Outcome {
     /// `s3://bucket/key` of the text; absent where the log could not be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compacted: Option<String>,
+    /// The provider's own word for why it stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
     /// RFC 3339.
     pub compacted_at: String,
     /// The function or person that wrote the outcome.
@@ -383,6 +386,7 @@ mod tests {
             reason: None,
             error: Some(Failure { code: "interrupted".into(), message: "m".into() }),
             compacted: Some("s3://b/k".into()),
+            finish_reason: Some("length".into()),
             compacted_at: "2026-11-21T09:30:01.000Z".into(),
             compacted_by: "compact".into(),
             chunk_count: 3,

@@ -1,9 +1,9 @@
-//! `cancel`: appends the terminal event, as a writer does. Once it has succeeded, no further text appears and the status never
-//! changes again.
+//! `cancel`: the writer appends the terminal event together with what it has received; where it does not in time, or there is none,
+//! the cancel does. Once it has succeeded, no further text appears and the status never changes again.
 
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
+use tokio::time::sleep;
 
 use crate::app::App;
 use crate::aws::Meta;
@@ -13,19 +13,27 @@ use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, NextSlot};
 use crate::log::event::{End, Event};
-use crate::retry::{Retryable, exponential};
+use crate::retry::{BackoffBuilder, Exponential, Retryable, exponential};
 use crate::verbs::stream::Streamed;
 
 /// How long a cancel tries for a slot against a writer that flushes as fast as it can. The writer stops within
 /// [`crate::limits::META_READ_EVERY`].
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a cancel leaves the end to the writer. The writer sees the request within [`crate::limits::META_READ_EVERY`], and then
+/// stores what it has.
+const WRITER_PATIENCE: Duration = Duration::from_secs(3);
+/// The wait before the log is read again; it doubles.
+const WRITER_WAIT: Duration = Duration::from_millis(20);
+/// The longest of those waits, without its jitter.
+const WRITER_WAIT_MAX: Duration = Duration::from_millis(400);
 /// The wait after the first lost slot; it doubles.
 const BACKOFF: Duration = Duration::from_millis(2);
 /// The longest of those waits, without its jitter.
 const BACKOFF_MAX: Duration = Duration::from_millis(256);
 
 impl App {
-    /// Cancels a generation. What was received is kept. Cancelling it again returns the same.
+    /// Cancels a generation. What was received is kept, unless its writer does not answer within three seconds: then what it had not
+    /// stored yet is lost. Cancelling again returns the same.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::AlreadyEnded`] for one that ended otherwise; [`Error::Contended`] and [`Error::Aws`], after
@@ -36,10 +44,26 @@ impl App {
             let meta = self.buffer.meta(key).await?;
             self.buffer.request_cancel(key, self.buffer_expiry(meta.as_ref())).await?;
             self.hints.send(key, Topic::Meta);
+            self.wait_for_writer(key, meta.as_ref()).await?;
             let append = || self.append_cancelled(key, meta.as_ref());
             append.retry(schedule()).when(|error| matches!(error, Error::Contended(_))).await?;
         }
         self.cancelled(key).await
+    }
+
+    /// Waits until the writer has ended the log. Returns at once where no writer is alive, and at the latest after
+    /// [`WRITER_PATIENCE`].
+    async fn wait_for_writer(&self, key: &GenerationKey, meta: Option<&Meta>) -> Result<(), Error> {
+        let mut waits = exponential(WRITER_WAIT, WRITER_WAIT_MAX, usize::MAX).with_total_delay(Some(WRITER_PATIENCE)).build();
+        loop {
+            let newest = self.buffer.newest(key).await?;
+            let written = newest.as_ref().map(|chunk| (chunk.writer.clone(), chunk.at_ms));
+            let has_ended = newest.is_some_and(|chunk| chunk.end().is_some());
+            match waits.next().filter(|_| !has_ended && self.is_writer_alive(meta, written.as_ref())) {
+                Some(wait) => sleep(wait).await,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Appends the terminal event, unless the log has ended.
@@ -75,14 +99,12 @@ impl App {
 }
 
 /// The waits between the tries for a slot.
-const fn schedule() -> ExponentialBuilder {
+const fn schedule() -> Exponential {
     exponential(BACKOFF, BACKOFF_MAX, usize::MAX).with_total_delay(Some(PATIENCE))
 }
 
 #[cfg(test)]
 mod tests {
-    use backon::BackoffBuilder;
-
     use super::*;
 
     #[test]

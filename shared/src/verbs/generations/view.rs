@@ -94,6 +94,7 @@ impl Generation {
             status,
             reason: None,
             error: None,
+            finish_reason: None,
             provider: record.provider,
             model: record.model,
             created_at: record.created_at,
@@ -114,6 +115,7 @@ impl Generation {
             generation.finish(outcome);
         } else if let Some((_, end)) = newest.and_then(Chunk::end).filter(|_| status.is_terminal()) {
             generation.reason.clone_from(&end.reason);
+            generation.finish_reason.clone_from(&end.finish_reason);
             generation.usage = end.usage;
             if status == Status::Failed {
                 let code = end.reason.clone().unwrap_or_default();
@@ -126,6 +128,7 @@ impl Generation {
     fn finish(&mut self, outcome: Outcome) {
         self.reason = outcome.reason;
         self.error = outcome.error;
+        self.finish_reason = outcome.finish_reason;
         self.completed_at = Some(outcome.completed_at);
         self.usage = outcome.usage;
         self.chunk_count = Some(outcome.chunk_count);

@@ -26,7 +26,7 @@ use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::LogState;
 use crate::log::event::{End, Event};
-use crate::providers::{Fault, ProviderError, SessionRequest, open_session};
+use crate::providers::{Fault, FinishReason, ProviderError, SessionRequest, open_session};
 use appender::Appender;
 use measure::Measure;
 use monitor::Monitor;
@@ -59,7 +59,7 @@ struct Attempt {
     /// What the provider has reported; once the log has ended, how.
     end: End,
     /// The provider's finish reason.
-    finish: Option<String>,
+    finish: Option<FinishReason>,
     measure: Measure,
 }
 

@@ -3,6 +3,7 @@
 //! Responses are read leniently: fields may be unknown, missing or null, and a finish reason may be unknown. But an event that
 //! cannot be read is an error: it might have held text.
 
+mod calls;
 mod decoder;
 mod messages;
 mod wire;
@@ -19,7 +20,7 @@ pub use self::messages::chat_messages;
 use crate::generation::request::Request;
 use crate::providers::http_status;
 use crate::providers::sse::batches;
-use crate::providers::{Auth, Continuation, DeltaStream, Fault, Provider, ProviderError};
+use crate::providers::{Auth, Continuation, DeltaStream, Fault, OwnFinishWords, Provider, ProviderError};
 
 /// A client of one provider.
 #[derive(Debug, Clone)]
@@ -36,6 +37,10 @@ pub struct ChatCompletions {
     pub max_tokens_name: String,
     /// How the provider resumes an answer; `None`: a prefix is not sent.
     pub continuation: Option<Continuation>,
+    /// Whether usage is requested by `stream_options`.
+    pub stream_options: bool,
+    /// Finish reasons of this provider alone.
+    pub finish_reasons: OwnFinishWords,
 }
 
 impl Provider for ChatCompletions {
@@ -52,7 +57,8 @@ impl ChatCompletions {
         let post = self.client.post(url).header(ACCEPT, "text/event-stream").headers(self.auth_headers()?);
         let response = post.json(&self.body(request, prefix)).send().await.map_err(|error| http_status::unreachable(&error))?;
         let response = http_status::expect_event_stream(response).await?;
-        Ok(chat_completion_deltas(response.bytes_stream(), self.key.clone().unwrap_or_default()))
+        let key = self.key.clone().unwrap_or_default();
+        Ok(chat_completion_deltas(response.bytes_stream(), key, self.finish_reasons.clone()))
     }
 
     fn auth_headers(&self) -> Result<HeaderMap, ProviderError> {
@@ -99,25 +105,34 @@ impl ChatCompletions {
             body["add_generation_prompt"] = false.into();
         }
         body["stream"] = true.into();
-        body["stream_options"] = json!({ "include_usage": true });
+        // One answer: there is no place for another.
+        if let Some(fields) = body.as_object_mut() {
+            fields.shift_remove("n");
+        }
+        if self.stream_options {
+            body["stream_options"] = json!({ "include_usage": true });
+        }
         body
     }
 }
 
-/// The deltas of a body, up to `[DONE]` or the body's end. An error's message never contains `key`.
-pub fn chat_completion_deltas<S, E>(body: S, key: String) -> DeltaStream
+/// The deltas of a body, up to `[DONE]` or the body's end. An error's message never contains `key`. `finish_reasons`: the
+/// provider's own, beside the dialect's.
+pub fn chat_completion_deltas<S, E>(body: S, key: String, finish_reasons: OwnFinishWords) -> DeltaStream
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + 'static,
 {
-    let start = (batches(body), Decoder::default(), None::<StreamEnd>);
+    let start = (batches(body), Decoder::new(finish_reasons), None::<StreamEnd>);
     let deltas = try_unfold(start, |(mut events, mut decoder, end)| async move {
         // What a gateway leaves open behind `[DONE]` is not waited for.
         if let Some(end) = end {
             return end.map(|()| None);
         }
-        let Some(batch) = events.next().await else { return Ok(None) };
-        let (deltas, end) = decoder.decode_batch(batch);
+        let (deltas, end) = match events.next().await {
+            Some(batch) => decoder.decode_batch(batch),
+            None => (decoder.finish(), Some(Ok(()))),
+        };
         Ok(Some((deltas, (events, decoder, end))))
     });
     deltas.map_err(move |error: ProviderError| error.without_key(&key)).boxed()

@@ -21,7 +21,7 @@ fn read(body: &[u8], cuts: &[usize]) -> Read {
         cuts.windows(2).map(|cut| Ok(Bytes::copy_from_slice(&body[cut[0]..cut[1]]))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let mut stream = chat_completion_deltas(futures::stream::iter(reads), String::new());
+        let mut stream = chat_completion_deltas(futures::stream::iter(reads), String::new(), OwnFinishWords::default());
         let (mut text, mut finished, mut fault) = (String::new(), false, None);
         while let Some(deltas) = stream.next().await {
             match deltas {
@@ -187,6 +187,8 @@ fn upstream_body(stored: &str, prefix: &str) -> String {
         auth: Auth::default(),
         max_tokens_name: "max_tokens".into(),
         continuation: Some(Continuation::TrailingAssistant),
+        stream_options: true,
+        finish_reasons: OwnFinishWords::default(),
     };
     provider.body(&serde_json::from_str(stored).unwrap(), prefix).to_string()
 }

@@ -87,6 +87,7 @@ impl App {
             bytes: 0,
             has_other_output: false,
             usage: None,
+            finish_reason: None,
             metadata: Value::Object(metadata).to_string(),
             llm_response: None,
             last_validation_issue_id: None,

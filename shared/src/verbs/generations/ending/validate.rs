@@ -70,6 +70,7 @@ impl App {
             bytes: compacted.bytes,
             has_other_output: compacted.has_other_output,
             usage: compacted.end.usage,
+            finish_reason: compacted.end.finish_reason,
             metadata: Value::Object(metadata).to_string(),
             llm_response: kept.map(|json| json.get().to_owned()),
             last_validation_issue_id: issue_id,

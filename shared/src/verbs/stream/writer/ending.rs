@@ -3,14 +3,18 @@
 use super::{Stop, Writer};
 use crate::error::Error;
 use crate::generation::Status;
+use crate::generation::usage::Usage;
 use crate::log::event::{End, Event};
 use crate::log::reason;
+use crate::providers::FinishMeaning;
 use crate::quota::dollars;
 use crate::verbs::stream::Streamed;
 
 impl Writer {
     /// Stores the terminal event of an attempt that stopped so. A fenced writer stores nothing.
     pub(super) async fn end(&mut self, stop: Stop) -> Result<Streamed, Error> {
+        let estimate = || Usage::estimate(self.request.json_bytes(), self.appender.totals().bytes);
+        self.attempt.end.usage = self.attempt.end.usage.or_else(estimate);
         let Some(end) = self.terminal(stop) else { return Ok(Streamed::Fenced) };
         let status = end.end().map_or(Status::Failed, |(status, _)| status);
         self.attempt.end = end.end().map(|(_, end)| end.clone()).unwrap_or_default();
@@ -53,16 +57,23 @@ impl Writer {
     }
 
     fn finished(&mut self) -> Event {
-        let end = End { finish_reason: self.attempt.finish.take(), ..std::mem::take(&mut self.attempt.end) };
-        let reason = match end.finish_reason.as_deref() {
-            Some("length" | "max_tokens") => reason::MAX_OUTPUT_TOKENS,
-            Some("content_filter") => reason::CONTENT_FILTER,
-            _ => {
-                self.appender.composer.close(true);
-                return Event::Completed(end);
+        let finish = self.attempt.finish.take();
+        let meaning = finish.as_ref().and_then(|finish| finish.meaning);
+        let word = finish.map(|finish| finish.word);
+        let (reason, message) = match meaning {
+            Some(FinishMeaning::Completed) => (None, None),
+            Some(FinishMeaning::MaxOutputTokens) => (Some(reason::MAX_OUTPUT_TOKENS), None),
+            Some(FinishMeaning::ContentFilter) => (Some(reason::CONTENT_FILTER), None),
+            // The decoder reports a failure as an error.
+            Some(FinishMeaning::Failed) | None => {
+                let word = word.as_deref().unwrap_or_default();
+                let message = format!("the provider finished for a reason that is not known here: {word:?}");
+                (Some(reason::UNKNOWN_FINISH_REASON), Some(message))
             }
         };
-        self.appender.composer.close(false);
-        Event::Incomplete(End { reason: Some(reason.to_owned()), ..end })
+        let end = std::mem::take(&mut self.attempt.end);
+        let end = End { reason: reason.map(str::to_owned), message, finish_reason: word, ..end };
+        self.appender.composer.close(end.reason.is_none());
+        if end.reason.is_none() { Event::Completed(end) } else { Event::Incomplete(end) }
     }
 }

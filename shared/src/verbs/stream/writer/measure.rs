@@ -109,7 +109,7 @@ impl Writer {
         let totals = self.appender.totals();
         let deltas = totals.deltas.saturating_sub(measure.before.deltas);
         let write_units = self.app.meter().reading().write_units;
-        record(&measure.span, end, finish.as_deref(), measure.time_to_first_chunk(), error);
+        record(&measure.span, end, finish.as_ref().map(|finish| &*finish.word), measure.time_to_first_chunk(), error);
         measure.span.in_scope(|| {
             tracing::info!(
                 name: telemetry::ATTEMPT,

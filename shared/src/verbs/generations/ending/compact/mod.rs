@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::aws::{Outcome, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
+use crate::generation::usage::Usage;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::quota::DayUsage;
 use crate::telemetry::{generation_span, record_span_fields};
@@ -87,7 +88,8 @@ impl App {
             log_write_units: Some(compacted.write_units),
             ..Facts::default()
         };
-        let (status, outcome) = self.validate(key, &record, &request, compacted, by).await?;
+        let (status, mut outcome) = self.validate(key, &record, &request, compacted, by).await?;
+        outcome.usage = outcome.usage.or_else(|| Usage::estimate(request.json_bytes(), outcome.received_bytes));
         let price = self.config.prices.find(&record.provider, &record.model);
         facts.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
         if !self.finish(key, &record, status, &outcome, facts.cost).await? {
