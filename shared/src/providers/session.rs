@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::{Delta, Fault, Provider, ProviderError, Timeouts};
+use super::{Delta, Fault, FinishMeaning, FinishReason, Provider, ProviderError, Timeouts};
 use crate::generation::request::Request;
 use crate::limits;
 use crate::retry::{Retryable, exponential};
@@ -153,6 +153,8 @@ enum Finish {
 impl Finish {
     const fn after(self, delta: &Delta) -> Self {
         match delta {
+            // An error follows.
+            Delta::Finish(FinishReason { meaning: Some(FinishMeaning::Failed), .. }) => self,
             Delta::Finish(reason) if reason.is_final => Self::Final,
             Delta::Finish(_) => Self::Open,
             _ if matches!(self, Self::Final) && has_text(delta) => Self::Open,
@@ -187,7 +189,7 @@ mod tests {
     use futures::future::BoxFuture;
     use tokio::time::sleep;
 
-    use super::super::{DeltaStream, FinishMeaning, FinishReason};
+    use super::super::DeltaStream;
     use super::*;
 
     fn stop() -> Delta {

@@ -264,6 +264,7 @@ impl Decoder {
         let meaning = self.own_finish_words.meaning(&word, FINISH_WORDS);
         if meaning == Some(FinishMeaning::Failed) {
             let message = format!("the provider ended the stream with the finish reason `{word}`");
+            deltas.push(Delta::Finish(FinishReason { word, meaning, is_final: false }));
             return Err(ProviderError::new(Fault::ReportedError, message));
         }
         let is_final = !self.has_output && !self.finish.went_on;

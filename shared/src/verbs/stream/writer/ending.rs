@@ -53,7 +53,8 @@ impl Writer {
         self.appender.composer.close(false);
         let (reason, message) = (Some(reason.to_owned()), Some(message));
         let (usage, model) = (self.attempt.end.usage, self.attempt.end.model.take());
-        Some(Event::Failed(End { reason, message, usage, model, ..End::default() }))
+        let failed = self.attempt.finish.take().filter(|finish| finish.meaning == Some(FinishMeaning::Failed));
+        Some(Event::Failed(End { reason, message, finish_reason: failed.map(|finish| finish.word), usage, model }))
     }
 
     fn finished(&mut self) -> Event {
