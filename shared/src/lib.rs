@@ -20,6 +20,7 @@
 pub mod access;
 pub mod app;
 pub mod aws;
+pub mod chat_completions;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -46,7 +47,7 @@ pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::StreamJob;
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use verbs::{
-    Accepted, CaughtUp, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256, KeyView, LogPage, LogTail,
-    NewKey, Output, ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Started,
-    Streamed, Swept, Tail,
+    Accepted, CaughtUp, ChatCompletionTail, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256,
+    KeyView, LogPage, LogTail, NewKey, Output, ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention,
+    RetentionRules, Started, Streamed, Swept, Tail,
 };

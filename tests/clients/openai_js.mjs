@@ -204,6 +204,23 @@ async function foreground() {
   assert.deepEqual([response.status, digest(response.output_text)], ['completed', LONGHAND_TEXT_SHA256]);
 }
 
+async function chatCompletions() {
+  const { completions } = client.chat;
+  const messages = [{ role: 'user', content: 'Hola' }];
+  const whole = await completions.create({ model: 'text/m', messages });
+  assert.deepEqual([digest(whole.choices[0].message.content), whole.choices[0].finish_reason], [LONGHAND_TEXT_SHA256, 'stop']);
+  const chunks = await collect(await completions.create({ model: 'text/m', messages, stream: true, stream_options: { include_usage: true } }));
+  const text = chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('');
+  assert.equal(digest(text), LONGHAND_TEXT_SHA256);
+  assert.ok(chunks.at(-1).usage.completion_tokens > 0);
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
+  const { message } = (await completions.create({ model: 'made/tool', messages, tools })).choices[0];
+  assert.equal(message.tool_calls[0].function.arguments, '{"a":1}');
+  const result = { role: 'tool', tool_call_id: message.tool_calls[0].id, content: '1' };
+  const final = await completions.stream({ model: 'text/m', messages: [...messages, message, result] }).finalChatCompletion();
+  assert.equal(digest(final.choices[0].message.content), LONGHAND_TEXT_SHA256);
+}
+
 const late = heartbeats();
 await backgroundAndPoll();
 const { id, seen } = await streamAndCuts();
@@ -215,6 +232,7 @@ await anInterruptedAttempt();
 await anAttemptThatGoesOn();
 await aRetryIsNoSecondResponse();
 await foreground();
+await chatCompletions();
 await late;
 await errors(id);
 await inputItems(id);

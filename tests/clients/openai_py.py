@@ -207,6 +207,28 @@ def foreground():
     assert response.status == "completed" and digest(response.output_text) == SHA256
 
 
+def chat_completions():
+    class City(BaseModel):
+        city: str
+        people: int
+
+    completions, hello = client.chat.completions, [{"role": "user", "content": "Hola"}]
+    whole = completions.create(model="text/m", messages=hello)
+    assert digest(whole.choices[0].message.content) == SHA256 and whole.choices[0].finish_reason == "stop"
+    chunks = list(completions.create(model="text/m", messages=hello, stream=True, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert digest(text) == SHA256 and chunks[-1].usage.completion_tokens > 0
+    parsed = completions.parse(model="json/m", messages=hello, response_format=City)
+    assert parsed.choices[0].message.parsed.people == 684000
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    call = completions.create(model="made/tool", messages=hello, tools=tools).choices[0].message
+    assert call.tool_calls[0].function.arguments == '{"a":1}' and call.content is None
+    result = {"role": "tool", "tool_call_id": call.tool_calls[0].id, "content": "1"}
+    with completions.stream(model="text/m", messages=[*hello, call, result]) as stream:
+        assert digest(stream.get_final_completion().choices[0].message.content) == SHA256
+    assert raises(openai.BadRequestError, lambda: completions.create(model="text/m", messages=hello, n=2)).param == "n"
+
+
 waiting = threading.Thread(target=heartbeats)
 waiting.start()
 with client.responses.stream(model="late/m", input="py") as late:
@@ -220,6 +242,7 @@ with client.responses.stream(model="late/m", input="py") as late:
     an_attempt_that_goes_on()
     a_retry_is_no_second_response()
     foreground()
+    chat_completions()
     assert late.get_final_response().status == "completed"
 waiting.join()
 errors(completed)

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use longhand::limits::REQUEST_BYTES_MAX;
-use longhand::{Error, GenerationId, GenerationKey};
+use longhand::{Claim, Error, GenerationId, GenerationKey};
 
 use super::caller::Caller;
 use super::problem::Problem;
@@ -25,8 +25,39 @@ pub struct QueryArgs(Vec<(String, String)>);
 /// The `Idempotency-Key` of a request, if it has one.
 pub struct IdempotencyKey(pub Option<String>);
 
+/// What tells a repeated request of `OpenAI`'s APIs from a new one.
+pub struct ClaimArgs {
+    idempotency_key: Option<String>,
+    is_retry: bool,
+}
+
 /// A body of at most [`REQUEST_BYTES_MAX`] bytes, whatever its content type.
 pub struct BodyBytes(pub Vec<u8>);
+
+impl ClaimArgs {
+    /// The claim that an `Idempotency-Key` makes, or else the count of tries.
+    ///
+    /// # Errors
+    /// As [`Claim::of_key`].
+    pub fn claim(&self) -> Result<Claim, Error> {
+        match &self.idempotency_key {
+            Some(key) => Claim::of_key(Some(key)),
+            None => Ok(Claim::Create { is_retry: self.is_retry }),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ClaimArgs {
+    type Rejection = Problem;
+
+    /// The clients send no key, but count their tries in a header.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let IdempotencyKey(idempotency_key) = IdempotencyKey::from_request_parts(parts, state).await?;
+        let count = header(&parts.headers, "x-stainless-retry-count")?;
+        let is_retry = count.and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 0);
+        Ok(Self { idempotency_key, is_retry })
+    }
+}
 
 impl OneArgs {
     /// The generation, of the caller's organization.

@@ -3,6 +3,7 @@
 mod args;
 mod attached;
 mod caller;
+mod chat_completions;
 mod cors;
 mod durable;
 mod events;

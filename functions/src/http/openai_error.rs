@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode};
+use longhand::log::event::End;
 use longhand::{Error, ErrorCode, FieldError};
 use serde_json::{Value, json};
 
@@ -17,6 +18,27 @@ pub fn render(error: &Error) -> Response {
     let body = json!({ "error": { "message": message, "type": kind(code), "param": param, "code": word } });
     let retry = if code.is_retryable() { "true" } else { "false" };
     (status, [(SHOULD_RETRY, retry)], Json(body)).into_response()
+}
+
+/// The answer for a generation that failed before it had any output: what the provider answered, under the status that its own API
+/// would have. A key that the provider refuses is this deployment's, not the caller's. The request has been repeated already, as
+/// often as that may help.
+pub fn of_provider(end: &End) -> Response {
+    let reason = end.reason.as_deref().unwrap_or_default();
+    let message = end.message.clone().unwrap_or_default();
+    let is_context = ["context length", "context_length", "context window"].iter().any(|words| message.contains(words));
+    let (status, kind, code) = match (reason, end.provider_status) {
+        ("rate_limited", _) | (_, Some(429)) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
+        (_, Some(401 | 403)) => (StatusCode::BAD_GATEWAY, "server_error", "provider_key_refused"),
+        (_, Some(404)) => (StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found"),
+        ("provider_rejected", _) if is_context => (StatusCode::BAD_REQUEST, "invalid_request_error", "context_length_exceeded"),
+        ("provider_rejected", _) => (StatusCode::BAD_REQUEST, "invalid_request_error", reason),
+        ("provider_unavailable", _) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", reason),
+        ("first_byte_timeout" | "timeout" | "deadline", _) => (StatusCode::GATEWAY_TIMEOUT, "server_error", reason),
+        _ => (StatusCode::BAD_GATEWAY, "server_error", reason),
+    };
+    let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
+    (status, [(SHOULD_RETRY, "false")], Json(body)).into_response()
 }
 
 /// The message, the parameter at fault, and the code.

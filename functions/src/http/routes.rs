@@ -5,7 +5,7 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{durable, events, generations, responses};
+use super::{chat_completions, durable, events, generations, responses};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
@@ -17,6 +17,7 @@ pub static ROUTES: &[Route] = &[
     // `start` writes what it starts, and may stream its answer.
     Route::new("start", POST, "/v1/generations", Start, |at, method| at.on(method, generations::start)),
     Route::new("start", POST, "/v1/responses", Start, |at, method| at.on(method, responses::create)).open_ai(),
+    Route::new("start", POST, "/v1/chat/completions", Start, |at, method| at.on(method, chat_completions::create)).open_ai(),
     // `tail` follows logs live.
     Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token(),
     Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token(),
@@ -82,7 +83,8 @@ mod tests {
     #[test]
     fn openai_paths_have_openai_errors() {
         for route in ROUTES {
-            assert_eq!(route.envelope == Envelope::OpenAi, route.path.starts_with("/v1/responses"), "{route:?}");
+            let is_openai = route.path.starts_with("/v1/responses") || route.path == "/v1/chat/completions";
+            assert_eq!(route.envelope == Envelope::OpenAi, is_openai, "{route:?}");
         }
     }
 }

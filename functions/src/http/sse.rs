@@ -74,6 +74,24 @@ impl Frames {
     }
 }
 
+impl Frames {
+    /// Adds an event without a name.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_data(&mut self, data: &impl Serialize) -> Result<(), BoxError> {
+        self.bytes.extend_from_slice(self.data_field.as_bytes());
+        serde_json::to_writer(&mut self.bytes, data)?;
+        self.bytes.extend_from_slice(b"\n\n");
+        Ok(())
+    }
+
+    /// Adds the end of a stream of chat completion chunks.
+    pub fn push_done(&mut self) {
+        self.bytes.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
 impl From<Frames> for Bytes {
     fn from(frames: Frames) -> Self {
         frames.bytes.into()

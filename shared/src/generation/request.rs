@@ -78,6 +78,22 @@ pub struct Request {
     /// For a request that came through the Responses API: the fields that only that API has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responses: Option<Box<ResponsesRequest>>,
+    /// For a request that came through the chat completions API: the same of that API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_completion: Option<Box<ChatCompletionRequest>>,
+}
+
+/// The fields of a chat completions request that [`Request`] has no place for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatCompletionRequest {
+    /// The model, as the caller named it: `model` or `provider/model`.
+    pub model: String,
+    /// Return chunks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
+    /// The last chunk has the usage.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_usage: bool,
 }
 
 /// The fields of a Responses API create request that [`Request`] has no place for. The response object repeats them.

@@ -160,7 +160,10 @@ pub struct End {
     /// The provider's own word for why it stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// The tokens that the provider counted.
+    /// The HTTP status of the provider's answer that ended the generation, where it was an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_status: Option<u16>,
+    /// The tokens that the provider counted, or else estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The model that answered, as the provider named it.

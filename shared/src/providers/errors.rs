@@ -45,10 +45,12 @@ pub(super) fn in_stream(data: &str) -> ProviderError {
         Err(_) => Report { message: Some(data.to_owned()), ..Report::default() },
     };
     let fault = if report.is_permanent() { Fault::Rejected } else { Fault::ReportedError };
-    match report.sentence() {
+    let status = report.status.map(|status| status.as_u16());
+    let error = match report.sentence() {
         Some(sentence) => ProviderError::new(fault, format!("the provider reported an error in its stream: {sentence}")),
         None => ProviderError::new(fault, "the provider reported an error without a message"),
-    }
+    };
+    error.with_status(status)
 }
 
 /// Whether an event without choices reports an error under another name than `error`.

@@ -93,6 +93,8 @@ pub struct ProviderError {
     pub message: String,
     /// The wait that the provider requested before a retry.
     pub retry_after: Option<Duration>,
+    /// The HTTP status that the provider answered, or named in its stream.
+    pub status: Option<u16>,
 }
 
 impl ProviderError {
@@ -103,7 +105,13 @@ impl ProviderError {
             Some((cut, _)) => format!("{}…", &message[..cut]),
             None => message,
         };
-        Self { fault, message, retry_after: None }
+        Self { fault, message, retry_after: None, status: None }
+    }
+
+    /// The same with the HTTP status that the provider answered.
+    #[must_use]
+    pub fn with_status(self, status: Option<u16>) -> Self {
+        Self { status, ..self }
     }
 
     /// The same with the wait that the provider requested.

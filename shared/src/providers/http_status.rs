@@ -40,7 +40,7 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
         Some(reported) => format!("the provider answered {status}: {reported}"),
         None => format!("the provider answered {status}"),
     };
-    Err(ProviderError::new(errors::fault(status), message).with_retry_after(retry_after))
+    Err(ProviderError::new(errors::fault(status), message).with_retry_after(retry_after).with_status(Some(status.as_u16())))
 }
 
 /// Refuses a content encoding: the request offers none.

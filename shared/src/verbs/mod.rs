@@ -1,6 +1,7 @@
 //! What [`crate::App`] does: a folder for each noun, a file for each verb.
 
 mod access;
+mod chat_completions;
 mod generations;
 mod operate;
 mod quota;
@@ -9,6 +10,7 @@ mod stream;
 
 pub use access::keys::{KeyView, NewKey};
 pub use access::tokens::ReadToken;
+pub use chat_completions::ChatCompletionTail;
 pub use generations::claim::{Claim, KeySha256};
 pub use generations::ending::compact::Compaction;
 pub use generations::events::EventPage;

@@ -30,8 +30,8 @@ use tokio::time::timeout;
 
 /// How long one client may take for everything.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// Longer than the pause after which a heartbeat is sent.
-const SILENCE: Duration = Duration::from_secs(17);
+/// Longer than the head waits, and then the pause after which a heartbeat is sent.
+const SILENCE: Duration = Duration::from_secs(27);
 const CUTS: usize = 20;
 
 /// A provider that its models' names tell what to do: `tool` calls one, and `flaky…` breaks off on every other request, and goes on

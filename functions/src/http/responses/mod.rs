@@ -5,16 +5,17 @@
 mod live;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::request::Parts;
 use longhand::responses::{InputOrder, InputQuery, ResponseId, parse_create};
-use longhand::{App, Claim, Error};
+use longhand::{App, Error};
 use serde_json::{Value, json};
 
-use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, header};
+use super::args::{BodyBytes, ClaimArgs, OneArgs, QueryArgs};
 use super::attached::{Until, write_attached};
 use super::caller::Caller;
+use super::chat_completions::HEAD_WAIT;
+use super::openai_error;
 use super::problem::Problem;
 use crate::invocation::request_id;
 
@@ -27,17 +28,12 @@ pub async fn create(
     State(app): State<App>,
     caller: Caller,
     until: Until,
-    IdempotencyKey(idempotency_key): IdempotencyKey,
-    IsRetry(is_retry): IsRetry,
+    claim: ClaimArgs,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
     let app = app.for_request(request_id().as_deref());
     let request = parse_create(&body, &app.config().request_rules())?;
-    let claim = match &idempotency_key {
-        Some(key) => Claim::of_key(Some(key))?,
-        None => Claim::Create { is_retry },
-    };
-    let accepted = app.accept_response(&caller.organization, &request, &claim).await?;
+    let accepted = app.accept_response(&caller.organization, &request, &claim.claim()?).await?;
     let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
     let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));
     if background && !streams {
@@ -49,6 +45,9 @@ pub async fn create(
     }
     if needs_writer {
         write_attached(app, tail.key(), until.stop_at);
+    }
+    if !background && let Some(end) = tail.failed_at_once(HEAD_WAIT).await? {
+        return Ok(openai_error::of_provider(&end));
     }
     Ok(if streams { live::events(tail, until.answer) } else { live::object(tail, until.answer) })
 }
@@ -100,18 +99,6 @@ pub async fn input_items(
     };
     let query = InputQuery { limit, order, after: query.first("after").map(str::to_owned) };
     Ok(Json(app.response_input(&caller.organization, &id, &query).await?).into_response())
-}
-
-/// Whether a client repeats a request: the clients send no key, but count their tries in a header.
-pub struct IsRetry(bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for IsRetry {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let count = header(&parts.headers, "x-stainless-retry-count")?;
-        Ok(Self(count.and_then(|count| count.parse::<u32>().ok()).is_some_and(|count| count > 0)))
-    }
 }
 
 fn refused(message: &str, param: &'static str) -> Problem {

@@ -5,17 +5,18 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
 use crate::aws::Archive;
 use crate::aws::RecordRow;
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
+use crate::generation::Status;
 use crate::hints::{Hint, Topic};
 use crate::ids::GenerationKey;
 use crate::limits;
-use crate::log::event::NumberedEvent;
+use crate::log::event::{End, Event, NumberedEvent};
 use crate::log::pace::next_pause;
 
 /// A reader's place in a log. Dropping it costs nothing: another one can begin behind any event.
@@ -131,6 +132,28 @@ impl Tail {
     pub async fn is_at_end(&mut self) -> Result<bool, Error> {
         self.ready = self.poll().await?.unwrap_or_default();
         Ok(self.has_ended())
+    }
+
+    /// Waits, at most for `patience`, until there is output or the generation ends, and returns the end of one that failed without
+    /// any output. What was read is returned by the next call of [`Self::next`].
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn failed_at_once(&mut self, patience: Duration) -> Result<Option<End>, Error> {
+        let until = Instant::now() + patience;
+        let (mut read, mut failed, mut is_known) = (Vec::new(), None, false);
+        while !is_known {
+            let Ok(events) = timeout_at(until, self.next()).await else { break };
+            let Some(events) = events? else { break };
+            for event in &events {
+                is_known |= matches!(event.event, Event::OutputItemAdded { .. }) || event.event.end().is_some();
+                failed = event.event.end().filter(|(status, _)| *status == Status::Failed).map(|(_, end)| end.clone());
+            }
+            read.extend(events);
+        }
+        self.ready = read;
+        let has_output = |event: &NumberedEvent| matches!(event.event, Event::OutputItemAdded { .. });
+        Ok(failed.filter(|_| !self.ready.iter().any(has_output)))
     }
 
     /// When the log ended, in milliseconds, once its end has been read.

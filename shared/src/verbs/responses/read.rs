@@ -1,5 +1,7 @@
 //! Reading a response: the object, its stream, and its input.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::app::App;
@@ -9,7 +11,7 @@ use crate::error::Error;
 use crate::generation::request::Request;
 use crate::generation::{Failure, Status};
 use crate::ids::{GenerationKey, Organization};
-use crate::log::event::NumberedEvent;
+use crate::log::event::{End, NumberedEvent};
 use crate::responses::{InputPage, InputQuery, Renderer, ResponseId, Snapshot, input_items};
 use crate::verbs::generations::tail::Tail;
 use crate::verbs::stream::failed;
@@ -113,6 +115,14 @@ impl ResponseTail {
     #[must_use]
     pub const fn key(&self) -> &GenerationKey {
         &self.key
+    }
+
+    /// As [`Tail::failed_at_once`].
+    ///
+    /// # Errors
+    /// As [`Tail::next`].
+    pub async fn failed_at_once(&mut self, patience: Duration) -> Result<Option<End>, Error> {
+        self.tail.failed_at_once(patience).await
     }
 
     /// The next stream events, in order; waits for them. `None`: the last one was terminal, or `after` was.

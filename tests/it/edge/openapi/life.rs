@@ -128,6 +128,15 @@ impl Scene {
         self.get("/v1/generations?limit=2").await;
     }
 
+    async fn life_of_completions(&mut self) {
+        let place = "/paths/~1v1~1chat~1completions/post/requestBody/content/application~1json/examples/text/value";
+        let mut body = CONTRACT.document().pointer(place).unwrap().clone();
+        for stream in [true, false] {
+            body["stream"] = stream.into();
+            assert_eq!(self.post("/v1/chat/completions", &body).await.0, StatusCode::OK);
+        }
+    }
+
     async fn life_of_responses(&mut self) {
         let place = "/paths/~1v1~1responses/post/requestBody/content/application~1json/examples";
         for example in CONTRACT.document().pointer(place).unwrap().as_object().unwrap().values() {
@@ -154,6 +163,7 @@ impl Scene {
 async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
     let mut scene = Scene::start(&[]).await;
     scene.life_of_generations().await;
+    scene.life_of_completions().await;
     scene.life_of_responses().await;
     let mut missing = Vec::new();
     for (.., operation) in CONTRACT.operations() {

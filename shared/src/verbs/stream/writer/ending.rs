@@ -23,6 +23,7 @@ impl Writer {
     }
 
     fn terminal(&mut self, stop: Stop) -> Option<Event> {
+        let provider_status = if let Stop::Fault(error) = &stop { error.status } else { None };
         let (reason, message) = match stop {
             Stop::Fenced => return None,
             Stop::Finished => return Some(self.finished()),
@@ -54,7 +55,8 @@ impl Writer {
         let (reason, message) = (Some(reason.to_owned()), Some(message));
         let (usage, model) = (self.attempt.end.usage, self.attempt.end.model.take());
         let failed = self.attempt.finish.take().filter(|finish| finish.meaning == Some(FinishMeaning::Failed));
-        Some(Event::Failed(End { reason, message, finish_reason: failed.map(|finish| finish.word), usage, model }))
+        let finish_reason = failed.map(|finish| finish.word);
+        Some(Event::Failed(End { reason, message, finish_reason, provider_status, usage, model }))
     }
 
     fn finished(&mut self) -> Event {
