@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
 use crate::ids::Organization;
-use crate::providers::{ChatCompletions, Dialect, Provider, can_be_continued};
+use crate::providers::{HttpProvider, Provider, can_be_continued};
 use crate::quota::Quota;
 
 /// The product's operations, as methods. Clones share the clients, the clock and the counters.
@@ -149,18 +149,8 @@ impl App {
             (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
             (None, None) => None,
         };
-        let provider: Arc<dyn Provider> = match settings.dialect {
-            Dialect::ChatCompletions => Arc::new(ChatCompletions {
-                client: self.provider_client()?,
-                base_url: settings.base_url.clone(),
-                key,
-                auth: settings.auth.clone(),
-                max_tokens_name: settings.max_tokens_name.clone(),
-                continuation: settings.continuation,
-                stream_options: settings.stream_options,
-                finish_reasons: settings.finish_reasons.clone(),
-            }),
-        };
+        let provider: Arc<dyn Provider> =
+            Arc::new(HttpProvider { client: self.provider_client()?, key, settings: settings.clone() });
         Ok(match &self.wrap_provider {
             None => provider,
             Some(wrap) => wrap(provider),

@@ -3,6 +3,7 @@
 //! Every case is a generation against scripts of [`Hostile`], on a provider of its own. Whatever the outcome, its log must be
 //! whole and all counts of it equal.
 
+mod anthropic;
 mod deviations;
 mod dialects;
 mod ends;

@@ -81,7 +81,7 @@ impl Composer {
             Delta::Reasoning(text) => self.part_text(TextKind::Reasoning, text),
             Delta::Refusal(text) => self.part_text(TextKind::Refusal, text),
             Delta::ToolCall(call) => self.tool_call(call),
-            Delta::Usage(_) | Delta::Model(_) | Delta::Finish(_) => {}
+            Delta::Usage(_) | Delta::Model(_) | Delta::Alive | Delta::Finish(_) => {}
         }
     }
 

@@ -53,13 +53,13 @@ pub(super) fn in_stream(data: &str) -> ProviderError {
     error.with_status(status)
 }
 
-/// Whether an event without choices reports an error under another name than `error`.
+/// Whether an event without output reports an error.
 pub(super) fn is_error(data: &str) -> bool {
     let Ok(json) = serde_json::from_str::<Value>(data) else { return false };
     if let Value::Array(list) = &json {
         return list.first().is_some_and(|first| is_given(&first["error"]));
     }
-    let is_named = ["detail", "error_message", "error_type"].iter().any(|name| is_given(&json[name]));
+    let is_named = ["error", "detail", "error_message", "error_type"].iter().any(|name| is_given(&json[name]));
     is_named || json["object"] == "error" || (is_given(&json["message"]) && is_given(&json["code"]))
 }
 

@@ -4,12 +4,15 @@
 //! to the provider.
 
 mod continuation;
+mod decode;
 mod dialects;
 mod errors;
 mod fault;
 mod finish;
+mod http;
 mod http_status;
 mod lenient;
+mod outgoing;
 mod session;
 mod settings;
 mod sse;
@@ -21,9 +24,11 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use continuation::{Continuation, can_be_continued};
-pub use dialects::chat_completions::{ChatCompletions, chat_completion_deltas, chat_messages};
+pub use dialects::anthropic::anthropic_deltas;
+pub use dialects::chat_completions::{chat_completion_deltas, chat_messages};
 pub use fault::{Fault, ProviderError};
 pub use finish::{FinishMeaning, FinishReason, OwnFinishWords};
+pub use http::HttpProvider;
 pub use session::{Session, SessionRequest, open_session};
 pub use settings::{Auth, Dialect, ProviderSettings, parse_providers};
 pub use sse::{SseEvent, sse_events};
@@ -47,6 +52,8 @@ pub enum Delta {
     Usage(Usage),
     /// The name of the model, as the provider reports it.
     Model(String),
+    /// The provider is alive and has nothing to say yet.
+    Alive,
     /// The finish reason, without which the output does not count as whole.
     Finish(FinishReason),
 }
@@ -58,7 +65,7 @@ impl Delta {
         match self {
             Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => text.len(),
             Self::ToolCall(call) => call.arguments.len(),
-            Self::Usage(_) | Self::Model(_) | Self::Finish(_) => 0,
+            Self::Usage(_) | Self::Model(_) | Self::Alive | Self::Finish(_) => 0,
         }
     }
 }

@@ -123,7 +123,7 @@ async fn stream_once(
             Ok(Some(Ok(deltas))) => deltas,
         };
         *received |= deltas.iter().any(has_text);
-        let had_finished = finish;
+        let (had_finished, is_alive) = (finish, deltas.contains(&Delta::Alive));
         finish = deltas.iter().fold(finish, Finish::after);
         if sender.send(Ok(deltas)).await.is_err() {
             return Ok(());
@@ -136,6 +136,8 @@ async fn stream_once(
             }
         } else if *received || finish == Finish::Open {
             limit = Instant::now() + timeouts.idle;
+        } else if is_alive {
+            limit = Instant::now() + timeouts.first_byte;
         }
     }
 }
@@ -167,7 +169,7 @@ const fn has_text(delta: &Delta) -> bool {
     match delta {
         Delta::Text(text) | Delta::Reasoning(text) | Delta::Refusal(text) => !text.is_empty(),
         Delta::ToolCall(_) => true,
-        Delta::Usage(_) | Delta::Model(_) | Delta::Finish(_) => false,
+        Delta::Usage(_) | Delta::Model(_) | Delta::Alive | Delta::Finish(_) => false,
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Dialect {
     /// `chat_completions`: `POST {base_url}/chat/completions`.
     #[default]
     ChatCompletions,
+    /// `anthropic`: `POST {base_url}/messages`.
+    Anthropic,
 }
 
 impl TryFrom<Value> for Dialect {
@@ -62,7 +64,8 @@ impl TryFrom<Value> for Dialect {
     fn try_from(value: Value) -> Result<Self, String> {
         match value.as_str() {
             Some("chat_completions") => Ok(Self::ChatCompletions),
-            _ => Err(format!(r#"dialect must be "chat_completions", not {value}"#)),
+            Some("anthropic") => Ok(Self::Anthropic),
+            _ => Err(format!(r#"dialect must be "chat_completions" or "anthropic", not {value}"#)),
         }
     }
 }
@@ -107,11 +110,11 @@ fn max_tokens() -> String {
 ///
 /// `abacus` is `RouteLLM` at its self-serve address (abacus.ai, help page of `RouteLLM`).
 fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
-    let provider = |name: &str, base_url: &str, max_tokens_name: &str| {
+    let provider = |name: &str, base_url: &str, max_tokens_name: &str, dialect: Dialect, auth: Auth| {
         let settings = ProviderSettings {
             base_url: base_url.to_owned(),
-            dialect: Dialect::default(),
-            auth: Auth::default(),
+            dialect,
+            auth,
             key_env: Some(format!("{}_API_KEY", name.to_ascii_uppercase())),
             key_secret: None,
             max_tokens_name: max_tokens_name.to_owned(),
@@ -122,9 +125,12 @@ fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
         };
         (name.to_owned(), settings)
     };
-    let abacus = provider("abacus", "https://routellm.abacus.ai/v1", "max_tokens");
-    let openai = provider("openai", "https://api.openai.com/v1", "max_completion_tokens");
-    [abacus, openai].into()
+    let chat = Dialect::ChatCompletions;
+    let abacus = provider("abacus", "https://routellm.abacus.ai/v1", "max_tokens", chat, Auth::Bearer);
+    let openai = provider("openai", "https://api.openai.com/v1", "max_completion_tokens", chat, Auth::Bearer);
+    let x_api_key = Auth::Header(HeaderName::from_static("x-api-key"));
+    let anthropic = provider("anthropic", "https://api.anthropic.com/v1", "max_tokens", Dialect::Anthropic, x_api_key);
+    [abacus, anthropic, openai].into()
 }
 
 /// Parses `LONGHAND_PROVIDERS`, a JSON object from names to settings, and adds the built-in providers that it does not name.
@@ -146,6 +152,11 @@ pub fn parse_providers(json: Option<&str>) -> Result<BTreeMap<String, ProviderSe
         if settings.auth == Auth::None && (settings.key_secret.is_some() || settings.key_env.is_some()) {
             return Err(format!(
                 r#"LONGHAND_PROVIDERS: entry {name:?}: auth "none" sends no key, so key_secret and key_env must be absent"#
+            ));
+        }
+        if settings.continuation.is_some() && settings.dialect != Dialect::ChatCompletions {
+            return Err(format!(
+                r#"LONGHAND_PROVIDERS: entry {name:?}: continuation is for the dialect "chat_completions" only"#
             ));
         }
         providers.insert(name, settings);
@@ -202,8 +213,13 @@ mod tests {
 
     #[test]
     fn wrong_entry_is_named_with_what_was_expected() {
-        let dialect = error(r#"{"base_url":"https://x/v1","dialect":"anthropic"}"#);
-        assert_eq!(dialect, r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions", not "anthropic""#);
+        let dialect = error(r#"{"base_url":"https://x/v1","dialect":"claude"}"#);
+        assert_eq!(dialect, r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions" or "anthropic", not "claude""#);
+        let continuation = error(r#"{"base_url":"https://x/v1","dialect":"anthropic","continuation":"trailing_assistant"}"#);
+        assert!(
+            continuation.ends_with(r#"entry "x": continuation is for the dialect "chat_completions" only"#),
+            "{continuation}"
+        );
         for auth in [r#""sk-secret""#, "7", "{}", r#"{"header":"a b"}"#, r#"{"header":"a","x":1}"#, r#"{"header":7}"#] {
             let message = error(&format!(r#"{{"base_url":"https://x/v1","auth":{auth}}}"#));
             assert_eq!(message, r#"LONGHAND_PROVIDERS: entry "x": auth must be "bearer", "none" or {"header":"<header name>"}"#);

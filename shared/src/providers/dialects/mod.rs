@@ -1,3 +1,4 @@
 //! The wire formats of providers, a folder each.
 
+pub mod anthropic;
 pub mod chat_completions;

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use super::wire::{self, FunctionWire, ToolCallWire};
-use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
+use crate::limits::PROVIDER_TOOL_CALLS_MAX;
+use crate::providers::decode::{Unreadable, check_name};
 use crate::providers::lenient::{count, word};
 use crate::providers::{Delta, Fault, HalfPairs, ProviderError, ToolCallDelta, WireText};
 
@@ -152,31 +153,4 @@ impl Call {
     fn is_whole(&self) -> bool {
         serde_json::from_str::<serde::de::IgnoredAny>(&self.arguments).is_ok()
     }
-}
-
-/// Why a piece was not added.
-pub(super) enum Unreadable {
-    Json(serde_json::Error),
-    Refused(ProviderError),
-}
-
-impl From<serde_json::Error> for Unreadable {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Json(error)
-    }
-}
-
-impl From<ProviderError> for Unreadable {
-    fn from(error: ProviderError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-/// Bounds a name: names are stored in one item of the log, which has a size limit.
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), ProviderError> {
-    if name.len() <= PROVIDER_NAME_BYTES_MAX {
-        return Ok(());
-    }
-    let message = format!("the provider sent a {what} of more than {PROVIDER_NAME_BYTES_MAX} bytes");
-    Err(ProviderError::new(Fault::Unreadable, message))
 }

@@ -1,8 +1,9 @@
 //! From events to deltas.
 
-use super::calls::{ToolCalls, Unreadable, check_name};
+use super::calls::ToolCalls;
 use super::wire::{self, ChoiceWire, ChunkWire, DeltaWire, UsageWire};
 use crate::generation::usage::Usage;
+use crate::providers::decode::{Decode, Unreadable, check_name, is_error_event};
 use crate::providers::errors;
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
 use crate::providers::lenient::{Raw, count, without_non_numbers, word};
@@ -48,12 +49,9 @@ const FINISH_WORDS: &FinishWords = {
     ]
 };
 
-/// How a stream ended, by what it says itself.
-pub(super) type StreamEnd = Result<(), ProviderError>;
-
 /// The state of one stream.
 #[derive(Default)]
-pub(super) struct Decoder {
+pub(in crate::providers) struct Decoder {
     own_finish_words: OwnFinishWords,
     text: HalfPairs,
     reasoning: HalfPairs,
@@ -103,22 +101,11 @@ impl Decoder {
     pub fn new(own_finish_words: OwnFinishWords) -> Self {
         Self { own_finish_words, ..Self::default() }
     }
+}
 
-    /// Decodes events to the first that ends the stream: well, with `[DONE]`, or with an error.
-    pub fn decode_batch(&mut self, events: Vec<Result<SseEvent, ProviderError>>) -> (Vec<Delta>, Option<StreamEnd>) {
-        let mut deltas = Vec::with_capacity(events.len());
-        for event in events {
-            match event.and_then(|event| self.decode(&event, &mut deltas)) {
-                Ok(false) => {}
-                Ok(true) => return (deltas, Some(Ok(()))),
-                Err(error) => return (deltas, Some(Err(error))),
-            }
-        }
-        (deltas, None)
-    }
-
-    /// The deltas that are left at the end of the stream; none without a finish reason, because another attempt may go on.
-    pub fn finish(&mut self) -> Vec<Delta> {
+impl Decode for Decoder {
+    /// None without a finish reason, because another attempt may go on.
+    fn finish(&mut self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if self.finish.reason.is_some() {
             self.flush(&mut deltas);
@@ -126,7 +113,6 @@ impl Decoder {
         deltas
     }
 
-    /// Appends the deltas of one event. Returns `true` at the end of the stream.
     fn decode(&mut self, event: &SseEvent, deltas: &mut Vec<Delta>) -> Result<bool, ProviderError> {
         let data = event.data.trim();
         if data == "[DONE]" {
@@ -138,19 +124,12 @@ impl Decoder {
         }
         match self.decode_json(event, data, deltas) {
             Ok(()) => Ok(false),
-            Err(Unreadable::Refused(error)) => Err(error),
-            // The stream broke off within the event; the missing finish reason is reported at the end.
-            Err(Unreadable::Json(_)) if event.is_unterminated => Ok(false),
-            Err(Unreadable::Json(_)) if is_error_event(event) || errors::is_error(data) => Err(errors::in_stream(data)),
-            Err(Unreadable::Json(error)) => {
-                // The position only: serde's own message would repeat the output.
-                let at = format!("line {} column {}", error.line(), error.column());
-                let message = format!("the provider sent an event that is not a chat completion chunk (at {at})");
-                Err(ProviderError::new(Fault::Unreadable, message))
-            }
+            Err(unreadable) => unreadable.settle(event, "a chat completion chunk"),
         }
     }
+}
 
+impl Decoder {
     fn decode_json(&mut self, event: &SseEvent, data: &str, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
         match serde_json::from_str(data) {
             Ok(chunk) => self.chunk(event, data, &chunk, deltas),
@@ -290,10 +269,6 @@ impl Decoder {
         deltas.push(Delta::Refusal(self.refusal.finish()));
         self.calls.finish(deltas);
     }
-}
-
-fn is_error_event(event: &SseEvent) -> bool {
-    event.event.as_deref() == Some("error")
 }
 
 /// Whether an event only shows that the connection is alive: its name says so, or its data is no object and no list.

@@ -1,8 +1,7 @@
 //! Properties of both directions. Reading: however a body is laid out, cut into reads or cut off, the text is a prefix of what was
 //! sent, and only a whole body has a finish reason. Sending: messages go upstream byte for byte.
 
-use std::sync::LazyLock;
-
+use futures::StreamExt as _;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -42,7 +41,7 @@ fn read(body: &[u8], cuts: &[usize]) -> Read {
 }
 
 /// A body of `pieces`, with these line ends; `is_bare`: without the space behind `data:`, and with comments.
-fn body(pieces: &[String], line_end: &str, is_bare: bool) -> Vec<u8> {
+fn sse_body(pieces: &[String], line_end: &str, is_bare: bool) -> Vec<u8> {
     let chunk = |delta: Value, finish: Value| json!({ "choices": [{ "delta": delta, "finish_reason": finish }] }).to_string();
     let texts = pieces.iter().map(|piece| chunk(json!({ "content": piece }), Value::Null));
     let all = texts.chain([chunk(json!({}), "stop".into()), "[DONE]".to_owned()]);
@@ -53,7 +52,7 @@ fn body(pieces: &[String], line_end: &str, is_bare: bool) -> Vec<u8> {
 fn bodies() -> impl Strategy<Value = (Vec<String>, Vec<u8>)> {
     let pieces = prop::collection::vec("[a-z0ñ€😀\"\\\\]{0,6}", 0..8);
     (pieces, prop_oneof![Just("\n"), Just("\r\n"), Just("\r")], any::<bool>()).prop_map(|(pieces, line_end, is_bare)| {
-        let body = body(&pieces, line_end, is_bare);
+        let body = sse_body(&pieces, line_end, is_bare);
         (pieces, body)
     })
 }
@@ -175,22 +174,10 @@ proptest! {
     }
 }
 
-/// Building a client loads the TLS roots, which takes most of a case.
-static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
-
 /// The body that is sent upstream for a stored request.
 fn upstream_body(stored: &str, prefix: &str) -> String {
-    let provider = ChatCompletions {
-        client: CLIENT.clone(),
-        base_url: "https://test/v1".into(),
-        key: None,
-        auth: Auth::default(),
-        max_tokens_name: "max_tokens".into(),
-        continuation: Some(Continuation::TrailingAssistant),
-        stream_options: true,
-        finish_reasons: OwnFinishWords::default(),
-    };
-    provider.body(&serde_json::from_str(stored).unwrap(), prefix).to_string()
+    let settings = json!({ "base_url": "https://test/v1", "continuation": "trailing_assistant" });
+    body(&serde_json::from_value(settings).unwrap(), &serde_json::from_str(stored).unwrap(), prefix).to_string()
 }
 
 #[test]

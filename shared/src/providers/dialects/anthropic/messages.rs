@@ -1,0 +1,117 @@
+//! A conversation as the `system` and the `messages` of the Messages API.
+
+use serde_json::{Map, Value, json};
+
+use crate::generation::conversation::{Content, Conversation, Entry, Extra, FileReference, Message, Part, Role, ToolCall};
+
+const fn is_system(role: Role) -> bool {
+    matches!(role, Role::System | Role::Developer)
+}
+
+/// What the operator says, wherever it stands in the conversation: the API has one place for it.
+pub(super) fn system(conversation: &Conversation) -> String {
+    let texts = conversation.entries.iter().filter_map(|entry| match entry {
+        Entry::Message(message) if is_system(message.role) => message.content.as_ref().map(text_of),
+        _ => None,
+    });
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+fn text_of(content: &Content) -> String {
+    match content {
+        Content::Text(text) => text.clone(),
+        Content::Parts(parts) => {
+            let text = |part: &Part| if let Part::Text { text, .. } = part { Some(text.as_str().to_owned()) } else { None };
+            parts.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// Renders the rest of a conversation. Blocks of one author in a row become one message, as the API requires of tool results.
+/// Reasoning is left out: a provider accepts only its own, unchanged and with a signature.
+pub(super) fn render(conversation: Conversation) -> Vec<Value> {
+    let mut messages: Vec<(&str, Vec<Value>)> = Vec::new();
+    for entry in conversation.entries {
+        let (role, blocks) = match entry {
+            Entry::Reasoning(_) => continue,
+            Entry::ToolCall(call) => ("assistant", vec![tool_use(call)]),
+            Entry::Message(message) if is_system(message.role) => continue,
+            Entry::Message(message) => message_blocks(message),
+        };
+        match messages.last_mut().filter(|(last, _)| *last == role) {
+            Some((_, last)) => last.extend(blocks),
+            None => messages.push((role, blocks)),
+        }
+    }
+    let filled = messages.into_iter().filter(|(_, blocks)| !blocks.is_empty());
+    filled.map(|(role, blocks)| json!({ "role": role, "content": blocks })).collect()
+}
+
+fn message_blocks(message: Message) -> (&'static str, Vec<Value>) {
+    let content = message.content.map_or_else(Vec::new, content_blocks);
+    match message.role {
+        Role::Tool => {
+            let result = json!({ "type": "tool_result", "tool_use_id": message.tool_call_id, "content": content });
+            ("user", vec![result])
+        }
+        Role::Assistant => ("assistant", content.into_iter().chain(message.tool_calls.into_iter().map(tool_use)).collect()),
+        Role::User | Role::System | Role::Developer => ("user", content),
+    }
+}
+
+fn content_blocks(content: Content) -> Vec<Value> {
+    match content {
+        // The API refuses blocks without text.
+        Content::Text(text) if text.is_empty() => Vec::new(),
+        Content::Text(text) => vec![json!({ "type": "text", "text": text })],
+        Content::Parts(parts) => parts.into_iter().filter_map(block).collect(),
+    }
+}
+
+fn block(part: Part) -> Option<Value> {
+    let with = |mut block: Value, extra: &Extra| {
+        if let Some(control) = extra.get("cache_control").filter(|control| !control.is_null()) {
+            block["cache_control"] = control.clone();
+        }
+        Some(block)
+    };
+    match part {
+        Part::Text { text, .. } if text.is_empty() => None,
+        Part::Text { text, extra } => with(json!({ "type": "text", "text": text }), &extra),
+        Part::Image { url, extra } => with(json!({ "type": "image", "source": source(&url) }), &extra),
+        Part::File { file: FileReference { id, url, data, name }, extra } => {
+            let source = match (id, url, data) {
+                (Some(id), ..) => json!({ "type": "file", "file_id": id }),
+                (None, Some(url), _) => json!({ "type": "url", "url": url }),
+                (None, None, Some(data)) if data.starts_with("data:") => source(&data),
+                (None, None, data) => json!({ "type": "base64", "media_type": "application/pdf", "data": data }),
+            };
+            let mut document = json!({ "type": "document", "source": source });
+            if let Some(name) = name {
+                document["title"] = name.into();
+            }
+            with(document, &extra)
+        }
+        // One of this API's own.
+        Part::Other(part) => Some(part),
+    }
+}
+
+fn source(url: &str) -> Value {
+    let data = url.strip_prefix("data:").and_then(|data| data.split_once(";base64,"));
+    match data {
+        Some((media_type, data)) => json!({ "type": "base64", "media_type": media_type, "data": data }),
+        None => json!({ "type": "url", "url": url }),
+    }
+}
+
+fn tool_use(call: ToolCall) -> Value {
+    match call {
+        ToolCall::Function { id, name, arguments, .. } => {
+            // Arguments that are no JSON object were cut off; the API accepts objects only.
+            let input: Map<String, Value> = serde_json::from_str(&arguments).unwrap_or_default();
+            json!({ "type": "tool_use", "id": id, "name": name, "input": input })
+        }
+        ToolCall::Other(call) => call,
+    }
+}

@@ -1,0 +1,125 @@
+//! `POST {base}/messages`, streamed: the dialect of Anthropic and of gateways that speak it.
+//!
+//! Source: Anthropic's API reference, Messages and Streaming Messages (`anthropic-version: 2023-06-01`).
+
+mod decoder;
+mod messages;
+mod wire;
+
+use bytes::Bytes;
+use futures::Stream;
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
+
+pub(in crate::providers) use self::decoder::Decoder;
+use self::messages::{render, system};
+use crate::generation::request::Request;
+use crate::providers::decode::deltas;
+use crate::providers::outgoing::Outgoing;
+use crate::providers::{DeltaStream, OwnFinishWords};
+
+/// The version of the API, which every request names.
+const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
+/// The API requires a limit on output tokens. Every model since Claude 4 accepts this one.
+const MAX_TOKENS: u64 = 32_000;
+/// Options of OpenAI's API that this one refuses, and which its clients send all the same.
+const FOREIGN_OPTIONS: [&str; 8] = [
+    "frequency_penalty",
+    "logit_bias",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "safety_identifier",
+    "user",
+];
+
+/// The request in this dialect.
+pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
+    Outgoing { path: "/messages".to_owned(), headers: vec![VERSION], body: body(request) }
+}
+
+/// The body of a request. The caller's `provider_options` go in last but cannot turn streaming off. `seed` has no place here.
+fn body(request: &Request) -> Value {
+    let conversation = request.conversation();
+    let system = system(&conversation);
+    let sampling = (!refuses_sampling(&request.model)).then_some(());
+    let optional = [
+        ("system", (!system.is_empty()).then(|| system.into())),
+        ("temperature", sampling.and(request.temperature).map(Value::from)),
+        ("top_p", sampling.and(request.top_p).map(Value::from)),
+        ("stop_sequences", request.stop.clone().map(|stop| if stop.is_array() { stop } else { json!([stop]) })),
+        ("tools", request.tools.as_ref().and_then(Value::as_array).map(|tools| tools.iter().map(tool).collect())),
+        ("tool_choice", tool_choice(request)),
+        ("output_config", request.response_format.as_ref().and_then(output_config)),
+    ];
+    let mut body = json!({ "model": request.model, "max_tokens": request.max_output_tokens.unwrap_or(MAX_TOKENS) });
+    body["messages"] = render(conversation).into();
+    for (name, value) in optional {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    }
+    for (name, value) in request.provider_options.iter().filter(|(name, _)| !FOREIGN_OPTIONS.contains(&name.as_str())) {
+        body[name] = value.clone();
+    }
+    body["stream"] = true.into();
+    body
+}
+
+/// Claude Opus from 4.7 on refuses `temperature` and `top_p`.
+fn refuses_sampling(model: &str) -> bool {
+    let Some((_, version)) = model.split_once("claude-opus-") else { return false };
+    let mut numbers = version.split('-').map_while(|number| number.parse::<u32>().ok()).filter(|number| *number < 100);
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (4, 7)
+}
+
+/// A tool of OpenAI's API as one of this. A tool of another form is one of this API's own.
+fn tool(tool: &Value) -> Value {
+    let Some(function) = tool.get("function").and_then(Value::as_object) else { return tool.clone() };
+    let mut rendered = Map::new();
+    for (theirs, own) in [("name", "name"), ("description", "description"), ("parameters", "input_schema"), ("strict", "strict")]
+    {
+        if let Some(value) = function.get(theirs).filter(|value| !value.is_null()) {
+            rendered.insert(own.to_owned(), value.clone());
+        }
+    }
+    rendered.entry("input_schema").or_insert_with(|| json!({ "type": "object" }));
+    rendered.into()
+}
+
+fn tool_choice(request: &Request) -> Option<Value> {
+    let one_at_a_time = request.provider_options.get("parallel_tool_calls") == Some(&Value::Bool(false));
+    let mut choice = match (&request.tool_choice, request.tool_choice.as_ref().and_then(Value::as_str)) {
+        (_, Some("required")) => json!({ "type": "any" }),
+        (_, Some(word)) => json!({ "type": word }),
+        (Some(choice), None) => match choice.pointer("/function/name") {
+            Some(name) => json!({ "type": "tool", "name": name }),
+            None => choice.clone(),
+        },
+        (None, None) if one_at_a_time && request.tools.is_some() => json!({ "type": "auto" }),
+        (None, None) => return None,
+    };
+    if one_at_a_time && choice["type"] != "none" {
+        choice["disable_parallel_tool_use"] = true.into();
+    }
+    Some(choice)
+}
+
+/// Output by a schema. The API has no form for JSON without one.
+fn output_config(format: &Value) -> Option<Value> {
+    let schema = format.pointer("/json_schema/schema")?;
+    Some(json!({ "format": { "type": "json_schema", "schema": schema } }))
+}
+
+/// The deltas of a body, up to `message_stop` or the body's end. An error's message never contains `key`.
+pub fn anthropic_deltas<S, E>(body: S, key: String, finish_reasons: OwnFinishWords) -> DeltaStream
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + 'static,
+{
+    deltas(body, key, Decoder::new(finish_reasons))
+}
+
+#[cfg(test)]
+mod tests;
