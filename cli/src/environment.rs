@@ -31,7 +31,7 @@ const SETTINGS: [&str; 17] = [
     "LONGHAND_WATCHED_WINDOW_MS",
     "METADATA_VALIDATION_STRICT",
 ];
-const PRESET_KEYS: [&str; 3] = ["ABACUS_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"];
+const PRESET_KEYS: [&str; 4] = ["ABACUS_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"];
 
 /// The variable that turns colours off (<https://no-color.org>).
 const NO_COLOR: &str = "NO_COLOR";

@@ -12,6 +12,7 @@ mod framing;
 mod hostile_peer;
 mod http;
 mod keys;
+mod native;
 mod text;
 mod tools;
 mod waits;

@@ -63,12 +63,16 @@ impl Archive {
     }
 
     fn take_lines(&mut self, from: u64, events: &mut Vec<NumberedEvent>) -> Result<(), Error> {
-        let Some(end) = self.unpacked.get_ref().iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let Some(end) = memchr::memrchr(b'\n', self.unpacked.get_ref()) else { return Ok(()) };
         let rest = self.unpacked.get_mut().split_off(end + 1);
         let lines = std::mem::replace(self.unpacked.get_mut(), rest);
-        for line in lines[..end].split(|byte| *byte == b'\n') {
+        let ends = memchr::memchr_iter(b'\n', &lines[..=end]);
+        let mut begin = 0;
+        for end in ends {
+            let line = &lines[begin..end];
+            begin = end + 1;
             if self.next >= from {
-                events.push(serde_json::from_slice(line).map_err(|error| self.damaged(&error))?);
+                events.push(NumberedEvent::from_json(line).map_err(|error| self.damaged(&error))?);
             }
             self.next += 1;
         }

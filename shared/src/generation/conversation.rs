@@ -149,7 +149,39 @@ impl Conversation {
     }
 }
 
+impl Conversation {
+    /// What the operator says, wherever it stands, for a dialect that has one place for it.
+    #[must_use]
+    pub fn system_text(&self) -> String {
+        let texts = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Message(message) if message.role.is_system() => message.content.as_ref().map(Content::text),
+            _ => None,
+        });
+        texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+impl Content {
+    /// Its text; that of several parts, in lines.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Parts(parts) => {
+                let text = |part: &Part| if let Part::Text { text, .. } = part { Some(text.as_str().to_owned()) } else { None };
+                parts.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+}
+
 impl Role {
+    /// Whether the operator of the application speaks.
+    #[must_use]
+    pub const fn is_system(self) -> bool {
+        matches!(self, Self::System | Self::Developer)
+    }
+
     /// The role's name in chat completions and in the Responses API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

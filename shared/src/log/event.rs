@@ -286,6 +286,49 @@ pub struct NumberedEvent {
     pub event: Event,
 }
 
+/// A delta, as JSON. It has one shape, so serde reads it without the buffer in which it holds the fields of a tagged enum.
+#[derive(Deserialize)]
+struct NumberedDelta {
+    seq: u64,
+    #[serde(rename = "type")]
+    kind: DeltaType,
+    output_index: u32,
+    #[serde(default)]
+    content_index: u32,
+    delta: String,
+}
+
+#[derive(Deserialize)]
+enum DeltaType {
+    #[serde(rename = "output_text.delta")]
+    OutputText,
+    #[serde(rename = "reasoning_text.delta")]
+    ReasoningText,
+    #[serde(rename = "refusal.delta")]
+    Refusal,
+    #[serde(rename = "function_call_arguments.delta")]
+    FunctionCallArguments,
+}
+
+impl NumberedEvent {
+    /// Reads an event from its JSON. Deltas, which are nearly all of a log, are read several times as fast as by serde's derive.
+    ///
+    /// # Errors
+    /// It is no event.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        let Ok(NumberedDelta { seq, kind, output_index, content_index, delta }) = serde_json::from_slice(json) else {
+            return serde_json::from_slice(json);
+        };
+        let kind = match kind {
+            DeltaType::OutputText => TextKind::OutputText,
+            DeltaType::ReasoningText => TextKind::Reasoning,
+            DeltaType::Refusal => TextKind::Refusal,
+            DeltaType::FunctionCallArguments => TextKind::FunctionCallArguments,
+        };
+        Ok(Self { seq, event: kind.delta(Stretch { output_index, content_index, delta }) })
+    }
+}
+
 /// A [`NumberedEvent`] that borrows its event, to be serialised.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Numbered<'a> {
@@ -307,6 +350,9 @@ mod tests {
             Event::InProgress { attempt: 2 },
             Event::OutputItemAdded { output_index: 0, item: Item::FunctionCall { call_id: "c".into(), name: "f".into() } },
             TextKind::OutputText.delta(Stretch { output_index: 1, content_index: 0, delta: "0".into() }),
+            TextKind::Reasoning.delta(Stretch { output_index: 0, content_index: 2, delta: "\"ñ\u{1}".into() }),
+            TextKind::Refusal.delta(Stretch { output_index: 1, content_index: 1, delta: String::new() }),
+            TextKind::FunctionCallArguments.delta(Stretch { output_index: 2, content_index: 0, delta: "{".into() }),
             TextKind::Refusal.done(Place { output_index: 1, content_index: 1, kind: TextKind::Refusal }),
             Event::SchemaViolation { path: "/a".into(), message: "must be an integer".into() },
             Event::Incomplete(End { reason: Some("max_output_tokens".into()), ..End::default() }),
@@ -317,6 +363,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&Numbered { seq, event: &numbered.event }).unwrap(), line);
             assert!(line.starts_with(&format!("{{\"seq\":{seq},\"type\":\"{}\"", numbered.event.name())), "{line}");
             assert_eq!(serde_json::from_str::<NumberedEvent>(&line).unwrap(), numbered);
+            assert_eq!(NumberedEvent::from_json(line.as_bytes()).unwrap(), numbered);
         }
     }
 }

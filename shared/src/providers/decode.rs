@@ -6,8 +6,8 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::errors;
 use super::sse::{SseEvent, batches};
-use super::{Delta, DeltaStream, Fault, ProviderError};
-use crate::limits::PROVIDER_NAME_BYTES_MAX;
+use super::{Delta, DeltaStream, Fault, FinishMeaning, FinishReason, ProviderError};
+use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 
 /// How a stream ended, by what it says itself.
 type StreamEnd = Result<(), ProviderError>;
@@ -86,13 +86,40 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), ProviderError> {
     Err(ProviderError::new(Fault::Unreadable, message))
 }
 
+/// Bounds the number of tool calls that a stream begins.
+pub(super) fn check_calls(calls: usize) -> Result<(), ProviderError> {
+    if calls <= PROVIDER_TOOL_CALLS_MAX {
+        return Ok(());
+    }
+    let message = format!("the provider began more than {PROVIDER_TOOL_CALLS_MAX} tool calls");
+    Err(ProviderError::new(Fault::Unreadable, message))
+}
+
+/// Appends a finish reason. One that means a failure is an error as well.
+pub(super) fn push_finish(reason: FinishReason, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
+    check_name("finish reason", &reason.word)?;
+    let failed = reason.meaning == Some(FinishMeaning::Failed);
+    let message = failed.then(|| format!("the provider ended the stream with the finish reason `{}`", reason.word));
+    deltas.push(Delta::Finish(FinishReason { is_final: reason.is_final && !failed, ..reason }));
+    message.map_or(Ok(()), |message| Err(ProviderError::new(Fault::ReportedError, message)))
+}
+
 /// The deltas of a body, up to the event that ends the stream or the body's end. An error's message never contains `key`.
 pub(super) fn deltas<S, E>(body: S, key: String, decoder: impl Decode) -> DeltaStream
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + 'static,
 {
-    let start = (batches(body), decoder, None::<StreamEnd>);
+    decoded(batches(body), key, decoder)
+}
+
+/// The same of events that have been read.
+pub(super) fn decoded(
+    events: impl Stream<Item = Vec<Result<SseEvent, ProviderError>>> + Send + Unpin + 'static,
+    key: String,
+    decoder: impl Decode,
+) -> DeltaStream {
+    let start = (events, decoder, None::<StreamEnd>);
     let deltas = try_unfold(start, |(mut events, mut decoder, end)| async move {
         // What a gateway leaves open behind the end is not waited for.
         if let Some(end) = end {

@@ -7,12 +7,17 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 
-use super::decode::deltas;
-use super::dialects::{anthropic, chat_completions};
+use super::decode::{decoded, deltas};
+use super::dialects::{anthropic, chat_completions, gemini, ollama};
 use super::http_status;
+use super::ndjson::lines;
 use super::settings::{Auth, Dialect, ProviderSettings};
 use super::{DeltaStream, Fault, Provider, ProviderError};
 use crate::generation::request::Request;
+
+/// The media types of the two kinds of streams.
+const EVENT_STREAM: &str = "text/event-stream";
+const NDJSON: &str = "application/x-ndjson";
 
 /// A client of one provider.
 #[derive(Debug, Clone)]
@@ -36,12 +41,15 @@ impl HttpProvider {
         let outgoing = match self.settings.dialect {
             Dialect::ChatCompletions => chat_completions::outgoing(&self.settings, request, prefix),
             Dialect::Anthropic => anthropic::outgoing(request),
+            Dialect::Gemini => gemini::outgoing(request),
+            Dialect::Ollama => ollama::outgoing(request),
         };
+        let media_type = if self.settings.dialect == Dialect::Ollama { NDJSON } else { EVENT_STREAM };
         let url = format!("{}{}", self.settings.base_url.trim_end_matches('/'), outgoing.path);
-        let post = self.client.post(url).header(ACCEPT, "text/event-stream").headers(self.auth_headers()?);
+        let post = self.client.post(url).header(ACCEPT, media_type).headers(self.auth_headers()?);
         let post = post.headers(outgoing.headers.into_iter().collect()).json(&outgoing.body);
         let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
-        let body = http_status::expect_event_stream(response).await?.bytes_stream();
+        let body = http_status::expect_stream(response, media_type).await?.bytes_stream();
         Ok(self.deltas(body.boxed()))
     }
 
@@ -50,6 +58,8 @@ impl HttpProvider {
         match self.settings.dialect {
             Dialect::ChatCompletions => deltas(body, self.key().to_owned(), chat_completions::Decoder::new(words)),
             Dialect::Anthropic => deltas(body, self.key().to_owned(), anthropic::Decoder::new(words)),
+            Dialect::Gemini => deltas(body, self.key().to_owned(), gemini::Decoder::new(words)),
+            Dialect::Ollama => decoded(lines(body), self.key().to_owned(), ollama::Decoder::new(words)),
         }
     }
 

@@ -21,10 +21,10 @@ pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
 }
 
 /// Passes an event stream on. Status 200 is not enough: a gateway may return JSON or HTML instead of a stream.
-pub(super) async fn expect_event_stream(response: Response) -> Result<Response, ProviderError> {
+pub(super) async fn expect_stream(response: Response, media_type: &str) -> Result<Response, ProviderError> {
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-    if status.is_success() && content_type.to_ascii_lowercase().starts_with("text/event-stream") {
+    if status.is_success() && content_type.to_ascii_lowercase().starts_with(media_type) {
         return expect_plain(response);
     }
     let retry_after = retry_after(response.headers(), Timestamp::now());
@@ -33,7 +33,7 @@ pub(super) async fn expect_event_stream(response: Response) -> Result<Response, 
     if status.is_success() {
         let detail = reported.unwrap_or_else(|| "no event stream".into());
         let kind = if content_type.is_empty() { "no content type" } else { &content_type };
-        let message = format!("the provider answered {status} with {kind} instead of text/event-stream: {detail}");
+        let message = format!("the provider answered {status} with {kind} instead of {media_type}: {detail}");
         return Err(ProviderError::new(Fault::NotAStream, message));
     }
     let message = match reported {

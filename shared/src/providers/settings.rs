@@ -56,6 +56,10 @@ pub enum Dialect {
     ChatCompletions,
     /// `anthropic`: `POST {base_url}/messages`.
     Anthropic,
+    /// `gemini`: `POST {base_url}/models/{model}:streamGenerateContent`.
+    Gemini,
+    /// `ollama`: `POST {base_url}/api/chat`.
+    Ollama,
 }
 
 impl TryFrom<Value> for Dialect {
@@ -65,7 +69,9 @@ impl TryFrom<Value> for Dialect {
         match value.as_str() {
             Some("chat_completions") => Ok(Self::ChatCompletions),
             Some("anthropic") => Ok(Self::Anthropic),
-            _ => Err(format!(r#"dialect must be "chat_completions" or "anthropic", not {value}"#)),
+            Some("gemini") => Ok(Self::Gemini),
+            Some("ollama") => Ok(Self::Ollama),
+            _ => Err(format!(r#"dialect must be "chat_completions", "anthropic", "gemini" or "ollama", not {value}"#)),
         }
     }
 }
@@ -130,7 +136,12 @@ fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
     let openai = provider("openai", "https://api.openai.com/v1", "max_completion_tokens", chat, Auth::Bearer);
     let x_api_key = Auth::Header(HeaderName::from_static("x-api-key"));
     let anthropic = provider("anthropic", "https://api.anthropic.com/v1", "max_tokens", Dialect::Anthropic, x_api_key);
-    [abacus, anthropic, openai].into()
+    let x_goog_api_key = Auth::Header(HeaderName::from_static("x-goog-api-key"));
+    let google = "https://generativelanguage.googleapis.com/v1beta";
+    let gemini = provider("gemini", google, "maxOutputTokens", Dialect::Gemini, x_goog_api_key);
+    let mut ollama = provider("ollama", "http://127.0.0.1:11434", "num_predict", Dialect::Ollama, Auth::None);
+    ollama.1.key_env = None;
+    [abacus, anthropic, gemini, ollama, openai].into()
 }
 
 /// Parses `LONGHAND_PROVIDERS`, a JSON object from names to settings, and adds the built-in providers that it does not name.
@@ -214,7 +225,10 @@ mod tests {
     #[test]
     fn wrong_entry_is_named_with_what_was_expected() {
         let dialect = error(r#"{"base_url":"https://x/v1","dialect":"claude"}"#);
-        assert_eq!(dialect, r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions" or "anthropic", not "claude""#);
+        assert_eq!(
+            dialect,
+            r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions", "anthropic", "gemini" or "ollama", not "claude""#
+        );
         let continuation = error(r#"{"base_url":"https://x/v1","dialect":"anthropic","continuation":"trailing_assistant"}"#);
         assert!(
             continuation.ends_with(r#"entry "x": continuation is for the dialect "chat_completions" only"#),

@@ -185,7 +185,7 @@ fn provider_error(error: &SseError) -> ProviderError {
 }
 
 /// The innermost cause: more precise than "error decoding response body", and without the URL.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -2,3 +2,5 @@
 
 pub mod anthropic;
 pub mod chat_completions;
+pub mod gemini;
+pub mod ollama;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::wire::{BlockWire, EventWire, UsageWire};
 use crate::generation::usage::Usage;
-use crate::limits::PROVIDER_TOOL_CALLS_MAX;
-use crate::providers::decode::{Decode, Unreadable, check_name};
+use crate::providers::decode::{Decode, Unreadable, check_calls, check_name, push_finish};
 use crate::providers::errors;
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
 use crate::providers::lenient::{Raw, count, word};
@@ -64,7 +63,9 @@ impl Decoder {
             "message_delta" => {
                 self.count(event.usage.as_ref(), deltas);
                 if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason).and_then(word) {
-                    self.finish_with(reason, deltas)?;
+                    self.flush(deltas);
+                    let meaning = self.own_finish_words.meaning(&reason, FINISH_WORDS);
+                    push_finish(FinishReason { word: reason, meaning, is_final: true }, deltas)?;
                 }
             }
             "message_stop" => return Ok(true),
@@ -94,10 +95,7 @@ impl Decoder {
         let (id, name) = (block.id.and_then(word), block.name.and_then(word));
         check_name("tool call's id", id.as_deref().unwrap_or_default())?;
         check_name("tool call's name", name.as_deref().unwrap_or_default())?;
-        if self.calls.len() >= PROVIDER_TOOL_CALLS_MAX {
-            let message = format!("the provider began more than {PROVIDER_TOOL_CALLS_MAX} tool calls");
-            return Err(ProviderError::new(Fault::Unreadable, message).into());
-        }
+        check_calls(self.calls.len() + 1)?;
         let number = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
         let whole_input = block.input.map(|input| input.get().to_owned());
         self.calls.insert(index.and_then(count).unwrap_or_default(), Call { number, pairs: HalfPairs::default(), whole_input });
@@ -154,19 +152,6 @@ impl Decoder {
         }
         self.usage.total_tokens = self.usage.input_tokens.saturating_add(self.usage.output_tokens);
         deltas.push(Delta::Usage(self.usage));
-    }
-
-    fn finish_with(&mut self, word: String, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
-        check_name("stop_reason", &word)?;
-        let meaning = self.own_finish_words.meaning(&word, FINISH_WORDS);
-        if meaning == Some(FinishMeaning::Failed) {
-            let message = format!("the provider ended the stream with the finish reason `{word}`");
-            deltas.push(Delta::Finish(FinishReason { word, meaning, is_final: false }));
-            return Err(ProviderError::new(Fault::ReportedError, message).into());
-        }
-        self.flush(deltas);
-        deltas.push(Delta::Finish(FinishReason { word, meaning, is_final: true }));
-        Ok(())
     }
 
     /// Passes on the surrogate halves that no second half followed.

@@ -4,29 +4,6 @@ use serde_json::{Map, Value, json};
 
 use crate::generation::conversation::{Content, Conversation, Entry, Extra, FileReference, Message, Part, Role, ToolCall};
 
-const fn is_system(role: Role) -> bool {
-    matches!(role, Role::System | Role::Developer)
-}
-
-/// What the operator says, wherever it stands in the conversation: the API has one place for it.
-pub(super) fn system(conversation: &Conversation) -> String {
-    let texts = conversation.entries.iter().filter_map(|entry| match entry {
-        Entry::Message(message) if is_system(message.role) => message.content.as_ref().map(text_of),
-        _ => None,
-    });
-    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
-}
-
-fn text_of(content: &Content) -> String {
-    match content {
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => {
-            let text = |part: &Part| if let Part::Text { text, .. } = part { Some(text.as_str().to_owned()) } else { None };
-            parts.iter().filter_map(text).collect::<Vec<_>>().join("\n")
-        }
-    }
-}
-
 /// Renders the rest of a conversation. Blocks of one author in a row become one message, as the API requires of tool results.
 /// Reasoning is left out: a provider accepts only its own, unchanged and with a signature.
 pub(super) fn render(conversation: Conversation) -> Vec<Value> {
@@ -35,7 +12,7 @@ pub(super) fn render(conversation: Conversation) -> Vec<Value> {
         let (role, blocks) = match entry {
             Entry::Reasoning(_) => continue,
             Entry::ToolCall(call) => ("assistant", vec![tool_use(call)]),
-            Entry::Message(message) if is_system(message.role) => continue,
+            Entry::Message(message) if message.role.is_system() => continue,
             Entry::Message(message) => message_blocks(message),
         };
         match messages.last_mut().filter(|(last, _)| *last == role) {

@@ -12,28 +12,16 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 pub(in crate::providers) use self::decoder::Decoder;
-use self::messages::{render, system};
+use self::messages::render;
 use crate::generation::request::Request;
 use crate::providers::decode::deltas;
-use crate::providers::outgoing::Outgoing;
+use crate::providers::outgoing::{Outgoing, without_foreign_options};
 use crate::providers::{DeltaStream, OwnFinishWords};
 
 /// The version of the API, which every request names.
 const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
 /// The API requires a limit on output tokens. Every model since Claude 4 accepts this one.
 const MAX_TOKENS: u64 = 32_000;
-/// Options of OpenAI's API that this one refuses, and which its clients send all the same.
-const FOREIGN_OPTIONS: [&str; 8] = [
-    "frequency_penalty",
-    "logit_bias",
-    "parallel_tool_calls",
-    "presence_penalty",
-    "prompt_cache_key",
-    "reasoning_effort",
-    "safety_identifier",
-    "user",
-];
-
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
     Outgoing { path: "/messages".to_owned(), headers: vec![VERSION], body: body(request) }
@@ -42,7 +30,7 @@ pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
 /// The body of a request. The caller's `provider_options` go in last but cannot turn streaming off. `seed` has no place here.
 fn body(request: &Request) -> Value {
     let conversation = request.conversation();
-    let system = system(&conversation);
+    let system = conversation.system_text();
     let sampling = (!refuses_sampling(&request.model)).then_some(());
     let optional = [
         ("system", (!system.is_empty()).then(|| system.into())),
@@ -60,7 +48,7 @@ fn body(request: &Request) -> Value {
             body[name] = value;
         }
     }
-    for (name, value) in request.provider_options.iter().filter(|(name, _)| !FOREIGN_OPTIONS.contains(&name.as_str())) {
+    for (name, value) in without_foreign_options(&request.provider_options) {
         body[name] = value.clone();
     }
     body["stream"] = true.into();

@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 
 use super::wire::{self, FunctionWire, ToolCallWire};
-use crate::limits::PROVIDER_TOOL_CALLS_MAX;
-use crate::providers::decode::{Unreadable, check_name};
+use crate::providers::decode::{Unreadable, check_calls, check_name};
 use crate::providers::lenient::{count, word};
-use crate::providers::{Delta, Fault, HalfPairs, ProviderError, ToolCallDelta, WireText};
+use crate::providers::{Delta, HalfPairs, ToolCallDelta, WireText};
 
 /// The calls of one stream.
 #[derive(Default)]
@@ -61,10 +60,7 @@ impl ToolCalls {
             self.calls.push(Call::default());
             self.calls.len() - 1
         });
-        if self.calls.len() > PROVIDER_TOOL_CALLS_MAX {
-            let message = format!("the provider began more than {PROVIDER_TOOL_CALLS_MAX} tool calls");
-            return Err(Unreadable::Refused(ProviderError::new(Fault::Unreadable, message)));
-        }
+        check_calls(self.calls.len())?;
         self.by_index.insert(index, place);
         self.add_to(place, piece, deltas)
     }

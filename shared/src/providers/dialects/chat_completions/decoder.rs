@@ -3,7 +3,7 @@
 use super::calls::ToolCalls;
 use super::wire::{self, ChoiceWire, ChunkWire, DeltaWire, UsageWire};
 use crate::generation::usage::Usage;
-use crate::providers::decode::{Decode, Unreadable, check_name, is_error_event};
+use crate::providers::decode::{Decode, Unreadable, check_name, is_error_event, push_finish};
 use crate::providers::errors;
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
 use crate::providers::lenient::{Raw, count, without_non_numbers, word};
@@ -185,7 +185,6 @@ impl Decoder {
         }
         self.finish.went_on |= self.has_output && self.finish.reason.is_some();
         if let Some(word) = choice.finish_reason.and_then(word) {
-            check_name("finish_reason", &word)?;
             self.finish_with(word, deltas)?;
         }
         Ok(())
@@ -241,11 +240,6 @@ impl Decoder {
 
     fn finish_with(&mut self, word: String, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
         let meaning = self.own_finish_words.meaning(&word, FINISH_WORDS);
-        if meaning == Some(FinishMeaning::Failed) {
-            let message = format!("the provider ended the stream with the finish reason `{word}`");
-            deltas.push(Delta::Finish(FinishReason { word, meaning, is_final: false }));
-            return Err(ProviderError::new(Fault::ReportedError, message));
-        }
         let is_final = !self.has_output && !self.finish.went_on;
         if is_final {
             self.flush(deltas);
@@ -257,9 +251,8 @@ impl Decoder {
             Some(earlier) if is_cut_off && meaning == Some(FinishMeaning::Completed) => FinishReason { is_final, ..earlier },
             _ => FinishReason { word, meaning, is_final },
         };
-        deltas.push(Delta::Finish(reason.clone()));
-        self.finish.reason = Some(reason);
-        Ok(())
+        self.finish.reason = Some(reason.clone());
+        push_finish(reason, deltas)
     }
 
     /// Passes on what is held back: calls, and surrogate halves that no second half followed.
