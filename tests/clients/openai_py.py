@@ -205,6 +205,11 @@ def heartbeats():
 def foreground():
     response = client.responses.create(model="text/m", input="Hola")
     assert response.status == "completed" and digest(response.output_text) == SHA256
+    second = client.responses.create(model="text/m", input="¿Y?", previous_response_id=response.id)
+    assert second.status == "completed" and second.previous_response_id == response.id
+    reference = {"type": "item_reference", "id": response.output[0].id}
+    third = client.responses.create(model="text/m", input=[{"role": "user", "content": "Hola"}, reference, {"role": "user", "content": "¿Y?"}])
+    assert third.status == "completed" and digest(third.output_text) == SHA256
 
 
 def chat_completions():

@@ -20,6 +20,18 @@ pub struct Caller {
     pub organization: Organization,
     /// The API key, if the credential is one.
     pub key: Option<KeyId>,
+    scopes: Scopes,
+}
+
+impl Caller {
+    /// Checks a scope that the request needs beside that of its route.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn require(&self, needed: Scope) -> Result<(), Error> {
+        let holder = self.key.as_ref().map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
+        check_scope(&self.scopes, needed, &holder)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -34,10 +46,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         };
         let organization = organization(context)?;
         check_expiry(context)?;
-        check_scope(context, route.scope)?;
+        let scopes = scopes(context);
+        let holder = context_field(context, "key").map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
+        check_scope(&scopes, route.scope, &holder)?;
         check_generation(context, route, parts.uri.path())?;
         let key = context_field(context, "key").and_then(|key| key.parse().ok());
-        Ok(Self { organization, key })
+        Ok(Self { organization, key, scopes })
     }
 }
 
@@ -63,16 +77,18 @@ fn check_expiry(context: &ApiGatewayProxyRequestContext) -> Result<(), Error> {
 
 /// An authorizer that names the organization grants the scopes that it names, and no others. Without one (IAM, which has
 /// policies of its own) every scope is granted.
-fn check_scope(context: &ApiGatewayProxyRequestContext, needed: Scope) -> Result<(), Error> {
-    let granted: Scopes = match context_field(context, "scopes") {
+fn scopes(context: &ApiGatewayProxyRequestContext) -> Scopes {
+    match context_field(context, "scopes") {
         Some(scopes) => scopes.parse().unwrap_or_default(),
         None if context.authorizer.fields.contains_key("organization") => Scopes::default(),
         None => Scopes::all(),
-    };
+    }
+}
+
+fn check_scope(granted: &Scopes, needed: Scope, holder: &str) -> Result<(), Error> {
     if granted.contains(needed) {
         return Ok(());
     }
-    let holder = context_field(context, "key").map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
     Err(Error::Forbidden(format!("this needs the scope `{needed}`, and {holder} has `{granted}`")))
 }
 

@@ -11,9 +11,10 @@ use crate::limits;
 use crate::providers::chat_messages;
 
 /// Parameters that the response repeats, with their types.
-const ECHOED: [(&str, &str); 9] = [
+const ECHOED: [(&str, &str); 10] = [
     ("max_tool_calls", "integer"),
     ("parallel_tool_calls", "boolean"),
+    ("previous_response_id", "string"),
     ("prompt_cache_key", "string"),
     ("reasoning", "object"),
     ("safety_identifier", "string"),
@@ -27,28 +28,44 @@ const SENT_ON: [&str; 5] = ["parallel_tool_calls", "prompt_cache_key", "safety_i
 /// Parameters that are fields of a generation's request under the same name.
 const SHARED: [&str; 5] = ["instructions", "temperature", "top_p", "max_output_tokens", "metadata"];
 /// Parameters that cannot be ignored, because each would change the answer.
-const REFUSED: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+const REFUSED: [&str; 2] = ["conversation", "prompt"];
 const METADATA_PAIRS_MAX: usize = 16;
 const METADATA_KEY_CHARS_MAX: usize = 64;
 const METADATA_VALUE_CHARS_MAX: usize = 512;
 
-/// Parses and validates a body. Unknown fields are ignored, as in the API.
-///
-/// The provider is `openai`, the default of every request, unless the model is written `provider/model` with the name of a
-/// configured provider.
+/// The fields of a body, without those that are null.
 ///
 /// # Errors
-/// [`Error::RequestTooLarge`]; [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with every error.
-pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Error> {
+/// [`Error::RequestTooLarge`]; [`Error::InvalidRequest`]: it is no JSON object.
+pub fn read_create(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.len() > limits::REQUEST_BYTES_MAX {
         return Err(Error::RequestTooLarge(body.len()));
     }
     let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))?;
     let Value::Object(mut given) = value else { return Err(Error::invalid("", "must be a JSON object")) };
     given.retain(|_, value| !value.is_null());
-    check_supported(&given)?;
+    Ok(given)
+}
+
+/// Parses and validates a body that refers to no earlier response.
+///
+/// # Errors
+/// Those of [`read_create`] and [`create_request`].
+pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Error> {
+    create_request(&read_create(body)?, rules)
+}
+
+/// Validates the fields of a body. Unknown ones are ignored, as in the API.
+///
+/// The provider is `openai`, the default of every request, unless the model is written `provider/model` with the name of a
+/// configured provider.
+///
+/// # Errors
+/// [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with every error.
+pub fn create_request(given: &Map<String, Value>, rules: &RequestRules<'_>) -> Result<Request, Error> {
+    check_supported(given)?;
     let mut errors = Vec::new();
-    check_own(&given, &mut errors);
+    check_own(given, &mut errors);
     let items = given.get("input").and_then(Value::as_array).cloned();
     if let Some(items) = &items {
         chat::check_items(items, &mut errors);
@@ -57,7 +74,7 @@ pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Er
         return Err(Error::InvalidRequest(errors));
     }
     let model = given["model"].as_str().unwrap_or_default().to_owned();
-    let generation = generation_body(&given, &model, items.as_deref(), rules);
+    let generation = generation_body(given, &model, items.as_deref(), rules);
     let mut request = Request::from_value(generation, rules).map_err(with_responses_names)?;
     if items.is_some() {
         request.messages = None;
@@ -71,7 +88,7 @@ pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Er
         stream: flag("stream", false),
         store: flag("store", true),
         input: items,
-        echo: echo(&given),
+        echo: echo(given),
     }));
     Ok(request)
 }

@@ -50,6 +50,14 @@ impl ResponseId {
         format!("{prefix}_{}_{index}", self.ulid())
     }
 
+    /// The response that has an output item with this id.
+    #[must_use]
+    pub fn of_item(item: &str) -> Option<Self> {
+        let (kind, rest) = item.split_once('_')?;
+        let (ulid, _) = rest.rsplit_once('_')?;
+        ["msg", "rs", "fc"].contains(&kind).then(|| format!("{RESPONSE}{ulid}").parse().ok())?
+    }
+
     fn ulid(&self) -> &str {
         self.0.as_str().trim_start_matches(GENERATION)
     }

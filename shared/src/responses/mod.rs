@@ -5,18 +5,21 @@
 //! stored [`crate::generation::request::Request`], as a [`crate::generation::request::ResponsesRequest`].
 
 mod chat;
+mod context;
 mod create;
 mod ids;
 mod input;
 mod object;
 mod render;
 
-pub use create::parse_create;
+pub use context::refers_to_responses;
+pub use create::{create_request, parse_create, read_create};
 pub use ids::{ItemKind, ResponseId};
 pub use input::{InputOrder, InputPage, InputQuery};
 pub use object::{Moments, Snapshot};
 pub use render::Renderer;
 
+pub(crate) use context::{Referred, referred_responses, with_context};
 pub(crate) use input::input_items;
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn fixed(request: &Request) -> Map<String, Value> {
         "prompt_cache_key": echoed("prompt_cache_key"),
         "safety_identifier": echoed("safety_identifier"),
         "user": echoed("user"),
-        "previous_response_id": null,
+        "previous_response_id": echoed("previous_response_id"),
         "conversation": null,
         "prompt": null,
     });

@@ -1,5 +1,6 @@
 //! `/v1/responses` over its HTTP edge: the acceptance list of the API's background mode.
 
+mod context;
 mod edge;
 mod requests;
 

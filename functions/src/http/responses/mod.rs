@@ -7,8 +7,8 @@ mod live;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use longhand::responses::{InputOrder, InputQuery, ResponseId, parse_create};
-use longhand::{App, Error};
+use longhand::responses::{InputOrder, InputQuery, ResponseId, create_request, read_create, refers_to_responses};
+use longhand::{App, Error, Scope};
 use serde_json::{Value, json};
 
 use super::args::{BodyBytes, ClaimArgs, OneArgs, QueryArgs};
@@ -32,7 +32,13 @@ pub async fn create(
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
     let app = app.for_request(request_id().as_deref());
-    let request = parse_create(&body, &app.config().request_rules())?;
+    let mut given = read_create(&body)?;
+    if refers_to_responses(&given) {
+        // What was answered before is read.
+        caller.require(Scope::Read)?;
+        given = app.with_referred(&caller.organization, given).await?;
+    }
+    let request = create_request(&given, &app.config().request_rules())?;
     let accepted = app.accept_response(&caller.organization, &request, &claim.claim()?).await?;
     let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
     let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));

@@ -46,11 +46,12 @@ async fn request_errors_use_the_envelope() {
     let (harness, playback) = Harness::playing(script(1, 0.0), &[]).await;
     let wrong = [
         (json!({ "background": true, "store": false }), "background", json!("unsupported_parameter")),
-        (json!({ "previous_response_id": "resp_x" }), "previous_response_id", json!("unsupported_parameter")),
+        (json!({ "previous_response_id": "resp_x" }), "previous_response_id", json!("previous_response_not_found")),
+        (json!({ "conversation": "conv_x" }), "conversation", json!("unsupported_parameter")),
         (json!({ "temperature": 3 }), "temperature", json!(null)),
         (json!({ "input": [] }), "input", json!(null)),
         (json!({ "input": [{ "role": "nobody", "content": "x" }] }), "input[0].role", json!(null)),
-        (json!({ "input": [{ "type": "item_reference", "id": "x" }] }), "input[0].type", json!(null)),
+        (json!({ "input": [{ "type": "item_reference", "id": "x" }] }), "input", json!(null)),
         (json!({ "input": [{ "type": {}, "role": "user", "content": "x" }] }), "input[0].type", json!(null)),
         (json!({ "model": "" }), "model", json!(null)),
         (json!({ "metadata": { "k": 1 } }), "metadata", json!(null)),

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::generation::conversation::{Content, Conversation, Entry, Extra, FileReference, Message, Part, ToolCall, object_in};
 
-/// Renders a conversation. Tool calls in a row become one assistant message; reasoning outside a message has no place here.
+/// Renders a conversation. Tool calls in a row become one assistant message, together with the assistant's message before them;
+/// reasoning outside a message has no place here.
 #[must_use]
 pub fn chat_messages(conversation: Conversation) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::with_capacity(conversation.entries.len());
@@ -26,8 +27,13 @@ pub fn chat_messages(conversation: Conversation) -> Vec<Value> {
 }
 
 fn push_calls(messages: &mut Vec<Value>, calls: &mut Vec<Value>) {
-    if !calls.is_empty() {
-        messages.push(json!({ "role": "assistant", "content": null, "tool_calls": std::mem::take(calls) }));
+    if calls.is_empty() {
+        return;
+    }
+    let calls = Value::from(std::mem::take(calls));
+    match messages.last_mut().filter(|last| last["role"] == "assistant" && last["tool_calls"].is_null()) {
+        Some(turn) => turn["tool_calls"] = calls,
+        None => messages.push(json!({ "role": "assistant", "content": null, "tool_calls": calls })),
     }
 }
 
