@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use longhand_client::{Client, StatusCode, Url};
-use longhand_local::Stack;
+use longhand_local::{Stack, is_running};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -84,12 +84,22 @@ pub fn no_stack(data: &Path, alternative: &str) -> anyhow::Error {
     anyhow::anyhow!("no stack runs on {}: start one with `longhand dev`, or {alternative}", data.display())
 }
 
+/// Reads the file of a stack that runs: prompts and keys are sent to the address in it, and a folder may have been copied from
+/// elsewhere.
 fn read(data: &Path) -> anyhow::Result<Option<RunningStack>> {
+    if !is_running(data)? {
+        return Ok(None);
+    }
     let path = data.join(FILE);
     match fs::read(&path) {
         Ok(bytes) => {
-            let stack = serde_json::from_slice(&bytes);
-            stack.with_context(|| format!("{} is damaged; if no `longhand dev` runs there, delete it", path.display())).map(Some)
+            let stack: RunningStack = serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged; if no `longhand dev` runs there, delete it", path.display()))?;
+            let host = Url::parse(&stack.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+            if !matches!(host.as_deref(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+                anyhow::bail!("{} names {:?}, which is not this machine: it is not trusted", path.display(), stack.url);
+            }
+            Ok(Some(stack))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),

@@ -154,3 +154,27 @@ fn the_api_is_told_in_one_piece() {
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["components"]["schemas"]["GenerationRequest"]["required"][0], "model");
 }
+
+#[test]
+fn copied_stack_file_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("stack.json"), format!(r#"{{"url":"{url}","key":"k"}}"#)).unwrap();
+    fs::write(data.join("stack.lock"), "").unwrap();
+    let list = || longhand(&["list", "--data", data.to_str().unwrap()], "");
+    let (code, _, message) = list();
+    assert_eq!(code, 1);
+    assert!(message.contains("no stack runs on"), "{message}");
+    assert!(listener.accept().is_err(), "nothing was sent to its address");
+    // A stack of this user holds the lock, and the address is elsewhere.
+    let lock = fs::File::open(data.join("stack.lock")).unwrap();
+    lock.lock().unwrap();
+    fs::write(data.join("stack.json"), r#"{"url":"https://longhand.example","key":"k"}"#).unwrap();
+    let (code, _, message) = list();
+    assert_eq!(code, 1);
+    assert!(message.contains("is not this machine: it is not trusted"), "{message}");
+}

@@ -1,9 +1,9 @@
 //! The data folder: its lock and the paths in it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,11 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::options::Data;
+
+/// Held by the stack that runs on a data folder.
+const LOCK: &str = "stack.lock";
+/// Prompts, outputs and a key: for their owner alone.
+const PRIVATE: u32 = 0o700;
 
 /// A data folder, locked for this process until dropped.
 pub struct Folder {
@@ -22,7 +27,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Creates the folder if it is missing, and locks it.
+    /// Creates the folder if it is missing, closes it to other users, and locks it.
     ///
     /// # Errors
     /// The folder cannot be created, or another stack has locked it.
@@ -35,10 +40,7 @@ impl Folder {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        for name in ["s3", "triggers", "failures", "events"] {
-            fs::create_dir_all(path.join(name))
-                .with_context(|| format!("the data folder {} cannot be created", path.display()))?;
-        }
+        make_private(&path).with_context(|| format!("the data folder {} cannot be created", path.display()))?;
         let path = path.canonicalize().with_context(|| format!("the data folder {}", path.display()))?;
         let lock = lock(&path)?;
         let database = match &temporary {
@@ -95,8 +97,47 @@ impl Drop for Folder {
     }
 }
 
+/// Creates a data folder for its owner alone. A folder of an earlier version, and its own folders, are closed to others as well;
+/// another folder that exists and has other files is left as it is.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let is_own = !path.exists() || path.join(LOCK).exists() || fs::read_dir(path)?.next().is_none();
+    DirBuilder::new().recursive(true).mode(PRIVATE).create(path)?;
+    if is_own {
+        fs::set_permissions(path, Permissions::from_mode(PRIVATE))?;
+    }
+    for name in ["s3", "triggers", "failures", "events"] {
+        let folder = path.join(name);
+        DirBuilder::new().recursive(true).mode(PRIVATE).create(&folder)?;
+        fs::set_permissions(&folder, Permissions::from_mode(PRIVATE))?;
+    }
+    Ok(())
+}
+
+/// Whether a stack of this user runs on a data folder: its lock is held, and `stack.json` is this user's.
+///
+/// # Errors
+/// Another user wrote `stack.json`, or the files cannot be read.
+pub fn is_running(path: &Path) -> Result<bool> {
+    let held = match File::open(path.join(LOCK)) {
+        Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be opened", path.join(LOCK).display())),
+    };
+    if !held {
+        return Ok(false);
+    }
+    let announced = path.join("stack.json");
+    let Ok(owner) = fs::metadata(&announced).map(|metadata| metadata.uid()) else { return Ok(false) };
+    // A new file belongs to the user of this process.
+    let user = tempfile::tempfile().and_then(|file| file.metadata()).context("a temporary file cannot be created")?.uid();
+    if owner != user {
+        bail!("{} belongs to another user, and is not trusted", announced.display());
+    }
+    Ok(true)
+}
+
 fn lock(path: &Path) -> Result<File> {
-    let name = path.join("stack.lock");
+    let name = path.join(LOCK);
     let file =
         File::options().create(true).append(true).open(&name).with_context(|| format!("{} cannot be opened", name.display()))?;
     match file.try_lock() {
@@ -138,5 +179,31 @@ mod tests {
         assert!(message.contains("another longhand stack is running on"), "{message}");
         drop(held);
         Folder::open(&data).unwrap();
+    }
+
+    #[test]
+    fn folder_is_its_owners_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("deep/data");
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        drop(Folder::open(&Data::Folder(path.clone())).unwrap());
+        for folder in ["", "s3", "events"] {
+            assert_eq!(fs::metadata(path.join(folder)).unwrap().permissions().mode() & 0o777, PRIVATE, "{folder}");
+        }
+    }
+
+    #[test]
+    fn stack_runs_while_its_lock_is_held() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        assert!(!is_running(&path).unwrap(), "no folder");
+        let folder = Folder::open(&Data::Folder(path.clone())).unwrap();
+        assert!(!is_running(&path).unwrap(), "nothing is announced");
+        folder.announce(&"x").unwrap();
+        assert!(is_running(&path).unwrap());
+        drop(folder);
+        write(&path.join("stack.json"), b"{}").unwrap();
+        assert!(!is_running(&path).unwrap(), "a file that was left or copied");
     }
 }

@@ -22,6 +22,7 @@ mod testing;
 mod triggers;
 
 pub use environment::Endpoints;
+pub use folder::is_running;
 pub use openapi::openapi;
 pub use options::{Data, Options, PartsOf};
 pub use playback::{Playback, Script};
