@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use longhand_client::StatusCode;
 
 use crate::environment::API_KEY;
+use crate::terminal::output::shown;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -43,7 +44,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if error.is::<Usage>() { USAGE } else { FAILED })
 }
 
-/// The error and its causes in one line, without a cause that the line already contains.
+/// The error and its causes in one line for stderr, without a cause that the line already contains.
 pub fn describe(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -53,7 +54,7 @@ pub fn describe(error: &anyhow::Error) -> String {
             let _ = write!(line, ": {cause}");
         }
     }
-    line
+    shown(&io::stderr(), &line).into_owned()
 }
 
 /// The exit code of a command that ran, with an outcome that is a failure.

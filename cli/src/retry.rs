@@ -1,9 +1,12 @@
 //! Calls of the API, retried while it does not answer.
 
+use std::io::stderr;
 use std::time::Duration;
 
 use longhand::retry::{Retryable as _, exponential};
 use longhand_client::Error;
+
+use crate::terminal::output::shown;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -25,7 +28,7 @@ pub async fn with_retries_after<T>(call: impl AsyncFn() -> Result<T, Error>, mut
     let note = |error: &Error, _| {
         if !is_noted {
             before_note();
-            eprintln!("note: {error}; trying again");
+            eprintln!("note: {}; trying again", shown(&stderr(), &error.to_string()));
             is_noted = true;
         }
     };

@@ -1,6 +1,7 @@
 //! Follows one generation to its end, with live progress.
 
 use std::cell::RefCell;
+use std::io::stderr;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -10,7 +11,7 @@ use longhand_client::{Client, Error, Reply};
 use tokio::time::sleep;
 
 use crate::retry::with_retries_after;
-use crate::terminal::output::{count, size};
+use crate::terminal::output::{count, shown, size};
 use crate::terminal::ticker::Ticker;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -51,12 +52,12 @@ pub async fn to_the_end(client: &Client, id: &str, standstill: Option<Duration>)
     }
 }
 
-/// A generation's status, with the reason and the message where it did not complete: `failed (rate_limited): …`.
+/// A generation's status for stderr, with the reason and the message where it did not complete: `failed (rate_limited): …`.
 pub fn outcome(record: &Generation) -> String {
     let reason = record.reason.as_ref().or(record.error.as_ref().map(|error| &error.code));
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let message = record.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
-    format!("{}{reason}{message}", record.status.as_str())
+    shown(&stderr(), &format!("{}{reason}{message}", record.status.as_str())).into_owned()
 }
 
 /// The log may have ended while the result is still being stored. Only the record's status is final.

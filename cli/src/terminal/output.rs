@@ -1,5 +1,6 @@
 //! Printing on stdout: plain text when piped, with dimmed labels on a terminal.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
 
@@ -7,14 +8,33 @@ use crate::environment;
 
 /// Prints one line.
 pub fn line(text: impl Display) -> io::Result<()> {
-    writeln!(stdout(), "{text}")
+    writeln!(stdout(), "{}", shown(&stdout(), &text.to_string()))
 }
 
-/// Prints text as it is, and flushes it.
+/// Prints text, and flushes it: as it is where stdout is piped, without control characters on a terminal.
 pub fn raw(text: &str) -> io::Result<()> {
+    write(&shown(&stdout(), text))
+}
+
+fn write(text: &str) -> io::Result<()> {
     let mut stdout = stdout();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// Text of others, such as a model's output or a provider's error, as a stream may show it: on a terminal, control characters are
+/// replaced, because escape sequences can write the clipboard, move the cursor and change what was shown.
+pub fn shown<'a>(stream: &impl io::IsTerminal, text: &'a str) -> Cow<'a, str> {
+    if stream.is_terminal() { without_controls(text) } else { text.into() }
+}
+
+fn without_controls(text: &str) -> Cow<'_, str> {
+    let is_control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if text.chars().any(is_control) {
+        text.replace(is_control, &char::REPLACEMENT_CHARACTER.to_string()).into()
+    } else {
+        text.into()
+    }
 }
 
 /// Prints text; on a terminal with a line break after it.
@@ -41,20 +61,20 @@ impl Fields {
     }
 
     /// The lines, with dimmed names if `dim_names`.
-    fn render(&self, dim_names: bool) -> String {
+    fn render(&self, dim_names: bool, stream: &impl io::IsTerminal) -> String {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let (dim, plain) = if dim_names { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-        let lines = self.0.iter().map(|(name, value)| format!("{dim}{name:width$}{plain}  {value}\n"));
+        let lines = self.0.iter().map(|(name, value)| format!("{dim}{name:width$}{plain}  {}\n", shown(stream, value)));
         lines.collect::<Vec<_>>().concat()
     }
 
     pub fn print(&self) -> io::Result<()> {
-        raw(&self.render(has_colors(&stdout())))
+        write(&self.render(has_colors(&stdout()), &stdout()))
     }
 
     /// Prints them on stderr.
     pub fn print_to_stderr(&self) {
-        eprint!("{}", self.render(has_colors(&io::stderr())));
+        eprint!("{}", self.render(has_colors(&io::stderr()), &io::stderr()));
     }
 }
 
@@ -68,7 +88,7 @@ pub fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUM
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let (dim, plain) = if has_colors(&stdout()) { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-    line(format!("{dim}{}{plain}", render(&head)))?;
+    write(&format!("{dim}{}{plain}\n", render(&head)))?;
     rows.iter().try_for_each(|row| line(render(row)))
 }
 
@@ -90,4 +110,16 @@ pub fn count(number: u64, noun: &str) -> String {
 
 fn has_colors(stream: &impl io::IsTerminal) -> bool {
     stream.is_terminal() && !environment::no_color()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_replaced() {
+        let clipboard = "a\u{1b}]52;c;aGk=\u{7}b\r\n\tñ\u{9b}31m";
+        assert_eq!(without_controls(clipboard), "a\u{fffd}]52;c;aGk=\u{fffd}b\u{fffd}\n\tñ\u{fffd}31m");
+        assert!(matches!(without_controls("plain\n\ttext 😀"), Cow::Borrowed(_)));
+    }
 }

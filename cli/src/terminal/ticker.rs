@@ -3,6 +3,8 @@
 use std::io::{IsTerminal as _, stderr};
 use std::time::{Duration, Instant};
 
+use super::output::shown;
+
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -18,7 +20,7 @@ impl Ticker {
 
     pub fn show(&mut self, line: &str) {
         if self.terminal {
-            eprint!("\r\x1b[2K{line}");
+            eprint!("\r\x1b[2K{}", shown(&stderr(), line));
         } else if self.shown.is_none_or(|shown| shown.elapsed() >= LINE_EVERY) {
             eprintln!("{line}");
         } else {
