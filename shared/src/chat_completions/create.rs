@@ -86,8 +86,17 @@ fn check(given: &Map<String, Value>) -> Vec<FieldError> {
             errors.push(FieldError::new(format!("/{name}"), must_be(&["boolean"])));
         }
     }
+    let is_limit = |limit: &Value| limit.as_f64().is_some_and(|limit| limit >= 1.0 && limit.fract() == 0.0);
+    for name in LIMITS {
+        if given.get(name).is_some_and(|limit| !is_limit(limit)) {
+            errors.push(FieldError::new(format!("/{name}"), "must be an integer of at least 1"));
+        }
+    }
     if given.get("stream_options").is_some_and(|options| !options.is_object()) {
         errors.push(FieldError::new("/stream_options", must_be(&["object"])));
+    }
+    if given.get("stream_options").and_then(|options| options.get("include_usage")).is_some_and(|flag| !flag.is_boolean()) {
+        errors.push(FieldError::new("/stream_options/include_usage", must_be(&["boolean"])));
     }
     errors
 }

@@ -51,7 +51,8 @@ fn errors_have_the_names_of_this_api() {
         error => panic!("{error}"),
     };
     assert_eq!(pointers(json!({ "model": 7, "messages": [], "stream": "yes" })), ["/model", "/messages", "/stream"]);
-    assert_eq!(pointers(json!({ "max_tokens": 0 })), ["/max_completion_tokens"]);
+    assert_eq!(pointers(json!({ "max_tokens": 0, "max_completion_tokens": 7 })), ["/max_tokens"]);
+    assert_eq!(pointers(json!({ "max_completion_tokens": 1.5 })), ["/max_completion_tokens"]);
     for (name, value) in [("n", json!(2)), ("functions", json!([])), ("audio", json!({})), ("logprobs", json!(true))] {
         assert_eq!(pointers(json!({ name: value })), [name]);
     }

@@ -150,7 +150,7 @@ async fn request_errors_name_the_parameter() {
         (json!({ "messages": [] }), "messages"),
         (json!({ "n": 2 }), "n"),
         (json!({ "temperature": 9 }), "temperature"),
-        (json!({ "max_tokens": 0 }), "max_completion_tokens"),
+        (json!({ "max_tokens": 0, "max_completion_tokens": 9 }), "max_tokens"),
         (json!({ "functions": [] }), "functions"),
     ] {
         let (status, body) = whole(&harness, "p", &more).await;

@@ -3,10 +3,10 @@
 //! `LONGHAND_LLAMA`: a Python with `xllamacpp` and `gguf`. A variable that is set is a promise; `.ci/run` sets it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand_tests::serial::turn;
-use longhand_tests::{Harness, assert_whole};
+use longhand_tests::{Harness, PATIENCE, assert_whole};
 use serde_json::{Value, json};
 
 use super::*;
@@ -15,9 +15,6 @@ use crate::operate::runtime::background::{Background, free_ports};
 /// How long the server stays away.
 const AWAY: Duration = Duration::from_secs(5);
 
-/// Enough requests for a slow machine: while the server loads its model it answers 503.
-const ATTEMPTS: u32 = 20;
-
 struct Llama {
     python: PathBuf,
     model: PathBuf,
@@ -25,6 +22,16 @@ struct Llama {
 }
 
 impl Llama {
+    /// Waits until the model is loaded: the server answers 503 until then.
+    async fn loaded(&self) {
+        let began = Instant::now();
+        let health = format!("http://127.0.0.1:{}/health", self.port);
+        while !reqwest::get(&health).await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(began.elapsed() < PATIENCE, "the model is not loaded");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn start(&self) -> Background {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/llama.py");
         let arguments = [script.to_str().unwrap(), self.model.to_str().unwrap(), &self.port.to_string()];
@@ -53,18 +60,15 @@ async fn llama_cpp_killed_in_the_middle_and_started_again_goes_on_and_completes(
     let (folder, [port]) = (tempfile::tempdir().unwrap(), free_ports());
     let llama = Llama { python, model: folder.path().join("tiny.gguf"), port };
     let server = llama.start();
+    llama.loaded().await;
     let settings = json!({ "test": {
         "base_url": format!("http://127.0.0.1:{port}/v1"),
         "continuation": "trailing_assistant",
         "continues_response_format": true,
     } });
     let harness = Harness::start("", &[("LONGHAND_PROVIDERS", &settings.to_string())]).await;
-    let common = json!({ "temperature": 1, "seed": 7, "max_attempts": ATTEMPTS });
-    let mut free = json!({ "max_output_tokens": 2_000, "provider_options": { "ignore_eos": true } });
-    let mut shaped = json!({ "response_format": names(), "validation": "strict" });
-    for request in [&mut free, &mut shaped] {
-        request.as_object_mut().unwrap().extend(common.as_object().unwrap().clone());
-    }
+    let free = json!({ "max_output_tokens": 2_000, "temperature": 1, "seed": 7, "provider_options": { "ignore_eos": true } });
+    let shaped = json!({ "response_format": names(), "temperature": 1, "seed": 7, "validation": "strict" });
     let (free, shaped) = (harness.start_generation(free).await, harness.start_generation(shaped).await);
     for id in [&free, &shaped] {
         harness.until(id, |record| record["progress"]["received_chunks"].as_u64() > Some(100)).await;
