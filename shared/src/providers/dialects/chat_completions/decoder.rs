@@ -89,7 +89,7 @@ impl Choices {
     fn reads(&mut self, index: u64) -> bool {
         *self = match *self {
             Self::None => Self::Counting(index),
-            Self::Counting(last) if index == last + 1 => Self::Counting(index),
+            Self::Counting(last) if last.checked_add(1) == Some(index) => Self::Counting(index),
             Self::Counting(last) | Self::Only(last) => Self::Only(last),
         };
         matches!(*self, Self::Counting(read) | Self::Only(read) if read == index)

@@ -57,6 +57,13 @@ fn bodies() -> impl Strategy<Value = (Vec<String>, Vec<u8>)> {
     })
 }
 
+#[test]
+fn indexes_may_be_as_large_as_they_like() {
+    let choice = |index: &str| format!("data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"a\"}}}}]}}\n\n");
+    let body = ["18446744073709551615", "18446744073709551615", "1e30", "0"].map(choice).concat();
+    assert_eq!(read(body.as_bytes(), &[]), ("aaa".to_owned(), false, None));
+}
+
 /// Any JSON. Its objects have the field names of messages, parts and calls, so that typed fields meet values of every type.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

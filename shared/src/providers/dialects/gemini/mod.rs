@@ -8,6 +8,7 @@ mod wire;
 
 use bytes::Bytes;
 use futures::Stream;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use self::contents::render;
@@ -17,9 +18,13 @@ use crate::providers::decode::deltas;
 use crate::providers::outgoing::{Outgoing, without_foreign_options};
 use crate::providers::{DeltaStream, OwnFinishWords};
 
+/// What a segment of a path cannot hold. The caller names the model, and the key is sent to whatever the path names.
+const OUTSIDE_OF_SEGMENTS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
-    let path = format!("/models/{}:streamGenerateContent?alt=sse", request.model.trim_start_matches("models/"));
+    let model = utf8_percent_encode(request.model.trim_start_matches("models/"), OUTSIDE_OF_SEGMENTS);
+    let path = format!("/models/{model}:streamGenerateContent?alt=sse");
     Outgoing { path, headers: Vec::new(), body: body(request) }
 }
 

@@ -48,6 +48,13 @@ fn conversation_becomes_contents() {
     assert_eq!(rendered, expected);
 }
 
+#[test]
+fn model_stays_within_its_segment_of_the_path() {
+    let request = serde_json::from_value(json!({ "model": "../cachedContents?a=b#c/d%2e", "prompt": "p" })).unwrap();
+    let path = outgoing(&request).path;
+    assert_eq!(path, "/models/..%2FcachedContents%3Fa%3Db%23c%2Fd%252e:streamGenerateContent?alt=sse");
+}
+
 fn event(data: &Value) -> String {
     format!("data: {data}\r\n\r\n")
 }
