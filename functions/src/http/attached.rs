@@ -1,6 +1,7 @@
 //! Writers that are attached: they run in the function that answers the start.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -10,6 +11,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::deadline::{answer_until, stop_at};
+
+/// How long the head of an answer waits for output, so that a provider's refusal is an HTTP status. Clients and proxies wait longer
+/// for a head.
+pub const HEAD_WAIT: Duration = Duration::from_secs(10);
 
 /// Until when a function does its work. `None`: there is no deadline.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,8 @@
 //!
 //! Every handler takes its organization from here, so every route checks its scope.
 
+use std::fmt::Display;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
@@ -29,8 +31,7 @@ impl Caller {
     /// # Errors
     /// [`Error::Forbidden`].
     pub fn require(&self, needed: Scope) -> Result<(), Error> {
-        let holder = self.key.as_ref().map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
-        check_scope(&self.scopes, needed, &holder)
+        check_scope(&self.scopes, needed, self.key.as_ref())
     }
 }
 
@@ -47,8 +48,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         let organization = organization(context)?;
         check_expiry(context)?;
         let scopes = scopes(context);
-        let holder = context_field(context, "key").map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
-        check_scope(&scopes, route.scope, &holder)?;
+        check_scope(&scopes, route.scope, context_field(context, "key"))?;
         check_generation(context, route, parts.uri.path())?;
         let key = context_field(context, "key").and_then(|key| key.parse().ok());
         Ok(Self { organization, key, scopes })
@@ -85,10 +85,11 @@ fn scopes(context: &ApiGatewayProxyRequestContext) -> Scopes {
     }
 }
 
-fn check_scope(granted: &Scopes, needed: Scope, holder: &str) -> Result<(), Error> {
+fn check_scope(granted: &Scopes, needed: Scope, key: Option<impl Display>) -> Result<(), Error> {
     if granted.contains(needed) {
         return Ok(());
     }
+    let holder = key.map_or_else(|| "the credential".to_owned(), |key| format!("the key {key}"));
     Err(Error::Forbidden(format!("this needs the scope `{needed}`, and {holder} has `{granted}`")))
 }
 

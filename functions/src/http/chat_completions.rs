@@ -1,33 +1,24 @@
 //! The handler of `/v1/chat/completions`, the `OpenAI` chat completions API. Its clients work with another base URL.
 
-use std::time::Duration;
-
 use axum::BoxError;
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use longhand::chat_completions::{Chunk, parse_create};
 use longhand::{App, ChatCompletionTail};
-use serde_json::Value;
-use tokio::time::Instant;
 
 use super::args::{BodyBytes, ClaimArgs};
-use super::attached::{Until, write_attached};
+use super::attached::{HEAD_WAIT, Until, write_attached};
 use super::caller::Caller;
 use super::openai_error;
 use super::problem::Problem;
 use super::sse::{self, EVENT_STREAM, Frames, HEARTBEAT};
+use super::whole;
 use crate::invocation::request_id;
 
 /// The generation that a completion is.
 const GENERATION: HeaderName = HeaderName::from_static("x-longhand-generation");
-
-/// How long the head of an answer waits for output, so that a provider's refusal is an HTTP status. Clients and proxies wait longer
-/// for a head.
-pub const HEAD_WAIT: Duration = Duration::from_secs(10);
 
 /// `POST /v1/chat/completions`. This function writes the completion, and answers with its chunks (`stream`) or with the completion at
 /// its end. The writer goes on when the caller goes away; the generation has the result.
@@ -51,7 +42,7 @@ pub async fn create(
         None if request.chat_completion.is_some_and(|asked| asked.stream) => {
             sse::answer(EVENT_STREAM, Chunks(tail), HEARTBEAT, until.answer)
         }
-        None => object(tail, until.answer),
+        None => whole::answer(tail, until.answer),
     };
     if let Ok(generation) = HeaderValue::from_str(generation.as_str()) {
         response.headers_mut().insert(GENERATION, generation);
@@ -78,39 +69,4 @@ impl sse::Source for Chunks {
     fn at_deadline(&mut self) -> Result<Option<Bytes>, BoxError> {
         Err("the time of the function is over".into())
     }
-}
-
-/// The completion at its end, as JSON; where the time is over first, an error that names the generation. White space is sent until
-/// then, which JSON allows before its value.
-fn object(tail: ChatCompletionTail, until: Option<Instant>) -> Response {
-    let body: Body = sse::body(Object { tail, is_sent: false }, HEARTBEAT, until);
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-struct Object {
-    tail: ChatCompletionTail,
-    is_sent: bool,
-}
-
-impl sse::Source for Object {
-    async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
-        if self.is_sent {
-            return Ok(None);
-        }
-        let completion = self.tail.ended().await?;
-        self.is_sent = true;
-        Ok(Some(render(&completion)))
-    }
-
-    fn heartbeat(&mut self) -> Result<Bytes, BoxError> {
-        Ok(Bytes::from_static(b"\n"))
-    }
-
-    fn at_deadline(&mut self) -> Result<Option<Bytes>, BoxError> {
-        Ok((!self.is_sent).then(|| render(&self.tail.completion())))
-    }
-}
-
-fn render(completion: &Value) -> Bytes {
-    completion.to_string().into()
 }

@@ -15,6 +15,7 @@ mod responses;
 mod route;
 mod routes;
 mod sse;
+mod whole;
 
 use std::collections::BTreeMap;
 

@@ -34,17 +34,12 @@ impl App {
         claim: &Claim,
     ) -> Result<Accepted<ChatCompletionTail>, Error> {
         let accepted = self.accept(organization, request, claim).await?;
-        let record = match &accepted {
-            Accepted::New(record) | Accepted::Repeated { of: record, .. } => record,
-        };
+        let record = accepted.get();
         let key = record.key();
         let created_ms = millis_of(&record.created_at).unwrap_or_default();
         let completion = Completion::new(CompletionHead::new(key.generation.clone(), created_ms, request));
         let tail = ChatCompletionTail { tail: self.tail(&key, None).await?, key, completion };
-        Ok(match accepted {
-            Accepted::New(_) => Accepted::New(tail),
-            Accepted::Repeated { is_waiting, .. } => Accepted::Repeated { of: tail, is_waiting },
-        })
+        Ok(accepted.seen_as(tail))
     }
 }
 

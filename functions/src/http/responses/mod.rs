@@ -12,11 +12,11 @@ use longhand::{App, Error, Scope};
 use serde_json::{Value, json};
 
 use super::args::{BodyBytes, ClaimArgs, OneArgs, QueryArgs};
-use super::attached::{Until, write_attached};
+use super::attached::{HEAD_WAIT, Until, write_attached};
 use super::caller::Caller;
-use super::chat_completions::HEAD_WAIT;
 use super::openai_error;
 use super::problem::Problem;
+use super::whole;
 use crate::invocation::request_id;
 
 /// `POST /v1/responses`.
@@ -55,7 +55,7 @@ pub async fn create(
     if !background && let Some(end) = tail.failed_at_once(HEAD_WAIT).await? {
         return Ok(openai_error::of_provider(&end));
     }
-    Ok(if streams { live::events(tail, until.answer) } else { live::object(tail, until.answer) })
+    Ok(if streams { live::events(tail, until.answer) } else { whole::answer(tail, until.answer) })
 }
 
 /// `GET /v1/responses/{id}`: the response, or with `stream=true` its events behind `starting_after`.

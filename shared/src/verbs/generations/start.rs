@@ -60,6 +60,22 @@ impl<T> Accepted<T> {
         matches!(self, Self::New(_) | Self::Repeated { is_waiting: true, .. })
     }
 
+    /// The same of another view of the generation.
+    pub(in crate::verbs) fn seen_as<U>(&self, of: U) -> Accepted<U> {
+        match self {
+            Self::New(_) => Accepted::New(of),
+            Self::Repeated { is_waiting, .. } => Accepted::Repeated { of, is_waiting: *is_waiting },
+        }
+    }
+
+    /// The generation.
+    #[must_use]
+    pub const fn get(&self) -> &T {
+        match self {
+            Self::New(of) | Self::Repeated { of, .. } => of,
+        }
+    }
+
     /// The generation.
     #[must_use]
     pub fn into_inner(self) -> T {

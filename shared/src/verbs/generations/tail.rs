@@ -141,19 +141,19 @@ impl Tail {
     /// As [`Self::next`].
     pub async fn failed_at_once(&mut self, patience: Duration) -> Result<Option<End>, Error> {
         let until = Instant::now() + patience;
-        let (mut read, mut failed, mut is_known) = (Vec::new(), None, false);
-        while !is_known {
+        let is_output = |event: &NumberedEvent| matches!(event.event, Event::OutputItemAdded { .. });
+        let mut read: Vec<NumberedEvent> = Vec::new();
+        while !read.iter().any(|event| is_output(event) || event.event.end().is_some()) {
             let Ok(events) = timeout_at(until, self.next()).await else { break };
             let Some(events) = events? else { break };
-            for event in &events {
-                is_known |= matches!(event.event, Event::OutputItemAdded { .. }) || event.event.end().is_some();
-                failed = event.event.end().filter(|(status, _)| *status == Status::Failed).map(|(_, end)| end.clone());
-            }
             read.extend(events);
         }
         self.ready = read;
-        let has_output = |event: &NumberedEvent| matches!(event.event, Event::OutputItemAdded { .. });
-        Ok(failed.filter(|_| !self.ready.iter().any(has_output)))
+        if self.ready.iter().any(is_output) {
+            return Ok(None);
+        }
+        let end = self.ready.last().and_then(|event| event.event.end());
+        Ok(end.filter(|(status, _)| *status == Status::Failed).map(|(_, end)| end.clone()))
     }
 
     /// When the log ended, in milliseconds, once its end has been read.

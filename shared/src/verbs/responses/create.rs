@@ -19,11 +19,8 @@ impl App {
         request: &Request,
         claim: &Claim,
     ) -> Result<Accepted<ResponseTail>, Error> {
-        Ok(match self.accept(organization, request, claim).await? {
-            Accepted::New(record) => Accepted::New(self.response_tail(&record, request, None).await?),
-            Accepted::Repeated { of: record, is_waiting } => {
-                Accepted::Repeated { of: self.response_tail(&record, request, None).await?, is_waiting }
-            }
-        })
+        let accepted = self.accept(organization, request, claim).await?;
+        let tail = self.response_tail(accepted.get(), request, None).await?;
+        Ok(accepted.seen_as(tail))
     }
 }
