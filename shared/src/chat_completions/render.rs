@@ -85,8 +85,24 @@ impl Completion {
 
     /// Applies the next event without rendering it: of a completion that is sent whole, an abandoned attempt leaves no trace.
     pub fn follow(&mut self, event: &Event) {
-        let _ = self.render(event);
-        self.is_broken = false;
+        match event {
+            Event::InProgress { .. } => self.begin_attempt(),
+            Event::OutputItemAdded { output_index, item } => {
+                let output = Output { item: item.clone(), is_open: true, text: String::new(), refusal: String::new() };
+                self.items.insert(*output_index, output);
+            }
+            Event::OutputItemDone { output_index, .. } => {
+                self.items.entry(*output_index).and_modify(|output| output.is_open = false);
+            }
+            event => {
+                if let Some((kind, stretch)) = event.stretch() {
+                    self.gather(kind, stretch);
+                }
+            }
+        }
+        if let Some((status, end)) = event.end() {
+            self.end = Some((status, end.clone()));
+        }
     }
 
     /// Applies the next event, and renders it. After [`Chunk::Done`] or an error nothing more is rendered.
@@ -98,27 +114,22 @@ impl Completion {
         if self.is_broken {
             return Vec::new();
         }
+        let (had_begun, output_from) = (self.has_begun, self.output_from);
+        self.follow(event);
         match event {
-            Event::InProgress { .. } => self.begin_attempt(),
-            Event::OutputItemAdded { output_index, item } => {
-                let output = Output { item: item.clone(), is_open: true, text: String::new(), refusal: String::new() };
-                self.items.insert(*output_index, output);
-                self.call_delta(
-                    *output_index,
-                    &|name, id| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "" } }),
-                )
+            Event::InProgress { .. } if !had_begun => self.delta(&json!({ "role": "assistant", "content": "" })),
+            Event::InProgress { .. } if self.output_from > output_from => {
+                self.is_broken = true;
+                vec![Chunk::Data(self.error())]
             }
-            Event::OutputItemDone { output_index, .. } => {
-                self.items.entry(*output_index).and_modify(|output| output.is_open = false);
-                Vec::new()
-            }
-            event => match (event.stretch(), event.end()) {
-                (Some((kind, stretch)), _) => self.stretch(kind, stretch),
-                (_, Some((status, end))) => {
-                    self.end = Some((status, end.clone()));
-                    self.ending()
-                }
-                _ => Vec::new(),
+            Event::OutputItemAdded { output_index, .. } => self.call_delta(
+                *output_index,
+                &|name, id| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "" } }),
+            ),
+            event => match event.stretch() {
+                Some((kind, stretch)) => self.stretch(kind, stretch),
+                None if event.end().is_some() => self.ending(),
+                None => Vec::new(),
             },
         }
     }
@@ -126,10 +137,7 @@ impl Completion {
     /// The completion, once the generation has ended; before, and for one that failed, its error.
     #[must_use]
     pub fn completion(&self) -> Value {
-        let Some((_, end)) = self.end.as_ref().filter(|(status, _)| matches!(status, Status::Completed | Status::Incomplete))
-        else {
-            return self.error();
-        };
+        let Some(end) = self.answered() else { return self.error() };
         let mut message = Map::new();
         let calls = self.calls();
         let content = self.text(&Item::Message, |output| &output.text);
@@ -173,24 +181,28 @@ impl Completion {
         json!({ "error": { "message": message, "type": "server_error", "param": null, "code": code } })
     }
 
-    /// A new attempt continues an open item. Without one, everything before belongs to an abandoned attempt.
-    fn begin_attempt(&mut self) -> Vec<Chunk> {
-        if !self.has_begun {
-            self.has_begun = true;
-            return self.delta(&json!({ "role": "assistant", "content": "" }));
-        }
-        if self.items.is_empty() || self.items.values().any(|output| output.is_open) {
-            return Vec::new();
-        }
-        self.output_from = self.items.keys().last().map_or(0, |last| last.saturating_add(1));
-        self.is_broken = true;
-        vec![Chunk::Data(self.error())]
+    /// The end of a generation that has an answer, whole or cut off.
+    fn answered(&self) -> Option<&End> {
+        let (status, end) = self.end.as_ref()?;
+        matches!(status, Status::Completed | Status::Incomplete).then_some(end)
     }
 
-    fn stretch(&mut self, kind: TextKind, stretch: &Stretch) -> Vec<Chunk> {
-        let Some(output) = self.items.get_mut(&stretch.output_index) else { return Vec::new() };
-        let text = if kind == TextKind::Refusal { &mut output.refusal } else { &mut output.text };
-        text.push_str(&stretch.delta);
+    /// A new attempt continues an open item. Without one, everything before belongs to an abandoned attempt.
+    fn begin_attempt(&mut self) {
+        self.has_begun = true;
+        if self.items.values().all(|output| !output.is_open) {
+            self.output_from = self.items.keys().last().map_or(0, |last| last.saturating_add(1));
+        }
+    }
+
+    fn gather(&mut self, kind: TextKind, stretch: &Stretch) {
+        if let Some(output) = self.items.get_mut(&stretch.output_index) {
+            let text = if kind == TextKind::Refusal { &mut output.refusal } else { &mut output.text };
+            text.push_str(&stretch.delta);
+        }
+    }
+
+    fn stretch(&self, kind: TextKind, stretch: &Stretch) -> Vec<Chunk> {
         match kind {
             TextKind::OutputText => self.delta(&json!({ "content": stretch.delta })),
             TextKind::Reasoning => self.delta(&json!({ "reasoning_content": stretch.delta })),
@@ -226,10 +238,7 @@ impl Completion {
     }
 
     fn ending(&self) -> Vec<Chunk> {
-        let Some((_, end)) = self.end.as_ref().filter(|(status, _)| matches!(status, Status::Completed | Status::Incomplete))
-        else {
-            return vec![Chunk::Data(self.error())];
-        };
+        let Some(end) = self.answered() else { return vec![Chunk::Data(self.error())] };
         let finish = self.finish_reason(end);
         let mut chunks = vec![self.chunk(&json!([{ "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish }]))];
         if self.head.include_usage {
