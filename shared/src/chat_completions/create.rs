@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, FieldError};
-use crate::generation::request::{ChatCompletionRequest, Request, RequestRules, Validation, describe_json_error};
+use crate::generation::request::{
+    ChatCompletionRequest, Request, RequestRules, Validation, body_of_model, read_fields, with_names,
+};
 use crate::json::schema::must_be;
-use crate::limits;
 
 /// Parameters that are fields of a generation's request under the same name.
 const SHARED: [&str; 9] =
@@ -30,12 +31,7 @@ const REFUSED: [(&str, &str); 4] = [
 /// # Errors
 /// [`Error::RequestTooLarge`]; [`Error::Refused`] for what is not supported; or [`Error::InvalidRequest`] with every error.
 pub fn parse_create(body: &[u8], rules: &RequestRules<'_>) -> Result<Request, Error> {
-    if body.len() > limits::REQUEST_BYTES_MAX {
-        return Err(Error::RequestTooLarge(body.len()));
-    }
-    let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))?;
-    let Value::Object(mut given) = value else { return Err(Error::invalid("", "must be a JSON object")) };
-    given.retain(|_, value| !value.is_null());
+    let given = read_fields(body)?;
     check_supported(&given)?;
     let errors = check(&given);
     if !errors.is_empty() {
@@ -103,11 +99,7 @@ fn check(given: &Map<String, Value>) -> Vec<FieldError> {
 
 /// The equivalent body of `POST /v1/generations`.
 fn generation_body(given: Map<String, Value>, model: &str, rules: &RequestRules<'_>) -> Value {
-    let mut body = json!({ "model": model });
-    if let Some((provider, name)) = model.split_once('/').filter(|(provider, _)| rules.providers.contains(provider)) {
-        body["provider"] = provider.into();
-        body["model"] = name.into();
-    }
+    let mut body = body_of_model(model, rules);
     let limit = LIMITS.iter().find_map(|name| given.get(*name)).cloned();
     let mut options = Map::new();
     for (name, value) in given {
@@ -138,10 +130,5 @@ fn generation_body(given: Map<String, Value>, model: &str, rules: &RequestRules<
 fn with_own_names(error: Error) -> Error {
     const NAMES: [(&str, &str); 3] =
         [("/max_output_tokens", "/max_completion_tokens"), ("/provider_options", ""), ("/provider", "/model")];
-    let Error::InvalidRequest(mut errors) = error else { return error };
-    for error in &mut errors {
-        let named = NAMES.iter().find_map(|(theirs, own)| Some(format!("{own}{}", error.pointer.strip_prefix(theirs)?)));
-        error.pointer = named.unwrap_or_else(|| std::mem::take(&mut error.pointer));
-    }
-    Error::InvalidRequest(errors)
+    with_names(error, &NAMES)
 }

@@ -1,7 +1,7 @@
 //! A request for a generation: parsed once, with all errors reported together.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
@@ -180,11 +180,7 @@ impl Request {
     /// # Errors
     /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with every error.
     pub fn parse(body: &[u8], rules: &RequestRules<'_>) -> Result<Self, Error> {
-        if body.len() > limits::REQUEST_BYTES_MAX {
-            return Err(Error::RequestTooLarge(body.len()));
-        }
-        let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))?;
-        Self::from_value(value, rules)
+        Self::from_value(read_json(body)?, rules)
     }
 
     /// Validates a parsed body.
@@ -236,8 +232,45 @@ impl Request {
     }
 }
 
+/// The JSON of a body.
+fn read_json(body: &[u8]) -> Result<Value, Error> {
+    if body.len() > limits::REQUEST_BYTES_MAX {
+        return Err(Error::RequestTooLarge(body.len()));
+    }
+    serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))
+}
+
+/// The fields of a body of one of OpenAI's APIs, in which null means absent.
+///
+/// # Errors
+/// [`Error::RequestTooLarge`]; [`Error::InvalidRequest`]: it is no JSON object.
+pub(crate) fn read_fields(body: &[u8]) -> Result<Map<String, Value>, Error> {
+    let Value::Object(mut fields) = read_json(body)? else { return Err(Error::invalid("", "must be a JSON object")) };
+    fields.retain(|_, value| !value.is_null());
+    Ok(fields)
+}
+
+/// The beginning of a generation's body: its model, and its provider if the model is written `provider/model` with the name of a
+/// configured one.
+pub(crate) fn body_of_model(model: &str, rules: &RequestRules<'_>) -> Value {
+    match model.split_once('/').filter(|(provider, _)| rules.providers.contains(provider)) {
+        Some((provider, model)) => json!({ "model": model, "provider": provider }),
+        None => json!({ "model": model }),
+    }
+}
+
+/// Renames fields in errors to those of the API that the caller speaks; `names` are pairs of ours and theirs.
+pub(crate) fn with_names(error: Error, names: &[(&str, &str)]) -> Error {
+    let Error::InvalidRequest(mut errors) = error else { return error };
+    for error in &mut errors {
+        let named = names.iter().find_map(|(ours, theirs)| Some(format!("{theirs}{}", error.pointer.strip_prefix(ours)?)));
+        error.pointer = named.unwrap_or_else(|| std::mem::take(&mut error.pointer));
+    }
+    Error::InvalidRequest(errors)
+}
+
 /// Describes why a body is not JSON, and where.
-pub(crate) fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
+fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
     let detail = error.to_string();
     if body.is_empty() {
         return "must be a JSON object, and is empty".into();

@@ -56,7 +56,7 @@ fn previous(given: &Map<String, Value>) -> Result<Option<ResponseId>, Error> {
     id.parse().map(Some).map_err(|_| no_previous(id))
 }
 
-/// The refusal where there is no such response: never, no more, or not for this caller.
+/// The refusal of a response that does not exist, was deleted, or belongs to another organization.
 pub(crate) fn no_previous(id: &str) -> Error {
     let message = format!("Previous response with id '{id}' not found: 'previous_response_id' names none.");
     Error::refused(message, Some("previous_response_id"), Some("previous_response_not_found"))

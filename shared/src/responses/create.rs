@@ -1,13 +1,12 @@
 //! The body of `POST /v1/responses`, as a request for a generation.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::chat;
 use crate::error::{Error, FieldError};
 use crate::generation::conversation::Conversation;
-use crate::generation::request::{Request, RequestRules, ResponsesRequest, Validation, describe_json_error};
+use crate::generation::request::{Request, RequestRules, ResponsesRequest, Validation, body_of_model, read_fields, with_names};
 use crate::json::schema::must_be;
-use crate::limits;
 use crate::providers::chat_messages;
 
 /// Parameters that the response repeats, with their types.
@@ -38,13 +37,7 @@ const METADATA_VALUE_CHARS_MAX: usize = 512;
 /// # Errors
 /// [`Error::RequestTooLarge`]; [`Error::InvalidRequest`]: it is no JSON object.
 pub fn read_create(body: &[u8]) -> Result<Map<String, Value>, Error> {
-    if body.len() > limits::REQUEST_BYTES_MAX {
-        return Err(Error::RequestTooLarge(body.len()));
-    }
-    let value: Value = serde_json::from_slice(body).map_err(|error| Error::invalid("", describe_json_error(body, &error)))?;
-    let Value::Object(mut given) = value else { return Err(Error::invalid("", "must be a JSON object")) };
-    given.retain(|_, value| !value.is_null());
-    Ok(given)
+    read_fields(body)
 }
 
 /// Parses and validates a body that refers to no earlier response.
@@ -155,11 +148,7 @@ fn check_metadata(metadata: &Value, errors: &mut Vec<FieldError>) {
 
 /// The equivalent body of `POST /v1/generations`.
 fn generation_body(given: &Map<String, Value>, model: &str, items: Option<&[Value]>, rules: &RequestRules<'_>) -> Value {
-    let mut body = json!({ "model": model });
-    if let Some((provider, name)) = model.split_once('/').filter(|(provider, _)| rules.providers.contains(provider)) {
-        body["provider"] = provider.into();
-        body["model"] = name.into();
-    }
+    let mut body = body_of_model(model, rules);
     match items {
         Some(items) => body["messages"] = messages(items).into(),
         None => body["prompt"] = given["input"].clone(),
@@ -228,10 +217,5 @@ fn with_responses_names(error: Error) -> Error {
         ("/prompt", "/input"),
         ("/provider", "/model"),
     ];
-    let Error::InvalidRequest(mut errors) = error else { return error };
-    for error in &mut errors {
-        let named = NAMES.iter().find_map(|(theirs, own)| Some(format!("{own}{}", error.pointer.strip_prefix(theirs)?)));
-        error.pointer = named.unwrap_or_else(|| std::mem::take(&mut error.pointer));
-    }
-    Error::InvalidRequest(errors)
+    with_names(error, &NAMES)
 }
