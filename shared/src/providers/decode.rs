@@ -113,7 +113,7 @@ where
     decoded(batches(body), key, decoder)
 }
 
-/// The same of events that have been read.
+/// The deltas of events, up to the one that ends the stream or the last. An error's message never contains `key`.
 pub(super) fn decoded(
     events: impl Stream<Item = Vec<Result<SseEvent, ProviderError>>> + Send + Unpin + 'static,
     key: String,

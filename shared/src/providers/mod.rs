@@ -25,10 +25,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use continuation::{Continuation, can_be_continued};
-pub use dialects::anthropic::anthropic_deltas;
 pub use dialects::chat_completions::{chat_completion_deltas, chat_messages};
-pub use dialects::gemini::gemini_deltas;
-pub use dialects::ollama::ollama_deltas;
 pub use fault::{Fault, ProviderError};
 pub use finish::{FinishMeaning, FinishReason, OwnFinishWords};
 pub use http::HttpProvider;

@@ -1,7 +1,9 @@
-//! What a dialect sends.
+//! What a dialect sends, and what rendering it shares.
 
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::generation::request::Request;
 
 /// Options of OpenAI's API that other dialects refuse, and which its clients send all the same.
 const FOREIGN_OPTIONS: [&str; 8] = [
@@ -28,4 +30,42 @@ pub(super) struct Outgoing {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Value,
+}
+
+/// Puts fields that have a value into an object.
+pub(super) fn fill<const N: usize>(object: &mut Value, optional: [(&str, Option<Value>); N]) {
+    for (name, value) in optional {
+        if let Some(value) = value {
+            object[name] = value;
+        }
+    }
+}
+
+/// The request's stop sequences as a list, which it may have as one string.
+pub(super) fn stop_sequences(request: &Request) -> Option<Value> {
+    request.stop.clone().map(|stop| if stop.is_array() { stop } else { json!([stop]) })
+}
+
+/// A tool call's arguments for an API that takes objects only. Arguments that are no JSON object were cut off.
+pub(super) fn arguments_object(arguments: &str) -> Map<String, Value> {
+    serde_json::from_str(arguments).unwrap_or_default()
+}
+
+/// The media type and the base64 text of a `data:` URL; `None` for another URL.
+pub(super) fn inline_data(url: &str) -> Option<(&str, &str)> {
+    url.strip_prefix("data:")?.split_once(";base64,")
+}
+
+/// Messages of these authors. What one author says in a row becomes one message, and an author who says nothing has none. `parts` is
+/// the name of the field for what is said.
+pub(super) fn turns(said: impl Iterator<Item = (&'static str, Vec<Value>)>, parts: &str) -> Vec<Value> {
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    for (role, said) in said {
+        match turns.last_mut().filter(|(last, _)| *last == role) {
+            Some((_, last)) => last.extend(said),
+            None => turns.push((role, said)),
+        }
+    }
+    let filled = turns.into_iter().filter(|(_, said)| !said.is_empty());
+    filled.map(|(role, said)| json!({ "role": role, parts: said })).collect()
 }

@@ -241,7 +241,7 @@ async fn text_is_found_beside_deltas() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_needs_may_be_broken() {
+async fn fields_that_are_not_read_may_be_broken() {
     let ending = wire::ending();
     let around = |data: &str| stream([wire::text("Uno "), events(&[data]), wire::text("dos"), ending.clone()].concat());
     let instead = |data: &str| stream([wire::text("Uno "), events(&[data]), ending.clone()].concat());

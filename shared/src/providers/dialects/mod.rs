@@ -4,3 +4,5 @@ pub mod anthropic;
 pub mod chat_completions;
 pub mod gemini;
 pub mod ollama;
+#[cfg(test)]
+mod reading;

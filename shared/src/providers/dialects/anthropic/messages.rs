@@ -1,27 +1,19 @@
 //! A conversation as the `system` and the `messages` of the Messages API.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::generation::conversation::{Content, Conversation, Entry, Extra, FileReference, Message, Part, Role, ToolCall};
+use crate::providers::outgoing::{arguments_object, inline_data, turns};
 
 /// Renders the rest of a conversation. Blocks of one author in a row become one message, as the API requires of tool results.
 /// Reasoning is left out: a provider accepts only its own, unchanged and with a signature.
 pub(super) fn render(conversation: Conversation) -> Vec<Value> {
-    let mut messages: Vec<(&str, Vec<Value>)> = Vec::new();
-    for entry in conversation.entries {
-        let (role, blocks) = match entry {
-            Entry::Reasoning(_) => continue,
-            Entry::ToolCall(call) => ("assistant", vec![tool_use(call)]),
-            Entry::Message(message) if message.role.is_system() => continue,
-            Entry::Message(message) => message_blocks(message),
-        };
-        match messages.last_mut().filter(|(last, _)| *last == role) {
-            Some((_, last)) => last.extend(blocks),
-            None => messages.push((role, blocks)),
-        }
-    }
-    let filled = messages.into_iter().filter(|(_, blocks)| !blocks.is_empty());
-    filled.map(|(role, blocks)| json!({ "role": role, "content": blocks })).collect()
+    let said = conversation.entries.into_iter().filter_map(|entry| match entry {
+        Entry::Reasoning(_) => None,
+        Entry::ToolCall(call) => Some(("assistant", vec![tool_use(call)])),
+        Entry::Message(message) => (!message.role.is_system()).then(|| message_blocks(message)),
+    });
+    turns(said, "content")
 }
 
 fn message_blocks(message: Message) -> (&'static str, Vec<Value>) {
@@ -75,8 +67,7 @@ fn block(part: Part) -> Option<Value> {
 }
 
 fn source(url: &str) -> Value {
-    let data = url.strip_prefix("data:").and_then(|data| data.split_once(";base64,"));
-    match data {
+    match inline_data(url) {
         Some((media_type, data)) => json!({ "type": "base64", "media_type": media_type, "data": data }),
         None => json!({ "type": "url", "url": url }),
     }
@@ -85,9 +76,7 @@ fn source(url: &str) -> Value {
 fn tool_use(call: ToolCall) -> Value {
     match call {
         ToolCall::Function { id, name, arguments, .. } => {
-            // Arguments that are no JSON object were cut off; the API accepts objects only.
-            let input: Map<String, Value> = serde_json::from_str(&arguments).unwrap_or_default();
-            json!({ "type": "tool_use", "id": id, "name": name, "input": input })
+            json!({ "type": "tool_use", "id": id, "name": name, "input": arguments_object(&arguments) })
         }
         ToolCall::Other(call) => call,
     }

@@ -6,17 +6,13 @@ mod decoder;
 mod messages;
 mod wire;
 
-use bytes::Bytes;
-use futures::Stream;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 pub(in crate::providers) use self::decoder::Decoder;
 use self::messages::render;
 use crate::generation::request::Request;
-use crate::providers::decode::deltas;
-use crate::providers::outgoing::{Outgoing, without_foreign_options};
-use crate::providers::{DeltaStream, OwnFinishWords};
+use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign_options};
 
 /// The version of the API, which every request names.
 const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
@@ -36,18 +32,14 @@ fn body(request: &Request) -> Value {
         ("system", (!system.is_empty()).then(|| system.into())),
         ("temperature", sampling.and(request.temperature).map(Value::from)),
         ("top_p", sampling.and(request.top_p).map(Value::from)),
-        ("stop_sequences", request.stop.clone().map(|stop| if stop.is_array() { stop } else { json!([stop]) })),
+        ("stop_sequences", stop_sequences(request)),
         ("tools", request.tools.as_ref().and_then(Value::as_array).map(|tools| tools.iter().map(tool).collect())),
         ("tool_choice", tool_choice(request)),
         ("output_config", request.response_format.as_ref().and_then(output_config)),
     ];
     let mut body = json!({ "model": request.model, "max_tokens": request.max_output_tokens.unwrap_or(MAX_TOKENS) });
     body["messages"] = render(conversation).into();
-    for (name, value) in optional {
-        if let Some(value) = value {
-            body[name] = value;
-        }
-    }
+    fill(&mut body, optional);
     for (name, value) in without_foreign_options(&request.provider_options) {
         body[name] = value.clone();
     }
@@ -98,15 +90,6 @@ fn tool_choice(request: &Request) -> Option<Value> {
 fn output_config(format: &Value) -> Option<Value> {
     let schema = format.pointer("/json_schema/schema")?;
     Some(json!({ "format": { "type": "json_schema", "schema": schema } }))
-}
-
-/// The deltas of a body, up to `message_stop` or the body's end. An error's message never contains `key`.
-pub fn anthropic_deltas<S, E>(body: S, key: String, finish_reasons: OwnFinishWords) -> DeltaStream
-where
-    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
-    E: std::error::Error + 'static,
-{
-    deltas(body, key, Decoder::new(finish_reasons))
 }
 
 #[cfg(test)]

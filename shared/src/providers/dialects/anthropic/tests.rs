@@ -2,11 +2,12 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "callers write JSON literals")]
 
-use futures::StreamExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::providers::{Delta, Fault, FinishMeaning, ToolCallDelta};
+use crate::providers::decode::deltas;
+use crate::providers::dialects::reading::{self, Read};
+use crate::providers::{Fault, FinishMeaning};
 
 fn upstream(request: Value) -> Value {
     let mut whole = json!({ "model": "claude-sonnet-5", "provider": "anthropic" });
@@ -97,51 +98,8 @@ fn stop(reason: &str) -> String {
     [event(&delta), event(&json!({ "type": "message_stop" }))].concat()
 }
 
-/// Text, reasoning, calls with their arguments, the newest usage, the finish and the fault.
-#[derive(Debug, Default, PartialEq)]
-struct Read {
-    text: String,
-    reasoning: String,
-    calls: Vec<(Option<String>, Option<String>, String)>,
-    usage: Option<(u64, u64, u64)>,
-    finish: Option<(String, Option<FinishMeaning>)>,
-    fault: Option<Fault>,
-}
-
 fn read(body: &str, cuts: &[usize]) -> Read {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).chain([0, body.len()]).collect();
-    cuts.sort_unstable();
-    let reads: Vec<Result<Bytes, std::io::Error>> =
-        cuts.windows(2).map(|cut| Ok(Bytes::copy_from_slice(&body.as_bytes()[cut[0]..cut[1]]))).collect();
-    let mut read = Read::default();
-    let mut stream = anthropic_deltas(futures::stream::iter(reads), String::new(), OwnFinishWords::default());
-    futures::executor::block_on(async {
-        while let Some(deltas) = stream.next().await {
-            match deltas {
-                Ok(deltas) => deltas.into_iter().for_each(|delta| add(&mut read, delta)),
-                Err(error) => read.fault = Some(error.fault),
-            }
-        }
-    });
-    read
-}
-
-fn add(read: &mut Read, delta: Delta) {
-    match delta {
-        Delta::Text(text) => read.text.push_str(&text),
-        Delta::Reasoning(text) => read.reasoning.push_str(&text),
-        Delta::ToolCall(ToolCallDelta { index, id, name, arguments }) => {
-            let place = index as usize;
-            if place == read.calls.len() {
-                read.calls.push((id, name, arguments));
-            } else {
-                read.calls[place].2.push_str(&arguments);
-            }
-        }
-        Delta::Usage(usage) => read.usage = Some((usage.input_tokens, usage.cached_tokens, usage.output_tokens)),
-        Delta::Finish(finish) => read.finish = Some((finish.word, finish.meaning)),
-        Delta::Refusal(_) | Delta::Model(_) | Delta::Alive => {}
-    }
+    reading::read(body.as_bytes(), cuts, |body| deltas(body, String::new(), Decoder::default()))
 }
 
 #[test]

@@ -75,12 +75,14 @@ impl ToolCalls {
 
     /// The call that a piece belongs to; `None`: a new one.
     fn find(&self, index: u64, piece: &Piece) -> Option<usize> {
-        // A name behind whole arguments begins the next call.
-        let by_index = self.by_index.get(&index).copied();
-        let by_index = by_index.filter(|place| piece.name.is_none() || !self.calls[*place].is_whole());
-        let Some(id) = &piece.id else { return by_index };
-        let by_id = self.calls.iter().position(|call| call.id == *id);
-        by_id.or_else(|| by_index.filter(|place| self.calls[*place].id.is_empty() && !self.calls[*place].is_sent()))
+        let by_id = piece.id.as_ref().and_then(|id| self.calls.iter().position(|call| call.id == *id));
+        by_id.or_else(|| {
+            let place = self.by_index.get(&index).copied()?;
+            let call = &self.calls[place];
+            let may_get_this_id = piece.id.is_none() || (call.id.is_empty() && !call.is_sent());
+            // A name behind whole arguments begins the next call.
+            (may_get_this_id && (piece.name.is_none() || !call.is_whole())).then_some(place)
+        })
     }
 
     fn send(&mut self, place: usize, deltas: &mut Vec<Delta>) {

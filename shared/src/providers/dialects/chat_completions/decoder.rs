@@ -104,7 +104,7 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    /// None without a finish reason, because another attempt may go on.
+    /// No deltas without a finish reason, because another attempt may continue the text.
     fn finish(&mut self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if self.finish.reason.is_some() {

@@ -16,7 +16,7 @@ pub(in crate::providers) use self::decoder::Decoder;
 pub use self::messages::chat_messages;
 use crate::generation::request::Request;
 use crate::providers::decode::deltas;
-use crate::providers::outgoing::Outgoing;
+use crate::providers::outgoing::{Outgoing, fill};
 use crate::providers::{Continuation, DeltaStream, OwnFinishWords, ProviderSettings};
 
 /// The request in this dialect.
@@ -42,11 +42,7 @@ fn body(settings: &ProviderSettings, request: &Request, prefix: &str) -> Value {
         ("tools", request.tools.clone()),
         ("tool_choice", request.tool_choice.clone()),
     ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            body[name] = value;
-        }
-    }
+    fill(&mut body, optional);
     for (name, value) in &request.provider_options {
         body[name] = value.clone();
     }
@@ -55,7 +51,7 @@ fn body(settings: &ProviderSettings, request: &Request, prefix: &str) -> Value {
         body["add_generation_prompt"] = false.into();
     }
     body["stream"] = true.into();
-    // One answer: there is no place for another.
+    // A log holds one answer.
     if let Some(fields) = body.as_object_mut() {
         fields.shift_remove("n");
     }

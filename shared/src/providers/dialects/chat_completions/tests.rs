@@ -1,43 +1,21 @@
 //! Properties of both directions. Reading: however a body is laid out, cut into reads or cut off, the text is a prefix of what was
 //! sent, and only a whole body has a finish reason. Sending: messages go upstream byte for byte.
 
-use futures::StreamExt as _;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::generation::conversation::{Content, Entry, Part, ToolCall};
 use crate::generation::request::RequestRules;
-use crate::providers::{Delta, Fault};
+use crate::providers::Fault;
+use crate::providers::dialects::reading;
 
 /// Text, and whether a finish reason came and an error did.
 type Read = (String, bool, Option<Fault>);
 
 fn read(body: &[u8], cuts: &[usize]) -> Read {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).chain([0, body.len()]).collect();
-    cuts.sort_unstable();
-    let reads: Vec<Result<Bytes, std::io::Error>> =
-        cuts.windows(2).map(|cut| Ok(Bytes::copy_from_slice(&body[cut[0]..cut[1]]))).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let mut stream = chat_completion_deltas(futures::stream::iter(reads), String::new(), OwnFinishWords::default());
-        let (mut text, mut finished, mut fault) = (String::new(), false, None);
-        while let Some(deltas) = stream.next().await {
-            match deltas {
-                Ok(deltas) => {
-                    for delta in deltas {
-                        match delta {
-                            Delta::Text(piece) => text.push_str(&piece),
-                            Delta::Finish(_) => finished = true,
-                            _ => {}
-                        }
-                    }
-                }
-                Err(error) => fault = Some(error.fault),
-            }
-        }
-        (text, finished, fault)
-    })
+    let read = reading::read(body, cuts, |body| chat_completion_deltas(body, String::new(), OwnFinishWords::default()));
+    (read.text, read.finish.is_some(), read.fault)
 }
 
 /// A body of `pieces`, with these line ends; `is_bare`: without the space behind `data:`, and with comments.

@@ -5,26 +5,18 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use crate::generation::conversation::{Content, Conversation, Entry, FileReference, Message, Part, Role, ToolCall};
+use crate::providers::outgoing::{arguments_object, inline_data, turns};
 
 /// Renders the rest of a conversation. Parts of one author in a row become one content. Reasoning is left out.
 pub(super) fn render(conversation: Conversation) -> Vec<Value> {
-    let mut contents: Vec<(&str, Vec<Value>)> = Vec::new();
     // A result names its function, and a message of the caller only the call.
     let mut names = HashMap::new();
-    for entry in conversation.entries {
-        let (role, parts) = match entry {
-            Entry::Reasoning(_) => continue,
-            Entry::ToolCall(call) => ("model", vec![function_call(call, &mut names)]),
-            Entry::Message(message) if message.role.is_system() => continue,
-            Entry::Message(message) => message_parts(message, &mut names),
-        };
-        match contents.last_mut().filter(|(last, _)| *last == role) {
-            Some((_, last)) => last.extend(parts),
-            None => contents.push((role, parts)),
-        }
-    }
-    let filled = contents.into_iter().filter(|(_, parts)| !parts.is_empty());
-    filled.map(|(role, parts)| json!({ "role": role, "parts": parts })).collect()
+    let said = conversation.entries.into_iter().filter_map(|entry| match entry {
+        Entry::Reasoning(_) => None,
+        Entry::ToolCall(call) => Some(("model", vec![function_call(call, &mut names)])),
+        Entry::Message(message) => (!message.role.is_system()).then(|| message_parts(message, &mut names)),
+    });
+    turns(said, "parts")
 }
 
 fn message_parts(message: Message, names: &mut HashMap<String, String>) -> (&'static str, Vec<Value>) {
@@ -68,7 +60,7 @@ fn part(part: Part) -> Value {
 }
 
 fn data(url: &str, kind: &str) -> Value {
-    match url.strip_prefix("data:").and_then(|data| data.split_once(";base64,")) {
+    match inline_data(url) {
         Some((kind, data)) => json!({ "inlineData": { "mimeType": kind, "data": data } }),
         None => json!({ "fileData": { "mimeType": kind, "fileUri": url } }),
     }
@@ -77,10 +69,8 @@ fn data(url: &str, kind: &str) -> Value {
 fn function_call(call: ToolCall, names: &mut HashMap<String, String>) -> Value {
     match call {
         ToolCall::Function { id, name, arguments, .. } => {
-            // Arguments that are no JSON object were cut off; the API accepts objects only.
-            let args: Map<String, Value> = serde_json::from_str(&arguments).unwrap_or_default();
             names.insert(id, name.clone());
-            json!({ "functionCall": { "name": name, "args": args } })
+            json!({ "functionCall": { "name": name, "args": arguments_object(&arguments) } })
         }
         ToolCall::Other(call) => call,
     }

@@ -6,17 +6,13 @@ mod contents;
 mod decoder;
 mod wire;
 
-use bytes::Bytes;
-use futures::Stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use self::contents::render;
 pub(in crate::providers) use self::decoder::Decoder;
 use crate::generation::request::Request;
-use crate::providers::decode::deltas;
-use crate::providers::outgoing::{Outgoing, without_foreign_options};
-use crate::providers::{DeltaStream, OwnFinishWords};
+use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign_options};
 
 /// What a segment of a path cannot hold. The caller names the model, and the key is sent to whatever the path names.
 const OUTSIDE_OF_SEGMENTS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -42,11 +38,7 @@ fn body(request: &Request) -> Value {
         ),
         ("toolConfig", request.tool_choice.as_ref().map(tool_config)),
     ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            body[name] = value;
-        }
-    }
+    fill(&mut body, optional);
     for (name, value) in without_foreign_options(&request.provider_options) {
         body[name] = value.clone();
     }
@@ -60,7 +52,7 @@ fn generation_config(request: &Request) -> Map<String, Value> {
         ("temperature", request.temperature.map(Value::from)),
         ("topP", request.top_p.map(Value::from)),
         ("maxOutputTokens", request.max_output_tokens.map(Value::from)),
-        ("stopSequences", request.stop.clone().map(|stop| if stop.is_array() { stop } else { json!([stop]) })),
+        ("stopSequences", stop_sequences(request)),
         ("seed", request.seed.map(Value::from)),
         ("responseMimeType", is_json.then(|| "application/json".into())),
         ("responseJsonSchema", format.and_then(|format| format.pointer("/json_schema/schema")).cloned()),
@@ -98,15 +90,6 @@ fn tool_config(choice: &Value) -> Value {
         _ => json!({ "mode": "AUTO" }),
     };
     json!({ "functionCallingConfig": config })
-}
-
-/// The deltas of a body, up to its end. An error's message never contains `key`.
-pub fn gemini_deltas<S, E>(body: S, key: String, finish_reasons: OwnFinishWords) -> DeltaStream
-where
-    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
-    E: std::error::Error + 'static,
-{
-    deltas(body, key, Decoder::new(finish_reasons))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Requests as Gemini takes them, and streams as it sends them.
 
-use futures::StreamExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::providers::{Delta, Fault, FinishMeaning};
+use crate::providers::decode::deltas;
+use crate::providers::dialects::reading;
+use crate::providers::{Fault, FinishMeaning};
 
 fn upstream(request: &Value) -> Value {
     let mut whole = json!({ "model": "gemini-3-pro", "provider": "gemini" });
@@ -67,28 +68,10 @@ fn parts(parts: &Value, finish: &Value) -> String {
 type Read = (String, String, Vec<(String, String)>, Option<(u64, u64)>, Option<Option<FinishMeaning>>, Option<Fault>);
 
 fn read(body: &str, cuts: &[usize]) -> Read {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (body.len() + 1)).chain([0, body.len()]).collect();
-    cuts.sort_unstable();
-    let reads: Vec<Result<Bytes, std::io::Error>> =
-        cuts.windows(2).map(|cut| Ok(Bytes::copy_from_slice(&body.as_bytes()[cut[0]..cut[1]]))).collect();
-    let mut read = Read::default();
-    let mut stream = gemini_deltas(futures::stream::iter(reads), String::new(), OwnFinishWords::default());
-    futures::executor::block_on(async {
-        while let Some(deltas) = stream.next().await {
-            match deltas {
-                Ok(deltas) => deltas.into_iter().for_each(|delta| match delta {
-                    Delta::Text(text) => read.0.push_str(&text),
-                    Delta::Reasoning(text) => read.1.push_str(&text),
-                    Delta::ToolCall(call) => read.2.push((call.name.unwrap_or_default(), call.arguments)),
-                    Delta::Usage(usage) => read.3 = Some((usage.input_tokens, usage.output_tokens)),
-                    Delta::Finish(finish) => read.4 = Some(finish.meaning),
-                    Delta::Refusal(_) | Delta::Model(_) | Delta::Alive => {}
-                }),
-                Err(error) => read.5 = Some(error.fault),
-            }
-        }
-    });
-    read
+    let read = reading::read(body.as_bytes(), cuts, |body| deltas(body, String::new(), Decoder::default()));
+    let calls = read.calls.into_iter().map(|(_, name, arguments)| (name.unwrap_or_default(), arguments)).collect();
+    let usage = read.usage.map(|(input, _, output)| (input, output));
+    (read.text, read.reasoning, calls, usage, read.finish.map(|(_, meaning)| meaning), read.fault)
 }
 
 #[test]

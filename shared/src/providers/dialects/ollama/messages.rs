@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::generation::conversation::{Content, Conversation, Entry, Message, Part, Role, ToolCall};
+use crate::providers::outgoing::{arguments_object, inline_data};
 
 /// Renders a conversation. Reasoning is left out.
 pub(super) fn render(conversation: Conversation) -> Vec<Value> {
@@ -45,7 +46,7 @@ fn images(content: &Content) -> Vec<Value> {
     let Content::Parts(parts) = content else { return Vec::new() };
     let image = |part: &Part| {
         let Part::Image { url, .. } = part else { return None };
-        Some(url.split_once(";base64,").map_or(url.as_str(), |(_, data)| data).into())
+        Some(inline_data(url).map_or(url.as_str(), |(_, data)| data).into())
     };
     parts.iter().filter_map(image).collect()
 }
@@ -53,10 +54,8 @@ fn images(content: &Content) -> Vec<Value> {
 fn tool_call(call: ToolCall, names: &mut HashMap<String, String>) -> Value {
     match call {
         ToolCall::Function { id, name, arguments, .. } => {
-            // Arguments that are no JSON object were cut off; the API accepts objects only.
-            let arguments: Map<String, Value> = serde_json::from_str(&arguments).unwrap_or_default();
             names.insert(id, name.clone());
-            json!({ "function": { "name": name, "arguments": arguments } })
+            json!({ "function": { "name": name, "arguments": arguments_object(&arguments) } })
         }
         ToolCall::Other(call) => call,
     }

@@ -6,17 +6,12 @@ mod decoder;
 mod messages;
 mod wire;
 
-use bytes::Bytes;
-use futures::Stream;
 use serde_json::{Map, Value, json};
 
 pub(in crate::providers) use self::decoder::Decoder;
 use self::messages::render;
 use crate::generation::request::Request;
-use crate::providers::decode::decoded;
-use crate::providers::ndjson::lines;
-use crate::providers::outgoing::{Outgoing, without_foreign_options};
-use crate::providers::{DeltaStream, OwnFinishWords};
+use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign_options};
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
@@ -29,11 +24,7 @@ fn body(request: &Request) -> Value {
     let format = request.response_format.as_ref().filter(|format| format["type"] != "text");
     let schema = format.map(|format| format.pointer("/json_schema/schema").cloned().unwrap_or_else(|| "json".into()));
     let mut body = json!({ "model": request.model, "messages": render(request.conversation()) });
-    for (name, value) in [("tools", request.tools.clone()), ("format", schema)] {
-        if let Some(value) = value {
-            body[name] = value;
-        }
-    }
+    fill(&mut body, [("tools", request.tools.clone()), ("format", schema)]);
     let mut options = options(request);
     for (name, value) in without_foreign_options(&request.provider_options) {
         match (name.as_str(), value) {
@@ -54,18 +45,9 @@ fn options(request: &Request) -> Map<String, Value> {
         ("top_p", request.top_p.map(Value::from)),
         ("num_predict", request.max_output_tokens.map(Value::from)),
         ("seed", request.seed.map(Value::from)),
-        ("stop", request.stop.clone().map(|stop| if stop.is_array() { stop } else { json!([stop]) })),
+        ("stop", stop_sequences(request)),
     ];
     optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-}
-
-/// The deltas of a body, up to the line that is `done` or the body's end. An error's message never contains `key`.
-pub fn ollama_deltas<S, E>(body: S, key: String, finish_reasons: OwnFinishWords) -> DeltaStream
-where
-    S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
-    E: std::error::Error + 'static,
-{
-    decoded(lines(body), key, Decoder::new(finish_reasons))
 }
 
 #[cfg(test)]
