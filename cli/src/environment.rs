@@ -12,9 +12,10 @@ pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
 /// Variables that are passed on to a stack that this command starts.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_CONNECT_TIMEOUT_MS",
+    "LONGHAND_CORS_ORIGIN",
     "LONGHAND_FIRST_BYTE_TIMEOUT_MS",
     "LONGHAND_GENERATION_TIMEOUT_MS",
     "LONGHAND_IDLE_TIMEOUT_MS",

@@ -2,6 +2,8 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use longhand::app::Parts;
+use longhand::aws::{Queues, SharedHttpClient};
 use longhand::{App, Clock, Config, Organization};
 
 use crate::options::Folder;
@@ -25,8 +27,9 @@ impl OperatorArgs {
     /// The product on those tables, and the organization.
     pub async fn open(&self) -> anyhow::Result<(App, Organization)> {
         let (config, stack) = settings(&self.folder, self.aws).await?;
+        let http_client = stack.as_ref().map(RunningStack::http_client);
         let organization = self.organization.clone().or(stack.map(|stack| stack.organization)).unwrap_or_default();
-        Ok((App::new(config, Clock::system()).await, parse_organization(&organization)?))
+        Ok((open_app(config, http_client).await, parse_organization(&organization)?))
     }
 }
 
@@ -43,16 +46,24 @@ pub struct DeploymentArgs {
 /// The product on those tables.
 pub struct Deployment {
     pub app: App,
+    /// A client of its on-failure queues.
+    pub queues: Queues,
     /// URLs of the on-failure queues; empty on AWS.
-    pub queues: Vec<String>,
+    pub queue_urls: Vec<String>,
 }
 
 impl DeploymentArgs {
     pub async fn open(&self) -> anyhow::Result<Deployment> {
         let (config, stack) = settings(&self.folder, self.aws).await?;
-        let queues = stack.map(|stack| stack.queues).unwrap_or_default();
-        Ok(Deployment { app: App::new(config, Clock::system()).await, queues })
+        let http_client = stack.as_ref().map(RunningStack::http_client);
+        let queues = Queues::new(&config.aws, http_client.clone()).await;
+        let queue_urls = stack.map(|stack| stack.queues).unwrap_or_default();
+        Ok(Deployment { app: open_app(config, http_client).await, queues, queue_urls })
     }
+}
+
+async fn open_app(config: Config, http_client: Option<SharedHttpClient>) -> App {
+    App::from_parts(config, Clock::system(), Parts { http_client, ..Parts::default() }).await
 }
 
 /// An organization named on the command line.

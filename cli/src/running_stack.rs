@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use longhand::aws::SharedHttpClient;
 use longhand_client::{Client, StatusCode, Url};
-use longhand_local::{Stack, is_running};
+use longhand_local::{Stack, is_running, socket_client};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -32,6 +33,9 @@ pub struct RunningStack {
     /// The environment of its functions: tables, bucket, endpoints.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// The socket of its services.
+    #[serde(default)]
+    pub socket: PathBuf,
     /// URLs of the on-failure queues.
     #[serde(default)]
     pub queues: Vec<String>,
@@ -41,6 +45,11 @@ impl RunningStack {
     /// A client of its API, with its key.
     pub fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::new(&self.url)?.with_key(self.key.clone()))
+    }
+
+    /// The client through which the SDK reaches its services.
+    pub fn http_client(&self) -> SharedHttpClient {
+        socket_client(&self.socket)
     }
 
     async fn answers(&self) -> bool {

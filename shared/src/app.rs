@@ -55,7 +55,7 @@ impl App {
     /// Like [`new`](Self::new), with these parts in place of the defaults.
     pub async fn from_parts(config: Config, clock: Clock, parts: Parts) -> Self {
         // Boxed: the SDK's future is large, and would make the caller's as large.
-        let clients = Box::pin(Clients::with_http_client(&config.aws, parts.http_client)).await;
+        let clients = Box::pin(Clients::new(&config.aws, parts.http_client)).await;
         let meter = Meter::default();
         Self {
             buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),

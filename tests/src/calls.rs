@@ -85,10 +85,10 @@ impl Recorder {
     #[must_use]
     pub fn in_front_of(&self, parts: PartsOf, env: &BTreeMap<String, String>) -> PartsOf {
         let (recorder, missing_function) = (self.clone(), env.get(STREAM_FUNCTION).cloned());
-        PartsOf::new(move |handler| {
+        PartsOf::new(move |handler, services| {
             let (recorder, missing_function) = (recorder.clone(), missing_function.clone());
             let tap = RecordingTap { recorder, function: handler.to_owned(), missing_function };
-            tap::in_front_of(parts.of(handler), Arc::new(tap))
+            tap::in_front_of(parts.of(handler, services), Arc::new(tap))
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
-use longhand::aws::Clients;
+use longhand::aws::{Clients, SharedHttpClient};
 use longhand::config::Config;
 
 use crate::{Api, Harness};
@@ -18,15 +18,21 @@ pub struct Deployment<'a> {
 }
 
 impl<'a> Deployment<'a> {
-    /// The deployment whose functions have this environment, and whose callers are this organization's.
-    pub async fn new(api: &'a Api, organization: &str, environment: &BTreeMap<String, String>) -> Self {
+    /// The deployment whose functions have this environment, and whose callers are this organization's. `http_client`
+    /// reaches its stores; `None`: the network.
+    pub async fn new(
+        api: &'a Api,
+        organization: &str,
+        environment: &BTreeMap<String, String>,
+        http_client: Option<SharedHttpClient>,
+    ) -> Self {
         let config = Config::from_vars(&|name| environment.get(name).cloned()).expect("a function's environment");
-        Self { api, clients: Clients::new(&config.aws).await, config, organization: organization.to_owned() }
+        Self { api, clients: Clients::new(&config.aws, http_client).await, config, organization: organization.to_owned() }
     }
 
     /// The embedded stack.
     pub async fn embedded(harness: &'a Harness) -> Self {
-        Self::new(&harness.api, "local", &harness.stack.environment("api")).await
+        Self::new(&harness.api, "local", &harness.stack.environment("api"), Some(harness.stack.http_client())).await
     }
 
     /// How many chunks the log has, counted in its table.

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use longhand::app::Parts;
+use longhand::aws::SharedHttpClient;
 use longhand::hints::Hints;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
@@ -89,6 +90,8 @@ struct Inner {
     made: Mutex<Vec<Made>>,
     lives: Mutex<BTreeMap<String, CancellationToken>>,
     running: AtomicUsize,
+    /// The client of the services of the stack that runs now.
+    services: Mutex<Option<SharedHttpClient>>,
     meanwhile: OnceLock<Meanwhile>,
 }
 
@@ -108,6 +111,7 @@ impl Faults {
             made: Mutex::default(),
             lives: Mutex::default(),
             running: AtomicUsize::new(0),
+            services: Mutex::default(),
             meanwhile: OnceLock::new(),
         }))
     }
@@ -124,7 +128,11 @@ impl Faults {
     #[must_use]
     pub fn parts(&self) -> PartsOf {
         let faults = self.clone();
-        tap::taps(move |handler| faults.function_tap(handler))
+        PartsOf::new(move |handler, services| {
+            *locked(&faults.0.services) = Some(services.clone());
+            let parts = Parts { http_client: Some(services), ..Parts::default() };
+            tap::in_front_of(parts, Arc::new(faults.function_tap(handler)))
+        })
     }
 
     /// The product's functions; the end of a process ends its invocations. `clock` is the stack's.
@@ -189,7 +197,8 @@ impl Faults {
                         Some(process) if !process.token.is_cancelled() => process.router.clone(),
                         _ => {
                             let tap = FunctionTap { process: Some(life.token.clone()), ..faults.function_tap(&name) };
-                            let parts = tap::in_front_of(Parts::default(), Arc::new(tap));
+                            let http_client = locked(&faults.0.services).clone();
+                            let parts = tap::in_front_of(Parts { http_client, ..Parts::default() }, Arc::new(tap));
                             let app = App::from_parts(config, clock, parts).await.with_hints(hints);
                             let router = longhand_functions::function(&name, app).and_then(|made| made.router().cloned());
                             let router = router.expect("a function that answers HTTP");

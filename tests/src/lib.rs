@@ -23,7 +23,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhand::{App, Compaction, Config, Error, GenerationKey};
+use longhand::aws::Clients;
+use longhand::{App, Clock, Compaction, Config, Error, GenerationKey};
 use longhand_local::{Options, Playback, Registry, Script, Stack};
 use serde_json::{Value, json};
 
@@ -89,6 +90,16 @@ impl Harness {
     pub fn config(&self, function: &str) -> Config {
         let environment = self.stack.environment(function);
         Config::from_vars(&|name| environment.get(name).cloned()).expect("a function's environment")
+    }
+
+    /// The SDK's clients of the stack's services.
+    pub async fn clients(&self) -> Clients {
+        Clients::new(&self.config("api").aws, Some(self.stack.http_client())).await
+    }
+
+    /// An app with these settings, over the stack's services.
+    pub async fn app(&self, config: Config, clock: Clock) -> App {
+        App::from_parts(config, clock, self.stack.parts()).await
     }
 
     /// Stops the stack. Nothing may have been given up.

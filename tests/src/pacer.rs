@@ -42,13 +42,16 @@ impl Pacer {
     #[must_use]
     pub fn parts(&self) -> PartsOf {
         let pacer = self.clone();
-        PartsOf::new(move |handler| if handler == "stream" { pacer.parts_of_writer() } else { Parts::default() })
+        PartsOf::new(move |handler, services| {
+            let parts = Parts { http_client: Some(services), ..Parts::default() };
+            if handler == "stream" { pacer.paced(parts) } else { parts }
+        })
     }
 
-    fn parts_of_writer(&self) -> Parts {
+    fn paced(&self, parts: Parts) -> Parts {
         let pacer = self.clone();
         let wrap = move |provider| -> Arc<dyn Provider> { Arc::new(PacedProvider { provider, pacer: pacer.clone() }) };
-        in_front_of(Parts { wrap_provider: Some(Arc::new(wrap)), ..Parts::default() }, Arc::new(self.clone()))
+        in_front_of(Parts { wrap_provider: Some(Arc::new(wrap)), ..parts }, Arc::new(self.clone()))
     }
 
     /// Calls of the writer's function with this operation on this table so far.

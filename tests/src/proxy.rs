@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::http::HeaderMap;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::post;
 use futures::future::BoxFuture;
-use longhand::{App, Clock, Config};
-use reqwest::Client;
+use longhand::app::Parts;
+use longhand::{App, Clock};
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use crate::Harness;
 
@@ -29,25 +28,27 @@ pub type Decide = Arc<dyn Fn(DynamoCall) -> BoxFuture<'static, Option<Value>> + 
 
 /// An app with the environment of `function`, whose calls to DynamoDB pass `decide`.
 pub async fn app_behind(harness: &Harness, function: &str, clock: Clock, decide: Decide) -> App {
-    let (client, endpoint) = (Client::new(), harness.stack.endpoints().dynamodb.clone());
-    let pass = move |headers: HeaderMap, body: Bytes| {
-        let (client, endpoint, decide) = (client.clone(), endpoint.clone(), Arc::clone(&decide));
+    let pass = move |request: Request, next: Next| {
+        let decide = Arc::clone(&decide);
         async move {
-            let target = headers["x-amz-target"].to_str().expect("an operation");
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.expect("a body");
+            let target = head.headers["x-amz-target"].to_str().expect("an operation");
             let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
             let call = DynamoCall { operation, body: serde_json::from_slice(&body).expect("a request in JSON") };
-            if let Some(answer) = decide(call).await {
-                return Response::new(Body::from(answer.to_string()));
+            match decide(call).await {
+                Some(answer) => Response::new(Body::from(answer.to_string())),
+                None => next.run(Request::from_parts(head, Body::from(body))).await,
             }
-            let answer = client.post(endpoint).headers(headers).body(body).send().await.expect("the stack answers");
-            let status = answer.status();
-            Response::builder().status(status).body(Body::from(answer.bytes().await.expect("a body"))).expect("a response")
         }
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let mut environment = harness.stack.environment(function);
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), url);
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(pass))).await });
-    App::new(Config::from_vars(&|name| environment.get(name).cloned()).expect("a function's environment"), clock).await
+    app_through(harness, function, clock, |services| services.layer(middleware::from_fn(pass))).await
+}
+
+/// An app with the environment of `function`, whose calls to DynamoDB pass a layer that `wrap` puts around it.
+pub async fn app_through(harness: &Harness, function: &str, clock: Clock, wrap: impl FnOnce(Router) -> Router) -> App {
+    let services = harness.stack.services();
+    let wrapped = services.with(&harness.stack.endpoints().dynamodb, wrap(services.by_host()));
+    let parts = Parts { http_client: Some(wrapped.http_client()), ..Parts::default() };
+    App::from_parts(harness.config(function), clock, parts).await
 }

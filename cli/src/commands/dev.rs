@@ -34,6 +34,9 @@ pub struct DevArgs {
     /// Require no API key: every program that reaches the port on this machine has full access
     #[arg(long)]
     no_auth: bool,
+    /// Give DynamoDB, Lambda and SQS ports for other tools of this machine, which sign with the access key in the data folder
+    #[arg(long)]
+    expose: bool,
 }
 
 pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
@@ -43,6 +46,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         data: Data::Folder(data.clone()),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
         authorize: !args.no_auth,
+        expose: args.expose,
         organization: args.tenant.name(),
         env: args.provider.environment()?,
         ..Options::default()
@@ -69,7 +73,11 @@ async fn serve(stack: &Stack, args: &DevArgs, terminate: &mut tokio::signal::uni
 fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
     let (url, endpoints) = (stack.url().trim_end_matches('/'), stack.endpoints());
     let mut fields = Fields::default();
-    fields.add("api", url).add("dynamodb", &endpoints.dynamodb).add("s3", &endpoints.s3).add("lambda", &endpoints.lambda);
+    fields.add("api", url);
+    if args.expose {
+        fields.add("dynamodb", &endpoints.dynamodb).add("s3", &endpoints.s3).add("lambda", &endpoints.lambda);
+        fields.add("sqs", &endpoints.sqs).add("access key", args.folder.data.join("aws-key.json").display());
+    }
     fields.add("data", args.folder.data.display());
     fields.add_if("key", stack.key().filter(|key| key.is_new).map(|key| &key.text)).print()?;
     let provider = args.provider.provider.as_deref().unwrap_or("openai");

@@ -36,6 +36,11 @@ impl Drop for Dev {
 }
 
 impl Dev {
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Starts it on this data folder, and answers with its place too once it has one.
     pub async fn start(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Self, Place) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));

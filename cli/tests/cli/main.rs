@@ -9,6 +9,7 @@ mod cost;
 mod demo;
 mod dev;
 mod documents;
+mod doors;
 mod keys;
 mod kill;
 mod memory;

@@ -1,105 +1,76 @@
-//! The embedded DynamoDB: dynoxide on loopback, in its own thread because its handlers block.
+//! The embedded DynamoDB: dynoxide over SQLite.
 
+mod operations;
 mod tables;
 mod upkeep;
+mod workers;
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    thread,
-    time::Duration,
-};
-
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
+use axum::{Router, extract::DefaultBodyLimit, routing::post};
 use dynoxide::Database;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{environment, folder::Folder, template::HostedTable};
-
-/// How long running requests may take when the stack stops.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+use crate::{
+    environment::{Connection, Endpoints},
+    folder::Folder,
+    services::Services,
+    template::HostedTable,
+};
+use workers::Workers;
 
 /// A running DynamoDB. Dropping it stops it without waiting.
 pub struct DynamoDb {
-    endpoint: String,
+    workers: Workers,
     stop: CancellationToken,
-    stopped: oneshot::Receiver<()>,
 }
 
 impl DynamoDb {
-    /// Opens the folder's database, serves it on a free loopback port, and creates missing tables.
+    /// Opens the folder's database, and creates missing tables.
     ///
     /// # Errors
     /// The database cannot be opened, or a table differs from its definition in the template.
     pub async fn start(folder: &Folder, tables: &[HostedTable]) -> Result<Self> {
-        let database =
-            Database::new(folder.database()).map_err(|error| anyhow!("the database in {}: {error}", folder.path().display()))?;
+        let open =
+            || Database::new(folder.database()).map_err(|error| anyhow!("the database in {}: {error}", folder.path().display()));
+        let database = open()?;
         upkeep::index(folder.database())?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port for DynamoDB")?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
-        let stop = CancellationToken::new();
-        let (stopping, stopped) = oneshot::channel();
-        let job = Job { database, path: folder.database().to_owned(), listener, stop: stop.clone(), _stopping: stopping };
-        thread::Builder::new()
-            .name("dynamodb".to_owned())
-            .spawn(move || job.run())
-            .context("the thread of DynamoDB cannot start")?;
-        let running = Self { endpoint, stop, stopped };
-        tables::create(&environment::dynamodb(&running.endpoint), tables).await?;
+        let running = Self { workers: Workers::start(database.clone())?, stop: CancellationToken::new() };
+        tables::create(&running.client(), tables).await?;
+        // Two connections to a shared database in memory lock its tables against each other.
+        if !folder.is_in_memory() {
+            running.workers.add_reader(open()?)?;
+        }
+        tokio::spawn(upkeep::run(database, folder.database().to_owned(), running.stop.clone()));
         Ok(running)
     }
 
-    /// The endpoint, `http://127.0.0.1:PORT`.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
+    /// The service, for the SDK in this process or behind a listener.
+    pub fn router(&self) -> Router {
+        let limit = DefaultBodyLimit::max(operations::REQUEST_BYTES_MAX);
+        Router::new().route("/", post(operations::answer)).layer(limit).with_state(self.workers.clone())
+    }
+
+    /// A client in this process.
+    pub fn client(&self) -> aws_sdk_dynamodb::Client {
+        let (services, endpoints) = (Services::default(), Endpoints::in_process());
+        services.add(&endpoints.dynamodb, self.router());
+        Connection::unsigned(endpoints, services).dynamodb()
     }
 
     /// Stops, and waits until the database is closed.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
         self.stop.cancel();
-        // The sender is dropped when the thread ends.
-        let _ = (&mut self.stopped).await;
+        for stopped in self.workers.stop() {
+            // The sender is dropped when the thread ends.
+            let _ = stopped.await;
+        }
     }
 }
 
 impl Drop for DynamoDb {
     fn drop(&mut self) {
         self.stop.cancel();
-    }
-}
-
-struct Job {
-    database: Database,
-    path: String,
-    listener: TcpListener,
-    stop: CancellationToken,
-    _stopping: oneshot::Sender<()>,
-}
-
-impl Job {
-    fn run(self) {
-        if let Err(error) = self.serve() {
-            tracing::error!(error = format!("{error:#}"), "the embedded DynamoDB stopped");
-        }
-    }
-
-    fn serve(self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        self.listener.set_nonblocking(true)?;
-        let (stop, database) = (self.stop, self.database);
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(self.listener)?;
-            tokio::spawn(upkeep::run(database.clone(), self.path, stop.clone()));
-            let serving = dynoxide::server::serve_with_shutdown(listener, database, stop.clone().cancelled_owned());
-            let expired = async {
-                stop.cancelled().await;
-                tokio::time::sleep(STOP_GRACE).await;
-            };
-            tokio::select! {
-                served = serving => served.map_err(|error| anyhow!(error)),
-                () = expired => Ok(()),
-            }
-        })
+        drop(self.workers.stop());
     }
 }
 

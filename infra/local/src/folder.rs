@@ -15,6 +15,11 @@ use crate::options::Data;
 
 /// Held by the stack that runs on a data folder.
 const LOCK: &str = "stack.lock";
+/// The folder of the socket, and its file.
+const RUN: &str = "run";
+const SOCKET: &str = "stack.sock";
+/// The shortest `sun_path` of the systems that Rust knows (macOS) has 104 bytes with its end.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
 /// Prompts, outputs and a key: for their owner alone.
 const PRIVATE: u32 = 0o700;
 
@@ -22,6 +27,8 @@ const PRIVATE: u32 = 0o700;
 pub struct Folder {
     path: PathBuf,
     database: String,
+    /// Where the path of a socket in the data folder would be too long.
+    run: Option<TempDir>,
     _lock: File,
     _temporary: Option<TempDir>,
 }
@@ -35,8 +42,7 @@ impl Folder {
         let (path, temporary) = match data {
             Data::Folder(path) => (path.clone(), None),
             Data::Memory => {
-                let temporary =
-                    tempfile::Builder::new().prefix("longhand-").tempdir().context("a temporary folder cannot be created")?;
+                let temporary = private_folder()?;
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
@@ -44,10 +50,17 @@ impl Folder {
         let path = path.canonicalize().with_context(|| format!("the data folder {}", path.display()))?;
         let lock = lock(&path)?;
         let database = match &temporary {
-            None => path.join("dynamodb.sqlite").to_string_lossy().into_owned(),
+            None => {
+                let file = path.join("dynamodb.sqlite");
+                // SQLite gives its log and its index the permissions of this file.
+                close(&file).with_context(|| format!("{} cannot be closed to other users", file.display()))?;
+                file.to_string_lossy().into_owned()
+            }
             Some(_) => format!("file:{}?mode=memory&cache=shared", path.join("dynamodb").display()),
         };
-        Ok(Self { path, database, _lock: lock, _temporary: temporary })
+        let is_short = path.join(RUN).join(SOCKET).as_os_str().len() <= SOCKET_PATH_BYTES_MAX;
+        let run = if is_short { None } else { Some(private_folder()?) };
+        Ok(Self { path, database, run, _lock: lock, _temporary: temporary })
     }
 
     /// The folder itself.
@@ -80,6 +93,17 @@ impl Folder {
         self.path.join("failures")
     }
 
+    /// The socket of the services, for commands.
+    pub fn socket(&self) -> PathBuf {
+        let folder = self.run.as_ref().map_or_else(|| self.path.join(RUN), |folder| folder.path().to_owned());
+        folder.join(SOCKET)
+    }
+
+    /// Whether the tables are in memory, and end with the stack.
+    pub fn is_in_memory(&self) -> bool {
+        self.database.starts_with("file:")
+    }
+
     /// Writes `stack.json`, from which clients read the addresses of the running stack and its key.
     pub fn announce(&self, announcement: &impl Serialize) -> Result<()> {
         write_secret(&self.path.join("stack.json"), &serde_json::to_vec_pretty(announcement)?)
@@ -97,6 +121,10 @@ impl Drop for Folder {
     }
 }
 
+fn private_folder() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("longhand-").tempdir().context("a temporary folder cannot be created")
+}
+
 /// Creates a data folder for its owner alone. A folder of an earlier version, and its own folders, are closed to others as well;
 /// another folder that exists and has other files is left as it is.
 fn make_private(path: &Path) -> std::io::Result<()> {
@@ -105,12 +133,17 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     if is_own {
         fs::set_permissions(path, Permissions::from_mode(PRIVATE))?;
     }
-    for name in ["s3", "triggers", "failures", "events"] {
+    for name in ["s3", "triggers", "failures", "events", RUN] {
         let folder = path.join(name);
         DirBuilder::new().recursive(true).mode(PRIVATE).create(&folder)?;
         fs::set_permissions(&folder, Permissions::from_mode(PRIVATE))?;
     }
     Ok(())
+}
+
+/// Creates a file for its owner alone, or closes one that exists.
+fn close(file: &Path) -> std::io::Result<()> {
+    File::options().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
 }
 
 /// Whether a stack of this user runs on a data folder: its lock is held, and `stack.json` is this user's.
@@ -138,8 +171,12 @@ pub fn is_running(path: &Path) -> Result<bool> {
 
 fn lock(path: &Path) -> Result<File> {
     let name = path.join(LOCK);
-    let file =
-        File::options().create(true).append(true).open(&name).with_context(|| format!("{} cannot be opened", name.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&name)
+        .with_context(|| format!("{} cannot be opened", name.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -188,7 +225,7 @@ mod tests {
         fs::create_dir_all(&path).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         drop(Folder::open(&Data::Folder(path.clone())).unwrap());
-        for folder in ["", "s3", "events"] {
+        for folder in ["", "s3", "events", "run"] {
             assert_eq!(fs::metadata(path.join(folder)).unwrap().permissions().mode() & 0o777, PRIVATE, "{folder}");
         }
     }

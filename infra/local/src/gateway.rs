@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
@@ -13,14 +14,21 @@ use axum::{
 use lambda_http::{RequestExt, aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext};
 use longhand::Clock;
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 pub use authorizer::Authorizer;
 
 use crate::{
+    access::local_only,
     lambda::{Hosted, Lambda, invocation_context, request_id},
-    template::{ACCOUNT, GatewayAnswer},
+    template::{ACCOUNT, GatewayAnswer, HostedApi},
 };
+
+/// The longest that a request's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// API Gateway's limit. The functions' own is lower, and has a better error.
+const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 struct Gateway {
     lambda: Lambda,
@@ -45,8 +53,8 @@ struct Route {
     router: Router,
 }
 
-/// The API: every HTTP function of `lambda` at its routes. `answers` are the gateway responses by type.
-pub fn router(lambda: &Lambda, callers: Callers, answers: BTreeMap<String, GatewayAnswer>, clock: Clock) -> Router {
+/// The API: every HTTP function of `lambda` at its routes.
+pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) -> Router {
     let mut routes = Vec::new();
     for hosted in lambda.functions() {
         let Some(router) = hosted.function.router() else { continue };
@@ -57,28 +65,11 @@ pub fn router(lambda: &Lambda, callers: Callers, answers: BTreeMap<String, Gatew
     }
     // Fixed segments come before parameters, as in API Gateway.
     routes.sort_by_key(|route| route.path.split('/').map(|segment| segment.starts_with('{')).collect::<Vec<_>>());
-    let gateway = Gateway { lambda: lambda.clone(), routes, callers, answers, clock };
-    Router::new().fallback(handle).with_state(Arc::new(gateway))
-}
-
-/// Whether a request comes from a web page of another host, or reaches this host by another name (DNS rebinding). Such a page must
-/// not use the keys on this machine.
-fn is_foreign(request: &Request) -> bool {
-    let header = |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    let is_here = |authority: &str| {
-        let host =
-            authority.rsplit_once(':').map_or(authority, |(host, port)| if port.ends_with(']') { authority } else { host });
-        ["localhost", "127.0.0.1", "[::1]"].contains(&host)
-    };
-    let origin = header(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority));
-    origin.is_some_and(|origin| !is_here(origin)) || header(header::HOST).is_some_and(|host| !is_here(host))
+    let gateway = Gateway { lambda: lambda.clone(), routes, callers, answers: api.answers.clone(), clock };
+    local_only(Router::new().fallback(handle).with_state(Arc::new(gateway)), api.cors_origin.as_deref())
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    if is_foreign(&request) {
-        let detail = "This stack serves requests from this machine only, and from pages served by it.";
-        return problem(StatusCode::FORBIDDEN, "forbidden", detail, &request_id());
-    }
     let path: Vec<_> = request.uri().path().split('/').collect();
     let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
     let id = request_id();
@@ -127,11 +118,15 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
             }
         }
     };
+    let request = match received(request, BODY_TIMEOUT).await {
+        Ok(request) => request,
+        Err((status, code, detail)) => return problem(status, code, detail, &id),
+    };
     let context = request_context(gateway, route, &request, caller, &id);
     let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
-    let timeout = Duration::from_secs(route.hosted.definition.timeout_seconds);
+    let limit = Duration::from_secs(route.hosted.definition.timeout_seconds);
     // In a task, because a function continues when its caller disconnects, and to contain panics.
-    let answer = gateway.lambda.spawn(tokio::time::timeout(timeout, route.router.clone().oneshot(request)));
+    let answer = gateway.lambda.spawn(timeout(limit, route.router.clone().oneshot(request)));
     match answer.await {
         Ok(Some(Ok(Ok(response)))) => response,
         Ok(Some(Err(_))) => problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "The function took too long.", &id),
@@ -140,6 +135,18 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
             tracing::error!(function = route.hosted.definition.id, request_id = id, error = %panic, "an HTTP handler panicked");
             problem(StatusCode::BAD_GATEWAY, "internal_server_error", "The function failed.", &id)
         }
+    }
+}
+
+/// The request with its whole body, as API Gateway hands it on.
+async fn received(request: Request, limit: Duration) -> Result<Request, (StatusCode, &'static str, &'static str)> {
+    let (head, body) = request.into_parts();
+    match timeout(limit, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body))),
+        Ok(Err(_)) => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "The body has more than 10 MiB, or it broke off."))
+        }
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive within 30 s.")),
     }
 }
 
@@ -192,27 +199,29 @@ fn problem(status: StatusCode, code: &str, detail: &str, request_id: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn foreign_pages_are_detected() {
-        let is_foreign = |name: &str, value: &str| {
-            super::is_foreign(&axum::http::Request::builder().header(name, value).body(axum::body::Body::empty()).unwrap())
-        };
-        for own in ["127.0.0.1:4000", "localhost", "localhost:4000", "[::1]:4000", "[::1]"] {
-            assert!(!is_foreign("host", own) && !is_foreign("origin", &format!("http://{own}")), "{own}");
-        }
-        for foreign in ["evil.example", "evil.example:4000", "127.0.0.1.evil.example:80", "null"] {
-            assert!(is_foreign("origin", foreign) && is_foreign("host", foreign), "{foreign}");
-        }
+    use std::convert::Infallible as Error;
+
+    use futures::{StreamExt, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn body_that_does_not_arrive_is_given_up() {
+        let pieces = stream::iter([Ok::<_, Error>("{")]).chain(stream::pending());
+        let (status, code, _) = received(Request::new(Body::from_stream(pieces)), Duration::ZERO).await.unwrap_err();
+        assert_eq!((status, code), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+        let whole = received(Request::new(Body::from("{}")), BODY_TIMEOUT).await.unwrap();
+        assert_eq!(to_bytes(whole.into_body(), 2).await.unwrap(), "{}");
     }
 
     #[test]
     fn routes_match_only_their_paths() {
-        let matches = |pattern: &str, path: &str| super::matches(pattern, &path.split('/').collect::<Vec<_>>());
-        assert!(matches("/v1/things/{id}", "/v1/things/a"));
-        assert!(!matches("/v1/things/{id}", "/v1/things/"));
-        assert!(!matches("/v1/things/{id}", "/v1/things"));
-        assert!(!matches("/v1/things/{id}", "/v1/things/a/b"));
-        assert!(matches("/files/{path+}", "/files/a/b"));
-        assert!(!matches("/files/{path+}", "/files"));
+        let is_match = |pattern: &str, path: &str| matches(pattern, &path.split('/').collect::<Vec<_>>());
+        assert!(is_match("/v1/things/{id}", "/v1/things/a"));
+        assert!(!is_match("/v1/things/{id}", "/v1/things/"));
+        assert!(!is_match("/v1/things/{id}", "/v1/things"));
+        assert!(!is_match("/v1/things/{id}", "/v1/things/a/b"));
+        assert!(is_match("/files/{path+}", "/files/a/b"));
+        assert!(!is_match("/files/{path+}", "/files"));
     }
 }

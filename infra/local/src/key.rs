@@ -1,14 +1,17 @@
-//! The keys of a data folder, created on its first start: the API key of local commands, and the signing key of read tokens.
+//! The keys of a data folder, created on its first start: the API key of local commands, the signing key of read tokens, and the
+//! access key of the embedded services.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use longhand::{ApiKey, App, NewKey, Organization, Scopes};
+use serde::{Deserialize, Serialize};
 
 use crate::folder;
 
 const FILE: &str = "key";
 const TOKEN_KEY_FILE: &str = "token-key";
+const AWS_KEY_FILE: &str = "aws-key.json";
 
 /// The key that signs read tokens. It is stored, so that tokens remain valid after a restart.
 ///
@@ -22,6 +25,32 @@ pub fn token_key(data: &Path) -> Result<String> {
     // The hash of a random API key that is never issued.
     let key = ApiKey::generate()?.sha256();
     folder::write_secret(&path, key.as_bytes())?;
+    Ok(key)
+}
+
+/// An access key of the embedded services.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AwsKey {
+    /// The access key id.
+    pub id: String,
+    /// The secret access key.
+    pub secret: String,
+}
+
+/// The access key of the services. It is stored, so that URLs that were presigned before a restart remain valid.
+///
+/// # Errors
+/// The key cannot be created or stored.
+pub fn aws_key(data: &Path) -> Result<AwsKey> {
+    let path = data.join(AWS_KEY_FILE);
+    let stored = std::fs::read(&path).ok().and_then(|stored| serde_json::from_slice(&stored).ok());
+    if let Some(stored) = stored {
+        return Ok(stored);
+    }
+    // The hashes of random API keys that are never issued.
+    let (id, secret) = (ApiKey::generate()?.sha256(), ApiKey::generate()?.sha256());
+    let key = AwsKey { id: format!("LONGHAND{}", id[..12].to_uppercase()), secret };
+    folder::write_secret(&path, &serde_json::to_vec(&key)?)?;
     Ok(key)
 }
 

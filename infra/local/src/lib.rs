@@ -3,6 +3,7 @@
 //! Routes, stream triggers, schedules and async invocations are read from `template.yaml`, the file that `sam deploy` deploys.
 //! `infra/README.md` lists AWS's resources and their local counterparts.
 
+mod access;
 mod dynamodb;
 mod environment;
 mod folder;
@@ -15,6 +16,8 @@ pub mod playback;
 mod s3;
 mod schedule;
 mod server;
+mod services;
+mod socket;
 mod stack;
 mod template;
 #[cfg(test)]
@@ -26,5 +29,7 @@ pub use folder::is_running;
 pub use openapi::openapi;
 pub use options::{Data, Options, PartsOf};
 pub use playback::{Playback, Script};
+pub use services::Services;
+pub use socket::socket_client;
 pub use stack::{OwnKey, Registry, Stack};
 pub use template::{TEMPLATE, Template};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use longhand::{app::Parts, clock::Clock};
+use longhand::{app::Parts, aws::SharedHttpClient, clock::Clock};
 
 /// Settings of a [`Stack`](crate::Stack).
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Options {
     pub env: BTreeMap<String, String>,
     /// The clock of the functions.
     pub clock: Clock,
+    /// Whether DynamoDB, Lambda and SQS have ports, for other programs of this machine that sign with the data folder's access key.
+    pub expose: bool,
     /// The pause before the first retry of a failed async invocation or stream batch. It doubles with each retry up to 16 times
     /// this, with random jitter of up to its own length added. (AWS waits one and two minutes.)
     pub retry_delay: Duration,
@@ -27,26 +29,28 @@ pub struct Options {
     pub parts: PartsOf,
 }
 
-/// The [`Parts`] of each function by its `Handler`. The default is the product's own parts for every function.
+/// The [`Parts`] of each function by its `Handler`. The default sends to the embedded services and changes nothing else.
 #[derive(Clone)]
-pub struct PartsOf(Arc<dyn Fn(&str) -> Parts + Send + Sync>);
+pub struct PartsOf(Arc<MakeParts>);
+
+type MakeParts = dyn Fn(&str, SharedHttpClient) -> Parts + Send + Sync;
 
 impl PartsOf {
-    /// `parts` returns the parts of the function with a `Handler`.
-    pub fn new(parts: impl Fn(&str) -> Parts + Send + Sync + 'static) -> Self {
+    /// `parts` returns the parts of the function with a `Handler`, given the client that reaches the embedded services.
+    pub fn new(parts: impl Fn(&str, SharedHttpClient) -> Parts + Send + Sync + 'static) -> Self {
         Self(Arc::new(parts))
     }
 
     /// The parts of the function with this handler.
     #[must_use]
-    pub fn of(&self, handler: &str) -> Parts {
-        (self.0)(handler)
+    pub fn of(&self, handler: &str, services: SharedHttpClient) -> Parts {
+        (self.0)(handler, services)
     }
 }
 
 impl Default for PartsOf {
     fn default() -> Self {
-        Self::new(|_| Parts::default())
+        Self::new(|_, services| Parts { http_client: Some(services), ..Parts::default() })
     }
 }
 
@@ -74,6 +78,7 @@ impl Default for Options {
             organization: "local".to_owned(),
             env: BTreeMap::new(),
             clock: Clock::system(),
+            expose: false,
             retry_delay: Duration::from_secs(1),
             parts: PartsOf::default(),
         }

@@ -4,7 +4,7 @@ mod digest;
 mod locks;
 mod store;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use axum::{
@@ -14,23 +14,31 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s::{
+    auth::SimpleAuth,
+    config::{S3Config, StaticConfigProvider},
+    service::S3ServiceBuilder,
+};
 use tower::ServiceExt;
 
-use crate::environment::{ACCESS_KEY, SECRET_KEY};
+use crate::key::AwsKey;
 
-/// Serves S3 over `folder`, with these buckets.
+/// Serves S3 over `folder`, with these buckets, to those who sign with `key`. A signature's age is not checked (that of a presigned
+/// URL is), so that a step of the clock stops nothing.
 ///
 /// # Errors
 /// The folder cannot be used.
-pub fn router(folder: &Path, buckets: &[String]) -> Result<Router> {
+pub fn router(folder: &Path, buckets: &[String], key: &AwsKey) -> Result<Router> {
     for bucket in buckets {
         std::fs::create_dir_all(folder.join(bucket)).with_context(|| format!("the bucket {bucket} cannot be created"))?;
     }
     remove_uploads(folder).with_context(|| format!("unfinished uploads in {} cannot be removed", folder.display()))?;
     let files = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow!("the folder {}: {error:?}", folder.display()))?;
     let mut builder = S3ServiceBuilder::new(store::Store::new(files, folder.to_owned()));
-    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    builder.set_auth(SimpleAuth::from_single(key.id.as_str(), key.secret.as_str()));
+    let mut config = S3Config::default();
+    config.presigned_url_max_skew_time_secs = u32::MAX;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     let service = builder.build();
     Ok(Router::new().fallback(async move |request: Request| -> Response {
         match service.oneshot(request).await {

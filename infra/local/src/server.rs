@@ -14,7 +14,8 @@ use longhand::{
     retry::{Exponential, Retryable, exponential},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,7 +37,7 @@ pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     if !address.ip().is_loopback() {
         bail!(
-            "the tables and buckets of the local stack have no authentication, so it listens only on loopback addresses such as 127.0.0.1, not on {}",
+            "the local stack is for this machine, so it listens only on loopback addresses such as 127.0.0.1, not on {}",
             address.ip()
         );
     }
@@ -60,6 +61,17 @@ pub fn serve(listener: TcpListener, router: Router, stop: &CancellationToken, ta
     });
 }
 
+/// The same on a Unix socket.
+pub fn serve_socket(listener: UnixListener, router: Router, stop: &CancellationToken, tasks: &TaskTracker) {
+    let (stop, connections) = (stop.clone(), tasks.clone());
+    tasks.spawn(async move {
+        let accept = async || (|| listener.accept()).retry(ACCEPT_PAUSES).await;
+        while let Some(Ok((stream, _))) = stop.run_until_cancelled(accept()).await {
+            connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+        }
+    });
+}
+
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let log = |error: &io::Error, _| tracing::warn!(%error, "a local server cannot accept a connection and will retry");
     Ok((|| listener.accept()).retry(ACCEPT_PAUSES).notify(log).await?.0)
@@ -67,7 +79,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 
 /// Serves one connection until it closes. Header limits are wider than those of the functions, whose errors are more helpful than
 /// the bare status 431 that is sent here.
-async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http.max_headers(4 * HEADERS_MAX).max_header_size(4 * HEADER_BYTES_MAX);

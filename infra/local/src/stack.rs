@@ -4,7 +4,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
-use longhand::{App, aws::Meter, config::Config, hints::Hints, providers::parse_providers};
+use longhand::{
+    App,
+    app::Parts,
+    aws::{Meter, SharedHttpClient},
+    config::Config,
+    hints::Hints,
+    providers::parse_providers,
+};
 use longhand_functions::Function;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -14,14 +21,17 @@ use tokio_util::{
 };
 
 use crate::{
+    access,
     dynamodb::DynamoDb,
-    environment::{self, Endpoints},
+    environment::{Connection, Endpoints},
     folder::Folder,
     gateway::{self, Authorizer, Callers},
     key,
     lambda::{self, Hosted, Lambda},
     options::Options,
     s3, schedule, server,
+    services::Services,
+    socket,
     template::{HostedApi, HostedAuthorizer, HostedFunction, TEMPLATE, Template},
     triggers,
 };
@@ -32,13 +42,16 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 /// The functions' variable for the key that signs read tokens.
 const TOKEN_KEY: &str = "LONGHAND_TOKEN_KEY";
 
+/// The functions' variable for the origin whose pages may call the API. The template sets it by a parameter.
+const CORS_ORIGIN: &str = "LONGHAND_CORS_ORIGIN";
+
 /// Makes the function for a `Handler` from its `App`; `None` if there is no such function.
 pub type Registry = Arc<dyn Fn(&str, App) -> Option<Function> + Send + Sync>;
 
 /// A running stack. [`shutdown`](Self::shutdown) stops it in order; dropping it stops it without waiting.
 pub struct Stack {
     url: String,
-    endpoints: Endpoints,
+    connection: Connection,
     options: Options,
     key: Option<OwnKey>,
     /// Shared by all apps of the stack.
@@ -105,27 +118,37 @@ impl Stack {
     /// # Errors
     /// As for [`start`](Self::start).
     pub async fn start_with(mut options: Options, template: &str, registry: Registry) -> Result<Self> {
-        let template = Template::read(template)?;
+        let parameters = options.env.get(CORS_ORIGIN).map(|origin| ("CorsOrigin", origin.as_str()));
+        let template = Template::read_with(template, &parameters.into_iter().collect())?;
         let api = server::bind(options.listen).await?;
         let url = server::url(&api)?;
         let folder = Folder::open(&options.data)?;
         if !options.env.contains_key(TOKEN_KEY) {
             options.env.insert(TOKEN_KEY.to_owned(), key::token_key(folder.path())?);
         }
-        let services = Layer::new();
-        let (dynamodb, s3) = start_stores(&template, &folder, &services).await?;
-        let (invoke, queue) = (server::bind(server::ANY_PORT).await?, server::bind(server::ANY_PORT).await?);
-        let endpoints =
-            Endpoints { dynamodb: dynamodb.endpoint().to_owned(), s3, lambda: server::url(&invoke)?, sqs: server::url(&queue)? };
+        let ports = Ports::open(options.expose).await?;
+        let connection =
+            Connection { endpoints: ports.endpoints()?, key: key::aws_key(folder.path())?, services: Services::default() };
+        let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
+        let s3 = s3::router(&folder.s3(), &template.buckets, &connection.key)?;
         let Functions { hosted, hints, meters, lease } =
-            open_functions(template.functions, &endpoints, &options, &registry).await?;
+            open_functions(template.functions, &connection, &options, &registry).await?;
         let lambda = Lambda::new(hosted, &folder, options.retry_delay);
-        services.serve(invoke, lambda::api::router(lambda.clone()));
-        services.serve(queue, lambda::queue_api::router(lambda.clone()));
+        let services = Layer::new();
+        ports.serve(
+            [dynamodb.router(), s3, lambda::api::router(lambda.clone()), lambda::queue_api::router(lambda.clone())],
+            &connection,
+            template.api.cors_origin.as_deref(),
+            &services,
+        );
+        if !folder.is_in_memory() {
+            let listener = socket::bind(&folder.socket())?;
+            server::serve_socket(listener, connection.services.by_host(), &services.stop, &services.tasks);
+        }
         let (edge, guard) = (Layer::new(), lambda.stop_on_drop());
         let mut stack = Self {
             url,
-            endpoints,
+            connection,
             options,
             key: None,
             hints,
@@ -145,11 +168,11 @@ impl Stack {
     /// Starts everything that invokes functions: triggers, interrupted events, the API and schedules.
     async fn start_edge(&mut self, listener: TcpListener, api: HostedApi, lease: Duration) -> Result<()> {
         let (lambda, edge) = (&self.lambda, &self.edge);
-        let streams = environment::streams(&self.endpoints.dynamodb);
+        let streams = self.connection.streams();
         triggers::start(lambda, &streams, &self.folder.triggers(), &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
-        let (callers, key) = self.callers(api.authorizer).await?;
-        edge.serve(listener, gateway::router(lambda, callers, api.answers, self.options.clock.clone()));
+        let (callers, key) = self.callers(api.authorizer.clone()).await?;
+        edge.serve(listener, gateway::router(lambda, callers, &api, self.options.clock.clone()));
         schedule::start(lambda, lease, &edge.stop, &edge.tasks);
         self.key = key;
         Ok(())
@@ -163,7 +186,8 @@ impl Stack {
         }
         let authorizer = authorizer.context("template.yaml has no authorizer")?;
         let authorizer = Authorizer::new(&self.lambda, authorizer, clock.clone())?;
-        let app = app(&self.environment(&authorizer.function().definition.handler), &self.options, &self.hints, None).await?;
+        let environment = self.environment(&authorizer.function().definition.handler);
+        let app = app(&environment, &self.options, &self.hints, self.parts()).await?;
         let (text, is_new) = key::local_key(&app, self.folder.path(), organization).await?;
         Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
     }
@@ -180,10 +204,8 @@ impl Stack {
         environment.retain(|name, _| SHARED.iter().any(|prefix| name.starts_with(prefix)) && !secrets.contains(name));
         self.folder.announce(&json!({
             "url": self.url,
-            "dynamodb": self.endpoints.dynamodb,
-            "s3": self.endpoints.s3,
-            "lambda": self.endpoints.lambda,
-            "queues": [lambda::queue_api::url(&self.endpoints.sqs)],
+            "socket": self.folder.socket(),
+            "queues": [lambda::queue_api::url(&self.connection.endpoints.sqs)],
             "pid": std::process::id(),
             "organization": self.options.organization,
             "key": self.key.as_ref().map(|key| &key.text),
@@ -209,10 +231,17 @@ impl Stack {
         &self.url
     }
 
-    /// The addresses of the embedded services.
+    /// The addresses of the embedded services. Only those of S3 and of exposed services have a port; the stack's
+    /// [`http_client`](Self::http_client) reaches all.
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
+        &self.connection.endpoints
+    }
+
+    /// The client through which the SDK reaches the embedded services in this process.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        self.connection.http_client()
     }
 
     /// The key that local commands send; `None` if the API needs none.
@@ -226,7 +255,7 @@ impl Stack {
     #[must_use]
     pub fn environment(&self, handler: &str) -> BTreeMap<String, String> {
         let hosted = self.lambda.find(handler);
-        hosted.map(|hosted| environment::of(&hosted.definition, &self.endpoints, &self.options.env)).unwrap_or_default()
+        hosted.map(|hosted| self.connection.environment(&hosted.definition, &self.options.env)).unwrap_or_default()
     }
 
     /// An `App` with the environment of `api`.
@@ -234,7 +263,19 @@ impl Stack {
     /// # Errors
     /// The configuration is invalid.
     pub async fn app(&self) -> Result<App> {
-        app(&self.environment("api"), &self.options, &self.hints, None).await
+        app(&self.environment("api"), &self.options, &self.hints, self.parts()).await
+    }
+
+    /// What an [`App`] needs to reach the embedded services in this process.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        Parts { http_client: Some(self.http_client()), ..Parts::default() }
+    }
+
+    /// The embedded services.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.connection.services
     }
 
     /// Invokes a function once and returns its response.
@@ -267,13 +308,44 @@ impl Stack {
     }
 }
 
-/// Starts DynamoDB with its tables and S3 with its buckets; returns DynamoDB and the endpoint of S3.
-async fn start_stores(template: &Template, folder: &Folder, services: &Layer) -> Result<(DynamoDb, String)> {
-    let dynamodb = DynamoDb::start(folder, &template.tables).await?;
-    let listener = server::bind(server::ANY_PORT).await?;
-    let endpoint = server::url(&listener)?;
-    services.serve(listener, s3::router(&folder.s3(), &template.buckets)?);
-    Ok((dynamodb, endpoint))
+/// The ports of the services: S3 has one, for presigned URLs, and the others only where they are exposed.
+struct Ports {
+    s3: TcpListener,
+    /// DynamoDB, Lambda and SQS.
+    exposed: Option<[TcpListener; 3]>,
+}
+
+impl Ports {
+    async fn open(expose: bool) -> Result<Self> {
+        let any = || server::bind(server::ANY_PORT);
+        Ok(Self { s3: any().await?, exposed: if expose { Some([any().await?, any().await?, any().await?]) } else { None } })
+    }
+
+    fn endpoints(&self) -> Result<Endpoints> {
+        let endpoints = Endpoints { s3: server::url(&self.s3)?, ..Endpoints::in_process() };
+        let Some([dynamodb, lambda, sqs]) = &self.exposed else { return Ok(endpoints) };
+        Ok(Endpoints { dynamodb: server::url(dynamodb)?, lambda: server::url(lambda)?, sqs: server::url(sqs)?, ..endpoints })
+    }
+
+    /// Serves the routers of DynamoDB, S3, Lambda and SQS in this process, and on their ports. Pages of `cors_origin` may read what
+    /// is presigned.
+    fn serve(
+        self,
+        [dynamodb, s3, lambda, sqs]: [Router; 4],
+        Connection { endpoints, key, services }: &Connection,
+        cors_origin: Option<&str>,
+        layer: &Layer,
+    ) {
+        services.add(&endpoints.dynamodb, dynamodb.clone());
+        services.add(&endpoints.s3, s3.clone());
+        services.add(&endpoints.lambda, lambda.clone());
+        services.add(&endpoints.sqs, sqs.clone());
+        // S3 verifies signatures itself, presigned ones too.
+        layer.serve(self.s3, access::local_only(s3, cors_origin));
+        for (listener, router) in self.exposed.into_iter().flatten().zip([dynamodb, lambda, sqs]) {
+            layer.serve(listener, access::signed_only(router, key));
+        }
+    }
 }
 
 /// The functions of a stack before they are hosted.
@@ -289,17 +361,16 @@ struct Functions {
 /// Gives every function its own `App` and handler.
 async fn open_functions(
     definitions: Vec<HostedFunction>,
-    endpoints: &Endpoints,
+    connection: &Connection,
     options: &Options,
     registry: &Registry,
 ) -> Result<Functions> {
     let mut functions = Functions { hosted: Vec::new(), hints: Hints::default(), meters: BTreeMap::new(), lease: Duration::ZERO };
     for definition in definitions {
         let name = definition.id.clone();
-        let environment = environment::of(&definition, endpoints, &options.env);
-        let app = app(&environment, options, &functions.hints, Some(&definition.handler))
-            .await
-            .with_context(|| format!("function {name}"))?;
+        let environment = connection.environment(&definition, &options.env);
+        let parts = options.parts.of(&definition.handler, connection.http_client());
+        let app = app(&environment, options, &functions.hints, parts).await.with_context(|| format!("function {name}"))?;
         functions.meters.insert(definition.handler.clone(), app.meter().clone());
         functions.lease = functions.lease.max(app.config().lease);
         functions.hosted.push(host(definition, app, registry).with_context(|| format!("function {name}"))?);
@@ -317,10 +388,8 @@ fn host(definition: HostedFunction, app: App, registry: &Registry) -> Result<Hos
     Ok(Hosted { definition, function })
 }
 
-/// Opens an `App` with the parts of the function `handler`, or with the default parts.
-async fn app(environment: &BTreeMap<String, String>, options: &Options, hints: &Hints, handler: Option<&str>) -> Result<App> {
+async fn app(environment: &BTreeMap<String, String>, options: &Options, hints: &Hints, parts: Parts) -> Result<App> {
     let config = Config::from_vars(&|name| environment.get(name).cloned())?;
-    let parts = handler.map(|handler| options.parts.of(handler)).unwrap_or_default();
     Ok(App::from_parts(config, options.clock.clone(), parts).await.with_hints(hints.clone()))
 }
 

@@ -85,7 +85,15 @@ impl Template {
     /// # Errors
     /// The text is not YAML, has a reference to a missing resource, or uses something that the local stack does not support.
     pub fn read(yaml: &str) -> Result<Self> {
-        let resolver = Resolver::read(yaml)?;
+        Self::read_with(yaml, &BTreeMap::new())
+    }
+
+    /// Reads a SAM template with these parameters in place of their defaults.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_with(yaml: &str, parameters: &BTreeMap<&str, &str>) -> Result<Self> {
+        let resolver = Resolver::read(yaml, parameters)?;
         let mut template = Self {
             functions: Vec::new(),
             tables: Vec::new(),

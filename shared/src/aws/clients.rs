@@ -41,13 +41,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Builds them. Nothing is sent yet.
-    pub async fn new(config: &AwsConfig) -> Self {
-        Self::with_http_client(config, None).await
-    }
-
-    /// Builds them over this HTTP client; `None`: the SDK's own.
-    pub(crate) async fn with_http_client(config: &AwsConfig, http_client: Option<SharedHttpClient>) -> Self {
+    /// Builds them over this HTTP client; `None`: the SDK's own. Nothing is sent yet.
+    pub async fn new(config: &AwsConfig, http_client: Option<SharedHttpClient>) -> Self {
         let shared = shared_config(config, http_client).await;
         let shared = |attempt_timeout, backoff| {
             let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt_timeout);

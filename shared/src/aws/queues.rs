@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::Client;
 
-use super::clients::{aws_error, shared_config, unexpected};
+use super::clients::{SharedHttpClient, aws_error, shared_config, unexpected};
 use crate::config::AwsConfig;
 use crate::error::Error;
 
@@ -26,14 +26,10 @@ pub struct QueueMessage {
 }
 
 impl Queues {
-    /// Builds the client. Nothing is sent yet.
-    pub async fn new(config: &AwsConfig) -> Self {
-        let mut sqs = aws_sdk_sqs::config::Builder::from(&shared_config(config, None).await);
-        let endpoint = config.sqs_endpoint.clone();
-        if endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) {
-            sqs.set_http_client(Some(aws_smithy_http_client::Builder::new().build_http()));
-        }
-        sqs.set_endpoint_url(endpoint);
+    /// Builds the client over this HTTP client; `None`: the SDK's own. Nothing is sent yet.
+    pub async fn new(config: &AwsConfig, http_client: Option<SharedHttpClient>) -> Self {
+        let mut sqs = aws_sdk_sqs::config::Builder::from(&shared_config(config, http_client).await);
+        sqs.set_endpoint_url(config.sqs_endpoint.clone());
         Self { sqs: Client::from_conf(sqs.build()) }
     }
 

@@ -135,7 +135,7 @@ async fn token_of_another_signing_key_is_refused() {
     let mut environment: BTreeMap<String, String> = harness.stack.environment("authorize");
     environment.insert("LONGHAND_TOKEN_KEY".into(), "two".into());
     let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
-    let other = App::new(config, Clock::system()).await;
+    let other = harness.app(config, Clock::system()).await;
     assert!(other.authorize(&own).await.unwrap().is_none());
     let forged = other.create_read_token(&key_of(&id), None, b"").await.unwrap().token;
     assert_eq!(harness.with_key(&forged).get(&format!("generations/{id}")).await.0, StatusCode::UNAUTHORIZED);
@@ -170,7 +170,7 @@ async fn token_outlives_one_rotation() {
     environment.remove("LONGHAND_TOKEN_KEY");
     let app = async || {
         let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
-        App::new(config, clock.clone()).await
+        harness.app(config, clock.clone()).await
     };
     let sign = async |app: &App| app.create_read_token(&key_of(&id), None, b"{}").await.unwrap().token;
     let verifier = app().await;
@@ -223,7 +223,7 @@ async fn slow_secret_is_read_once_and_delays_no_other() {
     environment.remove("LONGHAND_TOKEN_KEY");
     let providers = json!({ "test": { "base_url": playback.base_url(), "key_secret": "fast" } });
     environment.insert("LONGHAND_PROVIDERS".into(), providers.to_string());
-    let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await;
+    let app = harness.app(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await;
     let tokens: Vec<_> = (0..4)
         .map(|_| {
             let (app, key) = (app.clone(), key_of(&id));

@@ -9,8 +9,6 @@ mod keeping;
 mod lagging;
 mod large_logs;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use longhand::{App, GenerationKey};
 use longhand_tests::hostile::{Hostile, Script, wire};
 use longhand_tests::{Harness, key_of};
@@ -32,19 +30,6 @@ async fn made(harness: &Harness, request: Value) -> (String, Value) {
     let id = harness.start_generation(request).await;
     let record = harness.ended(&id).await;
     (id, record)
-}
-
-/// The stack's DynamoDB, to look at rows that no verb shows.
-fn dynamodb(harness: &Harness) -> Client {
-    let environment = harness.stack.environment("compact");
-    let credentials =
-        Credentials::new(&environment["AWS_ACCESS_KEY_ID"], &environment["AWS_SECRET_ACCESS_KEY"], None, None, "test");
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(environment["AWS_REGION"].clone()))
-        .credentials_provider(credentials)
-        .endpoint_url(&harness.stack.endpoints().dynamodb);
-    Client::from_conf(config.build())
 }
 
 /// A person's own verbs, and what they are called with for a generation.

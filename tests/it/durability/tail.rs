@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use longhand::app::Parts;
-use longhand::aws::{Blobs, Clients};
+use longhand::aws::Blobs;
 use longhand::{App, Clock, Error};
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Script};
@@ -155,7 +154,7 @@ async fn shortened_archive_is_reported_as_damage() {
     let whole = harness.events(&id).await;
     clock.advance(Duration::from_hours(25));
     let config = harness.config("api");
-    let s3 = Clients::new(&config.aws).await.s3;
+    let s3 = harness.clients().await.s3;
     let object = Blobs::events_key(&key_of(&id));
     let stored = s3.get_object().bucket(&config.bucket).key(&object).send().await.unwrap().body.collect().await.unwrap().to_vec();
     let half = stored[..stored.len() / 2].to_vec();
@@ -206,7 +205,7 @@ async fn failed_announcement_is_repeated_by_the_next_poll() {
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["received_chunks"] == 3).await;
     let writes = Arc::new(Writes::default());
-    let parts = tap::in_front_of(Parts::default(), Arc::<Writes>::clone(&writes));
+    let parts = tap::in_front_of(harness.stack.parts(), Arc::<Writes>::clone(&writes));
     let app = App::from_parts(harness.config("tail"), Clock::system(), parts).await;
     let mut tail = app.tail(&key_of(&id), None).await.unwrap();
     writes.are_refused.store(true, Ordering::SeqCst);

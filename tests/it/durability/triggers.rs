@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use longhand::Clock;
-use longhand::aws::Clients;
 use longhand_functions::{EventHandler, Function};
 use longhand_local::{Options, Playback, Registry, Script, TEMPLATE};
 use longhand_tests::sensitive::play;
@@ -170,7 +169,7 @@ async fn failed_record_fails_alone() {
 /// A terminal chunk whose partition is no generation's.
 async fn poison(harness: &Harness) {
     let config = harness.config("compact");
-    let clients = Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let put = clients.dynamodb.put_item().table_name(&config.buffer_table).item("pk", text("poison"));
     put.item("sk", text("000000000000")).item("end", text("completed")).send().await.unwrap();

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use longhand::aws::{Appended, Buffer, Clients, Meter};
+use longhand::aws::{Appended, Buffer, Meter};
 use longhand::generation::Status;
 use longhand::log::chunk::{Chunk, Counters};
 use longhand::log::event::{Stretch, TextKind};
-use longhand::{App, Clock, GenerationId, GenerationKey, StreamJob, Streamed};
+use longhand::{Clock, GenerationId, GenerationKey, StreamJob, Streamed};
 use longhand_local::{Options, Script};
 use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, key_of};
@@ -45,7 +45,7 @@ async fn invocations_at_once_make_one_log_with_one_writer() {
 async fn slot_belongs_to_its_first_writer() {
     let harness = Harness::start("http://127.0.0.1:1/v1", &[]).await;
     let config = harness.config("stream");
-    let clients = Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     let buffer = Buffer::new(clients.dynamodb, config.buffer_table.clone(), Clock::system(), Meter::default());
     let key = GenerationKey::new("local".parse().unwrap(), GenerationId::new(0));
     let chunk = |writer: &str, text: &str| Chunk {
@@ -75,7 +75,7 @@ async fn writer_without_lease_is_fenced() {
     let clock = Clock::system();
     clock.advance(Duration::from_mins(1));
     let config = harness.config("stream");
-    let second = App::new(config, clock).await;
+    let second = harness.app(config, clock).await;
     let shown = harness.events(&id).await;
     let job = StreamJob { organization: "local".parse().unwrap(), generation: id.parse().unwrap() };
     let streamed = second.stream(&job, None).await.unwrap();
@@ -132,7 +132,7 @@ async fn writer_of_a_deleted_log_stops() {
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["received_chunks"].as_u64() > Some(20)).await;
     let config = harness.config("stream");
-    let clients = Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     let buffer = Buffer::new(clients.dynamodb, config.buffer_table.clone(), Clock::system(), Meter::default());
     let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
     buffer.delete(&key).await.unwrap();

@@ -41,7 +41,7 @@ fn body() -> Value {
 /// Every row of the records table, counted.
 async fn rows(harness: &Harness) -> usize {
     let config = harness.config("api");
-    let clients = longhand::aws::Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     clients.dynamodb.scan().table_name(&config.records_table).send().await.unwrap().items().len()
 }
 

@@ -25,7 +25,7 @@ fn options(hostile: &Hostile, clock: &Clock) -> Options {
 
 async fn stores(harness: &Harness) -> (Config, Clients) {
     let config = harness.config("api");
-    let clients = Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     (config, clients)
 }
 

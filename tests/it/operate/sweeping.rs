@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use longhand::app::Parts;
 use longhand::generation::request::Request;
 use longhand::{App, Clock, Config};
 use longhand_functions::Function;
@@ -271,7 +270,7 @@ async fn interrupted_sweeps_check_each_generation_once() {
     let mut lost = harness.stack.environment("start");
     lost.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
     let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();
-    let starter = App::new(config, clock.clone()).await;
+    let starter = harness.app(config, clock.clone()).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "p" }).to_string();
     let request = Request::parse(body.as_bytes(), &starter.config().request_rules()).unwrap();
     let starts = (0..ORGANIZATIONS * EACH).map(|number| {
@@ -283,7 +282,7 @@ async fn interrupted_sweeps_check_each_generation_once() {
 
     clock.advance(Duration::from_mins(2));
     let budget = Budget::default();
-    let parts = in_front_of(Parts::default(), Arc::new(budget.clone()));
+    let parts = in_front_of(harness.stack.parts(), Arc::new(budget.clone()));
     let sweeper = App::from_parts(harness.config("sweep"), clock.clone(), parts).await;
     let (mut streamed, mut looked_at, mut stopped) = (0, 0, 0);
     while streamed < (ORGANIZATIONS * EACH) as u64 {
@@ -345,7 +344,7 @@ async fn concurrent_purge_sweep_and_compaction_leave_nothing() {
         assert_eq!(harness.get(&format!("generations/{}", key.generation)).await.0, StatusCode::NOT_FOUND);
     }
     let config = harness.config("api");
-    let clients = longhand::aws::Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     for table in [&config.buffer_table, &config.records_table] {
         let rows = clients.dynamodb.scan().table_name(table).send().await.unwrap();
         assert_eq!(rows.items(), [], "in {table}");

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::FutureExt as _;
-use longhand::aws::Clients;
 use longhand::generation::request::Request;
 use longhand::{App, Clock, GenerationId, Organization, RetentionRules, Started};
 use longhand_local::{Options, Script};
@@ -104,7 +103,7 @@ async fn purge_deletes_every_page_and_the_record_last() {
     let id = harness.start_generation(json!({})).await;
     harness.ended(&id).await;
     let config = harness.config("api");
-    let dynamodb = Clients::new(&config.aws).await.dynamodb;
+    let dynamodb = harness.clients().await.dynamodb;
     let text = |text: String| AttributeValue::S(text);
     // 1.8 MB: two pages of a query.
     for number in 0..60 {
@@ -142,7 +141,7 @@ async fn retention_reads_records_concurrently() {
     let clock = Clock::system();
     let harness = idle(&clock).await;
     let config = harness.config("api");
-    let s3 = Clients::new(&config.aws).await.s3;
+    let s3 = harness.clients().await.s3;
     for _ in 0..2 * SIDE_BY_SIDE {
         let id = GenerationId::new(clock.now_ms() - 26 * 3_600_000);
         s3.put_object().bucket(&config.bucket).key(format!("local/{id}/request.json")).send().await.unwrap();

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use longhand::generation::Status;
-use longhand::{App, Clock, StreamJob, Streamed};
+use longhand::{Clock, StreamJob, Streamed};
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
 use longhand_tests::{Harness, assert_whole, key_of};
 use serde_json::json;
@@ -127,7 +127,7 @@ async fn wound_5_dead_writer_is_fenced() {
     let ahead = Clock::system();
     ahead.advance(Duration::from_mins(5));
     let config = harness.config("stream");
-    let second = App::new(config, ahead).await;
+    let second = harness.app(config, ahead).await;
     let job: StreamJob = serde_json::from_value(json!({ "organization": "local", "generation": id })).unwrap();
     let streamed = second.stream(&job, None).await.unwrap();
     assert_eq!(streamed, Streamed::Ended(Status::Completed));

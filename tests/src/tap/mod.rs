@@ -85,7 +85,7 @@ pub trait Tap: fmt::Debug + Send + Sync {
 /// `parts` with `tap` in front of everything that they reach.
 #[must_use]
 pub fn in_front_of(parts: Parts, tap: Arc<dyn Tap>) -> Parts {
-    let client = parts.http_client.unwrap_or_else(|| aws_smithy_http_client::Builder::new().build_http());
+    let client = parts.http_client.expect("the client of the stack's services");
     let http_client = aws::tapped(client, Arc::clone(&tap));
     let inner = parts.wrap_provider;
     let wrap_provider: longhand::app::WrapProvider = Arc::new(move |provider| {
@@ -98,5 +98,7 @@ pub fn in_front_of(parts: Parts, tap: Arc<dyn Tap>) -> Parts {
 /// The parts of a stack whose function with the handler `handler` has the tap `tap(handler)`.
 #[must_use]
 pub fn taps<T: Tap + 'static>(tap: impl Fn(&str) -> T + Send + Sync + 'static) -> PartsOf {
-    PartsOf::new(move |handler| in_front_of(Parts::default(), Arc::new(tap(handler))))
+    PartsOf::new(move |handler, services| {
+        in_front_of(Parts { http_client: Some(services), ..Parts::default() }, Arc::new(tap(handler)))
+    })
 }

@@ -46,11 +46,10 @@ struct Redrive<'a> {
 }
 
 pub async fn run(args: RedriveArgs) -> anyhow::Result<ExitCode> {
-    let Deployment { app, queues: own } = args.deployment.open().await?;
-    let queues = Queues::new(&app.config().aws).await;
+    let Deployment { app, queues, queue_urls } = args.deployment.open().await?;
     let (apply, json) = (!args.dry_run, args.format.json);
     let mut redrive = Redrive { app: &app, queues: &queues, apply, json, done: 0, kept: 0 };
-    for url in if args.queues.is_empty() { own } else { args.queues } {
+    for url in if args.queues.is_empty() { queue_urls } else { args.queues } {
         redrive.queue(&url).await?;
     }
     let (done, kept) = (count(redrive.done, "message"), count(redrive.kept, "message"));

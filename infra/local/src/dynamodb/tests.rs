@@ -19,7 +19,7 @@ Resources:
 ";
 
 async fn put(dynamodb: &DynamoDb, key: &str) {
-    let client = environment::dynamodb(dynamodb.endpoint());
+    let client = dynamodb.client();
     client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
 }
 
@@ -85,7 +85,7 @@ async fn restart_keeps_items_and_settings() {
     put(&first, "kept").await;
     first.shutdown().await;
     let second = DynamoDb::start(&Folder::open(&data).unwrap(), &tables).await.unwrap();
-    let client = environment::dynamodb(second.endpoint());
+    let client = second.client();
     let answer = client.get_item().table_name("Log").key("pk", AttributeValue::S("kept".into())).send().await.unwrap();
     assert!(answer.item.is_some());
     let ttl = client.describe_time_to_live().table_name("Log").send().await.unwrap().time_to_live_description.unwrap();
@@ -108,7 +108,7 @@ async fn memory_is_separate_per_stack() {
     let (one, two) = (Folder::open(&Data::Memory).unwrap(), Folder::open(&Data::Memory).unwrap());
     let (one, two) = (DynamoDb::start(&one, &tables).await.unwrap(), DynamoDb::start(&two, &tables).await.unwrap());
     put(&one, "a").await;
-    let client = environment::dynamodb(two.endpoint());
+    let client = two.client();
     assert_eq!(client.scan().table_name("Log").send().await.unwrap().count(), 0);
 }
 
@@ -117,7 +117,7 @@ async fn maintenance_deletes_expired_items_and_keeps_recent_records() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&Data::Folder(temporary.path().to_owned())).unwrap();
     let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
-    let client = environment::dynamodb(dynamodb.endpoint());
+    let client = dynamodb.client();
     for (key, expires_at) in [("old", "1"), ("young", "99999999999")] {
         let put = client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
         put.item("expires_at", AttributeValue::N(expires_at.to_owned())).send().await.unwrap();
@@ -133,7 +133,7 @@ async fn maintenance_deletes_expired_items_and_keeps_recent_records() {
 #[tokio::test]
 async fn invalid_expressions_are_rejected() {
     each_kind(async |_, dynamodb| {
-        let client = environment::dynamodb(dynamodb.endpoint());
+        let client = dynamodb.client();
         let text = || AttributeValue::S("a".to_owned());
         let update = |expression: &str| client.update_item().table_name("Log").key("pk", text()).update_expression(expression);
         let query = || client.query().table_name("Log").expression_attribute_values(":v", text());

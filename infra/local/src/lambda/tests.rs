@@ -32,8 +32,8 @@ fn client(stack: &Stack) -> Client {
     let config = aws_sdk_lambda::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("longhand", "longhand-local", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .credentials_provider(Credentials::new("a", "b", None, None, "test"))
+        .http_client(stack.http_client())
         .endpoint_url(&stack.endpoints().lambda);
     Client::from_conf(config.build())
 }

@@ -22,11 +22,12 @@ async fn s3() -> (TempDir, Client) {
     let buckets = [BUCKET.to_owned(), "other".to_owned()];
     let listener = server::bind(server::ANY_PORT).await.unwrap();
     let url = server::url(&listener).unwrap();
-    server::serve(listener, router(folder.path(), &buckets).unwrap(), &CancellationToken::new(), &TaskTracker::new());
+    let key = AwsKey { id: "id".to_owned(), secret: "secret".to_owned() };
+    server::serve(listener, router(folder.path(), &buckets, &key).unwrap(), &CancellationToken::new(), &TaskTracker::new());
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+        .credentials_provider(Credentials::new(key.id, key.secret, None, None, "test"))
         .retry_config(RetryConfig::disabled())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .force_path_style(true)
@@ -152,7 +153,7 @@ async fn restart_removes_unfinished_uploads() {
     let part = client.upload_part().bucket(BUCKET).key("half").upload_id(upload.upload_id().unwrap()).part_number(1);
     part.body(vec![7; 1000].into()).send().await.unwrap();
     assert!(files(folder.path()).len() > before.len());
-    drop(router(folder.path(), &[]).unwrap());
+    drop(router(folder.path(), &[], &AwsKey { id: String::new(), secret: String::new() }).unwrap());
     assert_eq!(files(folder.path()), before);
     assert_eq!(get(&client, "kept").await, b"kept");
 }

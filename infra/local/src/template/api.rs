@@ -19,6 +19,8 @@ const TTL_SECONDS_DEFAULT: u64 = 300;
 pub struct HostedApi {
     /// The Lambda authorizer of every route; `None`: the API has none, or uses IAM.
     pub authorizer: Option<HostedAuthorizer>,
+    /// The origin whose pages may call the API; `*` for all.
+    pub cors_origin: Option<String>,
     /// API Gateway's own responses by type, such as `UNAUTHORIZED`.
     pub answers: BTreeMap<String, GatewayAnswer>,
 }
@@ -57,13 +59,18 @@ pub fn read(resolver: &Resolver, resource: &Value) -> Result<HostedApi> {
             let mut headers = BTreeMap::new();
             for (name, value) in entries(&answer["ResponseParameters"]["Headers"]) {
                 // API Gateway takes constants in single quotes.
-                headers.insert(name.clone(), plain(&resolver.resolve(value)?)?.trim_matches('\'').to_owned());
+                match resolver.resolve(value)? {
+                    Value::Null => {}
+                    value => drop(headers.insert(name.clone(), plain(&value)?.trim_matches('\'').to_owned())),
+                }
             }
             Ok(GatewayAnswer { status, headers, body })
         };
         answers.insert(kind.clone(), read().with_context(|| format!("gateway response `{kind}`"))?);
     }
-    Ok(HostedApi { authorizer, answers })
+    let origin = resolver.resolve(&properties["Cors"]["AllowOrigin"]).context("in `Cors`")?;
+    let cors_origin = origin.as_str().map(|origin| origin.trim_matches('\'').to_owned());
+    Ok(HostedApi { authorizer, cors_origin, answers })
 }
 
 fn authorizer(resolver: &Resolver, auth: &Value) -> Result<Option<HostedAuthorizer>> {
@@ -92,6 +99,7 @@ mod tests {
 
     const YAML: &str = r#"
 Parameters: { Ttl: { Type: Number, Default: 60 } }
+Conditions: { Never: !Equals [a, b] }
 Resources:
   Api:
     Type: AWS::Serverless::Api
@@ -100,8 +108,9 @@ Resources:
         DefaultAuthorizer: Keys
         Authorizers:
           Keys: { FunctionArn: !GetAtt F.Arn, FunctionPayloadType: REQUEST, Identity: { Headers: [X-Key], ReauthorizeEvery: !Ref Ttl } }
+      Cors: { AllowOrigin: !If [Never, "'https://app.example'", !Ref "AWS::NoValue"] }
       GatewayResponses:
-        UNAUTHORIZED: { StatusCode: 401, ResponseParameters: { Headers: { A: "'b'" } }, ResponseTemplates: { application/json: "{}" } }
+        UNAUTHORIZED: { StatusCode: 401, ResponseParameters: { Headers: { A: "'b'", C: !If [Never, d, !Ref "AWS::NoValue"] } }, ResponseTemplates: { application/json: "{}" } }
   F: { Type: AWS::Serverless::Function, Properties: { Handler: f } }
 "#;
 
@@ -110,7 +119,7 @@ Resources:
         let api = Template::read(YAML).unwrap().api;
         let function = "arn:aws:lambda:us-east-1:000000000000:function:F".to_owned();
         let expected = HostedAuthorizer { function, header: "X-Key".into(), ttl: Duration::from_mins(1) };
-        assert_eq!(api.authorizer, Some(expected));
+        assert_eq!((api.authorizer, api.cors_origin), (Some(expected), None));
         let headers = BTreeMap::from([("A".into(), "b".into())]);
         assert_eq!(api.answers["UNAUTHORIZED"], GatewayAnswer { status: 401, headers, body: "{}".into() });
     }

@@ -14,13 +14,15 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    pub fn read(yaml: &str) -> Result<Self> {
+    /// `given` are parameters in place of their defaults. One that the template does not have is ignored.
+    pub fn read(yaml: &str, given: &BTreeMap<&str, &str>) -> Result<Self> {
         let document: serde_norway::Value = serde_norway::from_str(yaml).context("template.yaml is not YAML")?;
         let template = untag(document)?;
         let mut parameters = BTreeMap::new();
         for (name, parameter) in entries(&template["Parameters"]) {
-            let Some(default) = parameter.get("Default") else { continue };
-            parameters.insert(name.clone(), default.clone());
+            let given = given.get(name.as_str()).map(|given| json!(given));
+            let Some(value) = given.or_else(|| parameter.get("Default").cloned()) else { continue };
+            parameters.insert(name.clone(), value);
         }
         Ok(Self { template, parameters })
     }
@@ -264,7 +266,7 @@ Resources:
 
     fn resolved(yaml: &str) -> Result<Value> {
         let value: serde_norway::Value = serde_norway::from_str(yaml).unwrap();
-        Resolver::read(YAML).unwrap().resolve(&untag(value).unwrap())
+        Resolver::read(YAML, &BTreeMap::new()).unwrap().resolve(&untag(value).unwrap())
     }
 
     #[test]

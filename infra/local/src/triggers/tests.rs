@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Data, Stack, environment,
+    Data, Stack,
+    environment::Connection,
     testing::{Functions, Seen, stack, until},
 };
 
@@ -34,7 +35,7 @@ Resources:
 "#;
 
 async fn put(stack: &Stack, key: &str, end: bool) {
-    let client = environment::dynamodb(&stack.endpoints().dynamodb);
+    let client = Connection::unsigned(stack.endpoints().clone(), stack.services().clone()).dynamodb();
     let put = client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
     let put = if end { put.item("end", AttributeValue::S("completed".to_owned())) } else { put };
     put.send().await.unwrap();

@@ -100,7 +100,7 @@ impl Compacting {
 
     async fn a_purge_beside_it(&self, faults: &Faults) {
         let id = self.ended(json!({ "prompt": large_prompt() })).await;
-        let stores = Arc::new(Stores::of(self.harness.stack.environment("api")).await);
+        let stores = Arc::new(Stores::of(&self.harness).await);
         let purged = id.clone();
         faults.meanwhile(move || {
             let (stores, id) = (Arc::clone(&stores), purged.clone());

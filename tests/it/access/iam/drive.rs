@@ -34,9 +34,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    pub async fn of(environment: BTreeMap<String, String>) -> Self {
-        let config = Config::from_vars(&|name| environment.get(name).cloned()).unwrap();
-        Self { clients: Clients::new(&config.aws).await, config }
+    pub async fn of(harness: &Harness) -> Self {
+        Self { clients: harness.clients().await, config: harness.config("api") }
     }
 
     /// Deletes an object of a generation.

@@ -43,7 +43,7 @@ pub async fn a_damaged_log(recorder: Recorder) {
     harness.until(&id, |record| record["progress"]["chunk_count"].as_u64() > Some(4)).await;
     let app = harness.stack.app().await.unwrap();
     let slots = app.inspect(&key_of(&id)).await.unwrap().slots;
-    Stores::of(harness.stack.environment("api")).await.delete_slot(&id, slots[2].seq).await;
+    Stores::of(&harness).await.delete_slot(&id, slots[2].seq).await;
     assert_eq!(harness.stack.invoke("stream", job(&id)).await.unwrap()["outcome"], json!({ "ended": "failed" }));
     assert_eq!(harness.ended(&id).await["reason"], "log_damaged");
     harness.finish().await;

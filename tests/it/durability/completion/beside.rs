@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use longhand::aws::{Buffer, Clients, Meter};
+use longhand::aws::{Buffer, Meter};
 use longhand::log::chunk::{Chunk, Counters};
 use longhand::log::event::{End, Event};
 use longhand::{Clock, Error, GenerationKey};
@@ -19,7 +19,7 @@ use longhand_tests::{Harness, PATIENCE, compact_ended, environment, start_stack,
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{by_hand, dynamodb};
+use super::by_hand;
 
 /// The compactor's call that `is_it`, behind the first `spared` of them, meets `mode`.
 fn once(mode: Mode, spared: usize, is_it: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Faults {
@@ -65,7 +65,7 @@ async fn purged_beside(faults: Faults) {
     }
     assert_eq!(harness.get(&format!("generations/{id}")).await.0, StatusCode::NOT_FOUND);
     let config = harness.config("api");
-    let clients = Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     let objects = clients.s3.list_objects_v2().bucket(&config.bucket).send().await.unwrap();
     assert_eq!(objects.contents(), [], "{:?}", faults.made());
     for table in [&config.buffer_table, &config.records_table] {
@@ -111,7 +111,7 @@ async fn a_log_whose_end_vanishes_while_it_is_read_is_not_compacted() {
             let (app, key) = by_hand(&harness, id).await;
             let last = app.inspect(&key).await.unwrap().slots.last().unwrap().seq;
             let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
-            let delete = dynamodb(&harness).delete_item().table_name(table);
+            let delete = harness.clients().await.dynamodb.delete_item().table_name(table);
             let delete = delete.key("pk", AttributeValue::S(format!("local#{id}")));
             delete.key("sk", AttributeValue::S(format!("{last:012}"))).send().await.unwrap();
         }
@@ -191,7 +191,7 @@ async fn a_deletion_of_the_buffer_that_was_cut_off_is_made_up_for_when_the_trigg
         let counters = Counters { received_chunks: 1, stored_bytes: 0, chunk_count: 1 };
         let (writer, events) = ("w".to_owned(), vec![Event::Cancelled(End::default())]);
         let chunk = Chunk { first_seq: 4, writer, at_ms: 1, counters, output_from: 0, events };
-        let buffer = Buffer::new(dynamodb(&harness), table.clone(), Clock::system(), Meter::default());
+        let buffer = Buffer::new(harness.clients().await.dynamodb, table.clone(), Clock::system(), Meter::default());
         buffer.append(&key, &chunk, i64::MAX / 1_000).await.unwrap();
         until_empty(&harness, &id).await;
         assert_eq!(harness.ended(&id).await["status"], "completed");

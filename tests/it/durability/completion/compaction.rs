@@ -14,7 +14,7 @@ use longhand_tests::hostile::{Hostile, Script, wire};
 use longhand_tests::{Harness, environment, start_stack};
 use serde_json::json;
 
-use super::{by_hand, dynamodb};
+use super::by_hand;
 
 /// A generation whose log has ended, in several chunks, and that nothing compacts.
 async fn ended(clock: &Clock) -> (Harness, Hostile, String) {
@@ -77,7 +77,8 @@ async fn make_hole(harness: &Harness, id: &str) -> String {
     assert!(slots.len() >= 4, "{slots:?}");
     let (lost, next) = (slots[1].seq, slots[2].seq);
     let table = &harness.stack.environment("compact")["LONGHAND_BUFFER_TABLE"];
-    let delete = dynamodb(harness).delete_item().table_name(table).key("pk", AttributeValue::S(format!("local#{id}")));
+    let delete =
+        harness.clients().await.dynamodb.delete_item().table_name(table).key("pk", AttributeValue::S(format!("local#{id}")));
     delete.key("sk", AttributeValue::S(format!("{lost:012}"))).send().await.unwrap();
     format!("its log contradicts itself: slot {next} where {lost} was expected")
 }

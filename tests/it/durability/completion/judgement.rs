@@ -8,14 +8,14 @@ use longhand_tests::Harness;
 use longhand_tests::hostile::{Script, wire};
 use serde_json::{Value, json};
 
-use super::{dynamodb, made, playing, saying};
+use super::{made, playing, saying};
 
 /// The stored validation issue that a record names: place and message of each error.
 async fn issue(harness: &Harness, record: &Value) -> Vec<(String, String)> {
     let table = &harness.stack.environment("compact")["LONGHAND_RECORDS_TABLE"];
     let key = |text: String| AttributeValue::S(text);
     let named = record["last_validation_issue_id"].as_str().expect("an issue");
-    let get = dynamodb(harness).get_item().table_name(table);
+    let get = harness.clients().await.dynamodb.get_item().table_name(table);
     let get = get.key("pk", key(format!("local#{}", record["id"].as_str().unwrap()))).key("sk", key(format!("issue#{named}")));
     let item = get.send().await.unwrap().item.expect("a row");
     let errors = item["errors"].as_l().unwrap().iter().map(|error| error.as_m().unwrap());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::{by_hand, dynamodb, made, playing, saying};
+use super::{by_hand, made, playing, saying};
 
 const ONE: [&str; 4] = ["", "/output", "/events", "/events?after=3&limit=2"];
 
@@ -107,7 +107,8 @@ async fn whoever_reads_while_a_buffer_is_being_deleted_misses_nothing() {
     let slots: Vec<u64> = inspect(&harness, &id).await.slots.iter().map(|slot| slot.seq).collect();
     let next = followed.last().unwrap().seq + 1;
     assert!(slots.contains(&next) && slots.last() > Some(&next), "{next} of {slots:?}");
-    let delete = dynamodb(&harness).delete_item().table_name(&harness.stack.environment("api")["LONGHAND_BUFFER_TABLE"]);
+    let delete =
+        harness.clients().await.dynamodb.delete_item().table_name(&harness.stack.environment("api")["LONGHAND_BUFFER_TABLE"]);
     let delete = delete.key("pk", AttributeValue::S(format!("local#{id}")));
     delete.key("sk", AttributeValue::S(format!("{next:012}"))).send().await.unwrap();
     assert!(harness.events(&id).await == whole, "a reader of all of it");

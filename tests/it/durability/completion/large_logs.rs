@@ -9,8 +9,6 @@ use longhand_tests::hostile::{Ending, Hostile, Script, wire};
 use longhand_tests::{Harness, environment};
 use serde_json::{Value, json};
 
-use super::dynamodb;
-
 const CHUNKS: u64 = 150;
 const PAIRS_OF_A_CHUNK: usize = 150;
 const REASONING_BYTES: usize = 2_000;
@@ -52,7 +50,7 @@ async fn output_of_a_large_running_log_is_whole() {
     let record = harness.until(&id, |record| record["status"] == "running").await;
     let next = record["progress"]["last_seq"].as_u64().unwrap() + 1;
     let table = &harness.stack.environment("stream")["LONGHAND_BUFFER_TABLE"];
-    let buffer = Buffer::new(dynamodb(&harness), table.clone(), Clock::system(), Meter::default());
+    let buffer = Buffer::new(harness.clients().await.dynamodb, table.clone(), Clock::system(), Meter::default());
     let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
     for chunk in chunks(next) {
         buffer.append(&key, &chunk, i64::MAX / 1_000).await.unwrap();

@@ -96,7 +96,7 @@ pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
 async fn observer(stack: &Stack, clock: &Clock) -> App {
     let environment = stack.environment("api");
     let given = |name: &str| environment.get(name).filter(|_| name != "AWS_MAX_ATTEMPTS").cloned();
-    App::new(Config::from_vars(&given).expect("the settings"), clock.clone()).await
+    App::from_parts(Config::from_vars(&given).expect("the settings"), clock.clone(), stack.parts()).await
 }
 
 pub struct Run {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use longhand::aws::{Buffer, Clients, Meta, Meter};
+use longhand::aws::{Buffer, Meta, Meter};
 use longhand::limits::HAND_OVERS_MAX;
 use longhand::{Clock, GenerationKey};
 use longhand_local::Data;
@@ -127,7 +127,7 @@ async fn hand_overs_are_bounded() {
 /// As if there had been so many.
 async fn count_hand_overs(harness: &Harness, id: &str, hand_overs: u32) {
     let config = harness.config("api");
-    let update = Clients::new(&config.aws).await.dynamodb.update_item().table_name(&config.buffer_table);
+    let update = harness.clients().await.dynamodb.update_item().table_name(&config.buffer_table);
     let update = update.key("pk", AttributeValue::S(format!("local#{id}"))).key("sk", AttributeValue::S("meta".into()));
     let counted = AttributeValue::N(hand_overs.to_string());
     let update = update.update_expression("SET attempt = :counted, hand_overs = :counted");
@@ -213,7 +213,7 @@ async fn wait_beyond_the_deadline_is_handed_over() {
 async fn late_renewal_does_not_revive_a_lease() {
     let harness = Harness::start("http://127.0.0.1:9", &[]).await;
     let config = harness.config("api");
-    let clients = Clients::new(&config.aws).await;
+    let clients = harness.clients().await;
     let buffer = Buffer::new(clients.dynamodb, config.buffer_table, Clock::system(), Meter::default());
     let key = GenerationKey::from_partition("local#gen_01arz3ndektsv4rrffq69g5fav").unwrap();
     let held: Meta =

@@ -110,6 +110,6 @@ async fn deployed_template_does_the_main_job() {
     assert_eq!(status, StatusCode::UNAUTHORIZED, "without a key: {refused}");
     let environment = ministack.environment(&outputs);
     let api = Api::open(&url).with_key(&key(&environment).await);
-    let deployment = Deployment::new(&api, ORGANIZATION, &environment).await;
+    let deployment = Deployment::new(&api, ORGANIZATION, &environment, None).await;
     assert_does_the_main_job(&deployment, &playback, &text).await;
 }

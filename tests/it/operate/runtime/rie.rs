@@ -80,7 +80,7 @@ impl Bench {
         let mut env: BTreeMap<String, String> =
             env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         env.insert("LONGHAND_PROVIDERS".to_owned(), openai.to_string());
-        let options = Options { organization: ORGANIZATION.to_owned(), env, ..Options::default() };
+        let options = Options { organization: ORGANIZATION.to_owned(), env, expose: true, ..Options::default() };
         let delivered = Delivered::default();
         let stack = start_stack(options, TEMPLATE, delivered.registry()).await;
         Some(Self { harness: Harness::over(stack), delivered, playback, bootstrap, rie })

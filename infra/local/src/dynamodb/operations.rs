@@ -1,0 +1,73 @@
+//! DynamoDB's JSON protocol over dynoxide: the operations that the product, its tests and the local triggers use.
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dynoxide::{Database, DynoxideError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::workers::{Worker, Workers};
+
+/// The body of a request, at most.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Answers one request: the operation is in `X-Amz-Target`, as `DynamoDB_20120810.PutItem` or `DynamoDBStreams_20120810.GetRecords`.
+pub async fn answer(State(workers): State<Workers>, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    let (status, body) = match call(&workers, operation, &body).await {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, error.to_json().into_bytes())
+        }
+    };
+    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
+}
+
+async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>, DynoxideError> {
+    let (writer, reader) = (workers.writer(), workers.reader());
+    match operation {
+        "CreateTable" => run(writer, body, Database::create_table).await,
+        "UpdateTable" => run(writer, body, Database::update_table).await,
+        "DeleteTable" => run(writer, body, Database::delete_table).await,
+        "UpdateTimeToLive" => run(writer, body, Database::update_time_to_live).await,
+        "PutItem" => run(writer, body, Database::put_item).await,
+        "UpdateItem" => run(writer, body, Database::update_item).await,
+        "DeleteItem" => run(writer, body, Database::delete_item).await,
+        "BatchWriteItem" => run(writer, body, Database::batch_write_item).await,
+        "TransactWriteItems" => run(writer, body, Database::transact_write_items).await,
+        // The reader would describe the table as it was when the reader opened it.
+        "DescribeTable" => run(writer, body, Database::describe_table).await,
+        "DescribeTimeToLive" => run(writer, body, Database::describe_time_to_live).await,
+        "ListTables" => run(writer, body, Database::list_tables).await,
+        "GetItem" => run(reader, body, Database::get_item).await,
+        "BatchGetItem" => run(reader, body, Database::batch_get_item).await,
+        "Query" => run(reader, body, Database::query).await,
+        "Scan" => run(reader, body, Database::scan).await,
+        "TransactGetItems" => run(reader, body, Database::transact_get_items).await,
+        "ListStreams" => run(reader, body, Database::list_streams).await,
+        "DescribeStream" => run(reader, body, Database::describe_stream).await,
+        "GetShardIterator" => run(reader, body, Database::get_shard_iterator).await,
+        "GetRecords" => run(reader, body, Database::get_records).await,
+        other => Err(DynoxideError::ValidationException(format!("the embedded DynamoDB does not have the operation {other:?}"))),
+    }
+}
+
+/// Parses the request and renders the answer in the caller's task, so that the database's thread does neither.
+async fn run<Q, A>(
+    worker: &Worker,
+    body: &[u8],
+    operation: impl FnOnce(&Database, Q) -> dynoxide::Result<A> + Send + 'static,
+) -> Result<Vec<u8>, DynoxideError>
+where
+    Q: DeserializeOwned + Send + 'static,
+    A: Serialize + Send + 'static,
+{
+    let request = serde_json::from_slice(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))?;
+    let answer = worker.run(move |database| operation(database, request)).await?;
+    serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
