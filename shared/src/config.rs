@@ -187,7 +187,11 @@ impl Config {
     /// The facts that a request is checked against.
     #[must_use]
     pub fn request_rules(&self) -> RequestRules<'_> {
-        RequestRules { providers: self.providers.keys().map(String::as_str).collect(), max_output_bytes: self.max_output_bytes }
+        RequestRules {
+            providers: self.providers.keys().map(String::as_str).collect(),
+            max_output_bytes: self.max_output_bytes,
+            timeout_seconds: self.timeouts.generation.as_secs(),
+        }
     }
 
     /// Reads the process's environment.

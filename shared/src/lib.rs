@@ -45,9 +45,10 @@ pub use clock::Clock;
 pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::StreamJob;
+pub use generation::list_query::{ListQuery, Order};
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use verbs::{
     Accepted, CaughtUp, ChatCompletionTail, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256,
     KeyView, LogPage, LogTail, NewKey, Output, ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention,
-    RetentionRules, Started, Streamed, Swept, Tail,
+    RetentionRules, Started, Streamed, Swept, Tail, ValidationIssues,
 };

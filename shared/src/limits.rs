@@ -140,6 +140,8 @@ pub const KEY_NAME_CHARS_MAX: usize = 64;
 
 /// Generations in one page of a list.
 pub const LIST_LIMIT_MAX: usize = 100;
+/// Generations that one page of a filtered list looks at.
+pub const LIST_SCAN_MAX: usize = 1_000;
 /// Generations in one page of a list by default.
 pub const LIST_LIMIT_DEFAULT: usize = 20;
 /// Events in one page.

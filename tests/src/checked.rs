@@ -19,7 +19,7 @@ const CHECKED_BYTES_MAX: usize = 256 * 1024;
 /// A client of the embedded stack, or of API Gateway. It derefs to the typed [`Client`], whose responses are not checked.
 #[derive(Clone)]
 pub struct Api {
-    /// Sends requests without a key.
+    /// Sends requests without a key, and follows no redirect.
     pub http: reqwest::Client,
     client: Client,
     key: Option<String>,
@@ -37,7 +37,8 @@ impl Api {
     /// A client without a key.
     #[must_use]
     pub fn open(url: &str) -> Self {
-        Self { http: reqwest::Client::new(), client: Client::new(url).expect("an address"), key: None }
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        Self { http, client: Client::new(url).expect("an address"), key: None }
     }
 
     /// The same client with a key.

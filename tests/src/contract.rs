@@ -171,6 +171,9 @@ impl Contract {
         if media_type == "text/event-stream" {
             return self.check_stream(&schema, text);
         }
+        if media_type == "text/plain" {
+            return self.check(&schema, &text.into());
+        }
         let value = serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))?;
         self.check(&schema, &value)
     }

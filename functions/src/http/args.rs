@@ -5,10 +5,11 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
+use http_body_util::LengthLimitError;
 use longhand::limits::REQUEST_BYTES_MAX;
-use longhand::{Claim, Error, GenerationId, GenerationKey};
+use longhand::{Claim, Error, FieldError, GenerationId, GenerationKey};
 
 use super::caller::Caller;
 use super::problem::Problem;
@@ -19,7 +20,8 @@ pub struct OneArgs<Id = GenerationId> {
     pub id: Id,
 }
 
-/// The parameters of the query, in order. An unknown one is ignored.
+/// The parameters of the query, in order. A handler of our own routes refuses unknown ones by [`Self::only`]; OpenAI's routes and
+/// those of Durable Streams ignore them, as theirs do.
 pub struct QueryArgs(Vec<(String, String)>);
 
 /// The `Idempotency-Key` of a request, if it has one.
@@ -67,6 +69,20 @@ impl OneArgs {
 }
 
 impl QueryArgs {
+    /// Checks that every parameter is one of `known`, or begins with one of them that ends with a dot.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] with every other parameter.
+    pub fn only(&self, known: &[&str]) -> Result<(), Error> {
+        let is_known = |name: &str| known.iter().any(|known| name == *known || known.ends_with('.') && name.starts_with(known));
+        let listed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let unknown = self.0.iter().filter(|(name, _)| !is_known(name));
+        let errors: Vec<_> = unknown
+            .map(|(name, _)| FieldError::new(name, format!("is not a parameter of this route; known: {listed}")))
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(errors)) }
+    }
+
     /// The first value of a parameter.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next()
@@ -77,10 +93,21 @@ impl QueryArgs {
         self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
+    /// The parameters whose names begin with `prefix`, without it.
+    pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    }
+
     /// The parameter `limit`. A text that is no number is 0, which the verbs refuse with the bounds.
     pub fn limit(&self) -> Option<usize> {
         self.first("limit").map(|limit| limit.parse().unwrap_or(0))
     }
+}
+
+/// Whether `Accept` names a media type, in any case, with or without parameters.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).flat_map(|accept| accept.split(','));
+    ranges.filter_map(|range| range.split(';').next()).any(|named| named.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// The text of a header field.
@@ -138,7 +165,10 @@ impl<S: Send + Sync> FromRequest<S> for BodyBytes {
             return Err(Error::RequestTooLarge(length).into());
         }
         let body = to_bytes(request.into_body(), REQUEST_BYTES_MAX).await;
-        let body = body.map_err(|_| Error::RequestTooLarge(length.unwrap_or(REQUEST_BYTES_MAX + 1)))?;
+        let body = body.map_err(|error| match error.into_inner().downcast::<LengthLimitError>() {
+            Ok(_) => Error::RequestTooLarge(length.unwrap_or(REQUEST_BYTES_MAX + 1)),
+            Err(error) => Error::invalid("", format!("must arrive whole: {error}")),
+        })?;
         Ok(Self(body.into()))
     }
 }

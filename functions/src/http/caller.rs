@@ -48,7 +48,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         let organization = organization(context)?;
         check_expiry(context)?;
         let scopes = scopes(context);
-        check_scope(&scopes, route.scope, context_field(context, "key"))?;
+        if let Some(scope) = route.scope {
+            check_scope(&scopes, scope, context_field(context, "key"))?;
+        }
         check_generation(context, route, parts.uri.path())?;
         let key = context_field(context, "key").and_then(|key| key.parse().ok());
         Ok(Self { organization, key, scopes })

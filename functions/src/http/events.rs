@@ -7,12 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Json};
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::ACCEPT;
 use http::request::Parts;
 use longhand::{App, Error, Tail};
 use tokio::time::{Instant, timeout};
 
-use super::args::{OneArgs, QueryArgs, header};
+use super::args::{OneArgs, QueryArgs, accepts, header};
 use super::attached::Until;
 use super::problem::Problem;
 use super::sse::{self, EVENT_STREAM, Frames, HEARTBEAT};
@@ -68,11 +67,12 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = QueryArgs::from_request_parts(parts, state).await?;
+        query.only(&["after", "limit", "wait"])?;
         let last_event_id = header(&parts.headers, "Last-Event-ID")?;
         // A browser that reconnects puts its place into the header, and repeats the old query.
         let after = event_number("Last-Event-ID", last_event_id.as_deref())?.or(event_number("after", query.first("after"))?);
         let wait = query.first("wait").map(wait).transpose()?;
-        let as_sse = parts.headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(names_event_streams));
+        let as_sse = accepts(&parts.headers, "text/event-stream");
         Ok(Self { after, limit: query.limit(), wait, as_sse })
     }
 }
@@ -86,10 +86,6 @@ fn wait(text: &str) -> Result<Duration, Error> {
     let wait = text.parse().ok().map(Duration::from_secs).filter(|wait| *wait <= WAIT_MAX);
     let expected = || format!("must be a whole number of seconds from 0 to {}", WAIT_MAX.as_secs());
     wait.ok_or_else(|| Error::invalid("wait", expected()))
-}
-
-fn names_event_streams(accept: &str) -> bool {
-    accept.contains("text/event-stream")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod cors;
 mod durable;
 mod events;
 mod generations;
+mod health;
 mod openai_error;
 mod problem;
 mod request_size;

@@ -23,8 +23,8 @@ pub struct Route {
     pub method: Method,
     /// The path, with its parameters in braces.
     pub path: &'static str,
-    /// The scope that a caller needs.
-    pub scope: Scope,
+    /// The scope that a caller needs. `None`: everyone may call it.
+    pub scope: Option<Scope>,
     /// Whether a read token opens it, for the generation that the token is for.
     pub by_token: bool,
     /// The form of its errors.
@@ -41,7 +41,13 @@ impl Route {
         scope: Scope,
         attach: fn(MethodRouter<App>, MethodFilter) -> MethodRouter<App>,
     ) -> Self {
-        Self { function, method, path, scope, by_token: false, envelope: Envelope::Problem, attach }
+        Self { function, method, path, scope: Some(scope), by_token: false, envelope: Envelope::Problem, attach }
+    }
+
+    /// The same, for everyone: it is called without a key and has no organization.
+    pub(super) const fn open(mut self) -> Self {
+        self.scope = None;
+        self
     }
 
     /// The same, for read tokens too.

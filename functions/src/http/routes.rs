@@ -5,7 +5,7 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{chat_completions, durable, events, generations, responses};
+use super::{chat_completions, durable, events, generations, health, responses};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
@@ -18,14 +18,19 @@ pub static ROUTES: &[Route] = &[
     Route::new("start", POST, "/v1/generations", Start, |at, method| at.on(method, generations::start)),
     Route::new("start", POST, "/v1/responses", Start, |at, method| at.on(method, responses::create)).open_ai(),
     Route::new("start", POST, "/v1/chat/completions", Start, |at, method| at.on(method, chat_completions::create)).open_ai(),
+    Route::new("start", POST, "/v1/generations/{id}/retry", Start, |at, method| at.on(method, generations::retry)),
     // `tail` follows logs live.
     Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token(),
     Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token(),
     Route::new("tail", HEAD, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::head)).by_token(),
     Route::new("tail", GET, "/v1/responses/{id}", Read, |at, method| at.on(method, responses::retrieve)).by_token().open_ai(),
     // `api` answers at once.
+    Route::new("api", GET, "/healthz", Read, |at, method| at.on(method, health::get)).open(),
     Route::new("api", GET, "/v1/generations", Read, |at, method| at.on(method, generations::list)),
     Route::new("api", GET, "/v1/generations/{id}", Read, |at, method| at.on(method, generations::get)).by_token(),
+    Route::new("api", HEAD, "/v1/generations/{id}", Read, |at, method| at.on(method, generations::get)).by_token(),
+    Route::new("api", DELETE, "/v1/generations/{id}", Admin, |at, method| at.on(method, generations::delete)),
+    Route::new("api", GET, "/v1/generations/{id}/validation_issues", Read, |at, method| at.on(method, generations::issues)),
     Route::new("api", GET, "/v1/generations/{id}/progress", Read, |at, method| at.on(method, generations::progress)).by_token(),
     Route::new("api", POST, "/v1/generations/{id}/cancel", Start, |at, method| at.on(method, generations::cancel)),
     Route::new("api", GET, "/v1/generations/{id}/output", Read, |at, method| at.on(method, generations::output)).by_token(),
@@ -67,7 +72,8 @@ mod tests {
     #[test]
     fn head_falls_back_to_get() {
         let found = |method: Method, path: &str| find(&method, path).map(|route| &route.method);
-        assert_eq!(found(HEAD, "/v1/generations/{id}"), Some(&GET));
+        assert_eq!(found(HEAD, "/v1/generations/{id}"), Some(&HEAD));
+        assert_eq!(found(HEAD, "/v1/generations/{id}/output"), Some(&GET));
         assert_eq!(found(HEAD, "/v1/stream/generations/{id}"), Some(&HEAD));
         assert_eq!(found(HEAD, "/v1/generations/{id}/cancel"), None);
         assert_eq!(found(POST, "/v1/generations/{id}"), None);
@@ -76,7 +82,7 @@ mod tests {
     #[test]
     fn read_tokens_open_reads_only() {
         for route in ROUTES {
-            assert!(!route.by_token || route.scope == Read && [GET, HEAD].contains(&route.method), "{route:?}");
+            assert!(!route.by_token || route.scope == Some(Read) && [GET, HEAD].contains(&route.method), "{route:?}");
         }
     }
 

@@ -5,16 +5,17 @@ mod authorizer;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    body::{Body, to_bytes},
+    BoxError, Router,
+    body::Body,
     extract::{Request, State},
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures::{StreamExt, stream};
 use lambda_http::{RequestExt, aws_lambda_events::apigw::ApiGatewayProxyRequestContext, request::RequestContext};
 use longhand::Clock;
 use serde_json::{Map, Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::ServiceExt;
 
 pub use authorizer::Authorizer;
@@ -27,9 +28,6 @@ use crate::{
 
 /// The longest that a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// API Gateway's limit. The functions' own is lower, and has a better error.
-const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
-
 struct Gateway {
     lambda: Lambda,
     routes: Vec<Route>,
@@ -49,6 +47,7 @@ pub enum Callers {
 struct Route {
     method: String,
     path: String,
+    is_public: bool,
     hosted: Arc<Hosted>,
     router: Router,
 }
@@ -60,7 +59,7 @@ pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) 
         let Some(router) = hosted.function.router() else { continue };
         for route in &hosted.definition.routes {
             let (method, path) = (route.method.clone(), route.path.clone());
-            routes.push(Route { method, path, hosted: hosted.clone(), router: router.clone() });
+            routes.push(Route { method, path, is_public: route.is_public, hosted: hosted.clone(), router: router.clone() });
         }
     }
     // Fixed segments come before parameters, as in API Gateway.
@@ -103,6 +102,7 @@ fn matches(pattern: &str, path: &[&str]) -> bool {
 
 async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String) -> Response {
     let caller = match &gateway.callers {
+        _ if route.is_public => Map::new(),
         Callers::All(organization) => Map::from_iter([
             ("organization".to_owned(), json!(organization)),
             ("scopes".to_owned(), json!(longhand::Scopes::all().to_string())),
@@ -118,10 +118,7 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
             }
         }
     };
-    let request = match received(request, BODY_TIMEOUT).await {
-        Ok(request) => request,
-        Err((status, code, detail)) => return problem(status, code, detail, &id),
-    };
+    let request = request.map(|body| with_deadline(body, BODY_TIMEOUT));
     let context = request_context(gateway, route, &request, caller, &id);
     let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
     let limit = Duration::from_secs(route.hosted.definition.timeout_seconds);
@@ -138,16 +135,17 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
     }
 }
 
-/// The request with its whole body, as API Gateway hands it on.
-async fn received(request: Request, limit: Duration) -> Result<Request, (StatusCode, &'static str, &'static str)> {
-    let (head, body) = request.into_parts();
-    match timeout(limit, to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body))),
-        Ok(Err(_)) => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "The body has more than 10 MiB, or it broke off."))
+/// A body that ends with an error where it has not arrived within `limit`. (API Gateway has a limit of its own.)
+fn with_deadline(body: Body, limit: Duration) -> Body {
+    let deadline = Instant::now() + limit;
+    Body::from_stream(stream::try_unfold(body.into_data_stream(), move |mut body| async move {
+        match timeout_at(deadline, body.next()).await {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(bytes))) => Ok(Some((bytes, body))),
+            Ok(Some(Err(error))) => Err(BoxError::from(error)),
+            Err(_) => Err(BoxError::from(format!("it did not arrive within {} s", limit.as_secs()))),
         }
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive within 30 s.")),
-    }
+    }))
 }
 
 impl Gateway {
@@ -199,19 +197,18 @@ fn problem(status: StatusCode, code: &str, detail: &str, request_id: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible as Error;
+    use std::convert::Infallible;
 
-    use futures::{StreamExt, stream};
+    use axum::body::to_bytes;
 
     use super::*;
 
     #[tokio::test]
     async fn body_that_does_not_arrive_is_given_up() {
-        let pieces = stream::iter([Ok::<_, Error>("{")]).chain(stream::pending());
-        let (status, code, _) = received(Request::new(Body::from_stream(pieces)), Duration::ZERO).await.unwrap_err();
-        assert_eq!((status, code), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
-        let whole = received(Request::new(Body::from("{}")), BODY_TIMEOUT).await.unwrap();
-        assert_eq!(to_bytes(whole.into_body(), 2).await.unwrap(), "{}");
+        let pieces = stream::iter([Ok::<_, Infallible>("{")]).chain(stream::pending());
+        let error = to_bytes(with_deadline(Body::from_stream(pieces), Duration::ZERO), 9).await.unwrap_err();
+        assert_eq!(error.to_string(), "it did not arrive within 0 s");
+        assert_eq!(to_bytes(with_deadline(Body::from("{}"), BODY_TIMEOUT), 2).await.unwrap(), "{}");
     }
 
     #[test]

@@ -18,5 +18,7 @@ pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
-pub use records::{Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, RecordRow, Records};
+pub use records::{
+    Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, RecordRow, Records, ValidationIssue,
+};
 pub use secrets::{Secrets, Version};

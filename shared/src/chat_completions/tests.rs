@@ -12,7 +12,10 @@ use crate::log::event::{End, Event};
 use crate::providers::{Delta, ToolCallDelta};
 
 fn parse(body: &Value) -> Result<Request, Error> {
-    parse_create(body.to_string().as_bytes(), &RequestRules { providers: vec!["acme", "openai"], max_output_bytes: 1_000 })
+    parse_create(
+        body.to_string().as_bytes(),
+        &RequestRules { providers: vec!["acme", "openai"], max_output_bytes: 1_000, timeout_seconds: 60 },
+    )
 }
 
 fn hello() -> Value {

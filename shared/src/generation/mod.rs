@@ -2,6 +2,7 @@
 
 pub mod conversation;
 pub mod job;
+pub mod list_query;
 pub mod request;
 pub mod usage;
 
@@ -74,12 +75,39 @@ pub struct Progress {
     pub chunk_count: u64,
     /// The newest event's number; `None` while the log is empty.
     pub last_seq: Option<u64>,
+    /// Deltas in all: once it has completed, and before that what the request expects. `None`: unknown.
+    #[serde(default)]
+    pub total_chunks: Option<u64>,
+    /// Bytes in all, as the request expects. `None`: unknown.
+    #[serde(default)]
+    pub expected_total_bytes: Option<u64>,
+    /// What was received of what the request expects: at most 99 until it has completed, and then 100. `None`: unknown.
+    #[serde(default)]
+    pub percent: Option<u8>,
     /// When the first chunk with text was stored, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first_chunk_at: Option<String>,
     /// When the newest chunk was stored, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_chunk_at: Option<String>,
+}
+
+impl Progress {
+    /// Sets `percent` and `total_chunks` from what was received and what is expected. The totals that are set are the request's.
+    pub fn count_against_total(&mut self, is_completed: bool) {
+        let share = |received: u64, total: Option<u64>| {
+            let percent = u128::from(received) * 100 / u128::from(total.filter(|total| *total > 0)?);
+            u8::try_from(percent.min(99)).ok()
+        };
+        let so_far = || {
+            let of_bytes = share(self.received_bytes, self.expected_total_bytes);
+            of_bytes.or_else(|| share(self.received_chunks, self.total_chunks))
+        };
+        self.percent = if is_completed { Some(100) } else { so_far() };
+        if is_completed {
+            self.total_chunks = Some(self.received_chunks);
+        }
+    }
 }
 
 /// A generation as callers see it: its record, and the state of its log while it runs.
@@ -92,6 +120,12 @@ pub struct Generation {
     pub object: &'static str,
     /// The status.
     pub status: Status,
+    /// Whether the log has ended and its result is still being stored: what the end adds to the record may be missing.
+    #[serde(default)]
+    pub finalizing: bool,
+    /// The generation that this one repeats, where it was created by a retry.
+    #[serde(default)]
+    pub retry_of: Option<GenerationId>,
     /// The reason for the status, where there is one.
     pub reason: Option<String>,
     /// The error of a failed generation.
@@ -107,10 +141,16 @@ pub struct Generation {
     pub created_at: String,
     /// When its log ended, RFC 3339.
     pub completed_at: Option<String>,
+    /// Attempts that were begun, without hand-overs; `None` until it has ended.
+    #[serde(default)]
+    pub attempts: Option<u64>,
     /// The progress.
     pub progress: Progress,
     /// Token counts, as the provider reported them, or else estimated.
     pub usage: Option<Usage>,
+    /// What it cost at the configured prices, in micro-dollars; `None`: it has not ended, or its model has no price.
+    #[serde(default)]
+    pub cost: Option<u64>,
     /// The number of chunks in its log.
     pub chunk_count: Option<u64>,
     /// The location of the result: `s3://bucket/key`.
@@ -123,8 +163,11 @@ pub struct Generation {
     pub sha256: Option<String>,
     /// The result's length in bytes.
     pub bytes: Option<u64>,
-    /// Provider, model, counts and times, as the published schema describes them, with the caller's own entries.
+    /// Provider, model, counts and times, as the published schema describes them.
     pub metadata: Map<String, Value>,
+    /// The caller's own entries, as they were sent.
+    #[serde(default)]
+    pub request_metadata: Map<String, Value>,
     /// The result's JSON, byte for byte, if it is JSON of at most 64 KB and 100 levels.
     pub llm_response: Option<Box<RawValue>>,
     /// The newest validation issue.

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::conversation::{Conversation, Entry, Message, Role};
+use crate::ids::GenerationId;
 use crate::json::json_bytes;
 use crate::json::schema::{GENERATION_REQUEST, Schema};
 use crate::limits;
@@ -51,9 +52,21 @@ pub struct Request {
     /// Passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<Value>,
-    /// The caller's own entries in the record's metadata.
+    /// The caller's own entries, which the record shows as `request_metadata`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// Who or what asked, as the caller numbers it. Part of the record's metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initiator: Option<i64>,
+    /// The instruction that was used, and where it came from. Part of the record's metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_instruction: Option<Value>,
+    /// Bytes of output that the caller expects, for `percent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_total_bytes: Option<u64>,
+    /// Deltas that the caller expects, for `percent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_total_chunks: Option<u64>,
     /// What happens to a result that does not pass validation; `None`: the deployment's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
@@ -72,9 +85,15 @@ pub struct Request {
     /// A lower or higher limit than the deployment's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// A shorter time than the deployment's for the whole generation, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
     /// Merged into the provider's request body.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub provider_options: Map<String, Value>,
+    /// The generation that this one repeats. Not a field of the request: a retry sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<GenerationId>,
     /// For a request that came through the Responses API: the fields that only that API has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responses: Option<Box<ResponsesRequest>>,
@@ -129,6 +148,8 @@ pub struct RequestRules<'a> {
     pub providers: Vec<&'a str>,
     /// The largest `max_output_bytes` that a request may set.
     pub max_output_bytes: u64,
+    /// The largest `timeout` that a request may set, in seconds.
+    pub timeout_seconds: u64,
 }
 
 /// What happens to a result that does not pass validation.
@@ -284,9 +305,20 @@ fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
     format!("must be a JSON object, and is no JSON: {detail}")
 }
 
+const INTEGERS: [&str; 8] = [
+    "max_output_tokens",
+    "max_output_bytes",
+    "max_attempts",
+    "timeout",
+    "seed",
+    "initiator",
+    "expected_total_bytes",
+    "expected_total_chunks",
+];
+
 /// Writes `1.0` as `1`: JSON Schema accepts it as an integer, serde does not.
 fn write_integers(body: &mut Value) {
-    for name in ["max_output_tokens", "max_output_bytes", "max_attempts", "seed"] {
+    for name in INTEGERS {
         if let Some(number) = body.get_mut(name)
             && number.is_f64()
             && let Some(integer) = number.as_f64().and_then(exact_integer)
@@ -321,6 +353,12 @@ fn check_across_fields(body: &Map<String, Value>, rules: &RequestRules<'_>, erro
     {
         let most = rules.max_output_bytes;
         errors.push(FieldError::new("/max_output_bytes", format!("must be at most {most}, the deployment's limit")));
+    }
+    if let Some(seconds) = body.get("timeout").and_then(Value::as_u64)
+        && seconds > rules.timeout_seconds
+    {
+        let expected = format!("must be at most {}, the deployment's limit in seconds", rules.timeout_seconds);
+        errors.push(FieldError::new("/timeout", expected));
     }
     if let Some(metadata) = body.get("metadata") {
         let bytes = json_bytes(metadata);
@@ -358,7 +396,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &Value) -> Result<Request, Error> {
-        let rules = RequestRules { providers: vec!["openai"], max_output_bytes: 1_000 };
+        let rules = RequestRules { providers: vec!["openai"], max_output_bytes: 1_000, timeout_seconds: 60 };
         Request::parse(body.to_string().as_bytes(), &rules)
     }
 

@@ -149,6 +149,8 @@ pub struct LogState {
     pub newest: Option<(String, i64)>,
     /// Whether the log holds a [`Event::SchemaViolation`].
     pub has_schema_violation: bool,
+    /// Attempts that began, hand-overs included.
+    pub attempts: u64,
     /// When the first chunk with text was written, in milliseconds.
     pub first_text_at_ms: Option<i64>,
 }
@@ -162,6 +164,7 @@ impl LogState {
         self.check(chunk)?;
         for event in &chunk.events {
             self.outline.apply(event);
+            self.attempts += u64::from(matches!(event, Event::InProgress { .. }));
             self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });
         }
         self.next_seq = chunk.next_slot().seq;

@@ -14,6 +14,7 @@ pub use chat_completions::ChatCompletionTail;
 pub use generations::claim::{Claim, KeySha256};
 pub use generations::ending::compact::Compaction;
 pub use generations::events::EventPage;
+pub use generations::issues::ValidationIssues;
 pub use generations::list::GenerationPage;
 pub use generations::log_page::{LogPage, LogTail};
 pub use generations::output::Output;

@@ -140,7 +140,11 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/generations/ID/events?after=last&limit=10001", "after must be the number of an event, 0 or more"),
     ("GET", "/v1/generations/ID/events?limit=1.5", "limit must be a whole number from 1 to 10000"),
     ("DELETE", "/v1/generations", "405 method_not_allowed (GET, POST): /v1/generations takes GET or POST, not DELETE."),
-    ("POST", "/v1/generations/ID", "405 method_not_allowed (GET): /v1/generations/ID takes GET, not POST."),
+    (
+        "POST",
+        "/v1/generations/ID",
+        "405 method_not_allowed (DELETE, GET, HEAD): /v1/generations/ID takes DELETE or GET or HEAD, not POST.",
+    ),
     ("PUT", "/v1/generations/ID/events", "405 method_not_allowed (GET): /v1/generations/ID/events takes GET, not PUT."),
     ("GET", "/v1/generation", "404 not_found: There is nothing at /v1/generation."),
     ("GET", "/v2/generations", "404 not_found: There is nothing at /v2/generations."),

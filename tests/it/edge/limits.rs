@@ -161,7 +161,7 @@ async fn a_request_that_is_too_large_to_be_looked_at_is_told_which_part_of_it() 
     let rows: Vec<(Vec<u8>, u16, &str)> = vec![
         (head(&path(1024), &[]), 404, "not_found"),
         (head(&path(1025), &[]), 414, "uri_too_long: the request has 1025 bytes of path; at most 1024 are allowed"),
-        (head(&query(4096), &[]), 200, ""),
+        (head(&query(4096), &[]), 400, "invalid_request: is not a parameter of this route"),
         (head(&query(4097), &[]), 414, "uri_too_long: the request has 4097 bytes of query; at most 4096 are allowed"),
         (head("/v1/generations", &many(98)), 200, ""),
         (

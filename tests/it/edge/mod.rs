@@ -10,6 +10,7 @@ pub mod official_clients;
 pub mod openapi;
 pub mod openapi_fuzz;
 pub mod partial_json;
+pub mod records;
 pub mod responses;
 pub mod schema_violation;
 pub mod sse;

@@ -74,7 +74,7 @@ async fn list_retries_unprocessed_keys() {
     }
     let (calls, decide) = unprocessed("BatchGetItem", "UnprocessedKeys", 3);
     let app = app_behind(&harness, "api", clock, decide).await;
-    let page = app.list(&local(), None, None).await.unwrap();
+    let page = app.list(&local(), &longhand::ListQuery::default()).await.unwrap();
     assert_eq!(page.data.iter().map(|generation| generation.id.to_string()).collect::<BTreeSet<_>>(), ids);
     assert_eq!(calls.load(Ordering::SeqCst), 4);
     harness.stack.shutdown().await;

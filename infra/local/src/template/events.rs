@@ -30,6 +30,8 @@ pub struct ApiRoute {
     pub method: String,
     /// The path in API Gateway's form: `/v1/things/{id}` or `/files/{path+}`.
     pub path: String,
+    /// Whether it is called without the authorizer.
+    pub is_public: bool,
 }
 
 /// A schedule of a function.
@@ -148,13 +150,18 @@ impl Events {
 }
 
 fn route(resolver: &Resolver, properties: &Value) -> Result<ApiRoute> {
-    let ignored = ["Auth", "RequestModel", "RequestParameters", "ResponseTransferMode", "RestApiId", "TimeoutInMillis"];
-    check_properties(properties, &["Method", "Path"], &ignored)?;
+    let ignored = ["RequestModel", "RequestParameters", "ResponseTransferMode", "RestApiId", "TimeoutInMillis"];
+    check_properties(properties, &["Auth", "Method", "Path"], &ignored)?;
+    check_properties(&properties["Auth"], &["Authorizer"], &[])?;
     let text = |name: &str| -> Result<String> {
         let value = resolver.resolve(&properties[name])?;
         Ok(value.as_str().with_context(|| format!("an Api event needs `{name}`"))?.to_owned())
     };
-    Ok(ApiRoute { method: text("Method")?.to_uppercase(), path: text("Path")? })
+    Ok(ApiRoute {
+        method: text("Method")?.to_uppercase(),
+        path: text("Path")?,
+        is_public: properties["Auth"]["Authorizer"] == "NONE",
+    })
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Update};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::key::{self, Key};
 use super::transactions::{IntoItem, Transacted};
@@ -17,7 +18,6 @@ use crate::generation::request::Request;
 use crate::generation::usage::Usage;
 use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, GenerationKey, Organization};
-use crate::limits;
 use crate::quota::{Allowance, DayUsage};
 
 /// A generation's record.
@@ -50,6 +50,21 @@ pub struct RecordRow {
     /// API Gateway's id of the request that created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The caller's own entries: a JSON object as text, as in [`Outcome::metadata`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_metadata: Option<String>,
+    /// The generation that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<GenerationId>,
+    /// The request's `timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// The request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_total_bytes: Option<u64>,
+    /// The request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_total_chunks: Option<u64>,
     /// What its end has added.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,
@@ -95,6 +110,12 @@ pub struct Outcome {
     /// Tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Attempts that were begun, without hand-overs; absent where there is no log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
+    /// Micro-dollars; absent where the model has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
     /// A JSON object as text: `DynamoDB` nests at most 32 levels, and JSON any number.
     pub metadata: String,
     /// The result's JSON text: for the same reason, and so that numbers keep their spelling.
@@ -112,18 +133,21 @@ struct RequestRow {
     request: Option<String>,
 }
 
-/// A result that did not pass validation, for people who read the table.
-#[derive(Debug, Serialize)]
-struct IssueRow<'a> {
-    id: &'a str,
-    created_at: &'a str,
-    /// At most [`limits::VALIDATION_ERRORS_MAX`] of them.
-    errors: &'a [IssueError],
-    error_count: usize,
+/// A result that did not pass validation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationIssue {
+    /// Its id, which the record names.
+    pub id: String,
+    /// When it was found, RFC 3339.
+    pub created_at: String,
+    /// At most [`crate::limits::VALIDATION_ERRORS_MAX`] of them.
+    pub errors: Vec<IssueError>,
+    /// How many there are.
+    pub error_count: usize,
 }
 
 /// One error of a validation issue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssueError {
     /// `metadata` or `output`, and a JSON Pointer into it.
     pub path: String,
@@ -178,6 +202,11 @@ impl RecordRow {
             idempotency: idempotency_sha256.map(|sha256| Key::Idempotency(&key.organization, sha256).partition()),
             allowance,
             request_id,
+            request_metadata: Some(&request.metadata).filter(|own| !own.is_empty()).map(|own| json!(own).to_string()),
+            retry_of: request.retry_of.clone(),
+            timeout_seconds: request.timeout,
+            expected_total_bytes: request.expected_total_bytes,
+            expected_total_chunks: request.expected_total_chunks,
             outcome: None,
         }
     }
@@ -298,9 +327,24 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn put_issue(&self, key: &GenerationKey, id: &str, created_at: &str, errors: &[IssueError]) -> Result<(), Error> {
-        let kept = &errors[..errors.len().min(limits::VALIDATION_ERRORS_MAX)];
-        self.put(Key::Issue(key, id), &IssueRow { id, created_at, errors: kept, error_count: errors.len() }).await
+    pub async fn put_issue(&self, key: &GenerationKey, issue: &ValidationIssue) -> Result<(), Error> {
+        self.put(Key::Issue(key, &issue.id), issue).await
+    }
+
+    /// A generation's validation issues.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn issues(&self, key: &GenerationKey) -> Result<Vec<ValidationIssue>, Error> {
+        let query = self.dynamodb.query().table_name(&self.table);
+        let query = query
+            .key_condition_expression("pk = :pk AND begins_with(sk, :issues)")
+            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            .expression_attribute_values(":issues", AttributeValue::S(key::ISSUES.into()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let rows = query_all(query, &self.meter).await?;
+        let read = |row| serde_dynamo::from_item(row).map_err(|error| unexpected("dynamodb Query", error));
+        rows.into_iter().map(read).collect()
     }
 
     /// Deletes every row of a generation, and that of the `Idempotency-Key` that it was created with.
@@ -375,6 +419,11 @@ mod tests {
             idempotency: None,
             request_id: None,
             allowance: None,
+            request_metadata: Some("{\"a\":1}".into()),
+            retry_of: Some(key().generation),
+            timeout_seconds: Some(9),
+            expected_total_bytes: Some(8),
+            expected_total_chunks: Some(7),
             outcome,
         }
     }
@@ -396,6 +445,8 @@ mod tests {
             sha256: Some("ab".into()),
             bytes: 9_013,
             has_other_output: true,
+            attempts: Some(2),
+            cost: Some(12),
             usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, ..Usage::default() }),
             metadata: "{}".into(),
             llm_response: Some("{\"a\":0.78}".into()),

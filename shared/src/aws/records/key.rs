@@ -44,8 +44,7 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written by `start`, before or with the record, and never changed. Purge deletes it.
     Request(&'a GenerationKey),
-    /// `{organization}#{generation}`, `issue#{id}`: the errors of a result that did not pass validation, for people who read the
-    /// table.
+    /// `{organization}#{generation}`, `issue#{id}`: the errors of a result that did not pass validation.
     ///
     /// Written by `compact` before the outcome, with an id that follows from the log. Purge deletes it.
     Issue(&'a GenerationKey, &'a str),

@@ -10,34 +10,55 @@ use super::{RecordRow, Records};
 use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, UnprocessedWaits, query_page};
 use crate::error::Error;
+use crate::generation::list_query::{ListQuery, Order};
 use crate::ids::{GenerationId, GenerationKey, Organization};
 
+/// The last moment that an id can have, in milliseconds (48 bits).
+const LAST_MS: i64 = (1 << 48) - 1;
 const BATCH_GET: &str = "dynamodb BatchGetItem";
 
-/// A page of generations, newest first.
+/// A page of generations.
 #[derive(Debug, Clone, Default)]
 pub struct ListPage {
     /// Their records.
     pub records: Vec<RecordRow>,
-    /// Whether there are older ones.
+    /// Whether there are more.
     pub has_more: bool,
 }
 
 impl Records {
-    /// An organization's generations, newest first, those older than `after` if it is given.
+    /// An organization's generations of the time that `query` selects, in its order, those behind `after` if it is given.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn list(&self, organization: &Organization, after: Option<&GenerationId>, limit: usize) -> Result<ListPage, Error> {
-        let query = match after {
-            Some(after) => self
-                .query_generations(organization, "organization = :organization AND generation < :after")
-                .expression_attribute_values(":after", AttributeValue::S(after.to_string())),
-            None => self.query_generations(organization, "organization = :organization"),
-        };
-        let query = query.scan_index_forward(false).limit(i32::try_from(limit + 1).unwrap_or(i32::MAX));
-        let page = query_page(query, &self.meter).await?;
+    pub async fn list(
+        &self,
+        organization: &Organization,
+        after: Option<&GenerationId>,
+        query: &ListQuery,
+        limit: usize,
+    ) -> Result<ListPage, Error> {
+        let is_ascending = query.order == Order::Ascending;
+        let (mut from, mut to) =
+            (GenerationId::first_at(query.since_ms.unwrap_or(0)), GenerationId::first_at(query.until_ms.unwrap_or(LAST_MS)));
+        match after {
+            Some(after) if is_ascending => from = from.max(after.clone()),
+            Some(after) => to = to.min(after.clone()),
+            None => {}
+        }
+        if from > to {
+            return Ok(ListPage::default());
+        }
+        // `BETWEEN` includes both bounds; `after` and the first id at `until` are not part of the page.
+        let page = self
+            .query_generations(organization, "organization = :organization AND generation BETWEEN :from AND :to")
+            .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
+            .expression_attribute_values(":to", AttributeValue::S(to.to_string()))
+            .scan_index_forward(is_ascending)
+            .limit(i32::try_from(limit + 2).unwrap_or(i32::MAX));
+        let page = query_page(page, &self.meter).await?;
         let mut keys: Vec<GenerationKey> = generations(page.items()).collect();
+        keys.retain(|key| Some(&key.generation) != after && key.generation != to);
         let has_more = keys.len() > limit;
         keys.truncate(limit);
         Ok(ListPage { records: self.get_all(&keys).await?, has_more })

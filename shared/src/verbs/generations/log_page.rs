@@ -61,7 +61,7 @@ impl App {
 
     async fn load_tail_state(&self, key: &GenerationKey) -> Result<(RecordRow, LogTail), Error> {
         let (record, newest) = self.newest(key, self.records.get(key).await?).await?;
-        let last = view::progress(record.outcome.as_ref(), newest.as_ref()).last_seq;
+        let last = view::progress(&record, newest.as_ref()).last_seq;
         let is_closed = record.outcome.is_some() || newest.is_some_and(|chunk| chunk.end().is_some());
         Ok((record, LogTail { next_seq: last.map_or(0, |seq| seq + 1), is_closed }))
     }

@@ -86,7 +86,7 @@ impl ProgressView {
         Self {
             id: record.generation.clone(),
             status: view::status(record, newest),
-            progress: view::progress(record.outcome.as_ref(), newest),
+            progress: view::progress(record, newest),
             attempt: meta.map(|meta| meta.attempt),
             partial: None,
         }

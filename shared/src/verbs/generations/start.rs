@@ -96,7 +96,17 @@ impl App {
         request: &Request,
         idempotency_key: Option<&str>,
     ) -> Result<Started, Error> {
-        let accepted = self.accept(organization, request, &Claim::of_key(idempotency_key)?).await?;
+        self.start_claimed(organization, request, &Claim::of_key(idempotency_key)?).await
+    }
+
+    /// [`Self::start`] of a request with this claim.
+    pub(super) async fn start_claimed(
+        &self,
+        organization: &Organization,
+        request: &Request,
+        claim: &Claim,
+    ) -> Result<Started, Error> {
+        let accepted = self.accept(organization, request, claim).await?;
         let (needs_writer, record) = (accepted.needs_writer(), accepted.into_inner());
         if needs_writer {
             self.hand_over(&record.key()).await;

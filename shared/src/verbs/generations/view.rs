@@ -61,37 +61,39 @@ pub(in crate::verbs) fn status(record: &RecordRow, newest: Option<&Chunk>) -> St
 }
 
 /// A generation's progress, from the outcome or the newest chunk.
-pub(in crate::verbs) fn progress(outcome: Option<&Outcome>, newest: Option<&Chunk>) -> Progress {
-    if let Some(outcome) = outcome {
+pub(in crate::verbs) fn progress(record: &RecordRow, newest: Option<&Chunk>) -> Progress {
+    let (expected_bytes, expected_chunks) = (record.expected_total_bytes, record.expected_total_chunks);
+    let mut progress = Progress { expected_total_bytes: expected_bytes, total_chunks: expected_chunks, ..Progress::default() };
+    if let Some(outcome) = &record.outcome {
         let metadata: Value = serde_json::from_str(&outcome.metadata).unwrap_or_default();
         let moment = |name: &str| metadata[name].as_str().map(str::to_owned);
-        return Progress {
-            received_chunks: outcome.received_chunks,
-            received_bytes: outcome.received_bytes,
-            chunk_count: outcome.chunk_count,
-            last_seq: Some(outcome.last_seq),
-            first_chunk_at: moment("first_chunk_at"),
-            last_chunk_at: moment("last_chunk_at"),
-        };
+        progress.received_chunks = outcome.received_chunks;
+        progress.received_bytes = outcome.received_bytes;
+        progress.chunk_count = outcome.chunk_count;
+        progress.last_seq = Some(outcome.last_seq);
+        progress.first_chunk_at = moment("first_chunk_at");
+        progress.last_chunk_at = moment("last_chunk_at");
+    } else if let Some(chunk) = newest {
+        progress.received_chunks = chunk.counters.received_chunks;
+        progress.received_bytes = chunk.counters.stored_bytes;
+        progress.chunk_count = chunk.counters.chunk_count;
+        progress.last_seq = Some(chunk.last_seq());
+        progress.last_chunk_at = Some(rfc3339(chunk.at_ms));
     }
-    newest.map_or_else(Progress::default, |chunk| Progress {
-        received_chunks: chunk.counters.received_chunks,
-        received_bytes: chunk.counters.stored_bytes,
-        chunk_count: chunk.counters.chunk_count,
-        last_seq: Some(chunk.last_seq()),
-        first_chunk_at: None,
-        last_chunk_at: Some(rfc3339(chunk.at_ms)),
-    })
+    progress.count_against_total(status(record, newest) == Status::Completed);
+    progress
 }
 
 impl Generation {
     pub(in crate::verbs) fn new(record: RecordRow, newest: Option<&Chunk>) -> Self {
         let status = status(&record, newest);
-        let progress = progress(record.outcome.as_ref(), newest);
+        let progress = progress(&record, newest);
         let mut generation = Self {
             id: record.generation,
             object: "generation",
             status,
+            finalizing: false,
+            retry_of: record.retry_of,
             reason: None,
             error: None,
             finish_reason: None,
@@ -99,8 +101,10 @@ impl Generation {
             model: record.model,
             created_at: record.created_at,
             completed_at: None,
+            attempts: None,
             progress,
             usage: None,
+            cost: None,
             chunk_count: None,
             compacted: None,
             compacted_at: None,
@@ -108,12 +112,18 @@ impl Generation {
             sha256: None,
             bytes: None,
             metadata: serde_json::Map::new(),
+            request_metadata: record.request_metadata.and_then(|own| serde_json::from_str(&own).ok()).unwrap_or_default(),
             llm_response: None,
             last_validation_issue_id: None,
         };
         if let Some(outcome) = record.outcome {
             generation.finish(outcome);
-        } else if let Some((_, end)) = newest.and_then(Chunk::end).filter(|_| status.is_terminal()) {
+        } else if let Some((chunk, (_, end))) = newest.and_then(|chunk| Some((chunk, chunk.end()?))) {
+            generation.finalizing = true;
+            if !status.is_terminal() {
+                return generation;
+            }
+            generation.completed_at = Some(rfc3339(chunk.at_ms));
             generation.reason.clone_from(&end.reason);
             generation.finish_reason.clone_from(&end.finish_reason);
             generation.usage = end.usage;
@@ -130,7 +140,9 @@ impl Generation {
         self.error = outcome.error;
         self.finish_reason = outcome.finish_reason;
         self.completed_at = Some(outcome.completed_at);
+        self.attempts = outcome.attempts;
         self.usage = outcome.usage;
+        self.cost = outcome.cost;
         self.chunk_count = Some(outcome.chunk_count);
         self.compacted = outcome.compacted;
         self.compacted_at = Some(outcome.compacted_at);

@@ -129,9 +129,12 @@ impl App {
         let (newest, meta) = futures::try_join!(self.buffer.newest(key), self.buffer.meta(key))?;
         let now = self.clock.now_ms();
         let has_ended = newest.as_ref().is_some_and(|chunk| chunk.end().is_some());
-        let is_over_time = |since: i64| now >= since + millis(self.config.timeouts.generation + OVERTIME_GRACE);
+        let is_over_time = |since: i64, limit: Duration| now >= since + millis(limit + OVERTIME_GRACE);
         // The record is never older than the id, so the id decides without reading the record.
-        if !has_ended && !is_over_time(key.generation.created_ms()) && self.is_alive(newest.as_ref(), meta.as_ref()) {
+        if !has_ended
+            && !is_over_time(key.generation.created_ms(), self.config.timeouts.generation)
+            && self.is_alive(newest.as_ref(), meta.as_ref())
+        {
             return Ok(Found::Healthy);
         }
         // Read after the buffer: a generation whose buffer was deleted after compaction must not look like one that has not begun.
@@ -152,7 +155,7 @@ impl App {
             };
         }
         let created = millis_of(&record.created_at).unwrap_or_default();
-        if is_over_time(created) {
+        if is_over_time(created, self.time_limit(&record)) {
             return Ok(if self.end_over_time(key, &record, "sweep").await? { Found::TimedOut } else { Found::Healthy });
         }
         let is_fresh = meta.as_ref().is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);

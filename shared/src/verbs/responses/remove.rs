@@ -1,21 +1,11 @@
 //! Cancelling and deleting a response.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use tokio::time::sleep;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::Organization;
 use crate::responses::ResponseId;
-use crate::retry::{self, BackoffBuilder};
-
-/// How often, and how many times, a delete looks for the outcome of a response whose log has ended: 5 to 11 s. A response that is
-/// deleted before its compaction would be compacted again.
-const OUTCOME_WAIT: Duration = Duration::from_millis(50);
-const OUTCOME_WAIT_MAX: Duration = Duration::from_secs(1);
-const OUTCOME_RETRIES: usize = 14;
 
 impl App {
     /// Cancels a response, and returns it. A second cancel returns the same.
@@ -47,11 +37,9 @@ impl App {
         if record.outcome.is_none() && self.buffer.newest(&key).await?.is_none_or(|chunk| chunk.end().is_none()) {
             return Err(Error::refused("Cannot delete an in-flight response.", None, None));
         }
-        let mut waits = retry::exponential(OUTCOME_WAIT, OUTCOME_WAIT_MAX, OUTCOME_RETRIES).build();
-        while self.records.get(&key).await?.outcome.is_none() {
-            let not_ended = || Error::NotEnded(id.to_string(), "its end is still being stored");
-            sleep(waits.next().ok_or_else(not_ended)?).await;
+        match self.delete(&key).await {
+            Err(Error::NotEnded(_, why)) => Err(Error::NotEnded(id.to_string(), why)),
+            deleted => deleted.map(|_| ()),
         }
-        self.purge(&key).await.map(|_| ())
     }
 }

@@ -94,7 +94,7 @@ impl App {
         if self.is_writer_alive(seen.as_ref(), log.newest.as_ref()) {
             return Ok(Streamed::Busy);
         }
-        let left = self.time_left(&record.created_at);
+        let left = self.time_left(&record);
         if left.is_zero() {
             let has_ended = self.end_over_time(&key, &record, "stream").await?;
             return Ok(if has_ended { Streamed::Ended(Status::Failed) } else { Streamed::HadEnded });
@@ -165,9 +165,15 @@ impl App {
     }
 
     /// What is left of the whole time that a generation may take.
-    fn time_left(&self, created_at: &str) -> Duration {
-        let age_ms = created_at.parse::<jiff::Timestamp>().map_or(0, |at| self.clock.now_ms() - at.as_millisecond());
-        self.config.timeouts.generation.saturating_sub(Duration::from_millis(age_ms.max(0).cast_unsigned()))
+    fn time_left(&self, record: &RecordRow) -> Duration {
+        let age_ms = record.created_at.parse::<jiff::Timestamp>().map_or(0, |at| self.clock.now_ms() - at.as_millisecond());
+        self.time_limit(record).saturating_sub(Duration::from_millis(age_ms.max(0).cast_unsigned()))
+    }
+
+    /// The whole time that a generation may take: the deployment's, or the request's shorter one.
+    pub(in crate::verbs) fn time_limit(&self, record: &RecordRow) -> Duration {
+        let most = self.config.timeouts.generation;
+        record.timeout_seconds.map_or(most, |seconds| most.min(Duration::from_secs(seconds)))
     }
 
     /// Reads a log to its end.

@@ -49,7 +49,9 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 15] = [
+const QUERIES: [&str; 17] = [
+    "metadata.of=metadata-of-acme",
+    "order=asc&after=<generation>&model=m&status=completed",
     "after=0",
     "after=2&limit=1",
     "after=<generation>",

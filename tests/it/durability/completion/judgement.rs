@@ -133,13 +133,11 @@ async fn only_a_result_that_is_whole_is_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_callers_metadata_is_kept_and_ours_is_told_over_it() {
+async fn metadata_is_the_published_contracts() {
     let (harness, _hostile) = saying("{}", &[]).await;
-    let own = json!({ "initiator": 7, "project": { "a": [0, "0", null] }, "provider": "mine", "chunk_count": -1 });
-    let (_, record) = made(&harness, json!({ "metadata": own })).await;
+    let (_, record) = made(&harness, json!({ "metadata": { "provider": "mine", "chunk_count": -1 } })).await;
     let metadata = &record["metadata"];
     assert_eq!(GENERATION_METADATA.errors(metadata), []);
-    assert_eq!((&metadata["initiator"], &metadata["project"]), (&json!(7), &json!({ "a": [0, "0", null] })));
     assert_eq!(
         (&metadata["provider"], &metadata["model"], &metadata["used_provider_model"]),
         (&json!("test"), &json!("m"), &json!("m-2"))
@@ -156,22 +154,14 @@ async fn the_callers_metadata_is_kept_and_ours_is_told_over_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_that_breaks_the_contract_is_told_softly_and_refused_strictly() {
-    let own = json!({ "initiator": { "a": 1 }, "provider_options": { "timeout": -1 } });
-    let expected = [
-        ("metadata/initiator", "must be null or an integer or a string"),
-        ("metadata/provider_options/timeout", "must be at least 0"),
-    ];
-    let (harness, _hostile) = saying("hola", &[]).await;
-    let (_, record) = made(&harness, json!({ "metadata": own })).await;
-    assert_eq!((&record["status"], &record["metadata"]["initiator"]), (&json!("completed"), &own["initiator"]), "{record}");
-    assert_issue(&harness, &record, &expected).await;
-    harness.finish().await;
+async fn request_decides_before_the_deployment_whether_validation_is_strict() {
+    let expected = [("output", "must be JSON, bare or in one Markdown fence")];
     let (harness, _hostile) = saying("hola", &[("METADATA_VALIDATION_STRICT", "1")]).await;
-    let (_, record) = made(&harness, json!({ "metadata": own })).await;
+    let (_, record) = made(&harness, json!({ "response_format": object() })).await;
     assert_refused(&harness, &record, "hola").await;
     assert_issue(&harness, &record, &expected).await;
-    let (_, record) = made(&harness, json!({ "metadata": own, "validation": "soft" })).await;
-    assert_eq!(record["status"], "completed", "what a request says goes before what the deployment says");
+    let (_, record) = made(&harness, json!({ "response_format": object(), "validation": "soft" })).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_issue(&harness, &record, &expected).await;
     harness.finish().await;
 }

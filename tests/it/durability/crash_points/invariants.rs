@@ -70,7 +70,7 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
     let attempts = inspection.meta.as_ref().map_or(told, |meta| meta.attempt as usize);
     check_writes(run, attempts, record, &run.faults.made(), &mut must);
     // Nothing is left over, and nothing was made twice.
-    let list = app.list(&organization(), None, None).await.expect("the list");
+    let list = app.list(&organization(), &longhand::ListQuery::default()).await.expect("the list");
     must(list.data.len() == 1, format!("{} generations came of one request", list.data.len()));
     let swept = app.sweep(std::future::pending()).await.expect("a sweep");
     must(json!(swept)["open"] == 0, format!("something is still open: {swept:?}"));

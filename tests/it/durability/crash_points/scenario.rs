@@ -134,7 +134,7 @@ impl Run {
         let caller = self.caller.clone();
         let attached = tokio::spawn(async move { caller.start().await });
         loop {
-            let list = self.app.list(&organization(), None, None).await.expect("the list");
+            let list = self.app.list(&organization(), &longhand::ListQuery::default()).await.expect("the list");
             match list.data.into_iter().next() {
                 Some(generation) => return Ok(generation.id),
                 None if attached.is_finished() => return attached.await.expect("a caller does not panic"),

@@ -18,10 +18,11 @@ use crate::access::keys::key;
 
 const ABSENT: &str = "gen_01arz3ndektsv4rrffq69g5fav";
 
-/// A stack that asks for keys, whose default provider answers in JSON at once, and `stall` not to the end.
+/// A stack that asks for keys, whose default provider answers in JSON at once, `stall` not to the end, and `large` with more than an
+/// answer may have.
 struct Scene {
     harness: Harness,
-    _providers: [Playback; 2],
+    _providers: [Playback; 3],
     /// Operation, status and media type of what was answered.
     seen: BTreeSet<(String, u16, String)>,
 }
@@ -30,12 +31,14 @@ impl Scene {
     async fn start(env: &[(&str, &str)]) -> Self {
         let answering = play(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
         let stalling = play(Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) }).unwrap();
-        let providers =
-            json!({ "openai": { "base_url": answering.base_url() }, "stall": { "base_url": stalling.base_url() } }).to_string();
+        let large = play(Script::new(["0123456789".repeat(120_000)])).unwrap();
+        let named = [("openai", &answering), ("stall", &stalling), ("large", &large)];
+        let named = named.map(|(name, provider)| (name.to_owned(), json!({ "base_url": provider.base_url() })));
+        let providers = Value::Object(named.into_iter().collect()).to_string();
         let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_LONG_POLL_MS", "50")];
         let env = environment("", &[&own, env].concat());
         let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
-        Self { harness, _providers: [answering, stalling], seen: BTreeSet::new() }
+        Self { harness, _providers: [answering, stalling, large], seen: BTreeSet::new() }
     }
 
     fn request(&self, method: &str, path: &str) -> RequestBuilder {
@@ -77,7 +80,18 @@ impl Scene {
 
     /// Everything there is to read of a generation that has ended.
     async fn read_all(&mut self, id: &str) {
-        for rest in ["", "/progress", "/progress?partial=json", "/events", "/events?after=1&limit=2&wait=1", "/output"] {
+        let record = format!("/v1/generations/{id}");
+        let (_, headers, _) = self.ask(self.request("GET", &record)).await;
+        self.ask(self.request("HEAD", &record)).await;
+        for method in ["GET", "HEAD"] {
+            let again = self.request(method, &record).header(IF_NONE_MATCH, &headers["etag"]);
+            assert_eq!(self.ask(again).await.0, StatusCode::NOT_MODIFIED);
+        }
+        let text = self.request("GET", &format!("{record}/output")).header(ACCEPT, "text/plain");
+        assert_eq!(self.ask(text).await.0, StatusCode::OK);
+        for rest in
+            ["/validation_issues", "/progress", "/progress?partial=json", "/events", "/events?after=1&limit=2&wait=1", "/output"]
+        {
             self.get(&format!("/v1/generations/{id}{rest}")).await;
         }
         for (after, expected) in [("", StatusCode::OK), ("?after=99", StatusCode::NO_CONTENT)] {
@@ -125,7 +139,17 @@ impl Scene {
         let cancel = format!("/v1/generations/{id}/cancel");
         assert_eq!(self.post(&cancel, &Value::Null).await.1["code"], "already_ended");
         assert_eq!(self.post(&format!("/v1/generations/{id}/tokens"), &json!({ "expires_in": 60 })).await.0, StatusCode::CREATED);
-        self.get("/v1/generations?limit=2").await;
+        self.get("/v1/generations?limit=2&order=asc&status=completed").await;
+        self.ask(self.bare("GET", "/healthz")).await;
+        let (status, again) = self.post(&format!("/v1/generations/{id}/retry"), &Value::Null).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        self.harness.ended(again["id"].as_str().unwrap()).await;
+        assert_eq!(self.ask(self.request("DELETE", &format!("/v1/generations/{id}"))).await.0, StatusCode::OK);
+        let (_, large) = self.post("/v1/generations", &json!({ "provider": "large", "model": "m", "prompt": "p" })).await;
+        let large = large["id"].as_str().unwrap().to_owned();
+        self.harness.ended(&large).await;
+        let text = self.request("GET", &format!("/v1/generations/{large}/output")).header(ACCEPT, "text/plain");
+        assert_eq!(self.ask(text).await.0, StatusCode::SEE_OTHER);
     }
 
     async fn life_of_completions(&mut self) {
@@ -189,12 +213,14 @@ async fn every_operation_refuses_as_told() {
         let path = path.replace("{id}", &id);
         let is_reading = ["GET", "HEAD"].contains(&method.as_str()) || path.ends_with("/tokens");
         let powerless = if is_reading { &starting } else { &reading };
-        let mut rows = vec![
-            (scene.bare(&method, &path), 401),
-            (scene.bare(&method, &path).bearer_auth(powerless.reveal()), 403),
+        let mut rows = vec![(scene.bare(&method, &path), 401), (scene.bare(&method, &path).bearer_auth(powerless.reveal()), 403)];
+        if CONTRACT.document().pointer(&format!("{operation}/security")).is_some_and(|ways| *ways == json!([])) {
+            rows.clear();
+        }
+        rows.extend([
             (scene.request(&method, &format!("{path}?q={}", "q".repeat(5_000))), 414),
             (scene.request(&method, &path).headers(headers.clone()), 431),
-        ];
+        ]);
         if path.contains(&id) {
             rows.push((scene.request(&method, &path), 404));
             rows.push((scene.request(&method, &path.replace(&id, "%FF")), 404));

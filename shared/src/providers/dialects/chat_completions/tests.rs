@@ -152,7 +152,7 @@ proptest! {
     fn accepted_messages_go_upstream_byte_for_byte(messages in prop::collection::vec(message(), 1..5)) {
         let raw = Value::from(messages);
         let body = json!({ "model": "m", "provider": "test", "messages": raw }).to_string();
-        let rules = RequestRules { providers: vec!["test"], max_output_bytes: 1 };
+        let rules = RequestRules { providers: vec!["test"], max_output_bytes: 1, timeout_seconds: 60 };
         let request = Request::parse(body.as_bytes(), &rules).unwrap();
         let stored = serde_json::to_string(&request).unwrap();
         prop_assert_eq!(upstream_body(&stored, ""), json!({ "model": "m", "messages": raw, "stream": true, "stream_options": { "include_usage": true } }).to_string());

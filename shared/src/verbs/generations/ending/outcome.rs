@@ -21,8 +21,6 @@ pub(in crate::verbs) struct Facts {
     pub first_text_at_ms: Option<i64>,
     /// Write units that the log's chunks cost.
     pub log_write_units: Option<u64>,
-    /// Micro-dollars; `None` if the model has no price.
-    pub cost: Option<u64>,
     /// The duration of the compaction.
     pub compaction: Option<Duration>,
 }
@@ -59,7 +57,7 @@ impl App {
             deltas = outcome.received_chunks,
             output_bytes = outcome.received_bytes,
             log_write_units = facts.log_write_units,
-            cost_micro_dollars = facts.cost,
+            cost_micro_dollars = outcome.cost,
             compaction_ms = facts.compaction.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             compacted_by = outcome.compacted_by,
             "A generation has ended."

@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::aws::{Outcome, RecordRow};
+use crate::aws::{Outcome, RecordRow, ValidationIssue};
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
 use crate::generation::request::{Expected, Request, Validation};
-use crate::generation::{Failure, Status};
+use crate::generation::{Failure, Progress, Status};
 use crate::ids::GenerationKey;
 use crate::json::schema::{GENERATION_METADATA, Schema};
 use crate::json::text;
@@ -70,6 +70,8 @@ impl App {
             bytes: compacted.bytes,
             has_other_output: compacted.has_other_output,
             usage: compacted.end.usage,
+            attempts: Some(compacted.log.attempts),
+            cost: None,
             finish_reason: compacted.end.finish_reason,
             metadata: Value::Object(metadata).to_string(),
             llm_response: kept.map(|json| json.get().to_owned()),
@@ -87,8 +89,9 @@ impl App {
         let hash = Sha256::new().chain_update(key.partition()).chain_update(described).finalize();
         let digits: String = format!("{hash:x}").chars().take(ISSUE_ID_DIGITS).collect();
         let id = format!("vi_{digits}");
-        let rows: Vec<_> = errors.iter().cloned().map(Into::into).collect();
-        self.records.put_issue(key, &id, at, &rows).await?;
+        let kept = errors.iter().take(limits::VALIDATION_ERRORS_MAX).cloned().map(Into::into).collect();
+        let issue = ValidationIssue { id: id.clone(), created_at: at.to_owned(), errors: kept, error_count: errors.len() };
+        self.records.put_issue(key, &issue).await?;
         tracing::warn!(validation_issue = id, error_count = errors.len(), "A generation did not pass validation.");
         Ok(id)
     }
@@ -114,22 +117,10 @@ fn verdict(compacted: &Compacted, refused_by: Option<&str>) -> (Status, Option<S
     (compacted.status, reason, error)
 }
 
-/// Metadata entries that are present only when they apply. A caller's own entry of that name would be mistaken for ours.
-const RESERVED_METADATA_KEYS: [&str; 7] = [
-    "error",
-    "message",
-    "validation_errors",
-    "last_validation_issue_id",
-    "used_provider_model",
-    "first_chunk_at",
-    "last_chunk_at",
-];
-
-/// The caller's own entries, overwritten by those of the published contract.
+/// The entries of the published contract.
 fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compacted_at: &str) -> Map<String, Value> {
     let counters = &compacted.log.counters;
-    let mut metadata = request.metadata.clone();
-    metadata.retain(|name, _| !RESERVED_METADATA_KEYS.contains(&name.as_str()));
+    let mut metadata = Map::new();
     let mut set = |name: &str, value: Value| {
         metadata.insert(name.to_owned(), value);
     };
@@ -144,13 +135,27 @@ fn metadata(record: &RecordRow, request: &Request, compacted: &Compacted, compac
         set("last_chunk_at", compacted.ended_at().into());
     }
     set("completed_at", compacted.ended_at().into());
-    let whole = compacted.status == Status::Completed;
+    if let Some(initiator) = request.initiator {
+        set("initiator", initiator.into());
+    }
+    if let Some(instruction) = &request.used_instruction {
+        set("used_instruction", instruction.clone());
+    }
+    let mut progress = Progress {
+        received_chunks: counters.received_chunks,
+        received_bytes: counters.stored_bytes,
+        total_chunks: request.expected_total_chunks,
+        expected_total_bytes: request.expected_total_bytes,
+        ..Progress::default()
+    };
+    progress.count_against_total(compacted.status == Status::Completed);
+    let Progress { received_chunks, received_bytes, total_chunks, expected_total_bytes, percent, .. } = progress;
     let progress = json!({
-        "received_chunks": counters.received_chunks,
-        "received_bytes": counters.stored_bytes,
-        "total_chunks": whole.then_some(counters.received_chunks),
-        "expected_total_bytes": null,
-        "percent": whole.then_some(100),
+        "received_chunks": received_chunks,
+        "received_bytes": received_bytes,
+        "total_chunks": total_chunks,
+        "expected_total_bytes": expected_total_bytes,
+        "percent": percent,
     });
     set("progress", progress);
     set("chunk_count", counters.chunk_count.into());

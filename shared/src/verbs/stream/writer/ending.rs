@@ -46,7 +46,8 @@ impl Writer {
             }
             Stop::SchemaViolation(message) => (reason::SCHEMA_VIOLATION, message),
             Stop::Timeout => {
-                let seconds = self.app.config.timeouts.generation.as_secs();
+                let most = self.app.config.timeouts.generation.as_secs();
+                let seconds = self.request.timeout.map_or(most, |seconds| seconds.min(most));
                 (reason::TIMEOUT, format!("it took longer than {seconds} s"))
             }
             Stop::Deadline => (reason::DEADLINE, "the function's time ran out before the provider had finished".into()),

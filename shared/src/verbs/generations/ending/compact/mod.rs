@@ -91,8 +91,10 @@ impl App {
         let (status, mut outcome) = self.validate(key, &record, &request, compacted, by).await?;
         outcome.usage = outcome.usage.or_else(|| Usage::estimate(request.json_bytes(), outcome.received_bytes));
         let price = self.config.prices.find(&record.provider, &record.model);
-        facts.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
-        if !self.finish(key, &record, status, &outcome, facts.cost).await? {
+        outcome.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
+        let hand_overs = facts.meta.as_ref().map_or(0, |meta| u64::from(meta.hand_overs));
+        outcome.attempts = outcome.attempts.map(|attempts| attempts.saturating_sub(hand_overs));
+        if !self.finish(key, &record, status, &outcome).await? {
             return self.compacted_by_another(key).await;
         }
         facts.compaction = Some(began.elapsed());
@@ -109,15 +111,8 @@ impl App {
     }
 
     /// Writes the outcome once, and counts what was used of the day with it.
-    async fn finish(
-        &self,
-        key: &GenerationKey,
-        record: &RecordRow,
-        status: Status,
-        outcome: &Outcome,
-        cost: Option<u64>,
-    ) -> Result<bool, Error> {
-        let used = DayUsage { generations: 0, output_bytes: outcome.received_bytes, spend: cost.unwrap_or(0) };
+    async fn finish(&self, key: &GenerationKey, record: &RecordRow, status: Status, outcome: &Outcome) -> Result<bool, Error> {
+        let used = DayUsage { generations: 0, output_bytes: outcome.received_bytes, spend: outcome.cost.unwrap_or(0) };
         let used = record.allowance.as_ref().map(|allowance| (allowance.day.as_str(), used));
         self.records.finish(key, status, outcome, used).await
     }
