@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::commands::generations::{cancel, get, list, start, tail};
+use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, purge, quota, redrive, retention};
-use crate::commands::{bench, cost, demo, dev, openapi};
+use crate::commands::{bench, cost, demo, dev, openapi, shell, validate};
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -27,7 +27,10 @@ pub enum Command {
     Get(get::GetArgs),
     List(list::ListArgs),
     Tail(tail::TailArgs),
+    Output(output::OutputArgs),
     Cancel(cancel::CancelArgs),
+    Retry(retry::RetryArgs),
+    Token(token::TokenArgs),
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
     Purge(purge::PurgeArgs),
@@ -38,7 +41,10 @@ pub enum Command {
     Cost(Box<cost::CostArgs>),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
+    Validate(validate::ValidateArgs),
     Bench(bench::BenchArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 impl Command {
@@ -50,7 +56,10 @@ impl Command {
             Self::Get(args) => get::run(args).await,
             Self::List(args) => list::run(args).await,
             Self::Tail(args) => tail::run(args).await,
+            Self::Output(args) => output::run(args).await,
             Self::Cancel(args) => cancel::run(args).await,
+            Self::Retry(args) => retry::run(args).await,
+            Self::Token(args) => token::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
             Self::Purge(args) => purge::run(args).await,
@@ -60,7 +69,10 @@ impl Command {
             Self::Quota(args) => quota::run(args).await,
             Self::Cost(args) => cost::run(&args),
             Self::OpenApi(_) => openapi::run(),
+            Self::Validate(args) => validate::run(&args),
             Self::Bench(args) => bench::run(args).await,
+            Self::Completions(args) => Ok(shell::completions::<Arguments>(args)),
+            Self::Man(_) => shell::man::<Arguments>(),
         }
     }
 }

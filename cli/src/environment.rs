@@ -8,6 +8,11 @@ use serde_json::Value;
 /// The variable with the providers, as JSON.
 pub const PROVIDERS: &str = "LONGHAND_PROVIDERS";
 
+/// The variables in place of `--data`, `--url` and `--port`.
+pub const DATA: &str = "LONGHAND_DATA";
+pub const URL: &str = "LONGHAND_URL";
+pub const PORT: &str = "LONGHAND_PORT";
+
 /// The variable with the API key for `--url`.
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
@@ -39,7 +44,7 @@ const NO_COLOR: &str = "NO_COLOR";
 
 /// Every variable that this command reads by a name of its own; the providers' settings may name further ones.
 pub fn variables() -> impl Iterator<Item = &'static str> {
-    SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS, API_KEY, NO_COLOR])
+    SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS, API_KEY, DATA, URL, PORT, NO_COLOR])
 }
 
 /// A variable, if it is set and not empty.

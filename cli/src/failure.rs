@@ -11,6 +11,8 @@ use crate::terminal::output::shown;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
+/// A generation ended, and not as completed.
+const NOT_COMPLETED: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 /// Arguments that contradict each other, or the stack that they are given for.
@@ -60,6 +62,11 @@ pub fn describe(error: &anyhow::Error) -> String {
 /// The exit code of a command that ran, with an outcome that is a failure.
 pub fn failed() -> ExitCode {
     ExitCode::from(FAILED)
+}
+
+/// The exit code of a command that followed a generation to an end other than `completed`.
+pub fn not_completed() -> ExitCode {
+    ExitCode::from(NOT_COMPLETED)
 }
 
 /// The exit code after Ctrl-C.

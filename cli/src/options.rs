@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use longhand_client::Url;
 
+use crate::environment;
+
 const DATA: &str = "./.longhand";
 const ORGANIZATION: &str = "local";
 
@@ -12,7 +14,7 @@ const ORGANIZATION: &str = "local";
 #[derive(Args, Clone, Debug)]
 pub struct Folder {
     /// The stack's data folder
-    #[arg(long, value_name = "DIR", default_value = DATA)]
+    #[arg(long, value_name = "DIR", env = environment::DATA, hide_env_values = true, default_value = DATA)]
     pub data: PathBuf,
 }
 
@@ -22,7 +24,7 @@ pub struct Target {
     #[command(flatten)]
     pub folder: Folder,
     /// The API's address; without it, that of the `longhand dev` that runs on the data folder
-    #[arg(long, value_parser = http_url)]
+    #[arg(long, value_parser = http_url, env = environment::URL, hide_env_values = true)]
     pub url: Option<Url>,
 }
 
@@ -64,6 +66,17 @@ pub struct Format {
 pub fn http_url(text: &str) -> Result<Url, String> {
     let expected = || format!("expected an address such as http://127.0.0.1:4000, not {text:?}");
     let url = Url::parse(text).map_err(|_| expected())?;
-    let fits = matches!(url.scheme(), "http" | "https") && url.has_host();
-    if fits { Ok(url) } else { Err(expected()) }
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(expected());
+    }
+    if url.path().trim_end_matches('/').ends_with("/v1") {
+        return Err(format!("expected the address without `/v1`, which the command adds itself, not {text:?}"));
+    }
+    Ok(url)
+}
+
+/// Parses `KEY=VALUE`.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }

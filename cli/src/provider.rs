@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use longhand::providers::parse_providers;
 use longhand_client::{Url, is_loopback};
 use serde_json::{Map, Value, json};
 
@@ -22,11 +23,28 @@ pub struct ProviderArgs {
 }
 
 impl ProviderArgs {
+    /// Warns where requests to the provider, or to `openai` where none is named, will have no key.
+    pub fn warn_without_key(&self) -> anyhow::Result<()> {
+        let name = self.provider.as_deref().unwrap_or("openai");
+        let environment = self.environment()?;
+        let providers = parse_providers(environment.get(PROVIDERS).map(String::as_str)).map_err(failure::usage)?;
+        let key = providers.get(name).and_then(|settings| settings.key_env.clone());
+        if let Some(key) = key.filter(|key| !environment.contains_key(key)) {
+            eprintln!("\nwarning: {key} is not set, so requests to {name} have no key; set it and start again.");
+        }
+        Ok(())
+    }
+
     /// The environment for a stack's functions: the settings of this process, with this provider and its key.
     pub fn environment(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let mut environment = environment::settings();
         let Some(name) = &self.provider else { return Ok(environment) };
         let key_name = key_name(name);
+        let known = parse_providers(environment.get(PROVIDERS).map(String::as_str)).map_err(failure::usage)?;
+        if self.base_url.is_none() && !known.contains_key(name) {
+            let known = known.into_keys().collect::<Vec<_>>().join(", ");
+            return Err(failure::usage(format!("--provider {name}: expected one of {known}, or a --base-url")));
+        }
         if let Some(base_url) = &self.base_url {
             let providers = with_provider(environment.get(PROVIDERS), name, base_url, &key_name, self.continuation.as_deref())?;
             environment.insert(PROVIDERS.to_owned(), providers);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::read_token::SigningKey;
 use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, SharedHttpClient, Version};
@@ -32,6 +33,7 @@ pub struct App {
     meter: Meter,
     pub(crate) request_id: Option<Arc<str>>,
     wrap_provider: Option<WrapProvider>,
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Puts another provider in front of one.
@@ -44,6 +46,8 @@ pub struct Parts {
     pub http_client: Option<SharedHttpClient>,
     /// Wraps each provider before it is used.
     pub wrap_provider: Option<WrapProvider>,
+    /// Cancelled when this process is about to end: writers then hand over, and no attempt is spent.
+    pub stopping: CancellationToken,
 }
 
 impl App {
@@ -71,6 +75,7 @@ impl App {
             meter,
             request_id: None,
             wrap_provider: parts.wrap_provider,
+            stopping: parts.stopping,
         }
     }
 

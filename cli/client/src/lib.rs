@@ -95,6 +95,21 @@ impl Client {
         reply(self.signed(Method::GET, url.as_str())).await
     }
 
+    /// `GET /v1/generations` with these query parameters.
+    pub async fn list_by(&self, parameters: &[(&str, String)]) -> Result<Reply<GenerationPage>, Error> {
+        let mut url = self.generations_url(&[]);
+        for (name, value) in parameters {
+            set_query(&mut url, name, Some(value));
+        }
+        reply(self.signed(Method::GET, url.as_str())).await
+    }
+
+    /// `POST /v1/generations/{id}/retry`.
+    pub async fn retry(&self, id: &str, idempotency_key: Option<&str>) -> Result<Reply<Started>, Error> {
+        let call = self.generations(Method::POST, &[id, "retry"]);
+        reply(idempotency_key.into_iter().fold(call, |call, key| call.header("idempotency-key", key))).await
+    }
+
     /// `GET /v1/generations/{id}`.
     pub async fn generation(&self, id: &str) -> Result<Reply<Generation>, Error> {
         reply(self.generations(Method::GET, &[id])).await

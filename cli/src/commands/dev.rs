@@ -9,18 +9,24 @@ use longhand_client::Url;
 use longhand_local::{Data, Options, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::environment;
 use crate::options::{Folder, Tenant};
 use crate::provider::ProviderArgs;
 use crate::terminal::output::{Fields, line};
+
+/// The API's port, unless another is asked for.
+const PORT: u16 = 4000;
+/// How many ports from there are tried.
+const PORTS_TRIED: u16 = 100;
 
 /// Run the whole product on this machine
 #[derive(Args, Clone, Debug)]
 pub struct DevArgs {
     #[command(flatten)]
     folder: Folder,
-    /// The API's port; 0 takes a free one
-    #[arg(long, default_value_t = 0)]
-    port: u16,
+    /// The API's port; 0 takes a free one [default: 4000, or the next free one]
+    #[arg(long, env = environment::PORT, hide_env_values = true)]
+    port: Option<u16>,
     #[command(flatten)]
     provider: ProviderArgs,
     /// The model of the printed example
@@ -44,7 +50,9 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let data = &args.folder.data;
     let options = Options {
         data: Data::Folder(data.clone()),
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port.unwrap_or(PORT))),
+        // The next free port where the usual one is taken, so that clients mostly survive a restart.
+        ports_tried: if args.port.is_none() { PORTS_TRIED } else { 1 },
         authorize: !args.no_auth,
         expose: args.expose,
         organization: args.tenant.name(),
@@ -53,7 +61,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     };
     let stack = Stack::start(options).await?;
     let served = serve(&stack, &args, &mut terminate).await;
-    eprintln!("stopping");
+    eprintln!("stopping; running generations are handed over to the next start (5 s at most; Ctrl-C again stops at once)");
     tokio::select! {
         () = stack.shutdown() => {}
         _ = tokio::signal::ctrl_c() => eprintln!("stopped at once; running generations continue at the next start"),
@@ -72,6 +80,9 @@ async fn serve(stack: &Stack, args: &DevArgs, terminate: &mut tokio::signal::uni
 
 fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
     let (url, endpoints) = (stack.url().trim_end_matches('/'), stack.endpoints());
+    if args.port.is_none() && !url.ends_with(&format!(":{PORT}")) {
+        eprintln!("port {PORT} is taken; the API has another one");
+    }
     let mut fields = Fields::default();
     fields.add("api", url);
     if args.expose {
@@ -91,6 +102,7 @@ fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
             "\nwarning: --no-auth: every program and every person on this machine can use this API, and the provider keys behind it."
         );
     }
+    args.provider.warn_without_key()?;
     eprintln!("\nCtrl-C stops it.");
     Ok(())
 }

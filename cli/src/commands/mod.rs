@@ -7,3 +7,5 @@ pub mod dev;
 pub mod generations;
 pub mod openapi;
 pub mod operate;
+pub mod shell;
+pub mod validate;

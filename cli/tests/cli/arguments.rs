@@ -21,62 +21,66 @@ pub fn longhand(arguments: &[&str], stdin: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+const ID: &str = "gen_01arz3ndektsv4rrffq69g5fav";
+
+/// Arguments, and what is expected in their place.
+const WRONG_ARGUMENTS: &[(&[&str], &str)] = &[
+    (&["start", "--model", "m"], "<--prompt <TEXT>|--file <PATH>>"),
+    (&["start", "--prompt", "a", "--file", "b"], "'--prompt <TEXT>' cannot be used with '--file <PATH>'"),
+    (&["start", "--prompt", "a", "--base-url", "https://a.example/v1"], "--provider <NAME>"),
+    (&["start", "--prompt", "a", "--provider", "p", "--base-url", "http://a.example/v1"], "expected https://"),
+    (&["start", "--prompt", "a", "--provider", "p", "--base-url", "ftp://a.example"], "begins with https://"),
+    (&["start", "--prompt", "a", "--provider", "a/b"], "expected lower-case letters"),
+    (
+        &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--continuation", "echo"],
+        "[possible values: trailing_assistant, continue_final_message]",
+    ),
+    (&["start", "--prompt", "a", "--provider", "my-llm", "--base-url", "https://a.example/v1"], "MY_LLM_API_KEY to hold the key"),
+    (
+        &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--url", "http://127.0.0.1:9"],
+        "error: the API at http://127.0.0.1:9/ takes no base URL from a request, because P_API_KEY would be sent there",
+    ),
+    (&["start", "--prompt", "a", "--url", "http://127.0.0.1:9", "--organization", "o"], "from the caller's credential alone"),
+    (&["start", "--file", "list.json"], "error: list.json: expected a JSON object (invalid type: sequence"),
+    (&["start", "--prompt", "a", "--validation", "lax"], "[possible values: soft, strict]"),
+    (&["demo", "--tempo", "-1"], "expected deltas per second"),
+    (&["demo", "--tempo", "inf"], "expected deltas per second"),
+    (&["demo", "--provider", "openai"], "error: --provider needs a --model to ask for"),
+    (&["demo", "--provider", "openai", "--model", "m", "--deltas", "f"], "cannot be used with '--deltas <FILE>'"),
+    (&["demo", "--model", "m"], "--provider <NAME>"),
+    (&["get", ID, "--url", "localhost:4000"], "expected an address such as http://127.0.0.1:4000, not \"localhost:4000\""),
+    (&["tail", ID, "--poll=often"], "expected a number of seconds, such as 0.5"),
+    (&["inspect", "gen_1"], "a generation's id is `gen_` and 26 characters"),
+    (&["compact", ID, "--aws"], "--organization <NAME>"),
+    (&["keys", "create", "--scope", "root"], "a scope is start, read or admin, not \"root\""),
+    (&["keys", "create", "--expires-in", "0d"], "expected a time from 1s to 36500d"),
+    (&["keys", "create", "--expires-in", "soon"], "expected a time from 1s to 36500d"),
+    (&["keys", "create", "--expires-in", "30"], "expected a time from 1s to 36500d"),
+    (&["keys", "create", "--expires-in", "1h ago"], "expected a time from 1s to 36500d"),
+    (&["keys", "create", "--expires-in", "1mo"], "expected a time from 1s to 36500d"),
+    (&["keys", "create", "--expires-in", "36501d"], "expected a time from 1s to 36500d"),
+    (&["keys", "revoke", "lh_1"], "a key's id is `key_` and 26 characters"),
+    (&["keys", "list", "--aws"], "--organization <NAME>"),
+    (&["cost"], "--tokens <NUMBER>"),
+    (&["cost", "--tokens", "0", "--seconds", "1"], "0 is not in 1..=10000000"),
+    (&["cost", "--tokens", "1", "--seconds", "0"], "expected seconds above 0 and up to 10800"),
+    (&["cost", "--tokens", "1", "--seconds", "1", "--watched", "2"], "expected a share from 0 to 1, such as 0.5 or 50%"),
+    (&["cost", "--tokens", "1", "--seconds", "1", "--memory", "64"], "64 is not in 128..=10240"),
+    (&["cost", "--tokens", "1", "--seconds", "1", "--price", "logs"], "expected NAME=DOLLARS, such as dynamodb-write=0.705"),
+    (&["cost", "--tokens", "1", "--seconds", "1", "--price", "gold=1"], "\"gold\" is none of the prices: dynamodb-write, "),
+    (&["cost", "--tokens", "1", "--seconds", "1", "--region", "mars"], "no price list of \"mars\", only of us-east-1"),
+    (&["purge"], "<ID|--all>"),
+    (&["purge", "--all"], "--yes"),
+    (&["list", "--url", "http://127.0.0.1:1/v1"], "without `/v1`"),
+    (&["list", "--metadata", "k"], "expected KEY=VALUE"),
+    (&["list", "--status", "done"], "pending"),
+    (&["dev", "--provider", "foo"], "--provider foo: expected one of abacus, anthropic"),
+    (&["purge", "--all", "--yes", "--aws"], "'--all' cannot be used with '--aws'"),
+];
+
 #[test]
 fn wrong_arguments_are_refused_with_what_was_expected() {
-    const ID: &str = "gen_01arz3ndektsv4rrffq69g5fav";
-    let cases: &[(&[&str], &str)] = &[
-        (&["start", "--model", "m"], "<--prompt <TEXT>|--file <PATH>>"),
-        (&["start", "--prompt", "a", "--file", "b"], "'--prompt <TEXT>' cannot be used with '--file <PATH>'"),
-        (&["start", "--prompt", "a", "--base-url", "https://a.example/v1"], "--provider <NAME>"),
-        (&["start", "--prompt", "a", "--provider", "p", "--base-url", "http://a.example/v1"], "expected https://"),
-        (&["start", "--prompt", "a", "--provider", "p", "--base-url", "ftp://a.example"], "begins with https://"),
-        (&["start", "--prompt", "a", "--provider", "a/b"], "expected lower-case letters"),
-        (
-            &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--continuation", "echo"],
-            "[possible values: trailing_assistant, continue_final_message]",
-        ),
-        (
-            &["start", "--prompt", "a", "--provider", "my-llm", "--base-url", "https://a.example/v1"],
-            "MY_LLM_API_KEY to hold the key",
-        ),
-        (
-            &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--url", "http://127.0.0.1:9"],
-            "error: the API at http://127.0.0.1:9/ takes no base URL from a request, because P_API_KEY would be sent there",
-        ),
-        (&["start", "--prompt", "a", "--url", "http://127.0.0.1:9", "--organization", "o"], "from the caller's credential alone"),
-        (&["start", "--file", "list.json"], "error: list.json: expected a JSON object (invalid type: sequence"),
-        (&["start", "--prompt", "a", "--validation", "lax"], "[possible values: soft, strict]"),
-        (&["demo", "--tempo", "-1"], "expected deltas per second"),
-        (&["demo", "--tempo", "inf"], "expected deltas per second"),
-        (&["demo", "--provider", "openai"], "error: --provider needs a --model to ask for"),
-        (&["demo", "--provider", "openai", "--model", "m", "--deltas", "f"], "cannot be used with '--deltas <FILE>'"),
-        (&["demo", "--model", "m"], "--provider <NAME>"),
-        (&["get", ID, "--url", "localhost:4000"], "expected an address such as http://127.0.0.1:4000, not \"localhost:4000\""),
-        (&["tail", ID, "--poll=often"], "expected a number of seconds, such as 0.5"),
-        (&["inspect", "gen_1"], "a generation's id is `gen_` and 26 characters"),
-        (&["compact", ID, "--aws"], "--organization <NAME>"),
-        (&["keys", "create", "--scope", "root"], "a scope is start, read or admin, not \"root\""),
-        (&["keys", "create", "--expires-in", "0d"], "expected a time from 1s to 36500d"),
-        (&["keys", "create", "--expires-in", "soon"], "expected a time from 1s to 36500d"),
-        (&["keys", "create", "--expires-in", "30"], "expected a time from 1s to 36500d"),
-        (&["keys", "create", "--expires-in", "1h ago"], "expected a time from 1s to 36500d"),
-        (&["keys", "create", "--expires-in", "1mo"], "expected a time from 1s to 36500d"),
-        (&["keys", "create", "--expires-in", "36501d"], "expected a time from 1s to 36500d"),
-        (&["keys", "revoke", "lh_1"], "a key's id is `key_` and 26 characters"),
-        (&["keys", "list", "--aws"], "--organization <NAME>"),
-        (&["cost"], "--tokens <NUMBER>"),
-        (&["cost", "--tokens", "0", "--seconds", "1"], "0 is not in 1..=10000000"),
-        (&["cost", "--tokens", "1", "--seconds", "0"], "expected seconds above 0 and up to 10800"),
-        (&["cost", "--tokens", "1", "--seconds", "1", "--watched", "2"], "expected a share from 0 to 1, such as 0.5 or 50%"),
-        (&["cost", "--tokens", "1", "--seconds", "1", "--memory", "64"], "64 is not in 128..=10240"),
-        (&["cost", "--tokens", "1", "--seconds", "1", "--price", "logs"], "expected NAME=DOLLARS, such as dynamodb-write=0.705"),
-        (&["cost", "--tokens", "1", "--seconds", "1", "--price", "gold=1"], "\"gold\" is none of the prices: dynamodb-write, "),
-        (&["cost", "--tokens", "1", "--seconds", "1", "--region", "mars"], "no price list of \"mars\", only of us-east-1"),
-        (&["purge"], "<ID|--all>"),
-        (&["purge", "--all"], "--yes"),
-        (&["purge", "--all", "--yes", "--aws"], "'--all' cannot be used with '--aws'"),
-    ];
-    for (arguments, expected) in cases {
+    for (arguments, expected) in WRONG_ARGUMENTS {
         let (code, stdout, stderr) = longhand(arguments, "");
         assert!(stderr.starts_with("error: ") && stderr.contains(expected), "{arguments:?}: {stderr}");
         assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");

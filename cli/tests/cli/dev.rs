@@ -36,6 +36,12 @@ impl Drop for Dev {
 }
 
 impl Dev {
+    /// Sends SIGTERM, and waits until the process has ended; whether it ended well.
+    pub fn terminate(mut self) -> bool {
+        assert!(Command::new("kill").arg(self.id().to_string()).status().unwrap().success());
+        self.0.wait().unwrap().success()
+    }
+
     /// The id of its process.
     pub fn id(&self) -> u32 {
         self.0.id()

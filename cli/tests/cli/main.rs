@@ -10,6 +10,7 @@ mod demo;
 mod dev;
 mod documents;
 mod doors;
+mod journey;
 mod keys;
 mod kill;
 mod memory;

@@ -1,7 +1,7 @@
 //! A stack that is killed in the middle, and started again on the same folder.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand_local::Script;
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
@@ -35,6 +35,42 @@ async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec
     assert_whole(&events);
     assert_eq!(events[..shown.len()], shown[..], "what a reader saw has not changed");
     (record, events, api.text(&id).await)
+}
+
+/// The rest of each is told by the next stack, and with one attempt at most, an attempt spent would fail it.
+#[tokio::test(flavor = "multi_thread")]
+async fn terminated_stack_hands_thirty_generations_over_and_spends_no_attempt() {
+    const GENERATIONS: usize = 30;
+    let deltas: Vec<String> = (0..400).map(|number| format!("{number} ")).collect();
+    let script = Script { deltas, tempo: 100.0, ..Script::default() };
+    let whole = script.text();
+    let playback = play(script).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (dev, api) = start(folder.path(), playback.base_url(), &[]).await;
+    let mut ids = Vec::new();
+    for _ in 0..GENERATIONS {
+        ids.push(api.start_generation(json!({ "max_attempts": 1 })).await);
+    }
+    for id in &ids {
+        api.until(id, |record| record["progress"]["received_bytes"].as_u64() > Some(0)).await;
+    }
+    let mut shown = Vec::new();
+    for id in &ids {
+        shown.push(api.events(id).await);
+    }
+    let began = Instant::now();
+    assert!(dev.terminate(), "it ends well");
+    println!("{GENERATIONS} generations were handed over, and the stack ended, in {:?}", began.elapsed());
+
+    let (_dev, api) = start(folder.path(), playback.base_url(), &[]).await;
+    for (id, shown) in ids.iter().zip(&shown) {
+        let record = api.ended(id).await;
+        assert_eq!((&record["status"], &record["attempts"]), (&json!("completed"), &json!(1)), "{record}");
+        assert_eq!(api.text(id).await, whole);
+        let events = api.events(id).await;
+        assert_whole(&events);
+        assert_eq!(events[..shown.len()], shown[..], "what a reader saw has not changed");
+    }
 }
 
 fn count(events: &[Value], kind: &str) -> usize {

@@ -49,11 +49,14 @@ struct Inner {
     retry_delay: Duration,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Cancelled first: from then on events are queued for the next stack.
+    stopping: CancellationToken,
 }
 
 impl Lambda {
-    /// Hosts `functions`. Queued events and on-failure records are stored in `folder`.
-    pub fn new(functions: Vec<Hosted>, folder: &Folder, retry_delay: Duration) -> Self {
+    /// Hosts `functions`. Queued events and on-failure records are stored in `folder`. `stopping`:
+    /// that of the functions' apps.
+    pub fn new(functions: Vec<Hosted>, folder: &Folder, retry_delay: Duration, stopping: CancellationToken) -> Self {
         Self(Arc::new(Inner {
             functions: functions.into_iter().map(Arc::new).collect(),
             failures: Failures::new(folder.failures()),
@@ -61,6 +64,7 @@ impl Lambda {
             retry_delay,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            stopping,
         }))
     }
 
@@ -125,6 +129,11 @@ impl Lambda {
         exponential(self.0.retry_delay, self.0.retry_delay * RETRY_PAUSE_FACTOR_MAX, retries)
     }
 
+    /// Has writers hand over, and queues every further event for the next stack.
+    pub fn begin_stop(&self) {
+        self.0.stopping.cancel();
+    }
+
     /// Waits up to `grace` for running invocations, then stops them. Their events stay queued for the next stack.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.tasks.close();
@@ -147,6 +156,9 @@ impl Lambda {
     }
 
     fn deliver(&self, hosted: Arc<Hosted>, event: Event) {
+        if self.0.stopping.is_cancelled() {
+            return;
+        }
         let lambda = self.clone();
         self.spawn(async move {
             lambda.run_with_retries(&hosted, &event).await;

@@ -11,6 +11,8 @@ pub struct Options {
     pub data: Data,
     /// The loopback address of the API. Port 0 selects a free port.
     pub listen: SocketAddr,
+    /// How many ports, from that of `listen` on, are tried until one is free.
+    pub ports_tried: u16,
     /// Whether callers need an API key, as the template's authorizer requires. The stack then creates one for local commands.
     /// `false`: every caller acts as `organization`.
     pub authorize: bool,
@@ -74,6 +76,7 @@ impl Default for Options {
         Self {
             data: Data::Memory,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ports_tried: 1,
             authorize: false,
             organization: "local".to_owned(),
             env: BTreeMap::new(),

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long running requests may take when a server stops.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+const STOP_GRACE: Duration = Duration::from_secs(1);
 /// A connection is closed when no complete request head arrives for this long.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pauses after a failed accept, for example when the process has run out of file descriptors.
@@ -42,6 +42,22 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
         );
     }
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Listens on the first of `count` ports that is free, from that of `address` on.
+///
+/// # Errors
+/// The address is not a loopback address, or none of the ports is free.
+pub async fn bind_first(address: SocketAddr, count: u16) -> Result<TcpListener> {
+    let ports = address.port()..=address.port().saturating_add(count.saturating_sub(1));
+    let mut failed = None;
+    for port in ports {
+        match bind(SocketAddr::new(address.ip(), port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.context("no port was tried")?)
 }
 
 /// The `http://` address of a listener.

@@ -120,7 +120,7 @@ impl Stack {
     pub async fn start_with(mut options: Options, template: &str, registry: Registry) -> Result<Self> {
         let parameters = options.env.get(CORS_ORIGIN).map(|origin| ("CorsOrigin", origin.as_str()));
         let template = Template::read_with(template, &parameters.into_iter().collect())?;
-        let api = server::bind(options.listen).await?;
+        let api = server::bind_first(options.listen, options.ports_tried).await?;
         let url = server::url(&api)?;
         let folder = Folder::open(&options.data)?;
         if !options.env.contains_key(TOKEN_KEY) {
@@ -131,9 +131,10 @@ impl Stack {
             Connection { endpoints: ports.endpoints()?, key: key::aws_key(folder.path())?, services: Services::default() };
         let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
         let s3 = s3::router(&folder.s3(), &template.buckets, &connection.key)?;
+        let stopping = CancellationToken::new();
         let Functions { hosted, hints, meters, lease } =
-            open_functions(template.functions, &connection, &options, &registry).await?;
-        let lambda = Lambda::new(hosted, &folder, options.retry_delay);
+            open_functions(template.functions, &connection, &options, &registry, &stopping).await?;
+        let lambda = Lambda::new(hosted, &folder, options.retry_delay, stopping);
         let services = Layer::new();
         ports.serve(
             [dynamodb.router(), s3, lambda::api::router(lambda.clone()), lambda::queue_api::router(lambda.clone())],
@@ -298,9 +299,11 @@ impl Stack {
         self.lambda.failures().all()
     }
 
-    /// Stops the stack: first new requests, then running invocations after a few seconds, then the services.
+    /// Stops the stack: writers hand over to the next stack on the same data, requests end, then running invocations after a few
+    /// seconds, then the services.
     pub async fn shutdown(self) {
         self.folder.withdraw();
+        self.lambda.begin_stop();
         self.edge.shutdown().await;
         self.lambda.shutdown(STOP_GRACE).await;
         self.services.shutdown().await;
@@ -364,12 +367,13 @@ async fn open_functions(
     connection: &Connection,
     options: &Options,
     registry: &Registry,
+    stopping: &CancellationToken,
 ) -> Result<Functions> {
     let mut functions = Functions { hosted: Vec::new(), hints: Hints::default(), meters: BTreeMap::new(), lease: Duration::ZERO };
     for definition in definitions {
         let name = definition.id.clone();
         let environment = connection.environment(&definition, &options.env);
-        let parts = options.parts.of(&definition.handler, connection.http_client());
+        let parts = Parts { stopping: stopping.clone(), ..options.parts.of(&definition.handler, connection.http_client()) };
         let app = app(&environment, options, &functions.hints, parts).await.with_context(|| format!("function {name}"))?;
         functions.meters.insert(definition.handler.clone(), app.meter().clone());
         functions.lease = functions.lease.max(app.config().lease);

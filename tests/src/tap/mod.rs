@@ -87,12 +87,12 @@ pub trait Tap: fmt::Debug + Send + Sync {
 pub fn in_front_of(parts: Parts, tap: Arc<dyn Tap>) -> Parts {
     let client = parts.http_client.expect("the client of the stack's services");
     let http_client = aws::tapped(client, Arc::clone(&tap));
-    let inner = parts.wrap_provider;
+    let (inner, stopping) = (parts.wrap_provider, parts.stopping);
     let wrap_provider: longhand::app::WrapProvider = Arc::new(move |provider| {
         let provider = inner.as_ref().map_or(Arc::clone(&provider), |wrap| wrap(provider));
         Arc::new(provider::TappedProvider { provider, tap: Arc::clone(&tap) })
     });
-    Parts { http_client: Some(http_client), wrap_provider: Some(wrap_provider) }
+    Parts { http_client: Some(http_client), wrap_provider: Some(wrap_provider), stopping }
 }
 
 /// The parts of a stack whose function with the handler `handler` has the tap `tap(handler)`.

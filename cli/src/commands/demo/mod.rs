@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use longhand::generation::Generation;
 use longhand_client::{Client, Reply};
 use longhand_local::{Data, Options, Stack};
@@ -33,7 +34,7 @@ pub struct DemoArgs {
     tenant: Tenant,
     /// Follow it live with two readers, one of which keeps disconnecting [default: yes; with --json no, because a generation
     /// that nobody watches costs less]
-    #[arg(long, value_name = "YES|NO", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "YES|NO", num_args = 0..=1, default_missing_value = "yes", value_parser = BoolishValueParser::new())]
     readers: Option<bool>,
     #[command(flatten)]
     format: Format,

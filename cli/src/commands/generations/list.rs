@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use longhand::generation::Generation;
 
-use crate::options::{Format, Target};
+use crate::options::{Format, Target, key_value};
 use crate::running_stack;
 use crate::terminal::output::{self, raw, table};
 
@@ -18,26 +18,78 @@ pub struct ListArgs {
     /// Begin after this generation's id
     #[arg(long, value_name = "ID")]
     after: Option<String>,
+    /// Those with this status
+    #[arg(long, value_parser = ["pending", "running", "completed", "incomplete", "failed", "cancelled"])]
+    status: Option<String>,
+    /// Those of this provider
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Those of this model
+    #[arg(long)]
+    model: Option<String>,
+    /// Those created at this time or later, such as 2026-11-21T09:30:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Those created before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Those whose request had this entry in its metadata; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    metadata: Vec<(String, String)>,
+    /// Oldest first
+    #[arg(long)]
+    oldest_first: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     format: Format,
 }
 
+impl ListArgs {
+    /// The flags that select the same, without `--after`.
+    fn flags(&self) -> String {
+        let parameters = self.parameters().into_iter().filter(|(name, _)| *name != "after" && *name != "order");
+        let mut flags: Vec<String> = parameters.map(|(name, value)| format!(" --{name} {value}")).collect();
+        flags.extend(self.metadata.iter().map(|(name, value)| format!(" --metadata {name}={value}")));
+        flags.extend(self.oldest_first.then(|| " --oldest-first".to_owned()));
+        flags.concat()
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("after", &self.after),
+            ("status", &self.status),
+            ("provider", &self.provider),
+            ("model", &self.model),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        let texts = texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        let limit = self.limit.map(|limit| ("limit", limit.to_string()));
+        let order = self.oldest_first.then(|| ("order", "asc".to_owned()));
+        texts.chain(limit).chain(order).collect()
+    }
+}
+
 pub async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let page = running_stack::connect(&args.target).await?.list(args.limit, args.after.as_deref()).await?;
+    let entries: Vec<(String, String)> =
+        args.metadata.iter().map(|(name, value)| (format!("metadata.{name}"), value.clone())).collect();
+    let mut parameters = args.parameters();
+    parameters.extend(entries.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    let page = running_stack::connect(&args.target).await?.list_by(&parameters).await?;
     if args.format.json {
         raw(&format!("{}\n", page.text.trim_end()))?;
         return Ok(ExitCode::SUCCESS);
     }
     if page.data.is_empty() {
-        eprintln!("no generations");
-        return Ok(ExitCode::SUCCESS);
+        let scanned = if page.scanned > 0 { format!(" among {} looked at", page.scanned) } else { String::new() };
+        eprintln!("no generations{scanned}");
+    } else {
+        let rows: Vec<_> = page.data.iter().map(row).collect();
+        table(["GENERATION", "STATUS", "CREATED", "SIZE", "PROVIDER", "MODEL"], &rows)?;
     }
-    let rows: Vec<_> = page.data.iter().map(row).collect();
-    table(["GENERATION", "STATUS", "CREATED", "SIZE", "PROVIDER", "MODEL"], &rows)?;
     if let (true, Some(last)) = (page.has_more, &page.last_id) {
-        eprintln!("more: longhand list --after {last}");
+        eprintln!("more: longhand list --after {last}{}{}", args.flags(), args.target.as_flags());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,5 +3,8 @@
 pub mod cancel;
 pub mod get;
 pub mod list;
+pub mod output;
+pub mod retry;
 pub mod start;
 pub mod tail;
+pub mod token;

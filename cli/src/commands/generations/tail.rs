@@ -61,7 +61,7 @@ pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("error: {} ended as {}", args.id, follow::outcome(&record));
-    Ok(failure::failed())
+    Ok(failure::not_completed())
 }
 
 /// Prints until the log has ended. After a failure it resumes behind the newest event.

@@ -7,13 +7,16 @@ use longhand::{Compaction, GenerationId, GenerationKey};
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::terminal::output::{Fields, line};
+use crate::terminal::output::{Fields, count, line};
 
 /// Compact a generation now; safe to repeat
 #[derive(Args, Clone, Debug)]
 pub struct CompactArgs {
     /// The generation's id
     id: GenerationId,
+    /// Delete its buffer afterwards: the log and its meta item, which the bucket has
+    #[arg(long)]
+    delete: bool,
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(flatten)]
@@ -22,7 +25,11 @@ pub struct CompactArgs {
 
 pub async fn run(args: CompactArgs) -> anyhow::Result<ExitCode> {
     let (app, organization) = args.operator.open().await?;
-    let compaction = app.compact(&GenerationKey::new(organization, args.id), "longhand compact").await?;
+    let key = GenerationKey::new(organization, args.id);
+    let compaction = app.compact(&key, "longhand compact").await?;
+    if args.delete {
+        eprintln!("{} deleted", count(app.delete_buffer(&key).await?, "item"));
+    }
     if args.format.json {
         line(serde_json::to_string(&compaction)?)?;
     } else {

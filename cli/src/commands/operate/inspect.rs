@@ -8,13 +8,16 @@ use longhand::{GenerationId, GenerationKey, Inspection};
 
 use crate::operator::OperatorArgs;
 use crate::options::Format;
-use crate::terminal::output::{Fields, line, table};
+use crate::terminal::output::{Fields, count, line, table};
 
 /// Show a generation's log as it is stored: slots, counters, lease
 #[derive(Args, Clone, Debug)]
 pub struct InspectArgs {
     /// The generation's id
     id: GenerationId,
+    /// Delete its buffer afterwards, if it has been compacted
+    #[arg(long)]
+    delete: bool,
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(flatten)]
@@ -23,15 +26,22 @@ pub struct InspectArgs {
 
 pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     let (app, organization) = args.operator.open().await?;
-    let inspection = app.inspect(&GenerationKey::new(organization, args.id)).await?;
-    if args.format.json {
-        line(serde_json::to_string(&inspection)?)?;
-        return Ok(ExitCode::SUCCESS);
+    let key = GenerationKey::new(organization, args.id);
+    let inspection = app.inspect(&key).await?;
+    print(&inspection, args.format)?;
+    if args.delete {
+        eprintln!("{} deleted", count(app.delete_buffer(&key).await?, "item"));
     }
-    summary(&inspection).print()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(inspection: &Inspection, format: Format) -> anyhow::Result<()> {
+    if format.json {
+        return Ok(line(serde_json::to_string(inspection)?)?);
+    }
+    summary(inspection).print()?;
     if inspection.slots.is_empty() {
-        line("\nthe log is empty or expired")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(line("\nthe log is empty or expired")?);
     }
     line("")?;
     let rows = inspection.slots.iter().map(|slot| {
@@ -44,7 +54,7 @@ pub async fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     });
     let rows: Vec<_> = rows.collect();
     table(["SEQ", "EVENTS", "BYTES", "AT", "DELTAS", "TOTAL BYTES", "CHUNKS", "WRITER", "END"], &rows)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn summary(Inspection { record, meta, .. }: &Inspection) -> Fields {

@@ -1,5 +1,6 @@
 //! `longhand purge`: deletes ended generations for good.
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -20,9 +21,9 @@ pub struct PurgeArgs {
     #[arg(value_name = "ID")]
     ids: Vec<GenerationId>,
     /// Every generation that has ended
-    #[arg(long, requires = "yes", conflicts_with_all = ["aws", "organization"])]
+    #[arg(long, conflicts_with_all = ["aws", "organization"])]
     all: bool,
-    /// Confirm it: the command does not ask
+    /// Do not ask
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -30,8 +31,14 @@ pub struct PurgeArgs {
 }
 
 pub async fn run(args: PurgeArgs) -> anyhow::Result<ExitCode> {
+    if !args.yes && !io::stdin().is_terminal() {
+        return Err(failure::usage("purge deletes for good: give --yes"));
+    }
     let (app, organization) = args.operator.open().await?;
-    let ids = if args.all { ended(&args).await? } else { args.ids };
+    let (ids, yes) = (if args.all { ended(&args).await? } else { args.ids }, args.yes);
+    if !yes && !confirm(&ids)? {
+        return Ok(failure::failed());
+    }
     let mut failures = 0;
     for id in &ids {
         match app.purge(&GenerationKey::new(organization.clone(), id.clone())).await {
@@ -46,6 +53,14 @@ pub async fn run(args: PurgeArgs) -> anyhow::Result<ExitCode> {
         eprintln!("{} purged", count((ids.len() - failures) as u64, "generation"));
     }
     Ok(if failures == 0 { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+/// Asks on the terminal.
+fn confirm(ids: &[GenerationId]) -> anyhow::Result<bool> {
+    eprint!("delete {} for good? [y/N] ", count(ids.len() as u64, "generation"));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The ids of all generations that have ended, read before any is deleted.

@@ -51,7 +51,7 @@ pub enum Streamed {
     HadEnded,
     /// Another writer is alive.
     Busy,
-    /// The function's time is over, and the next function continues.
+    /// The function's time is over or its process ends, and the next function continues.
     HandedOver,
     /// Another writer took a slot: this one stopped, and writes nothing more.
     Fenced,

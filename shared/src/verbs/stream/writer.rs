@@ -80,6 +80,8 @@ enum Stop {
     SchemaViolation(String),
     Timeout,
     Deadline,
+    /// The process is about to end, before its deadline.
+    Stopping,
     Cancelled,
     Fenced,
 }
@@ -90,7 +92,7 @@ impl Writer {
         let output_bytes_max = request.max_output_bytes.unwrap_or(app.config.max_output_bytes);
         Self {
             appender: Appender::new(app.clone(), key.clone(), log, &meta),
-            monitor: Monitor::new(Lease::spawn(&app, &key, &meta), schema, limits, output_bytes_max),
+            monitor: Monitor::new(Lease::spawn(&app, &key, &meta), schema, limits, output_bytes_max, app.stopping.clone()),
             app,
             key,
             request: Arc::new(request),
@@ -126,6 +128,7 @@ impl Writer {
             };
             match stop {
                 Stop::Deadline if self.may_hand_over() => return self.hand_over().await.map(Some),
+                Stop::Stopping => return self.hand_over().await.map(Some),
                 Stop::Fault(error) if self.is_worth_another(&error) => {
                     if !self.next_attempt(&error).await? {
                         return Ok(Some(Streamed::Fenced));

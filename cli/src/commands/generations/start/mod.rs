@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use longhand::Started;
 use longhand::generation::Status;
-use longhand_client::Client;
+use longhand_client::{Client, Reply};
 use longhand_local::{Data, Options, Stack};
 use serde_json::Value;
 
@@ -67,22 +67,28 @@ pub async fn run(args: StartArgs) -> anyhow::Result<ExitCode> {
 async fn on_a_running_stack(url: &str, client: Client, args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
     if let (Some(base_url), Some(name)) = (&args.provider.base_url, &args.provider.provider) {
         let key = key_name(name);
+        let continuation = args.provider.continuation.as_ref().map(|how| format!(" --continuation {how}")).unwrap_or_default();
         return Err(failure::usage(format!(
             "the API at {url} takes no base URL from a request, because {key} would be sent there: stop it and run \
-             `longhand dev --provider {name} --base-url {base_url}`, or give another --data to start a stack just for this"
+             `longhand dev --provider {name} --base-url {base_url}{continuation}`, or give another --data to start a stack just for this"
         )));
     }
     let started = client.start(request, args.idempotency_key.as_deref()).await?;
     if args.wait {
         return wait_for_end(&client, &started, args).await;
     }
-    if args.format.json {
-        raw(&format!("{}\n", started.text.trim_end()))?;
-    } else {
-        fields(&started).print()?;
-        eprintln!("to watch it: longhand tail {} --poll{}", started.id, args.target.as_flags());
-    }
+    print(&started, args.format, &args.target)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what was started; as JSON exactly as the API sent it.
+pub fn print(started: &Reply<Started>, format: Format, target: &Target) -> anyhow::Result<()> {
+    if format.json {
+        return Ok(raw(&format!("{}\n", started.text.trim_end()))?);
+    }
+    fields(started).print()?;
+    eprintln!("to watch it: longhand tail {}{}", started.id, target.as_flags());
+    Ok(())
 }
 
 async fn on_a_stack_of_its_own(args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
@@ -102,6 +108,7 @@ async fn on_a_stack_of_its_own(args: &StartArgs, request: &Value) -> anyhow::Res
         }
     };
     stack.shutdown().await;
+    eprintln!("its stack has stopped; `longhand dev{}` serves it again", args.target.as_flags());
     outcome
 }
 
@@ -127,7 +134,7 @@ async fn wait_for_end(client: &Client, started: &Started, args: &StartArgs) -> a
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("error: {id} ended as {}", follow::outcome(&record));
-    Ok(failure::failed())
+    Ok(failure::not_completed())
 }
 
 fn fields(started: &Started) -> Fields {

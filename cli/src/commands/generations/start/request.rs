@@ -9,6 +9,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::failure;
+use crate::options::key_value;
 
 const STDIN: &str = "-";
 
@@ -37,6 +38,9 @@ pub struct RequestArgs {
     /// A JSON file with a `response_format` as in chat completions
     #[arg(long, value_name = "PATH")]
     response_format: Option<PathBuf>,
+    /// An entry of the request's metadata; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    metadata: Vec<(String, String)>,
     /// A result that is not valid is kept with its errors (soft), or fails the generation (strict)
     #[arg(long, value_enum)]
     validation: Option<Validation>,
@@ -75,19 +79,30 @@ impl RequestArgs {
         ];
         let given = flags.into_iter().filter(|(_, value)| !value.is_null());
         body.extend(given.map(|(name, value)| (name.to_owned(), value)));
+        if !self.metadata.is_empty() {
+            let own = body.entry("metadata").or_insert_with(|| json!({}));
+            for (name, value) in &self.metadata {
+                own[name.as_str()] = json!(value);
+            }
+        }
         Ok(Value::Object(body))
     }
 }
 
 fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let text = read(path)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let name = if path == Path::new(STDIN) { "stdin".to_owned() } else { path.display().to_string() };
-    serde_json::from_str(&text).map_err(|error| failure::usage(format!("{name}: expected a JSON object ({error})")))
+    serde_json::from_str(text).map_err(|error| failure::usage(format!("{name}: expected a JSON object ({error})")))
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
     if path != Path::new(STDIN) {
-        return fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            return Err(failure::usage(format!("{}: expected text, and it is compressed by gzip", path.display())));
+        }
+        return String::from_utf8(bytes).map_err(|_| failure::usage(format!("{}: expected UTF-8", path.display())));
     }
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).context("cannot read stdin")?;

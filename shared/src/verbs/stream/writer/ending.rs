@@ -25,7 +25,8 @@ impl Writer {
     fn terminal(&mut self, stop: Stop) -> Option<Event> {
         let provider_status = if let Stop::Fault(error) = &stop { error.status } else { None };
         let (reason, message) = match stop {
-            Stop::Fenced => return None,
+            // Neither ends the log.
+            Stop::Fenced | Stop::Stopping => return None,
             Stop::Finished => return Some(self.finished()),
             Stop::Cancelled => return Some(Event::Cancelled(std::mem::take(&mut self.attempt.end))),
             Stop::Fault(error)

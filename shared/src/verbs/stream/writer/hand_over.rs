@@ -1,4 +1,4 @@
-//! Passes the work on to the next function, before this function's time is over.
+//! Passes the work on to the next function, before this function's time is over or its process ends.
 
 use super::Writer;
 use crate::aws::Meta;
@@ -28,7 +28,7 @@ impl Writer {
         if !self.app.buffer.claim(&self.key, Some(&self.meta), &given_up).await? {
             return Ok(Streamed::Fenced);
         }
-        tracing::info!(attempt = self.meta.attempt, hand_overs, "The function's time is over; the next function continues.");
+        tracing::info!(attempt = self.meta.attempt, hand_overs, "This function hands over; the next one continues.");
         if let Err(error) = self.app.invoker.stream(&StreamJob::new(&self.key)).await {
             tracing::warn!(%error, "The next function was not invoked; the sweep will invoke it.");
         }

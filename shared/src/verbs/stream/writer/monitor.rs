@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Stop;
 use crate::generation::usage::Usage;
@@ -15,6 +16,7 @@ use crate::verbs::stream::schema_watch::SchemaWatch;
 pub(super) struct Monitor {
     pub lease: Lease,
     pub schema: SchemaWatch,
+    pub stopping: CancellationToken,
     give_up_at: Instant,
     stop_at: Option<Instant>,
     output_bytes_max: u64,
@@ -22,9 +24,9 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    pub fn new(lease: Lease, schema: SchemaWatch, limits: Limits, output_bytes_max: u64) -> Self {
+    pub fn new(lease: Lease, schema: SchemaWatch, limits: Limits, output_bytes_max: u64, stopping: CancellationToken) -> Self {
         let Limits { give_up_at, stop_at, bounds, .. } = limits;
-        Self { lease, schema, give_up_at, stop_at, output_bytes_max, bounds }
+        Self { lease, schema, stopping, give_up_at, stop_at, output_bytes_max, bounds }
     }
 
     /// When the generation's time is over; with `in_this_function`, when the function's is, if that is earlier.

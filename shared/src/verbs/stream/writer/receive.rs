@@ -25,6 +25,7 @@ impl Writer {
                 },
                 received = session.next(), if reads_on => stop = self.take_in(received),
                 () = self.monitor.lease.changed() => stop = self.monitor.check_lease().or(stop),
+                () = self.monitor.stopping.cancelled(), if stop.is_none() => stop = Some(Stop::Stopping),
                 () = sleep_until(wake_at), if stop.is_none() => stop = self.monitor.check_time(),
             }
         }

@@ -1,0 +1,30 @@
+//! `longhand output`: prints a generation's text.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::options::{Format, Target};
+use crate::running_stack;
+use crate::terminal::output::{raw, text};
+
+/// Print a generation's text, whole or so far
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// The generation's id
+    id: String,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub async fn run(args: OutputArgs) -> anyhow::Result<ExitCode> {
+    let client = running_stack::connect(&args.target).await?;
+    if args.format.json {
+        raw(&format!("{}\n", client.output(&args.id).await?.text.trim_end()))?;
+    } else {
+        text(&client.text(&args.id).await?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
