@@ -137,3 +137,26 @@ async fn torn_files_do_not_stop_the_next_start_and_nothing_is_lost() {
     let (_dev, api) = start(folder.path(), playback.base_url(), &[]).await;
     assert_eq!(api.text(&ids[1]).await, "Uno dos");
 }
+
+/// A folder that an earlier version left, with two generations. Its tables are migrated, and its keys and positions stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_of_the_first_format_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/data-folder-format-1.tar.gz");
+    let unpacked = std::process::Command::new("tar").args(["xzf", archive, "-C"]).arg(folder.path()).status().unwrap();
+    assert!(unpacked.success());
+    let key = std::fs::read_to_string(folder.path().join("key")).unwrap();
+    let playback = play(Script::new(["Nueva"])).unwrap();
+    let (_dev, api) = start(folder.path(), playback.base_url(), &[]).await;
+    assert_eq!(std::fs::read_to_string(folder.path().join("key")).unwrap(), key);
+    let (_, page) = api.get("generations").await;
+    let ids: Vec<&str> = page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2, "{page}");
+    for id in ids {
+        assert_eq!(api.text(id).await, "Hola, mundo");
+        assert_whole(&api.events(id).await);
+    }
+    let id = api.start_generation(json!({})).await;
+    assert_eq!(api.ended(&id).await["status"], "completed");
+    assert_eq!(api.text(&id).await, "Nueva");
+}

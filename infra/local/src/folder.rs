@@ -15,6 +15,9 @@ use crate::options::Data;
 
 /// Held by the stack that runs on a data folder.
 const LOCK: &str = "stack.lock";
+/// The file with the format of the folder, and the newest format that this version knows.
+const FORMAT_FILE: &str = "format";
+const FORMAT: u32 = 1;
 /// The folder of the socket, and its file.
 const RUN: &str = "run";
 const SOCKET: &str = "stack.sock";
@@ -49,6 +52,7 @@ impl Folder {
         make_private(&path).with_context(|| format!("the data folder {} cannot be created", path.display()))?;
         let path = path.canonicalize().with_context(|| format!("the data folder {}", path.display()))?;
         let lock = lock(&path)?;
+        check_format(&path)?;
         let database = match &temporary {
             None => {
                 let file = path.join("dynamodb.sqlite");
@@ -141,6 +145,24 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Marks a new folder with the format of this version, and refuses one of a newer version. Older ones are migrated.
+fn check_format(path: &Path) -> Result<()> {
+    let file = path.join(FORMAT_FILE);
+    let found = match fs::read_to_string(&file) {
+        Ok(text) => text.trim().parse().with_context(|| format!("{} is damaged", file.display()))?,
+        // Folders of before the file was written have the first format.
+        Err(error) if error.kind() == ErrorKind::NotFound => 1,
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
+    };
+    if found > FORMAT {
+        bail!(
+            "{} was made by a newer longhand (its format is {found}; this version knows up to {FORMAT}): use that version, or choose another data folder",
+            path.display()
+        );
+    }
+    write_secret(&file, FORMAT.to_string().as_bytes())
+}
+
 /// Creates a file for its owner alone, or closes one that exists.
 fn close(file: &Path) -> std::io::Result<()> {
     File::options().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
@@ -216,6 +238,18 @@ mod tests {
         assert!(message.contains("another longhand stack is running on"), "{message}");
         drop(held);
         Folder::open(&data).unwrap();
+    }
+
+    #[test]
+    fn folder_of_a_newer_version_is_refused_by_name() {
+        let temporary = tempfile::tempdir().unwrap();
+        let data = Data::Folder(temporary.path().to_owned());
+        drop(Folder::open(&data).unwrap());
+        let format = temporary.path().join(FORMAT_FILE);
+        assert_eq!(fs::read_to_string(&format).unwrap(), FORMAT.to_string());
+        fs::write(&format, "7\n").unwrap();
+        let message = format!("{:#}", Folder::open(&data).err().unwrap());
+        assert!(message.contains("was made by a newer longhand (its format is 7"), "{message}");
     }
 
     #[test]

@@ -92,14 +92,57 @@ async fn restart_keeps_items_and_settings() {
     assert_eq!(ttl.attribute_name(), Some("expires_at"));
 }
 
+/// The table with an index over `kind`, and another view.
+fn with_index(projection: &str) -> String {
+    let kind = "AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }, { AttributeName: kind, AttributeType: S }]";
+    let index = format!(
+        "GlobalSecondaryIndexes: [{{ IndexName: by_kind, KeySchema: [{{ AttributeName: kind, KeyType: HASH }}], Projection: {projection} }}]"
+    );
+    let attributes = "AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }]";
+    TABLES.replace(attributes, &format!("{kind}\n      {index}")).replace("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+}
+
 #[tokio::test]
-async fn differing_table_is_named() {
+async fn table_of_an_earlier_version_is_migrated() {
     let temporary = tempfile::tempdir().unwrap();
     let data = Data::Folder(temporary.path().to_owned());
     let start = async |yaml: &str| DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables).await;
-    start(TABLES).await.unwrap().shutdown().await;
-    let message = format!("{:#}", start(&TABLES.replace("NEW_IMAGE", "KEYS_ONLY")).await.err().unwrap());
-    assert!(message.contains("Log") && message.contains("template.yaml"), "{message}");
+    let first = start(TABLES).await.unwrap();
+    for (key, kind) in [("a", "x"), ("b", "y"), ("c", "x")] {
+        let put = first.client().put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
+        put.item("kind", AttributeValue::S(kind.to_owned())).item("other", AttributeValue::N("1".into())).send().await.unwrap();
+    }
+    first.shutdown().await;
+    for (projection, has_other) in [("{ ProjectionType: KEYS_ONLY }", false), ("{ ProjectionType: ALL }", true)] {
+        let yaml = with_index(projection);
+        // The second start finds nothing to do.
+        for _ in 0..2 {
+            let running = start(&yaml).await.unwrap();
+            let query = running.client().query().table_name("Log").index_name("by_kind");
+            let query = query.key_condition_expression("kind = :kind");
+            let found = query.expression_attribute_values(":kind", AttributeValue::S("x".into())).send().await.unwrap();
+            let mut keys: Vec<_> = found.items().iter().map(|item| item["pk"].as_s().unwrap().as_str()).collect();
+            keys.sort_unstable();
+            assert_eq!(keys, ["a", "c"]);
+            assert!(found.items().iter().all(|item| item.contains_key("other") == has_other));
+            let described = running.client().describe_table().table_name("Log").send().await.unwrap().table.unwrap();
+            let view = described.stream_specification().unwrap().stream_view_type().unwrap().as_str();
+            assert_eq!(view, "NEW_AND_OLD_IMAGES");
+            running.shutdown().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn table_of_a_newer_version_is_refused_by_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = Data::Folder(temporary.path().to_owned());
+    let start = async |yaml: &str| DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables).await;
+    start(&with_index("{ ProjectionType: ALL }")).await.unwrap().shutdown().await;
+    let message = format!("{:#}", start(TABLES).await.err().unwrap());
+    assert!(message.contains("Log") && message.contains("the data folder has the index by_kind"), "{message}");
+    let message = format!("{:#}", start(&TABLES.replace("pk", "id")).await.err().unwrap());
+    assert!(message.contains("other keys"), "{message}");
 }
 
 #[tokio::test]

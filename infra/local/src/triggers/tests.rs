@@ -160,6 +160,28 @@ async fn restart_delivers_only_undelivered_records() {
     second.shutdown().await;
 }
 
+/// The position holds, and what was written before the change is read as it was.
+#[tokio::test]
+async fn another_view_keeps_the_position() {
+    let temporary = tempfile::tempdir().unwrap();
+    let data = || Data::Folder(temporary.path().to_owned());
+    let (first_seen, second_seen) = (Seen::default(), Seen::default());
+    let first = stack(TEMPLATE, recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&first, "a", true).await;
+    until(async || !first_seen.all().is_empty()).await;
+    first.shutdown().await;
+    let between = stack(&disabled(TEMPLATE), recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&between, "b", true).await;
+    between.shutdown().await;
+    let template = TEMPLATE.replace("StreamViewType: NEW_IMAGE", "StreamViewType: NEW_AND_OLD_IMAGES");
+    assert_ne!(template, TEMPLATE);
+    let second = stack(&template, recording(&second_seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&second, "c", true).await;
+    until(async || batches(&second_seen).join(" ").contains('c')).await;
+    assert_eq!(batches(&second_seen).join(" "), "b c");
+    second.shutdown().await;
+}
+
 #[tokio::test]
 async fn latest_skips_existing_records() {
     let seen = Seen::default();
