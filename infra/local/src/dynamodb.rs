@@ -8,6 +8,7 @@ mod workers;
 use anyhow::{Result, anyhow};
 use axum::{Router, extract::DefaultBodyLimit, routing::post};
 use dynoxide::Database;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -48,6 +49,11 @@ impl DynamoDb {
     pub fn router(&self) -> Router {
         let limit = DefaultBodyLimit::max(operations::REQUEST_BYTES_MAX);
         Router::new().route("/", post(operations::answer)).layer(limit).with_state(self.workers.clone())
+    }
+
+    /// Changes after each write.
+    pub fn writes(&self) -> watch::Receiver<u64> {
+        self.workers.writes()
     }
 
     /// A client in this process.

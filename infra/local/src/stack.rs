@@ -170,7 +170,8 @@ impl Stack {
     async fn start_edge(&mut self, listener: TcpListener, api: HostedApi, lease: Duration) -> Result<()> {
         let (lambda, edge) = (&self.lambda, &self.edge);
         let streams = self.connection.streams();
-        triggers::start(lambda, &streams, &self.folder.triggers(), &edge.stop, &edge.tasks).await?;
+        let source = triggers::Source { client: &streams, writes: &self.dynamodb.writes(), positions: &self.folder.triggers() };
+        triggers::start(lambda, source, &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
         let (callers, key) = self.callers(api.authorizer.clone()).await?;
         edge.serve(listener, gateway::router(lambda, callers, &api, self.options.clock.clone()));

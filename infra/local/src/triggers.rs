@@ -11,7 +11,10 @@ use anyhow::Result;
 use aws_sdk_dynamodbstreams::Client;
 use longhand::retry::{BackoffBuilder, Exponential, exponential};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,9 +25,10 @@ use checkpoint::Checkpoint;
 use delivery::Delivery;
 use reader::Reader;
 
-/// Pauses of 5 to 20 ms between reads that return less than a full page. Reads and writes share the one thread of the embedded
-/// DynamoDB, and a read per write would halve the write rate.
-const IDLE_PAUSES: Exponential = exponential(Duration::from_millis(5), Duration::from_millis(10), usize::MAX);
+/// The pause between reads that return less than a full page: a read for each write would cost as much as the writes.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The longest wait for a write. Expired items are deleted without one that is noted.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Pauses after errors.
 const ERROR_PAUSES: Exponential = exponential(Duration::from_secs(1), Duration::from_secs(16), usize::MAX);
 /// How long a running delivery may take when the stack stops. The next stack repeats a delivery that did not finish.
@@ -41,14 +45,25 @@ pub struct Record {
     pub written_at: i64,
 }
 
-/// Runs every stream trigger of the template. Positions are stored in `folder`.
+/// Where triggers read.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The streams.
+    pub client: &'a Client,
+    /// Changes after each write.
+    pub writes: &'a watch::Receiver<u64>,
+    /// The folder of stored positions.
+    pub positions: &'a Path,
+}
+
+/// Runs every stream trigger of the template.
 ///
 /// # Errors
 /// A stream or a position cannot be read.
-pub async fn start(lambda: &Lambda, client: &Client, folder: &Path, stop: &CancellationToken, tasks: &TaskTracker) -> Result<()> {
+pub async fn start(lambda: &Lambda, source: Source<'_>, stop: &CancellationToken, tasks: &TaskTracker) -> Result<()> {
     for hosted in lambda.functions() {
         for trigger in &hosted.definition.triggers {
-            let mut running = Trigger::open(lambda, client, folder, hosted, trigger).await?;
+            let mut running = Trigger::open(lambda, source, hosted, trigger).await?;
             let stop = stop.clone();
             tasks.spawn(async move {
                 let expired = async {
@@ -78,38 +93,47 @@ struct Trigger {
     /// Records that matched the filters and are not delivered yet.
     waiting: Vec<Record>,
     waiting_since: Option<Instant>,
+    writes: watch::Receiver<u64>,
 }
 
 impl Trigger {
-    async fn open(
-        lambda: &Lambda,
-        client: &Client,
-        folder: &Path,
-        hosted: &Arc<Hosted>,
-        trigger: &StreamTrigger,
-    ) -> Result<Self> {
+    async fn open(lambda: &Lambda, source: Source<'_>, hosted: &Arc<Hosted>, trigger: &StreamTrigger) -> Result<Self> {
         let name = format!("{}-{}", hosted.definition.id, trigger.name);
-        let mut checkpoint = Checkpoint::open(folder, &name)?;
-        let mut reader = Reader::open(client, &trigger.table).await?;
+        let mut checkpoint = Checkpoint::open(source.positions, &name)?;
+        let mut reader = Reader::open(source.client, &trigger.table).await?;
         if checkpoint.is_new() && trigger.from_latest {
             checkpoint.advance(&reader.last().await?)?;
         }
         reader.seek(checkpoint.position());
         let delivery = Delivery::new(lambda.clone(), hosted.clone(), trigger.clone(), reader.stream());
-        Ok(Self { reader, checkpoint, delivery, rules: trigger.clone(), waiting: Vec::new(), waiting_since: None })
+        Ok(Self {
+            reader,
+            checkpoint,
+            delivery,
+            rules: trigger.clone(),
+            waiting: Vec::new(),
+            waiting_since: None,
+            writes: source.writes.clone(),
+        })
     }
 
     async fn run(&mut self, stop: &CancellationToken) {
-        let (mut idle, mut failing) = (IDLE_PAUSES.build(), ERROR_PAUSES.build());
+        let mut failing = ERROR_PAUSES.build();
         while !stop.is_cancelled() {
+            // Marked before the read: a write during the read ends the wait behind it.
+            self.writes.mark_unchanged();
             match self.step().await {
                 Ok(progress) => {
                     failing = ERROR_PAUSES.build();
-                    if !matches!(progress, Progress::None) {
-                        idle = IDLE_PAUSES.build();
+                    if matches!(progress, Progress::None) && self.waiting.is_empty() {
+                        tokio::select! {
+                            _ = self.writes.changed() => {}
+                            () = sleep(IDLE_MAX) => {}
+                            () = stop.cancelled() => {}
+                        }
                     }
                     if !matches!(progress, Progress::Behind) {
-                        sleep(idle.next().unwrap_or_default()).await;
+                        sleep(PAUSE).await;
                     }
                 }
                 Err(error) => {

@@ -62,6 +62,11 @@ impl Latency {
         Self { median: at(50), p99: at(99), max: at(100), deltas: all.len() }
     }
 
+    /// How many deltas were measured.
+    pub fn deltas(&self) -> u32 {
+        u32::try_from(self.deltas).unwrap_or(u32::MAX)
+    }
+
     /// One line; with `direct`, the latencies are also given as multiples of it.
     pub fn describe(&self, name: &str, direct: Option<&Self>) -> String {
         let ms = |micros: u64| format!("{}.{:02}", micros / 1_000, micros % 1_000 / 10);

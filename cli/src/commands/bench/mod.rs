@@ -4,6 +4,7 @@
 //! therefore measures the provider read directly too, and prints every other figure as a multiple of it (`x1.50 … of direct`):
 //! compare these multiples between runs.
 
+mod crowd;
 mod latency;
 mod reader;
 mod replay;
@@ -34,7 +35,11 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     line("latency, 10 generations at 50 deltas/s, from the provider's byte to the reader's (ms)")?;
     let direct = latency::direct(args.seconds).await?;
     line(direct.describe("the provider, read directly", None))?;
-    line(latency::followed("0", args.seconds).await?.describe("tail, laptop windows", Some(&direct)))?;
+    let before = cpu_seconds();
+    let watched = latency::followed("0", args.seconds).await?;
+    let cpu = (cpu_seconds() - before) * 1e6 / f64::from(watched.deltas());
+    line(watched.describe("tail, laptop windows", Some(&direct)))?;
+    line(format!("    CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas"))?;
     line(latency::followed("50", args.seconds).await?.describe("tail, AWS windows", Some(&direct)))?;
     let [all, first] = latency::attached(args.seconds).await?;
     line(all.describe("attached start", Some(&direct)))?;
@@ -47,6 +52,11 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     }
     line("\nreplay of a finished generation")?;
     line(replay::measure().await?)?;
+    line("\nmany at once (readers and stack share this process: two descriptors for each)")?;
+    line(crowd::starts().await?)?;
+    for told in crowd::readers().await? {
+        line(told)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,6 +77,7 @@ impl Bench {
             ("LONGHAND_PROVIDERS", providers.as_str()),
             ("LONGHAND_WATCHED_WINDOW_MS", watched_window_ms),
             ("LONGHAND_MAX_OUTPUT_BYTES", "1073741824"),
+            ("LONGHAND_MAX_RUNNING", "100000"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();

@@ -35,11 +35,11 @@ async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>
         "UpdateTable" => run(writer, body, Database::update_table).await,
         "DeleteTable" => run(writer, body, Database::delete_table).await,
         "UpdateTimeToLive" => run(writer, body, Database::update_time_to_live).await,
-        "PutItem" => run(writer, body, Database::put_item).await,
-        "UpdateItem" => run(writer, body, Database::update_item).await,
-        "DeleteItem" => run(writer, body, Database::delete_item).await,
-        "BatchWriteItem" => run(writer, body, Database::batch_write_item).await,
-        "TransactWriteItems" => run(writer, body, Database::transact_write_items).await,
+        "PutItem" => write(workers, body, Database::put_item).await,
+        "UpdateItem" => write(workers, body, Database::update_item).await,
+        "DeleteItem" => write(workers, body, Database::delete_item).await,
+        "BatchWriteItem" => write(workers, body, Database::batch_write_item).await,
+        "TransactWriteItems" => write(workers, body, Database::transact_write_items).await,
         // The reader would describe the table as it was when the reader opened it.
         "DescribeTable" => run(writer, body, Database::describe_table).await,
         "DescribeTimeToLive" => run(writer, body, Database::describe_time_to_live).await,
@@ -55,6 +55,21 @@ async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>
         "GetRecords" => run(reader, body, Database::get_records).await,
         other => Err(DynoxideError::ValidationException(format!("the embedded DynamoDB does not have the operation {other:?}"))),
     }
+}
+
+/// [`run`] of a write, after which there may be stream records.
+async fn write<Q, A>(
+    workers: &Workers,
+    body: &[u8],
+    operation: impl FnOnce(&Database, Q) -> dynoxide::Result<A> + Send + 'static,
+) -> Result<Vec<u8>, DynoxideError>
+where
+    Q: DeserializeOwned + Send + 'static,
+    A: Serialize + Send + 'static,
+{
+    let written = run(workers.writer(), body, operation).await?;
+    workers.note_write();
+    Ok(written)
 }
 
 /// Parses the request and renders the answer in the caller's task, so that the database's thread does neither.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use dynoxide::{Database, DynoxideError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 type Job = Box<dyn FnOnce(&Database) + Send>;
 
@@ -17,6 +17,8 @@ type Job = Box<dyn FnOnce(&Database) + Send>;
 pub struct Workers(Arc<Inner>);
 
 struct Inner {
+    /// Counts the writes that have been made.
+    written: watch::Sender<u64>,
     writer: Worker,
     reader: OnceLock<Worker>,
 }
@@ -24,7 +26,8 @@ struct Inner {
 impl Workers {
     /// One thread, which writes and reads.
     pub fn start(database: Database) -> Result<Self> {
-        Ok(Self(Arc::new(Inner { writer: Worker::start(database)?, reader: OnceLock::new() })))
+        let writer = Worker::start(database)?;
+        Ok(Self(Arc::new(Inner { written: watch::Sender::new(0), writer, reader: OnceLock::new() })))
     }
 
     /// Adds a thread that reads, over a connection of its own. A read that begins after a write has been answered sees that write,
@@ -41,6 +44,16 @@ impl Workers {
 
     pub fn reader(&self) -> &Worker {
         self.0.reader.get().unwrap_or(&self.0.writer)
+    }
+
+    /// Tells those who wait for stream records that there may be new ones.
+    pub fn note_write(&self) {
+        self.0.written.send_modify(|count| *count += 1);
+    }
+
+    /// Changes after each write.
+    pub fn writes(&self) -> watch::Receiver<u64> {
+        self.0.written.subscribe()
     }
 
     /// Ends the threads after the jobs that they already have. The receivers are ready once they have ended.
