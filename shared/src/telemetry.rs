@@ -56,6 +56,7 @@ pub const MEASURED: [Measured; 3] = [
             ("gen_ai.usage.input_tokens", "Count"),
             ("gen_ai.usage.output_tokens", "Count"),
             ("cost_micro_dollars", "Count"),
+            ("validation_issues", "Count"),
         ],
         dimensioned: &["generations_ended", "duration_ms", "cost_micro_dollars"],
         dimensions: &["gen_ai.provider.name", "model", "status"],

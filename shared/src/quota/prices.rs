@@ -60,6 +60,12 @@ impl Prices {
         if has_price { model } else { OTHER_MODEL }
     }
 
+    /// Whether no model has a price.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(BTreeMap::is_empty)
+    }
+
     /// The model's price, if one is configured.
     #[must_use]
     pub fn find(&self, provider: &str, model: &str) -> Option<Price> {

@@ -161,3 +161,30 @@ async fn sweep_logs_outcome_and_counts() {
     assert_measured(&sweep, SWEEP, true);
     assert_eq!((&sweep["open_generations"], &sweep["timed_out"]), (&json!(1), &json!(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validation_issues_are_counted_soft_ones_too() {
+    logs::capture();
+    let (harness, _playback) = Harness::playing(Script::new(["hola"]), &[]).await;
+    for (format, issues) in [(json!({ "type": "text" }), 0), (json!({ "type": "json_object" }), 1)] {
+        let id = harness.start_generation(json!({ "response_format": format })).await;
+        assert_eq!(harness.ended(&id).await["status"], "completed");
+        assert_eq!(outcomes(&id)[0]["validation_issues"], issues);
+    }
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generation_near_its_output_limit_is_warned_of_once() {
+    logs::capture();
+    let (harness, _playback) = Harness::playing(Script::new(["1234567890"; 9]), &[]).await;
+    for (limit, warnings) in [(100, 1), (1_000, 0)] {
+        let id = harness.start_generation(json!({ "max_output_bytes": limit })).await;
+        assert_eq!(harness.ended(&id).await["status"], "completed");
+        let lines = of(&id).into_iter().filter(|line| line["message"] == "A generation has 80 % of the output that it may have.");
+        let lines: Vec<Value> = lines.collect();
+        assert_eq!(lines.len(), warnings, "{lines:?}");
+        assert!(lines.iter().all(|line| line["received_bytes"] == 80 && line["max_output_bytes"] == 100), "{lines:?}");
+    }
+    harness.finish().await;
+}

@@ -102,6 +102,9 @@ pub async fn run(args: QuotaArgs) -> anyhow::Result<ExitCode> {
             spend_per_day: set.spend_per_day.map_or(own.spend_per_day, |bound| bound.0),
         };
         app.set_quota(&organization, quota).await?;
+        if quota.spend_per_day.is_some() && app.config().prices.is_empty() {
+            eprintln!("warning: no model has a price (LONGHAND_PRICES), so every start of {organization} is refused");
+        }
     }
     print(&app.quota_view(&organization).await?, format)?;
     Ok(ExitCode::SUCCESS)

@@ -58,6 +58,7 @@ impl App {
             output_bytes = outcome.received_bytes,
             log_write_units = facts.log_write_units,
             cost_micro_dollars = outcome.cost,
+            validation_issues = u64::from(outcome.last_validation_issue_id.is_some()),
             compaction_ms = facts.compaction.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             compacted_by = outcome.compacted_by,
             "A generation has ended."

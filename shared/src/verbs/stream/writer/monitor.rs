@@ -13,6 +13,9 @@ use crate::verbs::stream::Limits;
 use crate::verbs::stream::lease::Lease;
 use crate::verbs::stream::schema_watch::SchemaWatch;
 
+/// The share of the output limit, in percent, at which one warning is logged.
+const WARNING_PERCENT: u64 = 80;
+
 pub(super) struct Monitor {
     pub lease: Lease,
     pub schema: SchemaWatch,
@@ -20,13 +23,15 @@ pub(super) struct Monitor {
     give_up_at: Instant,
     stop_at: Option<Instant>,
     output_bytes_max: u64,
+    /// Whether the warning about its size has been logged.
+    is_warned: bool,
     bounds: Bounds,
 }
 
 impl Monitor {
     pub fn new(lease: Lease, schema: SchemaWatch, limits: Limits, output_bytes_max: u64, stopping: CancellationToken) -> Self {
         let Limits { give_up_at, stop_at, bounds, .. } = limits;
-        Self { lease, schema, stopping, give_up_at, stop_at, output_bytes_max, bounds }
+        Self { lease, schema, stopping, give_up_at, stop_at, output_bytes_max, is_warned: false, bounds }
     }
 
     /// When the generation's time is over; with `in_this_function`, when the function's is, if that is earlier.
@@ -58,7 +63,16 @@ impl Monitor {
     }
 
     /// Checks the size of the output. Text above these limits is not stored.
-    pub fn check_size(&self, received_bytes: u64, events: u64) -> Option<Stop> {
+    pub fn check_size(&mut self, received_bytes: u64, events: u64) -> Option<Stop> {
+        if !self.is_warned && received_bytes >= self.output_bytes_max / 100 * WARNING_PERCENT {
+            self.is_warned = true;
+            let most = self.output_bytes_max;
+            tracing::warn!(
+                received_bytes,
+                max_output_bytes = most,
+                "A generation has {WARNING_PERCENT} % of the output that it may have."
+            );
+        }
         let is_too_large = received_bytes > self.output_bytes_max || events > limits::EVENTS_MAX;
         is_too_large.then_some(Stop::OutputLimit(self.output_bytes_max))
     }
