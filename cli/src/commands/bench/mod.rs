@@ -18,6 +18,7 @@ use longhand_client::Client;
 use longhand_local::{Data, Options, Playback, Script, Stack};
 use serde_json::{Value, json};
 
+use crate::environment::WATCHED_WINDOW_MS;
 use crate::terminal::output::line;
 
 /// Measure latency, throughput and replay on an embedded stack, each also as a multiple of the provider read directly
@@ -36,7 +37,7 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let direct = latency::direct(args.seconds).await?;
     line(direct.describe("the provider, read directly", None))?;
     let before = cpu_seconds();
-    let watched = latency::followed("0", args.seconds).await?;
+    let watched = latency::followed(WATCHED_WINDOW_MS, args.seconds).await?;
     let cpu = (cpu_seconds() - before) * 1e6 / f64::from(watched.deltas());
     line(watched.describe("tail, laptop windows", Some(&direct)))?;
     line(format!("    CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas"))?;

@@ -8,6 +8,7 @@ use longhand_local::{Playback, Script};
 
 use super::reader::{read_directly, read_events};
 use super::{Bench, cpu_seconds};
+use crate::environment::WATCHED_WINDOW_MS;
 
 /// Four bytes, the usual length of a token.
 const DELTA: &str = "abc ";
@@ -21,7 +22,7 @@ pub struct Throughput {
 
 /// `generations` at once, of `deltas` each.
 pub async fn measure(generations: usize, deltas: usize) -> anyhow::Result<Throughput> {
-    let bench = Bench::start(script(deltas), "0").await?;
+    let bench = Bench::start(script(deltas), WATCHED_WINDOW_MS).await?;
     let (began, cpu_before) = (Instant::now(), cpu_seconds());
     let reads = (0..generations).map(|_| async {
         let id = bench.start_generation().await?;
