@@ -89,10 +89,9 @@ impl Client {
 
     /// `GET /v1/generations`: a page of at most `limit` generations after the one with the id `after`, newest first.
     pub async fn list(&self, limit: Option<usize>, after: Option<&str>) -> Result<Reply<GenerationPage>, Error> {
-        let mut url = self.generations_url(&[]);
-        set_query(&mut url, "limit", limit);
-        set_query(&mut url, "after", after);
-        reply(self.signed(Method::GET, url.as_str())).await
+        let limit = limit.map(|limit| ("limit", limit.to_string()));
+        let after = after.map(|after| ("after", after.to_owned()));
+        self.list_by(&limit.into_iter().chain(after).collect::<Vec<_>>()).await
     }
 
     /// `GET /v1/generations` with these query parameters.

@@ -18,7 +18,6 @@ use axum::{
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer};
 
 use crate::key::AwsKey;
@@ -62,7 +61,7 @@ pub fn signed_only(router: Router, key: &AwsKey) -> Router {
 }
 
 /// Answers preflights, and lets pages of `origin` read the answers. An origin is checked when the functions are configured.
-pub fn cors(origin: &str) -> CorsLayer {
+fn cors(origin: &str) -> CorsLayer {
     let origin = match origin.parse() {
         Ok(origin) if origin != "*" => AllowOrigin::exact(origin),
         _ => AllowOrigin::any(),
@@ -73,7 +72,7 @@ pub fn cors(origin: &str) -> CorsLayer {
 
 /// Whether a request comes from a web page of another host than this and `allowed` (`*`: any host), or reaches this host by another
 /// name (DNS rebinding). Such a page must not use the keys on this machine.
-pub fn is_foreign(headers: &HeaderMap, allowed: Option<&str>) -> bool {
+fn is_foreign(headers: &HeaderMap, allowed: Option<&str>) -> bool {
     let header = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_here = |authority: &str| {
         let host =

@@ -55,8 +55,8 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     line(replay::measure().await?)?;
     line("\nmany at once (readers and stack share this process: two descriptors for each)")?;
     line(crowd::starts().await?)?;
-    for told in crowd::readers().await? {
-        line(told)?;
+    for text in crowd::readers().await? {
+        line(text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,12 +14,20 @@ use super::workers::{Worker, Workers};
 /// The body of a request, at most.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The operations that may add stream records.
+const WRITES: [&str; 5] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
+
 /// Answers one request: the operation is in `X-Amz-Target`, as `DynamoDB_20120810.PutItem` or `DynamoDBStreams_20120810.GetRecords`.
 pub async fn answer(State(workers): State<Workers>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default();
     let (status, body) = match call(&workers, operation, &body).await {
-        Ok(answer) => (StatusCode::OK, answer),
+        Ok(answer) => {
+            if WRITES.contains(&operation) {
+                workers.note_write();
+            }
+            (StatusCode::OK, answer)
+        }
         Err(error) => {
             let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, error.to_json().into_bytes())
@@ -35,11 +43,11 @@ async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>
         "UpdateTable" => run(writer, body, Database::update_table).await,
         "DeleteTable" => run(writer, body, Database::delete_table).await,
         "UpdateTimeToLive" => run(writer, body, Database::update_time_to_live).await,
-        "PutItem" => write(workers, body, Database::put_item).await,
-        "UpdateItem" => write(workers, body, Database::update_item).await,
-        "DeleteItem" => write(workers, body, Database::delete_item).await,
-        "BatchWriteItem" => write(workers, body, Database::batch_write_item).await,
-        "TransactWriteItems" => write(workers, body, Database::transact_write_items).await,
+        "PutItem" => run(writer, body, Database::put_item).await,
+        "UpdateItem" => run(writer, body, Database::update_item).await,
+        "DeleteItem" => run(writer, body, Database::delete_item).await,
+        "BatchWriteItem" => run(writer, body, Database::batch_write_item).await,
+        "TransactWriteItems" => run(writer, body, Database::transact_write_items).await,
         // The reader would describe the table as it was when the reader opened it.
         "DescribeTable" => run(writer, body, Database::describe_table).await,
         "DescribeTimeToLive" => run(writer, body, Database::describe_time_to_live).await,
@@ -55,21 +63,6 @@ async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>
         "GetRecords" => run(reader, body, Database::get_records).await,
         other => Err(DynoxideError::ValidationException(format!("the embedded DynamoDB does not have the operation {other:?}"))),
     }
-}
-
-/// [`run`] of a write, after which there may be stream records.
-async fn write<Q, A>(
-    workers: &Workers,
-    body: &[u8],
-    operation: impl FnOnce(&Database, Q) -> dynoxide::Result<A> + Send + 'static,
-) -> Result<Vec<u8>, DynoxideError>
-where
-    Q: DeserializeOwned + Send + 'static,
-    A: Serialize + Send + 'static,
-{
-    let written = run(workers.writer(), body, operation).await?;
-    workers.note_write();
-    Ok(written)
 }
 
 /// Parses the request and renders the answer in the caller's task, so that the database's thread does neither.

@@ -142,18 +142,23 @@ async fn bisecting_isolates_the_failing_record() {
     assert_eq!(stack.failures().await.len(), 1);
 }
 
+/// A stack that delivers `a`, and then one whose trigger is off and that stores `b`.
+async fn leave_b_undelivered(data: impl Fn() -> Data, seen: &Seen) {
+    let first = stack(TEMPLATE, recording(seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&first, "a", true).await;
+    until(async || !seen.all().is_empty()).await;
+    first.shutdown().await;
+    let between = stack(&disabled(TEMPLATE), recording(seen, |_, _| Ok(Value::Null)), data()).await;
+    put(&between, "b", true).await;
+    between.shutdown().await;
+}
+
 #[tokio::test]
 async fn restart_delivers_only_undelivered_records() {
     let temporary = tempfile::tempdir().unwrap();
     let data = || Data::Folder(temporary.path().to_owned());
     let (first_seen, second_seen) = (Seen::default(), Seen::default());
-    let first = stack(TEMPLATE, recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
-    put(&first, "a", true).await;
-    until(async || !first_seen.all().is_empty()).await;
-    first.shutdown().await;
-    let between = stack(&disabled(TEMPLATE), recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
-    put(&between, "b", true).await;
-    between.shutdown().await;
+    leave_b_undelivered(data, &first_seen).await;
     let second = stack(TEMPLATE, recording(&second_seen, |_, _| Ok(Value::Null)), data()).await;
     until(async || !second_seen.all().is_empty()).await;
     assert_eq!((batches(&first_seen), batches(&second_seen)), (vec!["a".to_owned()], vec!["b".to_owned()]));
@@ -166,13 +171,7 @@ async fn another_view_keeps_the_position() {
     let temporary = tempfile::tempdir().unwrap();
     let data = || Data::Folder(temporary.path().to_owned());
     let (first_seen, second_seen) = (Seen::default(), Seen::default());
-    let first = stack(TEMPLATE, recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
-    put(&first, "a", true).await;
-    until(async || !first_seen.all().is_empty()).await;
-    first.shutdown().await;
-    let between = stack(&disabled(TEMPLATE), recording(&first_seen, |_, _| Ok(Value::Null)), data()).await;
-    put(&between, "b", true).await;
-    between.shutdown().await;
+    leave_b_undelivered(data, &first_seen).await;
     let template = TEMPLATE.replace("StreamViewType: NEW_IMAGE", "StreamViewType: NEW_AND_OLD_IMAGES");
     assert_ne!(template, TEMPLATE);
     let second = stack(&template, recording(&second_seen, |_, _| Ok(Value::Null)), data()).await;

@@ -60,6 +60,11 @@ pub(in crate::verbs) fn status(record: &RecordRow, newest: Option<&Chunk>) -> St
     }
 }
 
+/// Whether the log has ended, stored or not.
+pub(in crate::verbs) fn has_ended(record: &RecordRow, newest: Option<&Chunk>) -> bool {
+    record.outcome.is_some() || newest.is_some_and(|chunk| chunk.end().is_some())
+}
+
 /// A generation's progress, from the outcome or the newest chunk.
 pub(in crate::verbs) fn progress(record: &RecordRow, newest: Option<&Chunk>) -> Progress {
     let (expected_bytes, expected_chunks) = (record.expected_total_bytes, record.expected_total_chunks);

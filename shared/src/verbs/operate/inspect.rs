@@ -61,17 +61,6 @@ impl From<&Chunk> for Slot {
 }
 
 impl App {
-    /// Deletes the buffer of a generation whose outcome is stored: its log and its meta item. Returns how many items there were.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::NotEnded`]: the bucket does not have its log yet; [`Error::Aws`].
-    pub async fn delete_buffer(&self, key: &GenerationKey) -> Result<u64, Error> {
-        if self.records.get(key).await?.outcome.is_none() {
-            return Err(Error::NotEnded(key.generation.to_string(), "its log is all there is of it"));
-        }
-        self.buffer.delete(key).await
-    }
-
     /// The log as it is stored.
     ///
     /// # Errors

@@ -155,7 +155,7 @@ impl App {
             };
         }
         let created = millis_of(&record.created_at).unwrap_or_default();
-        if is_over_time(created, self.time_limit(&record)) {
+        if is_over_time(created, self.time_limit(record.timeout_seconds)) {
             return Ok(if self.end_over_time(key, &record, "sweep").await? { Found::TimedOut } else { Found::Healthy });
         }
         let is_fresh = meta.as_ref().is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);

@@ -167,13 +167,13 @@ impl App {
     /// What is left of the whole time that a generation may take.
     fn time_left(&self, record: &RecordRow) -> Duration {
         let age_ms = record.created_at.parse::<jiff::Timestamp>().map_or(0, |at| self.clock.now_ms() - at.as_millisecond());
-        self.time_limit(record).saturating_sub(Duration::from_millis(age_ms.max(0).cast_unsigned()))
+        self.time_limit(record.timeout_seconds).saturating_sub(Duration::from_millis(age_ms.max(0).cast_unsigned()))
     }
 
-    /// The whole time that a generation may take: the deployment's, or the request's shorter one.
-    pub(in crate::verbs) fn time_limit(&self, record: &RecordRow) -> Duration {
+    /// The whole time that a generation may take: the deployment's, or the shorter `timeout` of its request, in seconds.
+    pub(in crate::verbs) fn time_limit(&self, timeout: Option<u64>) -> Duration {
         let most = self.config.timeouts.generation;
-        record.timeout_seconds.map_or(most, |seconds| most.min(Duration::from_secs(seconds)))
+        timeout.map_or(most, |seconds| most.min(Duration::from_secs(seconds)))
     }
 
     /// Reads a log to its end.

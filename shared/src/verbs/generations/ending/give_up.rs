@@ -23,7 +23,7 @@ impl App {
     /// # Errors
     /// [`Error::Aws`].
     pub(in crate::verbs) async fn end_over_time(&self, key: &GenerationKey, record: &RecordRow, by: &str) -> Result<bool, Error> {
-        let message = format!("it took longer than {} s", self.time_limit(record).as_secs());
+        let message = format!("it took longer than {} s", self.time_limit(record.timeout_seconds).as_secs());
         for _ in 0..END_TRIES_MAX {
             let meta = self.buffer.meta(key).await?;
             let log = match self.read_log(key).await {

@@ -47,8 +47,7 @@ impl Writer {
             }
             Stop::SchemaViolation(message) => (reason::SCHEMA_VIOLATION, message),
             Stop::Timeout => {
-                let most = self.app.config.timeouts.generation.as_secs();
-                let seconds = self.request.timeout.map_or(most, |seconds| seconds.min(most));
+                let seconds = self.app.time_limit(self.request.timeout).as_secs();
                 (reason::TIMEOUT, format!("it took longer than {seconds} s"))
             }
             Stop::Deadline => (reason::DEADLINE, "the function's time ran out before the provider had finished".into()),
