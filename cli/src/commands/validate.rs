@@ -1,15 +1,13 @@
 //! `longhand validate`: checks metadata against the published contract, and shows the issue that it would make.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use longhand::json::schema::GENERATION_METADATA;
 use serde_json::{Value, json};
 
+use crate::commands::generations::start::request::read;
 use crate::failure;
 use crate::options::Format;
 use crate::terminal::output::line;
@@ -40,13 +38,4 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         eprintln!("{}", if errors.is_empty() { "it fits the contract" } else { "it does not fit the contract" });
     }
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { failure::failed() })
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
-        return Ok(text);
-    }
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

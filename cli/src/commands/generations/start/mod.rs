@@ -1,6 +1,6 @@
 //! `longhand start`: starts a generation at `--url`, on the `longhand dev` that runs, or on a stack of its own.
 
-mod request;
+pub mod request;
 
 use std::process::ExitCode;
 

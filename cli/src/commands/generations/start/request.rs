@@ -96,7 +96,8 @@ fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
     serde_json::from_str(text).map_err(|error| failure::usage(format!("{name}: expected a JSON object ({error})")))
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+/// The text of a file, or of stdin for `-`.
+pub fn read(path: &Path) -> anyhow::Result<String> {
     if path != Path::new(STDIN) {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         if bytes.starts_with(&[0x1f, 0x8b]) {
