@@ -39,11 +39,6 @@ const SETTINGS: [&str; 18] = [
 ];
 const PRESET_KEYS: [&str; 4] = ["ABACUS_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"];
 
-/// The window of a generation that is watched, on a laptop: text that comes slower is stored at once, and faster text does not become
-/// a chunk for each few deltas, which would cost more CPU than it saves time.
-pub const WATCHED_WINDOW_MS: &str = "5";
-const WATCHED_WINDOW: &str = "LONGHAND_WATCHED_WINDOW_MS";
-
 /// The variable that turns colours off (<https://no-color.org>).
 const NO_COLOR: &str = "NO_COLOR";
 
@@ -63,8 +58,7 @@ pub fn settings() -> BTreeMap<String, String> {
     let providers: BTreeMap<String, Value> = providers.unwrap_or_default();
     let keys = providers.values().filter_map(|provider| provider.get("key_env")?.as_str());
     let names = SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS]).chain(keys);
-    let watched_window = (WATCHED_WINDOW.to_owned(), WATCHED_WINDOW_MS.to_owned());
-    [watched_window].into_iter().chain(names.filter_map(|name| Some((name.to_owned(), variable(name)?)))).collect()
+    names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect()
 }
 
 /// Whether output is to have no colours.

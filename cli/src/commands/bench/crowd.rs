@@ -11,7 +11,6 @@ use longhand_local::playback::Ending;
 use tokio::time::sleep;
 
 use super::{Bench, cpu_seconds};
-use crate::environment::WATCHED_WINDOW_MS;
 
 const STARTS: usize = 1_000;
 const STARTS_AT_ONCE: usize = 50;
@@ -23,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Starts many generations at once.
 pub async fn starts() -> anyhow::Result<String> {
-    let bench = Bench::start(Script::new(["Hola"]), WATCHED_WINDOW_MS).await?;
+    let bench = Bench::start(Script::new(["Hola"]), None).await?;
     let began = Instant::now();
     let answers: Vec<(Duration, bool)> = stream::iter(0..STARTS)
         .map(|_| async {
@@ -47,7 +46,7 @@ pub async fn starts() -> anyhow::Result<String> {
 
 /// Readers of one generation that says nothing more; then some more who leave.
 pub async fn readers() -> anyhow::Result<Vec<String>> {
-    let bench = Bench::start(Script { ending: Ending::Stall, ..Script::new(["Hola"]) }, WATCHED_WINDOW_MS).await?;
+    let bench = Bench::start(Script { ending: Ending::Stall, ..Script::new(["Hola"]) }, None).await?;
     let idle = idle_cpu().await;
     let id = bench.start_generation().await?;
     let alone = descriptors();

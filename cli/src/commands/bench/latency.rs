@@ -6,7 +6,6 @@ use longhand_local::{Playback, Script};
 
 use super::Bench;
 use super::reader::{self, Seen};
-use crate::environment::WATCHED_WINDOW_MS;
 
 const GENERATIONS: usize = 10;
 const TEMPO: u32 = 50;
@@ -27,7 +26,7 @@ pub async fn direct(seconds: u32) -> anyhow::Result<Latency> {
 }
 
 /// Generations that are started, each with one reader of its log.
-pub async fn followed(watched_window_ms: &str, seconds: u32) -> anyhow::Result<Latency> {
+pub async fn followed(watched_window_ms: Option<&str>, seconds: u32) -> anyhow::Result<Latency> {
     let bench = Bench::start(script(seconds), watched_window_ms).await?;
     let reads = (0..GENERATIONS).map(|_| async {
         let id = bench.start_generation().await?;
@@ -40,7 +39,7 @@ pub async fn followed(watched_window_ms: &str, seconds: u32) -> anyhow::Result<L
 
 /// Generations started with `stream: true`, whose response is the log: all deltas, and the first ones alone.
 pub async fn attached(seconds: u32) -> anyhow::Result<[Latency; 2]> {
-    let bench = Bench::start(script(seconds), WATCHED_WINDOW_MS).await?;
+    let bench = Bench::start(script(seconds), None).await?;
     let mut request = Bench::request();
     request["stream"] = true.into();
     let reads = (0..GENERATIONS).map(|_| async { reader::read_events(bench.client.start_attached(&request).await?).await });

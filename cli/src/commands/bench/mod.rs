@@ -18,7 +18,6 @@ use longhand_client::Client;
 use longhand_local::{Data, Options, Playback, Script, Stack};
 use serde_json::{Value, json};
 
-use crate::environment::WATCHED_WINDOW_MS;
 use crate::terminal::output::line;
 
 /// Measure latency, throughput and replay on an embedded stack, each also as a multiple of the provider read directly
@@ -37,11 +36,11 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let direct = latency::direct(args.seconds).await?;
     line(direct.describe("the provider, read directly", None))?;
     let before = cpu_seconds();
-    let watched = latency::followed(WATCHED_WINDOW_MS, args.seconds).await?;
+    let watched = latency::followed(None, args.seconds).await?;
     let cpu = (cpu_seconds() - before) * 1e6 / f64::from(watched.deltas());
     line(watched.describe("tail, laptop windows", Some(&direct)))?;
     line(format!("    CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas"))?;
-    line(latency::followed("50", args.seconds).await?.describe("tail, AWS windows", Some(&direct)))?;
+    line(latency::followed(Some("50"), args.seconds).await?.describe("tail, AWS windows", Some(&direct)))?;
     let [all, first] = latency::attached(args.seconds).await?;
     line(all.describe("attached start", Some(&direct)))?;
     line(first.describe("attached start, first delta", Some(&direct)))?;
@@ -70,18 +69,18 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(script: Script, watched_window_ms: &str) -> anyhow::Result<Self> {
+    async fn start(script: Script, watched_window_ms: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("longhand-bench-").tempdir()?;
         let playback = Playback::start(script)?;
         let providers = json!({ "bench": { "base_url": playback.base_url() } }).to_string();
-        let env: BTreeMap<String, String> = [
+        let settings = [
             ("LONGHAND_PROVIDERS", providers.as_str()),
-            ("LONGHAND_WATCHED_WINDOW_MS", watched_window_ms),
             ("LONGHAND_MAX_OUTPUT_BYTES", "1073741824"),
             ("LONGHAND_MAX_RUNNING", "100000"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        ];
+        let window = watched_window_ms.map(|window| ("LONGHAND_WATCHED_WINDOW_MS", window));
+        let settings = settings.into_iter().chain(window);
+        let env: BTreeMap<String, String> = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let options = Options { data: Data::Folder(folder.path().to_owned()), env, ..Options::default() };
         let stack = Stack::start(options).await?;
         let client = Client::new(stack.url())?;

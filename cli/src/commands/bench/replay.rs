@@ -9,7 +9,6 @@ use longhand_local::{Playback, Script};
 use serde_json::json;
 
 use super::Bench;
-use crate::environment::WATCHED_WINDOW_MS;
 
 const DELTA_BYTES: usize = 64;
 const DELTAS: usize = 10 * 1024 * 1024 / DELTA_BYTES;
@@ -19,7 +18,7 @@ pub async fn measure() -> anyhow::Result<String> {
     let deltas = (0..DELTAS).map(|number| format!("{number:0DELTA_BYTES$}")).collect();
     let script = Script { deltas, ..Script::default() };
     let direct = direct(script.clone()).await?;
-    let bench = Bench::start(script, WATCHED_WINDOW_MS).await?;
+    let bench = Bench::start(script, None).await?;
     let mut request = Bench::request();
     // Without the buffer, the events come from the bucket.
     request["delete_after"] = true.into();

@@ -8,7 +8,6 @@ use longhand_local::{Playback, Script};
 
 use super::reader::{read_directly, read_events};
 use super::{Bench, cpu_seconds};
-use crate::environment::WATCHED_WINDOW_MS;
 
 /// Four bytes, the usual length of a token.
 const DELTA: &str = "abc ";
@@ -22,7 +21,7 @@ pub struct Throughput {
 
 /// `generations` at once, of `deltas` each.
 pub async fn measure(generations: usize, deltas: usize) -> anyhow::Result<Throughput> {
-    let bench = Bench::start(script(deltas), WATCHED_WINDOW_MS).await?;
+    let bench = Bench::start(script(deltas), None).await?;
     let (began, cpu_before) = (Instant::now(), cpu_seconds());
     let reads = (0..generations).map(|_| async {
         let id = bench.start_generation().await?;

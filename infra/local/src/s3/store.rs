@@ -1,7 +1,7 @@
 //! Makes the file system of s3s as strict as S3: keys cannot leave their bucket, buckets must exist, one conditional put succeeds.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,11 +14,17 @@ use s3s::{
         CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
         DeleteObjectsOutput, DeletedObject, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
         HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-        ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
+        ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput,
+        UploadPartOutput,
     },
     s3_error,
 };
 use s3s_fs::FileSystem;
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncSeekExt},
+};
+use tokio_util::io::ReaderStream;
 
 use super::{digest::Digest, locks::Locks};
 
@@ -26,6 +32,9 @@ use super::{digest::Digest, locks::Locks};
 const FILE_NAME_BYTES_MAX: usize = 255;
 /// The bytes of such a name besides the bucket and the key.
 const FILE_NAME_BYTES_EXTRA: usize = ".bucket-.object-.upload-.metadata.json".len() + 36;
+
+/// Bytes of an object that are read at a time. Each read is a job for another thread, and the file system of s3s reads 4 KiB.
+const READ_BYTES: usize = 64 * 1024;
 
 /// S3 over a folder.
 pub struct Store {
@@ -64,6 +73,17 @@ impl Store {
     }
 }
 
+/// The bytes of the file at `path` that `output` describes.
+async fn body(path: &Path, output: &GetObjectOutput) -> S3Result<StreamingBlob> {
+    let failed = |error| s3_error!(error, InternalError);
+    let range = output.content_range.as_deref().and_then(|range| range.strip_prefix("bytes ")?.split_once('-'));
+    let first = range.and_then(|(first, _)| first.parse().ok()).unwrap_or(0);
+    let length = output.content_length.unwrap_or(0).max(0).cast_unsigned();
+    let mut file = File::open(path).await.map_err(failed)?;
+    file.seek(io::SeekFrom::Start(first)).await.map_err(failed)?;
+    Ok(StreamingBlob::wrap(ReaderStream::with_capacity(file.take(length), READ_BYTES)))
+}
+
 fn encoded(text: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(text)
 }
@@ -84,7 +104,10 @@ impl S3 for Store {
         self.check(&request.input.bucket, &request.input.key)?;
         // An open file keeps its content when it is replaced while it is sent.
         let _lock = self.locks.read(&request.input.bucket, &request.input.key).await;
-        self.files.get_object(request).await
+        let path = self.folder.join(&request.input.bucket).join(&request.input.key);
+        let mut response = self.files.get_object(request).await?;
+        response.output.body = Some(body(&path, &response.output).await?);
+        Ok(response)
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {

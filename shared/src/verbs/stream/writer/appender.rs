@@ -166,6 +166,7 @@ impl Appender {
         }
         self.log.apply(&chunk).map_err(|damage| Error::LogDamaged(self.key.generation.to_string(), damage))?;
         self.flushes += 1;
+        self.timer.stored(self.app.clock.now_ms());
         self.app.hints.send(&self.key, Topic::Log);
         Ok(Some(chunk.at_ms))
     }
