@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
-use crate::commands::operate::{compact, inspect, keys, purge, quota, redrive, retention};
+use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
 use crate::commands::{bench, cost, demo, dev, openapi, shell, validate};
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
@@ -33,6 +33,7 @@ pub enum Command {
     Token(token::TokenArgs),
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
+    Populate(populate::PopulateArgs),
     Purge(purge::PurgeArgs),
     Redrive(redrive::RedriveArgs),
     Retention(retention::RetentionArgs),
@@ -62,6 +63,7 @@ impl Command {
             Self::Token(args) => token::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
+            Self::Populate(args) => populate::run(args).await,
             Self::Purge(args) => purge::run(args).await,
             Self::Redrive(args) => Box::pin(redrive::run(args)).await,
             Self::Retention(args) => retention::run(args).await,

@@ -142,11 +142,13 @@ async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: 
         .filter(|event| event["type"] == "reasoning_text.delta")
         .filter_map(|event| event["delta"].as_str())
         .collect();
+    // What the provider counted is that of the attempt which it finished.
+    let usage = Some(&record["usage"]["last_attempt"]).filter(|last| last.is_object()).unwrap_or(&record["usage"]);
     let ended = json!({
         "status": record["status"],
         "reason": record["reason"],
-        "error": portable(&record["error"]),
-        "usage": Some(&record["usage"]).filter(|usage| usage["estimated"].is_null()),
+        "error": portable(&record["error"], hostile),
+        "usage": Some(usage).filter(|usage| usage["estimated"].is_null()),
         "deltas": record["progress"]["received_chunks"],
         "requests": hostile.seen(provider).bodies.len(),
         "text": text,
@@ -162,11 +164,14 @@ async fn outcome(harness: &Harness, hostile: &Hostile, provider: &str, request: 
     ended.into()
 }
 
-/// An error without the number that the operating system gives it.
-fn portable(error: &Value) -> Value {
+/// An error without the number that the operating system gives it, and without the hostile provider's address.
+fn portable(error: &Value, hostile: &Hostile) -> Value {
     let mut error = error.clone();
-    if let Some((message, _)) = error["message"].as_str().and_then(|message| message.split_once(" (os error ")) {
-        error["message"] = message.to_owned().into();
+    if let Some(message) = error["message"].as_str() {
+        let message = message.split_once(" (os error ").map_or(message, |(message, _)| message);
+        let base_url = hostile.base_url("");
+        let host = base_url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+        error["message"] = message.replace(&format!(" at {host}"), "").into();
     }
     error
 }

@@ -11,6 +11,12 @@ pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(stdout(), "{}", shown(&stdout(), &text.to_string()))
 }
 
+/// Prints a JSON text on one line. A value that is kept as it came may have line breaks between its tokens; within a string JSON has
+/// none.
+pub fn json_line(text: &str) -> io::Result<()> {
+    raw(&format!("{}\n", text.trim_end().replace(['\n', '\r'], " ")))
+}
+
 /// Prints text, and flushes it: as it is where stdout is piped, without control characters on a terminal.
 pub fn raw(text: &str) -> io::Result<()> {
     write(&shown(&stdout(), text))

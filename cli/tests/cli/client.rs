@@ -183,17 +183,18 @@ fn result_text(events: impl IntoIterator<Item = Event>) -> String {
 
 #[test]
 fn result_text_is_that_of_all_items_of_the_last_attempt() {
-    let begun = |attempt| [Event::Created, Event::InProgress { attempt }];
+    let begun = |attempt| [Event::Created, Event::InProgress { attempt, used: None }];
     let two_items = [item(0), text(0, "Uno "), done(0, true), item(1), text(1, "dos"), done(1, true)];
     assert_eq!(result_text(begun(1).into_iter().chain(two_items.clone())), "Uno dos");
 
     let interrupted = begun(1).into_iter().chain([item(0), text(0, "lost"), done(0, false)]);
-    let again = [Event::InProgress { attempt: 2 }, item(1), text(1, "Uno "), done(1, true), item(2), text(2, "dos")];
+    let again = [Event::InProgress { attempt: 2, used: None }, item(1), text(1, "Uno "), done(1, true), item(2), text(2, "dos")];
     assert_eq!(result_text(interrupted.chain(again)), "Uno dos");
 
-    let between_items = begun(1).into_iter().chain(two_items).chain([Event::InProgress { attempt: 2 }, item(2), text(2, "tres")]);
+    let between_items =
+        begun(1).into_iter().chain(two_items).chain([Event::InProgress { attempt: 2, used: None }, item(2), text(2, "tres")]);
     assert_eq!(result_text(between_items), "tres");
 
-    let continued = [item(0), text(0, "Uno "), Event::InProgress { attempt: 2 }, text(0, "dos")];
+    let continued = [item(0), text(0, "Uno "), Event::InProgress { attempt: 2, used: None }, text(0, "dos")];
     assert_eq!(result_text(begun(1).into_iter().chain(continued)), "Uno dos");
 }

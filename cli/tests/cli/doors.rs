@@ -41,7 +41,7 @@ fn announced(data: &Path) -> Value {
 }
 
 /// A port of the stack, and a request that would be worth an attacker's while.
-struct Door {
+pub struct Door {
     service: &'static str,
     port: u16,
     method: Method,
@@ -50,7 +50,7 @@ struct Door {
     body: String,
 }
 
-fn doors(place: &Place, data: &Path, exposed: bool) -> Vec<Door> {
+pub fn doors(place: &Place, data: &Path, exposed: bool) -> Vec<Door> {
     let announced = announced(data);
     let environment = &announced["environment"];
     let text = |name: &str| environment[name].as_str().unwrap().to_owned();
@@ -94,6 +94,12 @@ fn doors(place: &Place, data: &Path, exposed: bool) -> Vec<Door> {
 }
 
 impl Door {
+    /// For a page.
+    pub fn describe(&self) -> Value {
+        let Self { service, port, method, path, target, body } = self;
+        json!({ "service": service, "port": port, "method": method.as_str(), "path": path, "target": target, "body": body })
+    }
+
     async fn knock(&self, method: Option<Method>, headers: &[(&str, &str)]) -> Response {
         let url = format!("http://127.0.0.1:{}{}", self.port, self.path);
         let mut request = Client::new().request(method.unwrap_or(self.method.clone()), url).body(self.body.clone());

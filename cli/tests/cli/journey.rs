@@ -1,8 +1,10 @@
 //! A first hour with the command, on a `longhand dev` that plays a recording.
 
+use std::process::Command;
+
 use longhand_local::Script;
 use longhand_tests::sensitive::play;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::arguments::longhand;
 use crate::dev::Dev;
@@ -28,11 +30,12 @@ async fn generation_is_started_found_read_repeated_and_deleted() {
 
     let start = ["start", "--prompt", "Hola", "--model", "m", "--metadata", "team=a", "--metadata", "k=v=w"];
     assert_eq!(good(&[&start[..], &["--wait"]].concat()), "Hola");
-    let page = parsed(&["list", "--json", "--metadata", "team=a", "--status", "completed"]);
-    let id = page["data"][0]["id"].as_str().unwrap();
-    assert_eq!(page["data"][0]["request_metadata"]["k"], "v=w", "{page}");
+    shows_text_live_on_a_terminal(&data);
+    let record = parsed(&["list", "--json", "--metadata", "team=a", "--status", "completed"]);
+    let id = record["id"].as_str().unwrap();
+    assert_eq!(record["request_metadata"]["k"], "v=w", "{record}");
     let (_, _, none) = run(&["list", "--metadata", "team=b"]);
-    assert_eq!(none, "no generations among 1 looked at\n");
+    assert_eq!(none, "no generations among 2 looked at\n");
     assert_eq!(good(&["output", id]), "Hola");
     assert_eq!(parsed(&["output", id, "--json"])["bytes"], 4);
     assert!(good(&["token", id, "--expires-in", "60"]).starts_with("lh"), "a token");
@@ -45,6 +48,14 @@ async fn generation_is_started_found_read_repeated_and_deleted() {
     let (_, _, deleted) = run(&["inspect", &again, "--delete"]);
     assert!(deleted.ends_with(" items deleted\n"), "{deleted}");
     assert_eq!(good(&["output", id]), "Hola", "the result is in the bucket");
+    let events = good(&["tail", id, "--json"]);
+    let first: Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
+    assert_eq!(first, json!({ "seq": 0, "type": "created" }));
+    let populated = parsed(&["populate", id, "--json"]);
+    assert_eq!(populated["events"], events.lines().count());
+    assert_eq!(parsed(&["inspect", id, "--json"])["slots"].as_array().unwrap().len() as u64, populated["chunk_count"]);
+    assert_eq!(good(&["tail", id, "--json"]), events, "the same events, from the buffer");
+    assert_eq!(parsed(&["compact", id, "--json"])["was_compacted"], true);
     let (code, _, refused) = run(&["purge", id]);
     assert_eq!((code, refused.as_str()), (2, "error: purge deletes for good: give --yes\n"));
     good(&["purge", id, "--yes"]);
@@ -70,4 +81,17 @@ fn shells_and_manuals_know_every_command() {
         let (code, output, _) = longhand(&arguments, "");
         assert!(code == 0 && output.contains(has), "{arguments:?}: {output}");
     }
+}
+
+/// In a pseudo-terminal, by `script` of util-linux.
+fn shows_text_live_on_a_terminal(data: &str) {
+    let command = format!("{} start --prompt Hola --model m --wait --data {data}", env!("CARGO_BIN_EXE_longhand"));
+    let Ok(ran) = Command::new("script").args(["--quiet", "--return", "--command", &command, "/dev/null"]).output() else {
+        eprintln!("SKIPPED: text on a terminal. It needs `script` of util-linux.");
+        return;
+    };
+    let shown = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{shown}");
+    let (text, fields) = (shown.find("Hola").unwrap(), shown.find("sha256").unwrap());
+    assert!(text < fields && shown.matches("Hola").count() == 1, "{shown}");
 }

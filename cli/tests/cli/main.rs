@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arguments;
+mod browser;
 mod client;
 mod cost;
 mod demo;
@@ -13,6 +14,7 @@ mod doors;
 mod journey;
 mod keys;
 mod kill;
+mod machine;
 mod memory;
 mod otlp;
 mod redrive;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use lambda_runtime::{Error, LambdaEvent};
+use longhand::access::read_token::Claims;
 use longhand::{App, KeyId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ const UNAUTHORIZED: &str = "Unauthorized";
 struct Request {
     method_arn: String,
     headers: Option<BTreeMap<String, String>>,
+    query_string_parameters: Option<BTreeMap<String, String>>,
 }
 
 /// Returns a policy for the whole stage, and a context that identifies the caller.
@@ -52,10 +54,15 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     }))
 }
 
-/// The credential of `Authorization: Bearer …`.
+/// The credential of `Authorization: Bearer …`; without that header, the read token of `?token=…`. API Gateway asks about a request
+/// without the header only at the routes whose authorizer has no identity source. A query may be logged on its way, so no API key
+/// is taken from it.
 fn credential(request: &Request) -> Option<&str> {
-    let headers = request.headers.iter().flatten();
-    let (_, value) = headers.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
+    let mut headers = request.headers.iter().flatten();
+    let Some((_, value)) = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization")) else {
+        let token = request.query_string_parameters.as_ref()?.get("token")?;
+        return Claims::may_be(token).then_some(token);
+    };
     let (scheme, credential) = value.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
 }
@@ -75,13 +82,29 @@ mod tests {
     fn header_name_and_scheme_are_case_insensitive() {
         let found = |name: &str, value: &str| {
             let headers = Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
-            credential(&Request { method_arn: String::new(), headers }).map(str::to_owned)
+            credential(&Request { method_arn: String::new(), headers, query_string_parameters: None }).map(str::to_owned)
         };
         for (name, value) in [("Authorization", "Bearer k"), ("authorization", "bearer  k "), ("AUTHORIZATION", " BEARER k")] {
             assert_eq!(found(name, value).as_deref(), Some("k"), "{name}: {value}");
         }
         for (name, value) in [("Authorization", "k"), ("Authorization", "Basic k"), ("X-Authorization", "Bearer k")] {
             assert_eq!(found(name, value), None, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn query_holds_read_tokens_only() {
+        let found = |headers: &[(&str, &str)], token: &str| {
+            let map = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            let headers = Some(headers.iter().copied().map(map).collect());
+            let query_string_parameters = Some(BTreeMap::from([map(("token", token))]));
+            credential(&Request { method_arn: String::new(), headers, query_string_parameters }).map(str::to_owned)
+        };
+        assert_eq!(found(&[], "lht_x.y").as_deref(), Some("lht_x.y"));
+        assert_eq!(found(&[("Authorization", "Bearer k")], "lht_x.y").as_deref(), Some("k"), "the header goes first");
+        assert_eq!(found(&[("Authorization", "Basic k")], "lht_x.y"), None, "and a wrong one is not ignored");
+        for other in ["", "lh_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"] {
+            assert_eq!(found(&[], other), None, "{other}");
         }
     }
 

@@ -67,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsArgs {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = QueryArgs::from_request_parts(parts, state).await?;
-        query.only(&["after", "limit", "wait"])?;
+        query.only(&["after", "limit", "token", "wait"])?;
         let last_event_id = header(&parts.headers, "Last-Event-ID")?;
         // A browser that reconnects puts its place into the header, and repeats the old query.
         let after = event_number("Last-Event-ID", last_event_id.as_deref())?.or(event_number("after", query.first("after"))?);

@@ -27,6 +27,8 @@ pub struct Route {
     pub scope: Option<Scope>,
     /// Whether a read token opens it, for the generation that the token is for.
     pub by_token: bool,
+    /// Whether the token may be in the query, as `token`, where the client cannot send headers.
+    pub token_in_query: bool,
     /// The form of its errors.
     pub envelope: Envelope,
     attach: fn(MethodRouter<App>, MethodFilter) -> MethodRouter<App>,
@@ -41,7 +43,16 @@ impl Route {
         scope: Scope,
         attach: fn(MethodRouter<App>, MethodFilter) -> MethodRouter<App>,
     ) -> Self {
-        Self { function, method, path, scope: Some(scope), by_token: false, envelope: Envelope::Problem, attach }
+        Self {
+            function,
+            method,
+            path,
+            scope: Some(scope),
+            by_token: false,
+            token_in_query: false,
+            envelope: Envelope::Problem,
+            attach,
+        }
     }
 
     /// The same, for everyone: it is called without a key and has no organization.
@@ -53,6 +64,13 @@ impl Route {
     /// The same, for read tokens too.
     pub(super) const fn by_token(mut self) -> Self {
         self.by_token = true;
+        self
+    }
+
+    /// The same, for read tokens too, also in the query.
+    pub(super) const fn by_token_in_query(mut self) -> Self {
+        self.by_token = true;
+        self.token_in_query = true;
         self
     }
 

@@ -20,9 +20,9 @@ pub static ROUTES: &[Route] = &[
     Route::new("start", POST, "/v1/chat/completions", Start, |at, method| at.on(method, chat_completions::create)).open_ai(),
     Route::new("start", POST, "/v1/generations/{id}/retry", Start, |at, method| at.on(method, generations::retry)),
     // `tail` follows logs live.
-    Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token(),
-    Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token(),
-    Route::new("tail", HEAD, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::head)).by_token(),
+    Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token_in_query(),
+    Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token_in_query(),
+    Route::new("tail", HEAD, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::head)).by_token_in_query(),
     Route::new("tail", GET, "/v1/responses/{id}", Read, |at, method| at.on(method, responses::retrieve)).by_token().open_ai(),
     // `api` answers at once.
     Route::new("api", GET, "/healthz", Read, |at, method| at.on(method, health::get)).open(),

@@ -4,6 +4,7 @@ mod authorizer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use anyhow::Result;
 use axum::{
     BoxError, Router,
     body::Body,
@@ -20,12 +21,16 @@ use tower::ServiceExt;
 
 pub use authorizer::Authorizer;
 
+use authorizer::Refusal;
+
 use crate::{
     access::local_only,
     lambda::{Hosted, Lambda, invocation_context, request_id},
     template::{ACCOUNT, GatewayAnswer, HostedApi},
 };
 
+/// The type of the gateway response where there is no route.
+const NO_ROUTE: &str = "MISSING_AUTHENTICATION_TOKEN";
 /// The longest that a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 struct Gateway {
@@ -38,8 +43,8 @@ struct Gateway {
 
 /// Who may call the API.
 pub enum Callers {
-    /// Callers that the authorizer admits.
-    Authorized(Box<Authorizer>),
+    /// Callers that the authorizer of the route admits; these are all, by name.
+    Authorized(BTreeMap<String, Authorizer>),
     /// Every caller, as this organization and with every scope.
     All(String),
 }
@@ -48,24 +53,36 @@ struct Route {
     method: String,
     path: String,
     is_public: bool,
+    authorizer: Option<String>,
     hosted: Arc<Hosted>,
     router: Router,
 }
 
 /// The API: every HTTP function of `lambda` at its routes.
-pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) -> Router {
+///
+/// # Errors
+/// A route names an authorizer that the template does not have.
+pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) -> Result<Router> {
     let mut routes = Vec::new();
     for hosted in lambda.functions() {
         let Some(router) = hosted.function.router() else { continue };
         for route in &hosted.definition.routes {
             let (method, path) = (route.method.clone(), route.path.clone());
-            routes.push(Route { method, path, is_public: route.is_public, hosted: hosted.clone(), router: router.clone() });
+            let authorizer = api.authorizer_of(route.authorizer.as_deref())?.map(str::to_owned);
+            routes.push(Route {
+                method,
+                path,
+                is_public: route.is_public,
+                authorizer,
+                hosted: hosted.clone(),
+                router: router.clone(),
+            });
         }
     }
     // Fixed segments come before parameters, as in API Gateway.
     routes.sort_by_key(|route| route.path.split('/').map(|segment| segment.starts_with('{')).collect::<Vec<_>>());
     let gateway = Gateway { lambda: lambda.clone(), routes, callers, answers: api.answers.clone(), clock };
-    local_only(Router::new().fallback(handle).with_state(Arc::new(gateway)), api.cors_origin.as_deref())
+    Ok(local_only(Router::new().fallback(handle).with_state(Arc::new(gateway)), api.cors_origin.as_deref()))
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -73,8 +90,7 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
     let id = request_id();
     if here.is_empty() {
-        let detail = format!("There is nothing at {}.", request.uri().path());
-        return problem(StatusCode::NOT_FOUND, "not_found", &detail, &id);
+        return gateway.gateway_response(NO_ROUTE, &id);
     }
     if let Some(route) = here.iter().find(|route| route.method == "ANY" || route.method == request.method().as_str()) {
         return forward(&gateway, route, request, id).await;
@@ -107,7 +123,10 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
             ("organization".to_owned(), json!(organization)),
             ("scopes".to_owned(), json!(longhand::Scopes::all().to_string())),
         ]),
-        Callers::Authorized(authorizer) => {
+        Callers::Authorized(authorizers) => {
+            let Some(authorizer) = route.authorizer.as_ref().and_then(|name| authorizers.get(name)) else {
+                return gateway.gateway_response(Refusal::AuthorizerFailure.kind(), &id);
+            };
             let admitted = match authorizer.authorization_request(&route.path, &request) {
                 Ok(request) => authorizer.authorize(request).await,
                 Err(refusal) => Err(refusal),

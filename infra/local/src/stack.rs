@@ -32,7 +32,7 @@ use crate::{
     s3, schedule, server,
     services::Services,
     socket,
-    template::{HostedApi, HostedAuthorizer, HostedFunction, TEMPLATE, Template},
+    template::{HostedApi, HostedFunction, TEMPLATE, Template},
     triggers,
 };
 
@@ -173,25 +173,29 @@ impl Stack {
         let source = triggers::Source { client: &streams, writes: &self.dynamodb.writes(), positions: &self.folder.triggers() };
         triggers::start(lambda, source, &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
-        let (callers, key) = self.callers(api.authorizer.clone()).await?;
-        edge.serve(listener, gateway::router(lambda, callers, &api, self.options.clock.clone()));
+        let (callers, key) = self.callers(&api).await?;
+        edge.serve(listener, gateway::router(lambda, callers, &api, self.options.clock.clone())?);
         schedule::start(lambda, lease, &edge.stop, &edge.tasks);
         self.key = key;
         Ok(())
     }
 
     /// Who may call the API, and the key of this machine's own commands.
-    async fn callers(&self, authorizer: Option<HostedAuthorizer>) -> Result<(Callers, Option<OwnKey>)> {
+    async fn callers(&self, api: &HostedApi) -> Result<(Callers, Option<OwnKey>)> {
         let Options { authorize, organization, clock, .. } = &self.options;
         if !authorize {
             return Ok((Callers::All(organization.clone()), None));
         }
-        let authorizer = authorizer.context("template.yaml has no authorizer")?;
-        let authorizer = Authorizer::new(&self.lambda, authorizer, clock.clone())?;
-        let environment = self.environment(&authorizer.function().definition.handler);
+        let mut authorizers = BTreeMap::new();
+        for (name, authorizer) in &api.authorizers {
+            authorizers.insert(name.clone(), Authorizer::new(&self.lambda, authorizer.clone(), clock.clone())?);
+        }
+        let default =
+            api.authorizer_of(None)?.and_then(|name| authorizers.get(name)).context("template.yaml has no authorizer")?;
+        let environment = self.environment(&default.function().definition.handler);
         let app = app(&environment, &self.options, &self.hints, self.parts()).await?;
         let (text, is_new) = key::local_key(&app, self.folder.path(), organization).await?;
-        Ok((Callers::Authorized(Box::new(authorizer)), Some(OwnKey { text, is_new })))
+        Ok((Callers::Authorized(authorizers), Some(OwnKey { text, is_new })))
     }
 
     /// Writes `stack.json`, from which clients read the addresses of this stack and the settings that local commands need. The keys

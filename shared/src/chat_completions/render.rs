@@ -156,7 +156,7 @@ impl Completion {
         }
         let choice = json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": self.finish_reason(end) });
         let mut completion = self.head.object("chat.completion", &json!([choice]));
-        completion["usage"] = usage(end.usage.unwrap_or_default());
+        completion["usage"] = usage(end.usage.unwrap_or_default().total);
         completion
     }
 
@@ -243,7 +243,7 @@ impl Completion {
         let mut chunks = vec![self.chunk(&json!([{ "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish }]))];
         if self.head.include_usage {
             let mut counted = self.head.object("chat.completion.chunk", &json!([]));
-            counted["usage"] = usage(end.usage.unwrap_or_default());
+            counted["usage"] = usage(end.usage.unwrap_or_default().total);
             chunks.push(Chunk::Data(counted));
         }
         chunks.push(Chunk::Done);

@@ -76,7 +76,7 @@ fn follow(whole: &mut Completion, events: &[Event]) {
 fn log(deltas: Vec<Delta>, end: Event) -> Vec<Event> {
     let mut composer = Composer::default();
     composer.event(Event::Created);
-    composer.event(Event::InProgress { attempt: 1 });
+    composer.event(Event::InProgress { attempt: 1, used: None });
     for delta in deltas {
         composer.delta(delta);
     }
@@ -162,10 +162,10 @@ fn usage_comes_last_where_it_is_requested() {
 #[test]
 fn attempt_that_begins_again_breaks_a_stream_and_not_a_completion() {
     let mut composer = Composer::default();
-    composer.event(Event::InProgress { attempt: 1 });
+    composer.event(Event::InProgress { attempt: 1, used: None });
     composer.delta(Delta::Text("Uno".into()));
     composer.abandon();
-    composer.event(Event::InProgress { attempt: 2 });
+    composer.event(Event::InProgress { attempt: 2, used: None });
     composer.delta(Delta::Text("Dos".into()));
     composer.close(true);
     composer.event(Event::Completed(End::default()));

@@ -4,7 +4,7 @@ use super::{Flush, Pace, Workload};
 use crate::aws::chunk_item_bytes;
 use crate::clock::millis;
 use crate::error::Error;
-use crate::generation::usage::Usage;
+use crate::generation::usage::{TotalUsage, Usage};
 use crate::ids::{GenerationId, GenerationKey, InvalidId};
 use crate::log::chunk::{Chunk, Counters};
 use crate::log::composer::Composer;
@@ -59,28 +59,30 @@ impl Sizes {
     fn of(workload: &Workload, pace: &Pace) -> Result<Self, Error> {
         let mut composer = Composer::default();
         let key = key(pace.partition_bytes)?;
-        let item = |composer: &mut Composer| {
+        let item = |composer: &mut Composer, first_text_at_ms: Option<i64>| {
             let counters =
                 Counters { received_chunks: workload.deltas, stored_bytes: workload.output_bytes, chunk_count: workload.deltas };
             let events = composer.take(usize::MAX);
-            let chunk = Chunk { first_seq: 0, writer: "0".repeat(26), at_ms: NOW_MS, counters, output_from: 0, events };
+            let writer = "0".repeat(26);
+            let chunk = Chunk { first_seq: 0, writer, at_ms: NOW_MS, first_text_at_ms, counters, output_from: 0, events };
             chunk_item_bytes(&key, &chunk, NOW_MS / 1_000).map(|bytes| bytes as u64)
         };
         composer.event(Event::Created);
-        composer.event(Event::InProgress { attempt: 1 });
-        let begun = item(&mut composer)?;
-        let with_a_letter = |composer: &mut Composer| {
+        composer.event(Event::InProgress { attempt: 1, used: None });
+        let begun = item(&mut composer, None)?;
+        let with_a_letter = |composer: &mut Composer, first_text_at_ms| {
             composer.delta(Delta::Text("a".to_owned()));
-            item(composer).map(|bytes| bytes - 1)
+            item(composer, first_text_at_ms).map(|bytes| bytes - 1)
         };
-        let opening = with_a_letter(&mut composer)?;
-        let plain = with_a_letter(&mut composer)?;
+        let opening = with_a_letter(&mut composer, Some(NOW_MS))?;
+        let plain = with_a_letter(&mut composer, None)?;
         composer.close(true);
         let (tokens, model) = (workload.deltas, Some("a-model-2026-01-01".to_owned()));
-        let usage = Some(Usage { input_tokens: tokens, output_tokens: tokens, total_tokens: tokens, ..Usage::default() });
+        let usage = Usage { input_tokens: tokens, output_tokens: tokens, total_tokens: tokens, ..Usage::default() };
+        let usage = TotalUsage::of(None, Some(usage));
         composer.event(Event::Completed(End { finish_reason: Some("stop".to_owned()), usage, model, ..End::default() }));
         // An item's keys and counters are in `plain` already.
-        let closing = item(&mut composer)?.saturating_sub(begun);
+        let closing = item(&mut composer, None)?.saturating_sub(begun);
         Ok(Self { begun, opening, plain, closing })
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::generation::usage::Usage;
+use crate::generation::usage::TotalUsage;
 use crate::ids::GenerationId;
 
 /// The status of a generation. The last four are terminal and never change.
@@ -84,7 +84,7 @@ pub struct Progress {
     /// What was received of what the request expects: at most 99 until it has completed, and then 100. `None`: unknown.
     #[serde(default)]
     pub percent: Option<u8>,
-    /// When the first chunk with text was stored, RFC 3339.
+    /// When the first delta was received, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first_chunk_at: Option<String>,
     /// When the newest chunk was stored, RFC 3339.
@@ -146,8 +146,8 @@ pub struct Generation {
     pub attempts: Option<u64>,
     /// The progress.
     pub progress: Progress,
-    /// Token counts, as the provider reported them, or else estimated.
-    pub usage: Option<Usage>,
+    /// The tokens of all attempts, as the provider reported them, or else estimated.
+    pub usage: Option<TotalUsage>,
     /// What it cost at the configured prices, in micro-dollars; `None`: it has not ended, or its model has no price.
     #[serde(default)]
     pub cost: Option<u64>,

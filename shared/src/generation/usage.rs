@@ -22,6 +22,27 @@ pub struct Usage {
     pub estimated: bool,
 }
 
+/// The tokens of all attempts of a generation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalUsage {
+    /// Of all attempts together.
+    #[serde(flatten)]
+    pub total: Usage,
+    /// Of the last one; `None`: the earlier ones used nothing that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt: Option<Usage>,
+}
+
+impl TotalUsage {
+    /// The tokens of earlier attempts and of the last one; `None` where neither are known.
+    #[must_use]
+    pub fn of(earlier: Option<Usage>, last_attempt: Option<Usage>) -> Option<Self> {
+        let Some(earlier) = earlier else { return last_attempt.map(|total| Self { total, last_attempt: None }) };
+        let total = last_attempt.map_or(earlier, |last| earlier.plus(last));
+        Some(Self { total, last_attempt })
+    }
+}
+
 /// The bytes of text in a token, roughly.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -32,6 +53,19 @@ pub const fn estimate_tokens(bytes: u64) -> u64 {
 }
 
 impl Usage {
+    /// Both together. An estimate with a count is an estimate.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+
     /// An estimate for a request of `prompt_bytes` and the text that was received; `None` where nothing was received.
     #[must_use]
     pub fn estimate(prompt_bytes: u64, received_bytes: u64) -> Option<Self> {

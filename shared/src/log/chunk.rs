@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::generation::Status;
+use crate::generation::usage::{TotalUsage, Usage};
 use crate::log::event::{End, Event, Item, Place, Stretch, TextKind};
 
 /// Totals over all attempts. Every chunk carries those up to itself.
@@ -31,6 +32,8 @@ pub struct Chunk {
     pub writer: String,
     /// When it was written, in milliseconds since the epoch.
     pub at_ms: i64,
+    /// When the first text of the log was received, in milliseconds: in the chunk that holds it.
+    pub first_text_at_ms: Option<i64>,
     /// The totals, this chunk included.
     pub counters: Counters,
     /// Items before this `output_index` belong to attempts that were given up; they are not part of the result.
@@ -151,8 +154,12 @@ pub struct LogState {
     pub has_schema_violation: bool,
     /// Attempts that began, hand-overs included.
     pub attempts: u64,
-    /// When the first chunk with text was written, in milliseconds.
+    /// When the first text was received, in milliseconds.
     pub first_text_at_ms: Option<i64>,
+    /// The tokens of the attempts before the newest, as far as they are known.
+    pub used: Option<Usage>,
+    /// The bytes of text that these attempts left in the log.
+    pub bytes_before_attempt: u64,
 }
 
 impl LogState {
@@ -164,7 +171,12 @@ impl LogState {
         self.check(chunk)?;
         for event in &chunk.events {
             self.outline.apply(event);
-            self.attempts += u64::from(matches!(event, Event::InProgress { .. }));
+            if let Event::InProgress { used, .. } = event {
+                self.attempts += 1;
+                self.used = *used;
+                // No text comes before an attempt's event in its chunk.
+                self.bytes_before_attempt = self.counters.stored_bytes;
+            }
             self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });
         }
         self.next_seq = chunk.next_slot().seq;
@@ -173,7 +185,7 @@ impl LogState {
         self.end = chunk.end().map(|(status, end)| (status, end.clone()));
         self.newest = Some((chunk.writer.clone(), chunk.at_ms));
         if self.first_text_at_ms.is_none() && chunk.text_bytes() > 0 {
-            self.first_text_at_ms = Some(chunk.at_ms);
+            self.first_text_at_ms = chunk.first_text_at_ms.or(Some(chunk.at_ms));
         }
         Ok(())
     }
@@ -204,6 +216,14 @@ impl LogState {
             return Err(format!("slot {slot} counts backwards"));
         }
         Ok(())
+    }
+
+    /// The tokens of all attempts. Those of the newest are `counted` by the provider, or else estimated for a request of
+    /// `prompt_bytes` and its share of the `received_bytes` of all attempts.
+    #[must_use]
+    pub fn usage(&self, prompt_bytes: u64, received_bytes: u64, counted: Option<Usage>) -> Option<TotalUsage> {
+        let received = received_bytes.saturating_sub(self.bytes_before_attempt);
+        TotalUsage::of(self.used, counted.or_else(|| Usage::estimate(prompt_bytes, received)))
     }
 
     /// Where the next chunk goes.

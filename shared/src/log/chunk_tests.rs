@@ -21,7 +21,7 @@ fn due(log: &LogState, events: Vec<Event>) -> Chunk {
         chunk_count: counters.chunk_count + 1,
     };
     let at_ms = 1_000 * counters.chunk_count.cast_signed();
-    Chunk { first_seq: seq, writer: "w".into(), at_ms, counters, output_from, events }
+    Chunk { first_seq: seq, writer: "w".into(), at_ms, first_text_at_ms: None, counters, output_from, events }
 }
 
 /// A log of these chunks.
@@ -37,13 +37,21 @@ fn log(chunks: impl IntoIterator<Item = Vec<Event>>) -> LogState {
 #[test]
 fn state_has_next_slot_totals_and_newest_chunk() {
     assert!(LogState::default().is_empty());
-    let mut state =
-        log([vec![Event::Created, Event::InProgress { attempt: 1 }], vec![text("uno "), text("dos")], vec![text("!")]]);
+    let mut state = log([
+        vec![Event::Created, Event::InProgress { attempt: 1, used: None }],
+        vec![text("uno "), text("dos")],
+        vec![text("!")],
+    ]);
     let counters = Counters { received_chunks: 2, stored_bytes: 8, chunk_count: 3 };
     assert_eq!(state.next_slot(), NextSlot { seq: 5, counters, output_from: 0 });
     assert_eq!((state.is_empty(), &state.end, state.has_schema_violation), (false, &None, false));
     assert_eq!(state.newest, Some(("w".to_owned(), 3_000)));
     assert_eq!(state.first_text_at_ms, Some(2_000), "the first chunk with text, and no later one");
+
+    let mut waited = log([vec![Event::Created]]);
+    let first_text_at_ms = Some(1_500);
+    waited.apply(&Chunk { first_text_at_ms, ..due(&waited, vec![text("uno")]) }).unwrap();
+    assert_eq!(waited.first_text_at_ms, first_text_at_ms, "it was received before it was stored");
 
     let violation = Event::SchemaViolation { path: String::new(), message: String::new() };
     let last = Chunk { output_from: 7, ..due(&state, vec![violation, completed()]) };
@@ -52,6 +60,23 @@ fn state_has_next_slot_totals_and_newest_chunk() {
     assert_eq!(state.next_slot().output_from, 7);
     assert_eq!(state.end.map(|(status, end)| (status, end.finish_reason)), Some((Status::Completed, Some("stop".into()))));
     assert!(state.has_schema_violation);
+}
+
+#[test]
+fn usage_counts_all_attempts() {
+    let begun = |attempt, used| Event::InProgress { attempt, used };
+    let first = log([vec![Event::Created, begun(1, None)], vec![text("12345678")]]);
+    let (estimate, counted) =
+        (Usage::estimate(40, 8), Usage { output_tokens: 5, total_tokens: 7, input_tokens: 2, ..Usage::default() });
+    assert_eq!(first.usage(40, 8, None), TotalUsage::of(None, estimate), "one attempt has no other");
+    assert_eq!(first.usage(40, 8, Some(counted)).unwrap().total, counted);
+    let mut second = first.clone();
+    second.apply(&due(&first, vec![begun(2, estimate)])).unwrap();
+    assert_eq!(second.usage(40, 8, None), TotalUsage::of(estimate, None), "the second attempt has received nothing");
+    let both = second.usage(40, 12, None).unwrap();
+    assert_eq!(both.last_attempt, Usage::estimate(40, 4), "its share alone");
+    assert_eq!((both.total.input_tokens, both.total.output_tokens, both.total.estimated), (20, 3, true));
+    assert_eq!(second.usage(40, 12, Some(counted)).unwrap().total.total_tokens, 12 + 7);
 }
 
 #[test]

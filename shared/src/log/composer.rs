@@ -8,7 +8,7 @@ use crate::log::event::{Event, Item, Place, Stretch, TextKind};
 use crate::providers::{Delta, ToolCallDelta};
 
 /// Events in one chunk. With 350 KB of text and names this keeps an item under DynamoDB's 400 KB.
-const CHUNK_EVENTS_MAX: usize = 256;
+pub(crate) const CHUNK_EVENTS_MAX: usize = 256;
 
 /// The events that were received and not yet taken for a flush.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ impl Composer {
         let mut bytes = 0;
         let mut taken = 0;
         while let Some(event) = self.pending.get(taken) {
-            let more = event.text_bytes() + name_bytes(event);
+            let more = bytes_in_chunk(event);
             if taken == CHUNK_EVENTS_MAX || bytes + more > bytes_max {
                 break;
             }
@@ -221,11 +221,12 @@ impl Composer {
     }
 }
 
-/// Bytes of the provider's names in an event. Those of hundreds of calls in one chunk may be more than an item holds.
-const fn name_bytes(event: &Event) -> usize {
+/// Bytes of an event that count towards the size of its chunk: of text, and of the provider's names. The names of hundreds of calls
+/// in one chunk may be more than an item holds.
+pub(crate) fn bytes_in_chunk(event: &Event) -> usize {
     match event {
         Event::OutputItemAdded { item: Item::FunctionCall { call_id, name }, .. } => call_id.len() + name.len(),
-        _ => 0,
+        _ => event.text_bytes(),
     }
 }
 

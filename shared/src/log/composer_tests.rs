@@ -118,7 +118,15 @@ fn store(composer: &mut Composer, log: &mut LogState) {
             stored_bytes: log.counters.stored_bytes + events.iter().map(|event| event.text_bytes() as u64).sum::<u64>(),
             chunk_count: log.counters.chunk_count + 1,
         };
-        let chunk = Chunk { first_seq: log.next_seq, writer: "w".into(), at_ms: 0, counters, output_from: 0, events };
+        let chunk = Chunk {
+            first_seq: log.next_seq,
+            writer: "w".into(),
+            at_ms: 0,
+            first_text_at_ms: None,
+            counters,
+            output_from: 0,
+            events,
+        };
         log.apply(&chunk).unwrap();
     }
 }
@@ -169,7 +177,15 @@ fn chunk_with_long_names_fits_into_an_item() {
         while composer.has_pending() {
             let events = composer.take(CHUNK_TEXT_BYTES_MAX);
             let counters = Counters { received_chunks: u64::MAX, stored_bytes: u64::MAX, chunk_count: u64::MAX };
-            let chunk = Chunk { first_seq: 1, writer: "w".repeat(26), at_ms: i64::MAX, counters, output_from: u32::MAX, events };
+            let chunk = Chunk {
+                first_seq: 1,
+                writer: "w".repeat(26),
+                at_ms: i64::MAX,
+                first_text_at_ms: None,
+                counters,
+                output_from: u32::MAX,
+                events,
+            };
             let bytes = chunk_item_bytes(&key, &chunk, i64::MAX).unwrap();
             assert!(!chunk.events.is_empty() && bytes <= ITEM_BYTES_MAX, "{bytes} bytes in {} events", chunk.events.len());
         }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Status;
-use crate::generation::usage::Usage;
+use crate::generation::usage::{TotalUsage, Usage};
 
 /// One event of a generation's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub enum Event {
     InProgress {
         /// Which attempt, from 1.
         attempt: u32,
+        /// The tokens of the attempts before it, as far as they are known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        used: Option<Usage>,
     },
     /// An output item begins.
     #[serde(rename = "output_item.added")]
@@ -163,9 +166,9 @@ pub struct End {
     /// The HTTP status of the provider's answer that ended the generation, where it was an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_status: Option<u16>,
-    /// The tokens that the provider counted, or else estimated.
+    /// The tokens of all attempts that the provider counted, or else estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<TotalUsage>,
     /// The model that answered, as the provider named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -347,7 +350,8 @@ mod tests {
     fn an_event_reads_back_from_its_json_line() {
         let events = [
             Event::Created,
-            Event::InProgress { attempt: 2 },
+            Event::InProgress { attempt: 1, used: None },
+            Event::InProgress { attempt: 2, used: Usage::estimate(40, 9) },
             Event::OutputItemAdded { output_index: 0, item: Item::FunctionCall { call_id: "c".into(), name: "f".into() } },
             TextKind::OutputText.delta(Stretch { output_index: 1, content_index: 0, delta: "0".into() }),
             TextKind::Reasoning.delta(Stretch { output_index: 0, content_index: 2, delta: "\"ñ\u{1}".into() }),

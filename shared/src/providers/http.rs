@@ -49,7 +49,8 @@ impl HttpProvider {
         let post = self.client.post(url).header(ACCEPT, media_type).headers(self.auth_headers()?);
         let post = post.headers(outgoing.headers.into_iter().collect()).json(&outgoing.body);
         let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
-        let body = http_status::expect_stream(response, media_type).await?.bytes_stream();
+        let response = http_status::expect_stream(response, media_type).await.map_err(|error| self.with_hint(error))?;
+        let body = response.bytes_stream();
         Ok(self.deltas(body.boxed()))
     }
 
@@ -61,6 +62,19 @@ impl HttpProvider {
             Dialect::Gemini => deltas(body, self.key().to_owned(), gemini::Decoder::new(words)),
             Dialect::Ollama => decoded(lines(body), self.key().to_owned(), ollama::Decoder::new(words)),
         }
+    }
+
+    /// An answer of 401 to a request without a key says so: the provider cannot know the name of the setting.
+    fn with_hint(&self, error: ProviderError) -> ProviderError {
+        if error.status != Some(401) || self.key.is_some() || self.settings.auth == Auth::None {
+            return error;
+        }
+        let hint = match &self.settings.key_env {
+            Some(variable) => format!("no key was sent, because {variable} is not set"),
+            None => "no key was sent, because the provider's settings name none".to_owned(),
+        };
+        let message = format!("{}; {hint}", error.message);
+        ProviderError { message, ..error }
     }
 
     fn key(&self) -> &str {

@@ -16,8 +16,14 @@ pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let what = if error.is_timeout() { "could not be reached in time" } else { "could not be reached" };
-    ProviderError::new(Fault::Unreachable, format!("the provider {what}: {cause}"))
+    let host = error.url().and_then(|url| Some((url.host_str()?, url.port())));
+    let place = match host {
+        Some((host, Some(port))) => format!(" at {host}:{port}"),
+        Some((host, None)) => format!(" at {host}"),
+        None => String::new(),
+    };
+    let in_time = if error.is_timeout() { " in time" } else { "" };
+    ProviderError::new(Fault::Unreachable, format!("the provider{place} could not be reached{in_time}: {cause}"))
 }
 
 /// Passes an event stream on. Status 200 is not enough: a gateway may return JSON or HTML instead of a stream.

@@ -69,7 +69,7 @@ impl Snapshot {
         set("error", end.map_or(Value::Null, |(status, end)| error(status, end)));
         set("incomplete_details", end.map_or(Value::Null, |(status, end)| incomplete_details(status, end)));
         set("output", output.into());
-        set("usage", end.and_then(|(_, end)| end.usage).map_or(Value::Null, usage));
+        set("usage", end.and_then(|(_, end)| end.usage).map_or(Value::Null, |all| usage(all.total)));
         object.extend(self.fixed.clone());
         object.into()
     }

@@ -71,7 +71,7 @@ fn ends() -> impl Strategy<Value = Event> {
 fn log(steps: Vec<Step>, end: Event) -> Vec<NumberedEvent> {
     let mut composer = Composer::default();
     composer.event(Event::Created);
-    composer.event(Event::InProgress { attempt: 1 });
+    composer.event(Event::InProgress { attempt: 1, used: None });
     let (mut events, mut attempt) = (Vec::new(), 1);
     for step in steps {
         match step {
@@ -79,7 +79,7 @@ fn log(steps: Vec<Step>, end: Event) -> Vec<NumberedEvent> {
             Step::Interruption => {
                 attempt += 1;
                 composer.abandon();
-                composer.event(Event::InProgress { attempt });
+                composer.event(Event::InProgress { attempt, used: None });
             }
         }
         events.extend(composer.take(9));

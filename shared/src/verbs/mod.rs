@@ -22,6 +22,7 @@ pub use generations::progress::ProgressView;
 pub use generations::start::{Accepted, Started};
 pub use generations::tail::Tail;
 pub use operate::inspect::Inspection;
+pub use operate::populate::Populated;
 pub use operate::purge::Purged;
 pub use operate::redrive::{CaughtUp, GivenUp, Redriven};
 pub use operate::retention::{Retention, RetentionRules};

@@ -71,6 +71,43 @@ async fn token_reads_one_generation_only() {
 }
 
 #[tokio::test]
+async fn token_in_the_query_opens_the_event_routes_only() {
+    let (harness, _playback, clock) = start().await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let token = good_token(&harness, &id).await;
+    let (_, key) = key(&harness, "local", &[Scope::Read], None).await;
+    let get = async |path: &str, credential: &str| {
+        let url = harness.url_of(&format!("{path}{}token={credential}", if path.contains('?') { '&' } else { '?' }));
+        let request = reqwest::Client::new().get(url).header("accept", "text/event-stream");
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let events = format!("/v1/generations/{id}/events");
+    let (status, text) = get(&events, &token).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    assert!(text.starts_with("event: created\n") && text.contains("event: completed\n"), "{text}");
+    assert_eq!(get(&format!("/v1/stream/generations/{id}?offset=-1"), &token).await.0, StatusCode::OK);
+    let other = harness.start_generation(json!({})).await;
+    assert_eq!(get(&format!("/v1/generations/{other}/events"), &token).await.0, StatusCode::FORBIDDEN);
+    for bad in ["", "lht_e30.AAAA", key.reveal()] {
+        let (status, text) = get(&events, bad).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{bad}: {text}");
+        assert!(bad.is_empty() || !text.contains(bad), "{text}");
+    }
+    for path in [format!("/v1/generations/{id}"), format!("/v1/generations/{id}/output"), "/v1/generations".to_owned()] {
+        assert_eq!(get(&path, &token).await.0, StatusCode::UNAUTHORIZED, "{path} takes headers only");
+    }
+    // A header goes first, and neither admits the other: the gateway caches nothing at these routes.
+    let with = harness.with_key(key.reveal());
+    assert_eq!(with.status("GET", &format!("{events}?token=nonsense")).await, StatusCode::OK);
+    assert_eq!(get(&events, "nonsense").await.0, StatusCode::UNAUTHORIZED);
+    clock.advance(Duration::from_mins(16));
+    assert_eq!(get(&events, &token).await.0, StatusCode::UNAUTHORIZED, "it has expired");
+    harness.finish().await;
+}
+
+#[tokio::test]
 async fn token_ends_with_its_lifetime_and_key() {
     let (harness, _playback, clock) = start().await;
     let id = harness.start_generation(json!({})).await;

@@ -52,6 +52,7 @@ async fn slot_belongs_to_its_first_writer() {
         first_seq: 0,
         writer: writer.into(),
         at_ms: 1,
+        first_text_at_ms: None,
         counters: Counters { received_chunks: 1, stored_bytes: text.len() as u64, chunk_count: 1 },
         output_from: 0,
         events: vec![TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta: text.into() })],

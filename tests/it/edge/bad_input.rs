@@ -115,6 +115,10 @@ const SCHEMAS: &[(&str, &str)] = &[
     (r#"{"$schema":7,"properties":[]}"#, "AT/$schema must be a string; AT/properties must be an object"),
 ];
 
+/// The answer of API Gateway, which knows no route there.
+const NO_ROUTE: &str = "404 not_found: there is no such route; there are /v1/generations, /v1/responses and /v1/chat/completions, \
+                        and the base URL of an OpenAI client ends with /v1";
+
 /// Requests without a body. `ID` is a generation, `ABSENT` is none.
 const PATHS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/generations/ABSENT", r#"404 not_found: there is no generation "ABSENT""#),
@@ -146,10 +150,10 @@ const PATHS: &[(&str, &str, &str)] = &[
         "405 method_not_allowed (DELETE, GET, HEAD): /v1/generations/ID takes DELETE or GET or HEAD, not POST.",
     ),
     ("PUT", "/v1/generations/ID/events", "405 method_not_allowed (GET): /v1/generations/ID/events takes GET, not PUT."),
-    ("GET", "/v1/generation", "404 not_found: There is nothing at /v1/generation."),
-    ("GET", "/v2/generations", "404 not_found: There is nothing at /v2/generations."),
-    ("GET", "/v1/generations/", "404 not_found: There is nothing at /v1/generations/."),
-    ("GET", "/", "404 not_found: There is nothing at /."),
+    ("GET", "/v1/generation", NO_ROUTE),
+    ("GET", "/v2/generations", NO_ROUTE),
+    ("GET", "/v1/generations/", NO_ROUTE),
+    ("GET", "/", NO_ROUTE),
 ];
 
 /// What a person reads, on one line. The wrong fields of a body are told one by one, and again in the detail.

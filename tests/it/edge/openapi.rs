@@ -41,8 +41,9 @@ fn credentials_and_envelopes_are_those_of_the_routes() {
         let description = operation["description"].as_str().unwrap();
         let needs = route.scope.map_or("eeds no key".to_owned(), |scope| format!("eeds the scope `{scope}`"));
         assert!(description.contains(&needs), "{place}: {description}");
-        let by_token = operation["security"].as_array().is_some_and(|ways| ways.iter().any(|way| way.get("token").is_some()));
-        assert_eq!(by_token, route.by_token, "{place}");
+        let takes =
+            |scheme: &str| operation["security"].as_array().is_some_and(|ways| ways.iter().any(|way| way.get(scheme).is_some()));
+        assert_eq!((takes("token"), takes("tokenInQuery")), (route.by_token, route.token_in_query), "{place}");
         let envelope = operation["responses"]["500"]["$ref"].as_str().unwrap();
         assert_eq!(envelope.ends_with("/ResponsesInternal"), route.envelope == Envelope::OpenAi, "{place}: {envelope}");
     }

@@ -96,6 +96,26 @@ async fn unprocessed_deletions_are_retried_and_counted_once() {
     harness.finish().await;
 }
 
+/// The first call and twelve retries, each after a wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_unprocessed_is_an_error() {
+    let playback = play(Script::new(["Hola"])).unwrap();
+    let harness = Harness::start(playback.base_url(), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let (gets, decide) = unprocessed("BatchGetItem", "UnprocessedKeys", usize::MAX);
+    let reader = app_behind(&harness, "api", Clock::system(), decide).await;
+    let (writes, decide) = unprocessed("BatchWriteItem", "UnprocessedItems", usize::MAX);
+    let purger = app_behind(&harness, "api", Clock::system(), decide).await;
+    let (organization, query, key) = (local(), longhand::ListQuery::default(), key_of(&id));
+    let (listed, purged) = tokio::join!(reader.list(&organization, &query), purger.purge(&key));
+    for error in [listed.unwrap_err(), purged.unwrap_err()] {
+        assert!(error.to_string().contains("items unprocessed after 12 retries"), "{error}");
+    }
+    assert_eq!((gets.load(Ordering::SeqCst), writes.load(Ordering::SeqCst)), (13, 13));
+    harness.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_deletes_every_page_and_the_record_last() {
     let playback = play(Script::new(["Hola"])).unwrap();

@@ -58,9 +58,11 @@ async fn permanent_errors_are_not_retried() {
     let long_message = format!("the provider answered 400 Bad Request: {}…", "é".repeat(461));
     let endless = "a".repeat(1024 * 1024);
     let silent = "the provider answered 400 Bad Request";
+    let hint = "the provider answered 401 Unauthorized: boom; no key was sent, because HOSTILE_API_KEY is not set";
+    let no_key = failed("provider_rejected", hint, "", 0, 1);
     let cases = vec![
         case("bad-request", json_answer("400 Bad Request"), rejected("400 Bad Request")).then(whole()),
-        case("bad-key", json_answer("401 Unauthorized"), rejected("401 Unauthorized")).then(whole()),
+        case("bad-key", json_answer("401 Unauthorized"), no_key).then(whole()),
         case("no-model", json_answer("404 Not Found"), rejected("404 Not Found")).then(whole()),
         case("ok-json", json_answer("200 OK"), no_stream("application/json", "boom")).then(whole()),
         case("ok-html", Script::plain("200 OK", "text/html", "<html>login</html>"), no_stream("text/html", "no event stream"))
@@ -83,12 +85,38 @@ async fn permanent_errors_are_not_retried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_provider_is_unreachable() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let nowhere = format!("http://{}/v1", closed.local_addr().unwrap());
+    let address = closed.local_addr().unwrap();
+    let nowhere = format!("http://{address}/v1");
     drop(closed);
     let harness = Harness::start(&nowhere, &[]).await;
     let hostile = Hostile::start([]).await;
-    let message = "the provider could not be reached: Connection refused";
-    assert_eq!(outcome(&harness, &hostile, "test", &json!({})).await, failed("provider_unreachable", message, "", 0, 0));
+    let message = format!("the provider at {address} could not be reached: Connection refused");
+    assert_eq!(outcome(&harness, &hostile, "test", &json!({})).await, failed("provider_unreachable", &message, "", 0, 0));
+    harness.finish().await;
+}
+
+/// The provider's own sentence comes first, and then the setting that it cannot know.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusal_names_the_missing_key() {
+    let refused = || Script::plain("401 Unauthorized", "application/json", r#"{"error":{"message":"no key"}}"#);
+    let hostile = Hostile::start(["unset", "unnamed", "keyed"].map(|name| (name, vec![refused()]))).await;
+    let providers = json!({
+        "unset": { "base_url": hostile.base_url("unset"), "key_env": "UNSET_API_KEY" },
+        "unnamed": { "base_url": hostile.base_url("unnamed") },
+        "keyed": { "base_url": hostile.base_url("keyed"), "key_env": "HOSTILE_API_KEY" },
+    });
+    let env = [("LONGHAND_PROVIDERS", providers.to_string()), ("HOSTILE_API_KEY", KEY.to_owned())];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let harness = Harness::start("http://127.0.0.1:9", &env).await;
+    for (provider, hint) in [
+        ("unset", "; no key was sent, because UNSET_API_KEY is not set"),
+        ("unnamed", "; no key was sent, because the provider's settings name none"),
+        ("keyed", ""),
+    ] {
+        let message = format!("the provider answered 401 Unauthorized: no key{hint}");
+        let expected = failed("provider_rejected", &message, "", 0, 1);
+        assert_eq!(outcome(&harness, &hostile, provider, &json!({})).await, expected, "{provider}");
+    }
     harness.finish().await;
 }
 

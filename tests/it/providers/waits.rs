@@ -139,7 +139,8 @@ async fn endless_error_body_is_bounded() {
         Script::verbatim([format!("HTTP/1.1 {status}\r\nContent-Length: 100\r\n{headers}\r\n{{\"err")]).ending(Ending::Stall)
     };
     let env = [("LONGHAND_FIRST_BYTE_TIMEOUT_MS", "60000")];
-    let refused = failed("provider_rejected", "the provider answered 401 Unauthorized", "", 0, 1);
+    let message = "the provider answered 401 Unauthorized; no key was sent, because HOSTILE_API_KEY is not set";
+    let refused = failed("provider_rejected", message, "", 0, 1);
     let cases = vec![
         case("refused", stalled("401 Unauthorized", ""), refused).then(whole()),
         case(

@@ -54,6 +54,25 @@ fn routes_match_routers() {
     }
 }
 
+/// `None`: the default. The cache of that one goes by the header, so a route for tokens in the query needs the other.
+#[test]
+fn authorizers_match_routes() {
+    let template = hosted();
+    let [Some("Keys"), Some("KeysAndQuery")] =
+        [None, Some("KeysAndQuery")].map(|named| template.api.authorizer_of(named).unwrap())
+    else {
+        panic!("the template has other authorizers")
+    };
+    assert_eq!(template.api.authorizers["Keys"].header.as_deref(), Some("Authorization"));
+    assert_eq!((&template.api.authorizers["KeysAndQuery"].header, template.api.authorizers.len()), (&None, 2));
+    for route in template.functions.iter().flat_map(|function| &function.routes) {
+        for row in ROUTES.iter().filter(|row| row.path == route.path && [row.method.as_str(), "ANY"].contains(&&*route.method)) {
+            assert_eq!(route.is_public, row.scope.is_none(), "{row:?}");
+            assert_eq!(route.authorizer.as_deref(), row.token_in_query.then_some("KeysAndQuery"), "{row:?}");
+        }
+    }
+}
+
 #[test]
 fn streaming_routes_match() {
     let tree = tree();

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longhand::generation::Generation;
-use longhand::generation::usage::Usage;
+use longhand::generation::usage::TotalUsage;
 use longhand_client::Reply;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::options::{Format, Target};
 use crate::running_stack;
-use crate::terminal::output::{Fields, raw};
+use crate::terminal::output::{Fields, json_line};
 use crate::terminal::{follow, output};
 
 /// Show one generation
@@ -31,10 +31,10 @@ pub async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a record; as JSON exactly as the API sent it.
+/// Prints a record; as JSON on one line, otherwise exactly as the API sent it.
 pub fn print(record: &Reply<Generation>, format: Format) -> anyhow::Result<()> {
     if format.json {
-        return Ok(raw(&format!("{}\n", record.text.trim_end()))?);
+        return Ok(json_line(&record.text)?);
     }
     Ok(fields(record).print()?)
 }
@@ -64,8 +64,8 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn tokens(usage: &Usage) -> String {
-    format!("{} in, {} out", usage.input_tokens, usage.output_tokens)
+fn tokens(usage: &TotalUsage) -> String {
+    format!("{} in, {} out", usage.total.input_tokens, usage.total.output_tokens)
 }
 
 fn shape(response: &RawValue) -> Option<String> {

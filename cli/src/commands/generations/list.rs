@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longhand::generation::Generation;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::options::{Format, Target, key_value};
 use crate::running_stack;
-use crate::terminal::output::{self, raw, table};
+use crate::terminal::output::{self, json_line, table};
 
 /// List generations
 #[derive(Args, Clone, Debug)]
@@ -78,10 +80,9 @@ pub async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
     parameters.extend(entries.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let page = running_stack::connect(&args.target).await?.list_by(&parameters).await?;
     if args.format.json {
-        raw(&format!("{}\n", page.text.trim_end()))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if page.data.is_empty() {
+        let Records { data } = serde_json::from_str(&page.text)?;
+        data.iter().try_for_each(|record| json_line(record.get()))?;
+    } else if page.data.is_empty() {
         let scanned = if page.scanned > 0 { format!(" among {} looked at", page.scanned) } else { String::new() };
         eprintln!("no generations{scanned}");
     } else {
@@ -92,6 +93,12 @@ pub async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
         eprintln!("more: longhand list --after {last}{}{}", args.flags(), args.target.as_flags());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The records of a page, exactly as the API sent them.
+#[derive(Deserialize)]
+struct Records {
+    data: Vec<Box<RawValue>>,
 }
 
 fn row(record: &Generation) -> [String; 6] {

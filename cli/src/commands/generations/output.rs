@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::options::{Format, Target};
 use crate::running_stack;
-use crate::terminal::output::{raw, text};
+use crate::terminal::output::{json_line, text};
 
 /// Print a generation's text, whole or so far
 #[derive(Args, Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct OutputArgs {
 pub async fn run(args: OutputArgs) -> anyhow::Result<ExitCode> {
     let client = running_stack::connect(&args.target).await?;
     if args.format.json {
-        raw(&format!("{}\n", client.output(&args.id).await?.text.trim_end()))?;
+        json_line(&client.output(&args.id).await?.text)?;
     } else {
         text(&client.text(&args.id).await?)?;
     }

@@ -11,7 +11,7 @@ use longhand_client::Client;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use crate::options::Target;
+use crate::options::{Format, Target};
 use crate::retry::with_retries;
 use crate::terminal::{follow, output};
 use crate::{failure, running_stack};
@@ -33,10 +33,13 @@ pub struct TailArgs {
     after: Option<u64>,
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    format: Format,
 }
 
-/// What has been printed so far.
+/// What has been printed so far: the text, or every event as a line of JSON.
 struct Printer {
+    as_json: bool,
     after: Option<u64>,
     output_index: Option<u32>,
     /// A later attempt, none of whose text has been printed yet.
@@ -45,16 +48,24 @@ struct Printer {
 
 pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
     let client = running_stack::connect(&args.target).await?;
-    let mut printer = Printer { after: args.after, output_index: None, attempt: None };
+    let mut printer = Printer { as_json: args.format.json, after: args.after, output_index: None, attempt: None };
+    let print_all = async {
+        match args.poll {
+            Some(interval) => poll(&client, &args.id, &args.target, interval, &mut printer).await,
+            None => follow_live(&client, &args.id, &args.target, &mut printer).await,
+        }
+    };
     tokio::select! {
-        ended = print_all(&client, &args, &mut printer) => ended?,
+        ended = print_all => ended?,
         _ = tokio::signal::ctrl_c() => {
             let after = printer.after.map(|seq| format!(" --after {seq}")).unwrap_or_default();
             eprintln!("\nto continue: longhand tail {}{after}{}", args.id, args.target.as_flags());
             return Ok(failure::interrupted());
         }
     }
-    output::text("")?;
+    if !args.format.json {
+        output::text("")?;
+    }
     let client = restarted(&args.target).await.unwrap_or(client);
     let record = follow::to_the_end(&client, &args.id, Some(RESULT_WAIT)).await?;
     if record.status == Status::Completed {
@@ -64,21 +75,21 @@ pub async fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
     Ok(failure::not_completed())
 }
 
-/// Prints until the log has ended. After a failure it resumes behind the newest event.
-async fn print_all(client: &Client, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
-    match args.poll {
-        Some(interval) => poll(client, args, interval, printer).await,
-        None => follow_live(client, args, printer).await,
-    }
+/// Prints the text as it comes, until the log has ended.
+pub async fn print_live(client: &Client, id: &str, target: &Target) -> anyhow::Result<()> {
+    let mut printer = Printer { as_json: false, after: None, output_index: None, attempt: None };
+    follow_live(client, id, target, &mut printer).await?;
+    Ok(output::text("")?)
 }
 
-async fn follow_live(client: &Client, args: &TailArgs, printer: &mut Printer) -> anyhow::Result<()> {
-    let log = Mutex::new(client.follow(&args.id, printer.after));
+/// Follows until the log has ended. After a failure it resumes behind the newest event.
+async fn follow_live(client: &Client, id: &str, target: &Target, printer: &mut Printer) -> anyhow::Result<()> {
+    let log = Mutex::new(client.follow(id, printer.after));
     let next = async || {
         let mut log = log.lock().await;
         let event = log.next().await;
         if event.is_err()
-            && let Some(client) = restarted(&args.target).await
+            && let Some(client) = restarted(target).await
         {
             log.use_client(client);
         }
@@ -90,15 +101,15 @@ async fn follow_live(client: &Client, args: &TailArgs, printer: &mut Printer) ->
     Ok(())
 }
 
-async fn poll(client: &Client, args: &TailArgs, interval: Duration, printer: &mut Printer) -> anyhow::Result<()> {
+async fn poll(client: &Client, id: &str, target: &Target, interval: Duration, printer: &mut Printer) -> anyhow::Result<()> {
     let client = RefCell::new(client.clone());
     loop {
         let after = printer.after;
         let read = async || {
             let current = client.borrow().clone();
-            let page = current.events(&args.id, after).await;
+            let page = current.events(id, after).await;
             if page.is_err()
-                && let Some(found) = restarted(&args.target).await
+                && let Some(found) = restarted(target).await
             {
                 client.replace(found);
             }
@@ -133,8 +144,11 @@ async fn restarted(target: &Target) -> Option<Client> {
 impl Printer {
     fn print(&mut self, event: &NumberedEvent) -> std::io::Result<()> {
         self.after = Some(event.seq);
+        if self.as_json {
+            return output::raw(&format!("{}\n", serde_json::to_string(event)?));
+        }
         let (Event::OutputTextDelta(stretch) | Event::RefusalDelta(stretch)) = &event.event else {
-            if let Event::InProgress { attempt: attempt @ 2.. } = event.event {
+            if let Event::InProgress { attempt: attempt @ 2.., .. } = event.event {
                 self.attempt = Some(attempt);
             }
             return Ok(());

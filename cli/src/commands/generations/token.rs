@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::options::{Format, Target};
 use crate::running_stack;
-use crate::terminal::output::{line, raw};
+use crate::terminal::output::{json_line, line};
 
 /// Make a token that reads one generation for a while
 #[derive(Args, Clone, Debug)]
@@ -27,7 +27,7 @@ pub async fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
     let client = running_stack::connect(&args.target).await?;
     let token = client.create_token(&args.id, args.expires_in.map(Duration::from_secs)).await?;
     if args.format.json {
-        raw(&format!("{}\n", token.text.trim_end()))?;
+        json_line(&token.text)?;
     } else {
         line(&token.token)?;
     }

@@ -3,6 +3,7 @@
 pub mod compact;
 pub mod inspect;
 pub mod keys;
+pub mod populate;
 pub mod purge;
 pub mod quota;
 pub mod redrive;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use axum::{extract::Request, http::HeaderMap};
+use axum::{
+    extract::{Query, Request},
+    http::{HeaderMap, Uri},
+};
 use longhand::Clock;
 use serde_json::{Map, Value, json};
 
@@ -45,7 +48,7 @@ impl Refusal {
 pub struct Authorizer {
     lambda: Lambda,
     hosted: Arc<Hosted>,
-    header: String,
+    header: Option<String>,
     ttl: Duration,
     clock: Clock,
     cache: Mutex<HashMap<String, Cached>>,
@@ -53,7 +56,8 @@ pub struct Authorizer {
 
 /// The authorizer's input for one request.
 pub struct AuthorizationRequest {
-    credential: String,
+    /// The identity source, by which the response is cached; `None`: it is not.
+    credential: Option<String>,
     method_arn: String,
     event: Value,
 }
@@ -66,7 +70,7 @@ struct Cached {
 }
 
 impl Authorizer {
-    /// The template's authorizer.
+    /// One of the template's authorizers.
     ///
     /// # Errors
     /// The authorizer's function is not among those of `lambda`.
@@ -81,13 +85,17 @@ impl Authorizer {
         &self.hosted
     }
 
-    /// The authorizer's input. A request without a credential is rejected without invoking the function.
+    /// The authorizer's input. A request without the identity source is rejected without invoking the function.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] if the request has no credential.
+    /// [`Refusal::Unauthorized`] if the request has no identity source and the authorizer needs it.
     pub fn authorization_request(&self, route: &str, request: &Request) -> Result<AuthorizationRequest, Refusal> {
-        let credential = request.headers().get(&self.header).and_then(|value| value.to_str().ok());
-        let credential = credential.filter(|credential| !credential.is_empty()).ok_or(Refusal::Unauthorized)?.to_owned();
+        let value =
+            |header| request.headers().get(header).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
+        let credential = match &self.header {
+            Some(header) => Some(value(header).ok_or(Refusal::Unauthorized)?.to_owned()),
+            None => None,
+        };
         let method_arn = method_arn(request);
         let event = event(route, &method_arn, request);
         Ok(AuthorizationRequest { credential, method_arn, event })
@@ -100,7 +108,8 @@ impl Authorizer {
     pub async fn authorize(&self, request: AuthorizationRequest) -> Result<Map<String, Value>, Refusal> {
         let AuthorizationRequest { credential, method_arn, event } = request;
         let now = self.clock.now_ms();
-        let cached = self.cache().get(&credential).filter(|cached| now < cached.until_ms).cloned();
+        let cached = credential.as_ref().and_then(|credential| self.cache().get(credential).cloned());
+        let cached = cached.filter(|cached| now < cached.until_ms);
         let cached = match cached {
             Some(cached) => cached,
             None => self.invoke(credential, event, now).await?,
@@ -108,7 +117,7 @@ impl Authorizer {
         if allows(&cached.policy, &method_arn) { Ok(cached.context) } else { Err(Refusal::AccessDenied) }
     }
 
-    async fn invoke(&self, credential: String, event: Value, now: i64) -> Result<Cached, Refusal> {
+    async fn invoke(&self, credential: Option<String>, event: Value, now: i64) -> Result<Cached, Refusal> {
         let invocation = self.lambda.invoke_silently(&self.hosted, event).await;
         if let Some(error) = invocation.error {
             // The one message that API Gateway treats as a rejection.
@@ -122,11 +131,13 @@ impl Authorizer {
         context.insert("principalId".to_owned(), invocation.response["principalId"].clone());
         let until_ms = now.saturating_add(longhand::clock::millis(self.ttl));
         let cached = Cached { until_ms, policy: invocation.response["policyDocument"].clone(), context };
-        let mut cache = self.cache();
-        if cache.len() >= CACHED_MAX {
-            cache.clear();
+        if let Some(credential) = credential {
+            let mut cache = self.cache();
+            if cache.len() >= CACHED_MAX {
+                cache.clear();
+            }
+            cache.insert(credential, cached.clone());
         }
-        cache.insert(credential, cached.clone());
         Ok(cached)
     }
 
@@ -147,6 +158,7 @@ fn event(route: &str, method_arn: &str, request: &Request) -> Value {
         "path": request.uri().path(),
         "httpMethod": request.method().as_str(),
         "headers": headers(request.headers()),
+        "queryStringParameters": query(request.uri()),
         "requestContext": { "accountId": ACCOUNT, "apiId": "local", "stage": "local", "resourcePath": route },
     })
 }
@@ -154,6 +166,11 @@ fn event(route: &str, method_arn: &str, request: &Request) -> Value {
 fn headers(headers: &HeaderMap) -> Map<String, Value> {
     let text = |value: &axum::http::HeaderValue| json!(String::from_utf8_lossy(value.as_bytes()));
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+}
+
+/// The last value of each parameter, as API Gateway passes them.
+fn query(uri: &Uri) -> HashMap<String, String> {
+    Query::try_from_uri(uri).map(|Query(parameters)| parameters).unwrap_or_default()
 }
 
 /// Whether the policy allows the method and does not deny it.

@@ -17,8 +17,10 @@ const TTL_SECONDS_DEFAULT: u64 = 300;
 /// The API's settings.
 #[derive(Clone, Debug, Default)]
 pub struct HostedApi {
-    /// The Lambda authorizer of every route; `None`: the API has none, or uses IAM.
-    pub authorizer: Option<HostedAuthorizer>,
+    /// The Lambda authorizers by name.
+    pub authorizers: BTreeMap<String, HostedAuthorizer>,
+    /// The authorizer of the routes that name none; `None`: the API has none, or uses IAM.
+    pub default_authorizer: Option<String>,
     /// The origin whose pages may call the API; `*` for all.
     pub cors_origin: Option<String>,
     /// API Gateway's own responses by type, such as `UNAUTHORIZED`.
@@ -30,8 +32,8 @@ pub struct HostedApi {
 pub struct HostedAuthorizer {
     /// The function's ARN.
     pub function: String,
-    /// The header that carries the credential.
-    pub header: String,
+    /// The header that a request must have; `None`: every request is authorized by the function.
+    pub header: Option<String>,
     /// How long an authorizer's response is cached.
     pub ttl: Duration,
 }
@@ -49,7 +51,12 @@ pub struct GatewayAnswer {
 
 pub fn read(resolver: &Resolver, resource: &Value) -> Result<HostedApi> {
     let properties = &resource["Properties"];
-    let authorizer = authorizer(resolver, &properties["Auth"]).context("in `Auth`")?;
+    let default = resolver.resolve(&properties["Auth"]["DefaultAuthorizer"])?;
+    let default_authorizer = default.as_str().filter(|name| *name != "AWS_IAM" && *name != "NONE").map(str::to_owned);
+    let mut authorizers = BTreeMap::new();
+    for (name, value) in entries(&properties["Auth"]["Authorizers"]) {
+        authorizers.insert(name.clone(), authorizer(resolver, value).with_context(|| format!("authorizer `{name}`"))?);
+    }
     let mut answers = BTreeMap::new();
     let has_template = |(_, answer): &(&String, &Value)| answer.get("ResponseTemplates").is_some();
     for (kind, answer) in entries(&properties["GatewayResponses"]).filter(has_template) {
@@ -70,26 +77,39 @@ pub fn read(resolver: &Resolver, resource: &Value) -> Result<HostedApi> {
     }
     let origin = resolver.resolve(&properties["Cors"]["AllowOrigin"]).context("in `Cors`")?;
     let cors_origin = origin.as_str().map(|origin| origin.trim_matches('\'').to_owned());
-    Ok(HostedApi { authorizer, cors_origin, answers })
+    Ok(HostedApi { authorizers, default_authorizer, cors_origin, answers })
 }
 
-fn authorizer(resolver: &Resolver, auth: &Value) -> Result<Option<HostedAuthorizer>> {
-    let default = resolver.resolve(&auth["DefaultAuthorizer"])?;
-    let Some(name) = default.as_str().filter(|name| *name != "AWS_IAM" && *name != "NONE") else { return Ok(None) };
-    let authorizer = auth["Authorizers"].get(name).with_context(|| format!("there is no authorizer `{name}`"))?;
+impl HostedApi {
+    /// The name of the authorizer of a route that names `named`; `None`: the API has none.
+    ///
+    /// # Errors
+    /// There is no such authorizer.
+    pub fn authorizer_of<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>> {
+        let name = named.or(self.default_authorizer.as_deref());
+        if let Some(name) = name.filter(|name| !self.authorizers.contains_key(*name)) {
+            bail!("there is no authorizer `{name}`");
+        }
+        Ok(name)
+    }
+}
+
+fn authorizer(resolver: &Resolver, authorizer: &Value) -> Result<HostedAuthorizer> {
     check_properties(authorizer, &["FunctionArn", "FunctionPayloadType", "Identity"], &["FunctionInvokeRole"])?;
     let identity = resolver.resolve(&authorizer["Identity"])?;
     check_properties(&identity, &["Headers", "ReauthorizeEvery"], &[])?;
-    let header = match (authorizer["FunctionPayloadType"].as_str(), identity["Headers"].as_array().map(Vec::as_slice)) {
-        (Some("REQUEST"), Some([header])) => plain(header)?,
-        _ => bail!("the local stack supports only authorizers of type REQUEST with one header"),
-    };
     let seconds = match &identity["ReauthorizeEvery"] {
         Value::Null => TTL_SECONDS_DEFAULT,
         seconds => plain(seconds)?.parse().context("ReauthorizeEvery")?,
     };
+    let header = match (authorizer["FunctionPayloadType"].as_str(), identity["Headers"].as_array().map(Vec::as_slice)) {
+        (Some("REQUEST"), Some([header])) => Some(plain(header)?),
+        // API Gateway caches by the identity source, so it needs one to cache.
+        (Some("REQUEST"), None) if seconds == 0 => None,
+        _ => bail!("the local stack supports only authorizers of type REQUEST with one header, or without a cache"),
+    };
     let function = plain(&resolver.resolve(&authorizer["FunctionArn"])?)?;
-    Ok(Some(HostedAuthorizer { function, header, ttl: Duration::from_secs(seconds) }))
+    Ok(HostedAuthorizer { function, header, ttl: Duration::from_secs(seconds) })
 }
 
 #[cfg(test)]
@@ -108,6 +128,7 @@ Resources:
         DefaultAuthorizer: Keys
         Authorizers:
           Keys: { FunctionArn: !GetAtt F.Arn, FunctionPayloadType: REQUEST, Identity: { Headers: [X-Key], ReauthorizeEvery: !Ref Ttl } }
+          Any: { FunctionArn: !GetAtt F.Arn, FunctionPayloadType: REQUEST, Identity: { ReauthorizeEvery: 0 } }
       Cors: { AllowOrigin: !If [Never, "'https://app.example'", !Ref "AWS::NoValue"] }
       GatewayResponses:
         UNAUTHORIZED: { StatusCode: 401, ResponseParameters: { Headers: { A: "'b'", C: !If [Never, d, !Ref "AWS::NoValue"] } }, ResponseTemplates: { application/json: "{}" } }
@@ -118,8 +139,14 @@ Resources:
     fn authorizer_and_gateway_responses_parse() {
         let api = Template::read(YAML).unwrap().api;
         let function = "arn:aws:lambda:us-east-1:000000000000:function:F".to_owned();
-        let expected = HostedAuthorizer { function, header: "X-Key".into(), ttl: Duration::from_mins(1) };
-        assert_eq!((api.authorizer, api.cors_origin), (Some(expected), None));
+        let keys = HostedAuthorizer { function: function.clone(), header: Some("X-Key".into()), ttl: Duration::from_mins(1) };
+        let any = HostedAuthorizer { function, header: None, ttl: Duration::ZERO };
+        assert_eq!(api.authorizers, BTreeMap::from([("Keys".to_owned(), keys), ("Any".to_owned(), any)]));
+        for (named, name) in [(None, Some("Keys")), (Some("Any"), Some("Any"))] {
+            assert_eq!(api.authorizer_of(named).unwrap(), name);
+        }
+        assert!(api.authorizer_of(Some("Other")).is_err());
+        assert_eq!(api.cors_origin, None);
         let headers = BTreeMap::from([("A".into(), "b".into())]);
         assert_eq!(api.answers["UNAUTHORIZED"], GatewayAnswer { status: 401, headers, body: "{}".into() });
     }
@@ -129,7 +156,7 @@ Resources:
         for (from, to, named) in [
             ("Headers: [X-Key]", "Headers: [A, B]", "one header"),
             ("REQUEST", "TOKEN", "type REQUEST"),
-            ("DefaultAuthorizer: Keys", "DefaultAuthorizer: Other", "`Other`"),
+            ("ReauthorizeEvery: 0", "ReauthorizeEvery: 1", "without a cache"),
             ("Headers: [X-Key]", "Context: [a]", "`Context`"),
         ] {
             let message = format!("{:#}", Template::read(&YAML.replace(from, to)).unwrap_err());

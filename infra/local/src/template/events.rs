@@ -30,8 +30,10 @@ pub struct ApiRoute {
     pub method: String,
     /// The path in API Gateway's form: `/v1/things/{id}` or `/files/{path+}`.
     pub path: String,
-    /// Whether it is called without the authorizer.
+    /// Whether it is called without an authorizer.
     pub is_public: bool,
+    /// The name of its authorizer; `None`: the API's default.
+    pub authorizer: Option<String>,
 }
 
 /// A schedule of a function.
@@ -157,10 +159,12 @@ fn route(resolver: &Resolver, properties: &Value) -> Result<ApiRoute> {
         let value = resolver.resolve(&properties[name])?;
         Ok(value.as_str().with_context(|| format!("an Api event needs `{name}`"))?.to_owned())
     };
+    let authorizer = properties["Auth"]["Authorizer"].as_str();
     Ok(ApiRoute {
         method: text("Method")?.to_uppercase(),
         path: text("Path")?,
-        is_public: properties["Auth"]["Authorizer"] == "NONE",
+        is_public: authorizer == Some("NONE"),
+        authorizer: authorizer.filter(|name| *name != "NONE").map(str::to_owned),
     })
 }
 

@@ -41,6 +41,8 @@ pub(in crate::aws) struct ChunkRow<'a> {
     pub sk: String,
     pub writer: Cow<'a, str>,
     pub at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_text_at: Option<i64>,
     pub received_chunks: u64,
     #[serde(rename = "received_bytes")]
     pub stored_bytes: u64,
@@ -61,6 +63,7 @@ impl<'a> ChunkRow<'a> {
             sk: slot(chunk.first_seq),
             writer: Cow::Borrowed(&chunk.writer),
             at: chunk.at_ms,
+            first_text_at: chunk.first_text_at_ms,
             received_chunks: chunk.counters.received_chunks,
             stored_bytes: chunk.counters.stored_bytes,
             chunk_count: chunk.counters.chunk_count,
@@ -78,6 +81,7 @@ impl<'a> ChunkRow<'a> {
             first_seq,
             writer: self.writer.into_owned(),
             at_ms: self.at,
+            first_text_at_ms: self.first_text_at,
             counters: Counters {
                 received_chunks: self.received_chunks,
                 stored_bytes: self.stored_bytes,

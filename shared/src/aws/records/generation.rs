@@ -15,7 +15,7 @@ use crate::aws::tables::{Item, delete_all, query_all, query_partition, update_wh
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
 use crate::generation::request::Request;
-use crate::generation::usage::Usage;
+use crate::generation::usage::TotalUsage;
 use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::quota::{Allowance, DayUsage};
@@ -109,7 +109,7 @@ pub struct Outcome {
     pub has_other_output: bool,
     /// Tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<TotalUsage>,
     /// Attempts that were begun, without hand-overs; absent where there is no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u64>,
@@ -401,6 +401,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::usage::Usage;
 
     fn key() -> GenerationKey {
         GenerationKey::new("acme".parse().unwrap(), GenerationId::new(1_700_000_000_000))
@@ -447,7 +448,7 @@ mod tests {
             has_other_output: true,
             attempts: Some(2),
             cost: Some(12),
-            usage: Some(Usage { input_tokens: 1, output_tokens: 2, total_tokens: 3, ..Usage::default() }),
+            usage: TotalUsage::of(Usage::estimate(8, 4), Usage::estimate(4, 8)),
             metadata: "{}".into(),
             llm_response: Some("{\"a\":0.78}".into()),
             last_validation_issue_id: None,

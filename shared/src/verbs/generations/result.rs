@@ -115,9 +115,10 @@ mod tests {
 
     #[test]
     fn an_attempt_continues_an_open_item_and_abandons_closed_ones() {
-        let begun = [Event::InProgress { attempt: 1 }, message(0), text(0, "uno ")];
-        let continued = [Event::InProgress { attempt: 2 }, text(0, "dos")];
-        let abandoned = [Event::OutputItemDone { output_index: 0, complete: false }, Event::InProgress { attempt: 2 }];
+        let begun = [Event::InProgress { attempt: 1, used: None }, message(0), text(0, "uno ")];
+        let continued = [Event::InProgress { attempt: 2, used: None }, text(0, "dos")];
+        let abandoned =
+            [Event::OutputItemDone { output_index: 0, complete: false }, Event::InProgress { attempt: 2, used: None }];
         assert_eq!(result(&begun), (Some("uno ".into()), 4));
         assert_eq!(result(&[&begun[..], &continued].concat()), (None, 7), "the text is larger than its bound");
         assert_eq!(result(&[&begun[..], &abandoned].concat()), (Some(String::new()), 0));

@@ -228,6 +228,7 @@ impl App {
             first_seq: slot.seq,
             writer: ulid::Ulid::generate().to_string(),
             at_ms: self.clock.now_ms(),
+            first_text_at_ms: None,
             counters: Counters { chunk_count: slot.counters.chunk_count + 1, ..slot.counters },
             output_from: slot.output_from,
             events,

@@ -22,6 +22,7 @@ use crate::aws::Meta;
 use crate::clock::millis;
 use crate::error::Error;
 use crate::generation::request::Request;
+use crate::generation::usage::{TotalUsage, Usage, estimate_tokens};
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::LogState;
@@ -56,8 +57,10 @@ struct Attempt {
     continues: bool,
     /// Deltas and items before it.
     begun_at: (u64, u32),
-    /// What the provider has reported; once the log has ended, how.
+    /// The model that the provider has reported; once the log has ended, how.
     end: End,
+    /// The tokens that the provider has reported.
+    usage: Option<Usage>,
     /// The provider's finish reason.
     finish: Option<FinishReason>,
     measure: Measure,
@@ -148,7 +151,7 @@ impl Writer {
         };
         let has_text = self.appender.totals().bytes > 0;
         let session = SessionRequest {
-            request: Arc::clone(&self.request),
+            request: self.request_after(&prefix),
             prefix,
             timeouts: self.app.config.timeouts,
             tries_max: if has_text { limits::PROVIDER_TRIES_WITH_TEXT_MAX } else { limits::PROVIDER_TRIES_MAX },
@@ -157,6 +160,22 @@ impl Writer {
         };
         self.attempt.measure.asks();
         self.receive(open_session(provider, session)).await
+    }
+
+    /// The request of an attempt that continues `prefix`: `max_output_tokens` is the caller's bound on the whole text.
+    fn request_after(&self, prefix: &str) -> Arc<Request> {
+        match self.request.max_output_tokens {
+            Some(most) if !prefix.is_empty() => {
+                let rest = most.saturating_sub(estimate_tokens(prefix.len() as u64)).max(1);
+                Arc::new(Request { max_output_tokens: Some(rest), ..(*self.request).clone() })
+            }
+            _ => Arc::clone(&self.request),
+        }
+    }
+
+    /// The tokens of all attempts, of which `received_bytes` came.
+    fn usage(&self, received_bytes: u64) -> Option<TotalUsage> {
+        self.appender.log.usage(self.request.json_bytes(), received_bytes, self.attempt.usage)
     }
 
     /// Whether another attempt may succeed: the stream was interrupted, or the provider rejected a prefix. Before the first
@@ -172,6 +191,7 @@ impl Writer {
 
     /// Begins the attempt that meta has claimed: it continues the text that is open, or begins again.
     async fn begin_attempt(&mut self) -> Result<Begun, Error> {
+        let used = self.usage(self.appender.log.counters.stored_bytes).map(|usage| usage.total);
         let measure = Measure::new(&self.request, self.meta.attempt, self.appender.totals());
         self.attempt = Attempt { measure, ..Attempt::default() };
         let prefix = self.prefix().await?;
@@ -187,7 +207,7 @@ impl Writer {
         });
         self.attempts_here += 1;
         tracing::info!(attempt = self.meta.attempt, goes_on = self.attempt.continues, "An attempt begins.");
-        composer.event(Event::InProgress { attempt: self.meta.attempt });
+        composer.event(Event::InProgress { attempt: self.meta.attempt, used });
         self.attempt.begun_at = self.place();
         let violation = self.monitor.schema.restart(&prefix);
         let stop = violation.and_then(|violation| self.add_violation(violation));

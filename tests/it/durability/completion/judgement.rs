@@ -1,6 +1,7 @@
 //! Validation, soft and strict: of the output against what was asked for, and of the metadata against its contract.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::json::schema::GENERATION_METADATA;
@@ -150,6 +151,19 @@ async fn metadata_is_the_published_contracts() {
     for (name, same) in [("first_chunk_at", "first_chunk_at"), ("last_chunk_at", "last_chunk_at")] {
         assert_eq!(metadata[name], record["progress"][same]);
     }
+    harness.finish().await;
+}
+
+/// Nobody watches, so the first delta waits for the last before both are stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn first_chunk_came_before_it_was_stored() {
+    let slow = Script::stream([wire::text("uno "), wire::text("dos"), wire::ending()]).paced(Duration::from_millis(100));
+    let (harness, _hostile) = playing(vec![slow], &[("LONGHAND_UNWATCHED_WINDOW_MS", "60000")]).await;
+    let (id, record) = made(&harness, json!({})).await;
+    assert_eq!(harness.text(&id).await, "uno dos");
+    let moment = |name: &str| record["progress"][name].as_str().unwrap().to_owned();
+    assert!(moment("first_chunk_at") < moment("last_chunk_at"), "{record}");
+    assert!(moment("first_chunk_at").as_str() > record["created_at"].as_str().unwrap(), "{record}");
     harness.finish().await;
 }
 

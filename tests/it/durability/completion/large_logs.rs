@@ -33,7 +33,15 @@ fn chunks(mut seq: u64) -> Vec<Chunk> {
         counters.chunk_count += 1;
         counters.received_chunks += 2 * PAIRS_OF_A_CHUNK as u64;
         counters.stored_bytes += (PAIRS_OF_A_CHUNK * (REASONING_BYTES + 6)) as u64;
-        let chunk = Chunk { first_seq: seq, writer: "w".into(), at_ms: number.cast_signed(), counters, output_from: 0, events };
+        let chunk = Chunk {
+            first_seq: seq,
+            writer: "w".into(),
+            at_ms: number.cast_signed(),
+            first_text_at_ms: None,
+            counters,
+            output_from: 0,
+            events,
+        };
         seq = chunk.last_seq() + 1;
         chunk
     };

@@ -229,3 +229,32 @@ async fn responses_api_shows_one_item_across_attempts() {
     assert_eq!(end["output"][0]["content"][0]["text"], text);
     harness.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_and_output_tokens_are_those_of_all_attempts() {
+    let text = pieces(20).concat();
+    let said = text.clone();
+    let make = move |number: usize, body: &Value| match number {
+        0 => Script::stream([wire::text(&said[..8])]).ending(Ending::Cut),
+        _ => Script::stream([wire::text(rest_of(&said, body).unwrap()), wire::ending()]),
+    };
+    let hostile = Hostile::improvising("test", make).await;
+    let harness = Harness::start("", &[("LONGHAND_PROVIDERS", &providers(&hostile, &going_on()))]).await;
+    let id = harness.start_generation(json!({ "max_output_tokens": 100 })).await;
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["attempts"]), (&json!("completed"), &json!(2)), "{record}");
+    let asked: Vec<Value> = hostile.seen("test").bodies.iter().map(|body| body["max_tokens"].clone()).collect();
+    assert_eq!(asked, [100, 98], "two tokens for the eight bytes that the second attempt continues");
+    let events = harness.events(&id).await;
+    let used = events.iter().filter(|event| event["type"] == "in_progress").map(|event| &event["used"]).collect::<Vec<_>>();
+    assert_eq!((used[0], &used[1]["output_tokens"], &used[1]["estimated"]), (&Value::Null, &json!(2), &json!(true)));
+    let usage = &record["usage"];
+    let last = &usage["last_attempt"];
+    assert_eq!(last["estimated"], Value::Null, "the provider counted: {usage}");
+    for name in ["input_tokens", "output_tokens", "total_tokens"] {
+        let parts = [used[1], last].map(|part| part[name].as_u64().unwrap());
+        assert!(parts[1] > 0 && usage[name] == parts[0] + parts[1], "{name}: {usage}");
+    }
+    assert_eq!(events.last().unwrap()["usage"], *usage, "the last event has the same");
+    harness.finish().await;
+}

@@ -2,6 +2,7 @@
 
 pub mod request;
 
+use std::io::{IsTerminal as _, stdout};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,11 +15,11 @@ use serde_json::Value;
 use crate::options::{Format, Target, Tenant};
 use crate::provider::{ProviderArgs, key_name};
 use crate::retry::with_retries;
-use crate::terminal::output::{Fields, raw};
+use crate::terminal::output::{Fields, json_line};
 use crate::terminal::{follow, output};
 use crate::{failure, running_stack};
 
-use super::get;
+use super::{get, tail};
 use request::RequestArgs;
 
 /// Start a generation: on --url, on the `longhand dev` that runs, or on a stack of its own
@@ -31,7 +32,7 @@ pub struct StartArgs {
     /// A request that is repeated with the same key returns the same generation
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait for the end: print the text on stdout and the record on stderr; exit with 0 if it completes
+    /// Wait for the end: print the text on stdout (on a terminal, as it comes) and the record on stderr; exit with 0 if it completes
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -81,10 +82,10 @@ async fn on_a_running_stack(url: &str, client: Client, args: &StartArgs, request
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what was started; as JSON exactly as the API sent it.
+/// Prints what was started; as JSON on one line, otherwise exactly as the API sent it.
 pub fn print(started: &Reply<Started>, format: Format, target: &Target) -> anyhow::Result<()> {
     if format.json {
-        return Ok(raw(&format!("{}\n", started.text.trim_end()))?);
+        return Ok(json_line(&started.text)?);
     }
     fields(started).print()?;
     eprintln!("to watch it: longhand tail {}{}", started.id, target.as_flags());
@@ -120,12 +121,17 @@ async fn start_and_wait(stack: &Stack, args: &StartArgs, request: &Value) -> any
 
 async fn wait_for_end(client: &Client, started: &Started, args: &StartArgs) -> anyhow::Result<ExitCode> {
     let id = started.id.as_str();
+    let is_live = stdout().is_terminal() && !args.format.json;
+    if is_live {
+        tail::print_live(client, id, &args.target).await?;
+        eprintln!();
+    }
     let record = follow::to_the_end(client, id, None).await?;
     if args.format.json {
         get::print(&record, args.format)?;
     } else {
         get::fields(&record).print_to_stderr();
-        if record.compacted.is_some() {
+        if record.compacted.is_some() && !is_live {
             eprintln!();
             output::text(&with_retries(async || client.text(id).await).await?)?;
         }

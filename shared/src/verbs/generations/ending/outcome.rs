@@ -34,7 +34,7 @@ impl App {
     /// Logs the line. The surrounding span has the generation's id, organization, provider and model.
     pub(in crate::verbs) fn report_outcome(&self, record: &RecordRow, status: Status, outcome: &Outcome, facts: &Facts) {
         let since_created = |at: i64| millis_of(&record.created_at).map(|created| at.saturating_sub(created).max(0));
-        let usage = outcome.usage.as_ref();
+        let usage = outcome.usage.as_ref().map(|usage| &usage.total);
         let meta = facts.meta.as_ref();
         tracing::info!(
             name: telemetry::OUTCOME,

@@ -34,6 +34,8 @@ pub(super) struct Appender {
     timer: FlushTimer,
     in_flight: Option<Append>,
     received_bytes: u64,
+    /// When the log's first text was received, until the chunk that holds it leaves.
+    first_text_at_ms: Option<i64>,
     flushes: u64,
 }
 
@@ -58,6 +60,7 @@ impl Appender {
             timer: FlushTimer::new(app.config.windows, key.partition().len()),
             in_flight: None,
             received_bytes: log.counters.stored_bytes,
+            first_text_at_ms: None,
             flushes: 0,
             app,
             key,
@@ -71,7 +74,10 @@ impl Appender {
     }
 
     /// Counts text that the provider sent, before it is composed.
-    pub const fn count_received(&mut self, bytes: usize) {
+    pub fn count_received(&mut self, bytes: usize) {
+        if self.received_bytes == 0 && bytes > 0 {
+            self.first_text_at_ms = Some(self.app.clock.now_ms());
+        }
         self.received_bytes += bytes as u64;
     }
 
@@ -130,8 +136,9 @@ impl Appender {
             stored_bytes: self.log.counters.stored_bytes + text_bytes,
             chunk_count: self.log.counters.chunk_count + 1,
         };
+        let first_text_at_ms = self.first_text_at_ms.take_if(|_| text_bytes > 0);
         let (writer, output_from) = (self.writer.clone(), self.log.output_from);
-        Chunk { first_seq: self.log.next_seq, writer, at_ms: now_ms, counters, output_from, events }
+        Chunk { first_seq: self.log.next_seq, writer, at_ms: now_ms, first_text_at_ms, counters, output_from, events }
     }
 
     /// Stores a chunk, and retries for [`limits::STORE_PATIENCE`]: the text is in memory only.

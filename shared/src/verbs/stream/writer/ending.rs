@@ -3,7 +3,6 @@
 use super::{Stop, Writer};
 use crate::error::Error;
 use crate::generation::Status;
-use crate::generation::usage::Usage;
 use crate::log::event::{End, Event};
 use crate::log::reason;
 use crate::providers::FinishMeaning;
@@ -13,8 +12,9 @@ use crate::verbs::stream::Streamed;
 impl Writer {
     /// Stores the terminal event of an attempt that stopped so. A fenced writer stores nothing.
     pub(super) async fn end(&mut self, stop: Stop) -> Result<Streamed, Error> {
-        let estimate = || Usage::estimate(self.request.json_bytes(), self.appender.totals().bytes);
-        self.attempt.end.usage = self.attempt.end.usage.or_else(estimate);
+        let usage = self.usage(self.appender.totals().bytes);
+        self.attempt.usage = usage.map(|usage| usage.last_attempt.unwrap_or(usage.total));
+        self.attempt.end.usage = usage;
         let Some(end) = self.terminal(stop) else { return Ok(Streamed::Fenced) };
         let status = end.end().map_or(Status::Failed, |(status, _)| status);
         self.attempt.end = end.end().map(|(_, end)| end.clone()).unwrap_or_default();

@@ -105,10 +105,15 @@ impl Writer {
 
     /// Logs the end of an attempt. `stopped`: the generation's status if the attempt ended it; otherwise why the attempt stopped.
     pub(super) fn report_attempt(&mut self, stopped: &str, error: Option<&str>) {
-        let Attempt { continues, end, finish, measure, .. } = &self.attempt;
+        let Attempt { continues, end, usage, finish, measure, .. } = &self.attempt;
         let totals = self.appender.totals();
         let deltas = totals.deltas.saturating_sub(measure.before.deltas);
         let write_units = self.app.meter().reading().write_units;
+        if let Some(usage) = usage {
+            let span = &measure.span;
+            span.record("gen_ai.usage.input_tokens", usage.input_tokens)
+                .record("gen_ai.usage.output_tokens", usage.output_tokens);
+        }
         record(&measure.span, end, finish.as_ref().map(|finish| &*finish.word), measure.time_to_first_chunk(), error);
         measure.span.in_scope(|| {
             tracing::info!(
@@ -132,9 +137,6 @@ impl Writer {
 }
 
 fn record(span: &Span, end: &End, finish: Option<&str>, first: Option<Duration>, error: Option<&str>) {
-    if let Some(usage) = &end.usage {
-        span.record("gen_ai.usage.input_tokens", usage.input_tokens).record("gen_ai.usage.output_tokens", usage.output_tokens);
-    }
     if let Some(model) = end.model.as_deref() {
         span.record("gen_ai.response.model", model);
     }

@@ -44,7 +44,7 @@ impl Writer {
         let mut broken = None;
         for delta in deltas {
             match delta {
-                Delta::Usage(usage) => self.attempt.end.usage = Some(usage),
+                Delta::Usage(usage) => self.attempt.usage = Some(usage),
                 Delta::Model(model) => self.attempt.end.model = Some(model),
                 Delta::Finish(reason) => self.attempt.finish = Some(reason),
                 text => {
@@ -58,7 +58,9 @@ impl Writer {
                     if let Some(violation) = violation {
                         broken = self.add_violation(violation);
                     }
-                    if let Some(stop) = self.monitor.check_day(bytes, self.attempt.end.usage.as_ref()) {
+                    let before = self.appender.log.used;
+                    let counted = self.attempt.usage.map(|usage| before.map_or(usage, |before| before.plus(usage)));
+                    if let Some(stop) = self.monitor.check_day(bytes, counted.as_ref()) {
                         return Some(stop);
                     }
                 }

@@ -15,7 +15,6 @@ use crate::app::App;
 use crate::aws::{Outcome, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
-use crate::generation::usage::Usage;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::quota::DayUsage;
 use crate::telemetry::{generation_span, record_span_fields};
@@ -88,10 +87,13 @@ impl App {
             log_write_units: Some(compacted.write_units),
             ..Facts::default()
         };
+        let estimate = compacted.log.usage(request.json_bytes(), compacted.log.counters.stored_bytes, None);
         let (status, mut outcome) = self.validate(key, &record, &request, compacted, by).await?;
-        outcome.usage = outcome.usage.or_else(|| Usage::estimate(request.json_bytes(), outcome.received_bytes));
+        outcome.usage = outcome.usage.or(estimate);
         let price = self.config.prices.find(&record.provider, &record.model);
-        outcome.cost = price.map(|price| price.of(outcome.usage.as_ref(), request.json_bytes(), outcome.received_bytes));
+        outcome.cost = price.map(|price| {
+            price.of(outcome.usage.as_ref().map(|usage| &usage.total), request.json_bytes(), outcome.received_bytes)
+        });
         let hand_overs = facts.meta.as_ref().map_or(0, |meta| u64::from(meta.hand_overs));
         outcome.attempts = outcome.attempts.map(|attempts| attempts.saturating_sub(hand_overs));
         if !self.finish(key, &record, status, &outcome).await? {

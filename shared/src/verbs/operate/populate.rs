@@ -1,0 +1,98 @@
+//! `populate`: writes the log of a compacted generation into the buffer again.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::aws::{Appended, Outcome};
+use crate::error::Error;
+use crate::ids::{GenerationId, GenerationKey};
+use crate::limits::CHUNK_TEXT_BYTES_MAX;
+use crate::log::chunk::{Chunk, Counters, LogState};
+use crate::log::composer::{CHUNK_EVENTS_MAX, bytes_in_chunk};
+use crate::log::event::Event;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Populated {
+    /// The generation.
+    pub id: GenerationId,
+    /// Its events.
+    pub events: u64,
+    /// The chunks that hold them.
+    pub chunk_count: u64,
+}
+
+impl App {
+    /// Writes the event log of the bucket into the buffer, in place of what is there, as practice for `compact` and for readers of
+    /// the buffer. The chunks are as large as they may be, and expire like those of a new generation. The record does not change;
+    /// where the request says `delete_after`, `compact` deletes the buffer again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NotEnded`] before it is compacted; [`Error::LogGone`]: nothing was compacted;
+    /// [`Error::Contended`]: another populate ran beside this one; [`Error::Aws`].
+    pub async fn populate(&self, key: &GenerationKey) -> Result<Populated, Error> {
+        let record = self.records.get(key).await?;
+        let outcome = record.outcome.ok_or_else(|| Error::NotEnded(key.generation.to_string(), "its log is in the buffer"))?;
+        let mut archive = self.open_archive(key, outcome.last_seq).await?;
+        self.buffer.delete(key).await?;
+        let (mut log, expires_at) = (LogState::default(), self.buffer_expiry(None));
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        loop {
+            let page = archive.page(0).await?;
+            let is_last = page.is_empty();
+            for event in page.into_iter().map(|numbered| numbered.event) {
+                let more = bytes_in_chunk(&event);
+                if events.len() == CHUNK_EVENTS_MAX || bytes + more > CHUNK_TEXT_BYTES_MAX {
+                    self.put_back(key, &mut log, std::mem::take(&mut events), &outcome, expires_at).await?;
+                    bytes = 0;
+                }
+                bytes += more;
+                events.push(event);
+            }
+            if is_last {
+                break;
+            }
+        }
+        if !events.is_empty() {
+            self.put_back(key, &mut log, events, &outcome, expires_at).await?;
+        }
+        Ok(Populated { id: key.generation.clone(), events: log.next_seq, chunk_count: log.counters.chunk_count })
+    }
+
+    async fn put_back(
+        &self,
+        key: &GenerationKey,
+        log: &mut LogState,
+        events: Vec<Event>,
+        outcome: &Outcome,
+        expires_at: i64,
+    ) -> Result<(), Error> {
+        let chunk = next_chunk(log, events, outcome.received_chunks, self.clock.now_ms());
+        log.apply(&chunk).map_err(|damage| Error::LogDamaged(key.generation.to_string(), damage))?;
+        match self.buffer.append(key, &chunk, expires_at).await? {
+            Appended::Stored => Ok(()),
+            Appended::Lost => Err(Error::Contended(key.generation.to_string())),
+        }
+    }
+}
+
+/// The next chunk of `log`. A stored delta is one or several that were received, so only the last chunk has their exact count.
+fn next_chunk(log: &LogState, events: Vec<Event>, received_chunks: u64, now_ms: i64) -> Chunk {
+    let (mut outline, mut output_from) = (log.outline.clone(), log.output_from);
+    for event in &events {
+        // An attempt that finds an item open continues it. Otherwise all earlier items belong to an abandoned attempt.
+        if matches!(event, Event::InProgress { .. }) && outline.open().next().is_none() {
+            output_from = outline.next_output_index();
+        }
+        outline.apply(event);
+    }
+    let deltas = events.iter().filter(|event| event.text_bytes() > 0).count() as u64;
+    let is_last = events.last().is_some_and(|event| event.end().is_some());
+    let counters = Counters {
+        received_chunks: if is_last { received_chunks } else { log.counters.received_chunks + deltas },
+        stored_bytes: log.counters.stored_bytes + events.iter().map(|event| event.text_bytes() as u64).sum::<u64>(),
+        chunk_count: log.counters.chunk_count + 1,
+    };
+    let writer = "populate".to_owned();
+    Chunk { first_seq: log.next_seq, writer, at_ms: now_ms, first_text_at_ms: None, counters, output_from, events }
+}
