@@ -296,6 +296,13 @@ fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
     if body.is_empty() {
         return "must be a JSON object, and is empty".into();
     }
+    // Both come from files: one as some editors save them, one as some tools send them.
+    if body.starts_with(BYTE_ORDER_MARK) {
+        return "must begin with the JSON object, and begins with a byte order mark".into();
+    }
+    if body.starts_with(GZIP_MAGIC) {
+        return "must be plain JSON, and is compressed by gzip".into();
+    }
     if detail.starts_with("recursion limit exceeded") {
         return format!("must be nested less deep: {detail}");
     }
@@ -304,6 +311,11 @@ fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
     }
     format!("must be a JSON object, and is no JSON: {detail}")
 }
+
+/// U+FEFF in UTF-8, which JSON text must not begin with (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The first bytes of a gzip file (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
 const INTEGERS: [&str; 8] = [
     "max_output_tokens",

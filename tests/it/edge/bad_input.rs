@@ -236,6 +236,12 @@ async fn bodies_that_are_too_much_or_no_text_are_refused() {
             "the body must be a JSON object, and is no JSON: invalid unicode code point at line 1 column 25",
         ),
         row(
+            "byte-order-mark",
+            "\u{feff}{}".into(),
+            "the body must begin with the JSON object, and begins with a byte order mark",
+        ),
+        row("gzip", b"\x1f\x8b\x08\x00\x00".to_vec().into(), "the body must be plain JSON, and is compressed by gzip"),
+        row(
             "utf16",
             "{}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>().into(),
             "the body must be a JSON object, and is no JSON: key must be a string at line 1 column 2",
