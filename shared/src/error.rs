@@ -89,6 +89,9 @@ pub enum Error {
     /// The generation does not exist, or belongs to another organization: callers cannot tell the two apart.
     #[error("there is no generation {0:?}")]
     NotFound(String),
+    /// The model is not among those that are listed.
+    #[error("the model {0:?} is not listed; `GET /v1/models` lists those that are")]
+    ModelNotFound(String),
     /// The API key does not exist.
     #[error("there is no key {0:?}")]
     KeyNotFound(String),
@@ -147,7 +150,7 @@ pub enum ErrorCode {
     Unauthorized,
     /// [`Error::Forbidden`].
     Forbidden,
-    /// [`Error::NotFound`] and [`Error::KeyNotFound`].
+    /// [`Error::NotFound`], [`Error::KeyNotFound`] and [`Error::ModelNotFound`].
     NotFound,
     /// [`Error::IdempotencyConflict`].
     IdempotencyConflict,
@@ -239,7 +242,7 @@ impl Error {
             Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
-            Self::NotFound(_) | Self::KeyNotFound(_) => ErrorCode::NotFound,
+            Self::NotFound(_) | Self::KeyNotFound(_) | Self::ModelNotFound(_) => ErrorCode::NotFound,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
             Self::QuotaUsedUp(UsedUp { what: Daily::Generations, .. }) => ErrorCode::QuotaGenerations,

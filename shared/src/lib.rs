@@ -49,6 +49,6 @@ pub use generation::list_query::{ListQuery, Order};
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use verbs::{
     Accepted, CaughtUp, ChatCompletionTail, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256,
-    KeyView, LogPage, LogTail, NewKey, Output, Populated, ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail,
-    Retention, RetentionRules, Started, Streamed, Swept, Tail, ValidationIssues,
+    KeyView, LogPage, LogTail, Model, NewKey, Output, Populated, ProgressView, Purged, QuotaView, ReadToken, Redriven,
+    ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail, ValidationIssues,
 };

@@ -9,6 +9,7 @@ mod durable;
 mod events;
 mod generations;
 mod health;
+mod models;
 mod openai_error;
 mod problem;
 mod request_size;

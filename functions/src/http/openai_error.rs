@@ -54,6 +54,10 @@ fn describe(error: &Error) -> (String, Value, Value) {
             let id = id.strip_prefix("gen_").map_or_else(|| id.clone(), |ulid| format!("resp_{ulid}"));
             (format!("Response with id '{id}' not found."), Value::Null, Value::Null)
         }
+        Error::ModelNotFound(id) => {
+            let message = format!("The model '{id}' is not listed; `GET /v1/models` lists those that are.");
+            (message, "model".into(), "model_not_found".into())
+        }
         Error::TooManyRunning(_) => (error.public_detail(), Value::Null, "rate_limit_exceeded".into()),
         Error::Unauthorized(why) => (format!("{why}."), Value::Null, "invalid_api_key".into()),
         error => (error.public_detail(), Value::Null, serde_json::to_value(error.code()).unwrap_or_default()),

@@ -5,7 +5,7 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{chat_completions, durable, events, generations, health, responses};
+use super::{chat_completions, durable, events, generations, health, models, responses};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
@@ -36,6 +36,8 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/generations/{id}/output", Read, |at, method| at.on(method, generations::output)).by_token(),
     // A token can do less than the caller who makes it.
     Route::new("api", POST, "/v1/generations/{id}/tokens", Read, |at, method| at.on(method, generations::create_token)),
+    Route::new("api", GET, "/v1/models", Read, |at, method| at.on(method, models::list)).open_ai(),
+    Route::new("api", GET, "/v1/models/{model}", Read, |at, method| at.on(method, models::get)).open_ai(),
     Route::new("api", DELETE, "/v1/responses/{id}", Admin, |at, method| at.on(method, responses::delete)).open_ai(),
     Route::new("api", POST, "/v1/responses/{id}/cancel", Start, |at, method| at.on(method, responses::cancel)).open_ai(),
     Route::new("api", GET, "/v1/responses/{id}/input_items", Read, |at, method| at.on(method, responses::input_items)).open_ai(),
@@ -89,7 +91,8 @@ mod tests {
     #[test]
     fn openai_paths_have_openai_errors() {
         for route in ROUTES {
-            let is_openai = route.path.starts_with("/v1/responses") || route.path == "/v1/chat/completions";
+            let is_openai =
+                ["/v1/responses", "/v1/chat/", "/v1/models"].iter().any(|beginning| route.path.starts_with(beginning));
             assert_eq!(route.envelope == Envelope::OpenAi, is_openai, "{route:?}");
         }
     }

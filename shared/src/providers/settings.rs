@@ -45,6 +45,9 @@ pub struct ProviderSettings {
     /// `failed`.
     #[serde(default)]
     pub finish_reasons: OwnFinishWords,
+    /// Models that `GET /v1/models` lists, beside those that have a price. Requests may name others.
+    #[serde(default)]
+    pub models: Vec<String>,
 }
 
 /// The wire format of a provider.
@@ -128,6 +131,7 @@ fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
             continues_response_format: false,
             stream_options: true,
             finish_reasons: OwnFinishWords::default(),
+            models: Vec::new(),
         };
         (name.to_owned(), settings)
     };

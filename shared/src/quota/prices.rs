@@ -60,6 +60,12 @@ impl Prices {
         if has_price { model } else { OTHER_MODEL }
     }
 
+    /// Provider and model of every price but those of other models.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &str)> {
+        let models = self.0.iter().flat_map(|(provider, models)| models.keys().map(move |model| (&**provider, &**model)));
+        models.filter(|(_, model)| *model != "*")
+    }
+
     /// Whether no model has a price.
     #[must_use]
     pub fn is_empty(&self) -> bool {

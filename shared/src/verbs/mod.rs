@@ -3,6 +3,7 @@
 mod access;
 mod chat_completions;
 mod generations;
+mod models;
 mod operate;
 mod quota;
 mod responses;
@@ -21,6 +22,7 @@ pub use generations::output::Output;
 pub use generations::progress::ProgressView;
 pub use generations::start::{Accepted, Started};
 pub use generations::tail::Tail;
+pub use models::Model;
 pub use operate::inspect::Inspection;
 pub use operate::populate::Populated;
 pub use operate::purge::Purged;

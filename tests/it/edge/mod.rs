@@ -6,6 +6,7 @@ pub mod durable_streams;
 pub mod durable_streams_client;
 pub mod durable_streams_live;
 pub mod limits;
+pub mod models;
 pub mod official_clients;
 pub mod openapi;
 pub mod openapi_fuzz;

@@ -95,6 +95,7 @@ async fn responses(harness: &Harness) {
     let id = create(json!({ "model": "test/m", "input": "Hola", "background": true })).await;
     harness.ended(&id.replace("resp_", "gen_")).await;
     ask(harness, "GET", &format!("/v1/responses/{id}/input_items"), None, StatusCode::OK).await;
+    ask(harness, "GET", "/v1/models", None, StatusCode::OK).await;
     ask(harness, "DELETE", &format!("/v1/responses/{id}"), None, StatusCode::OK).await;
     create(json!({ "model": "test/m", "input": "Hola" })).await;
     let id = create(json!({ "model": "stalling/m", "input": "Hola", "background": true })).await;

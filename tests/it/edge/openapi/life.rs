@@ -33,7 +33,8 @@ impl Scene {
         let stalling = play(Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) }).unwrap();
         let large = play(Script::new(["0123456789".repeat(120_000)])).unwrap();
         let named = [("openai", &answering), ("stall", &stalling), ("large", &large)];
-        let named = named.map(|(name, provider)| (name.to_owned(), json!({ "base_url": provider.base_url() })));
+        let named =
+            named.map(|(name, provider)| (name.to_owned(), json!({ "base_url": provider.base_url(), "models": ["gpt-5"] })));
         let providers = Value::Object(named.into_iter().collect()).to_string();
         let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_LONG_POLL_MS", "50")];
         let env = environment("", &[&own, env].concat());
@@ -162,6 +163,9 @@ impl Scene {
     }
 
     async fn life_of_responses(&mut self) {
+        let models = self.get("/v1/models").await;
+        assert_eq!(models["data"][1]["id"], "openai/gpt-5", "{models}");
+        self.get("/v1/models/openai%2Fgpt-5").await;
         let place = "/paths/~1v1~1responses/post/requestBody/content/application~1json/examples";
         for example in CONTRACT.document().pointer(place).unwrap().as_object().unwrap().values() {
             assert_eq!(self.post("/v1/responses", &example["value"]).await.0, StatusCode::OK);
