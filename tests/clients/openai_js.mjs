@@ -135,6 +135,12 @@ async function cancel() {
 async function errors(id) {
   let error = await rejects(OpenAI.BadRequestError, () => responses.cancel(id));
   assert.equal(error.error.message, 'Cannot cancel a completed response.');
+  error = await rejects(OpenAI.NotFoundError, () => client.models.retrieve('text/none'));
+  assert.equal(error.code, 'model_not_found');
+  assert.equal((await client.models.retrieve('text/m')).owned_by, 'text');
+  assert.ok((await client.models.list()).data.some((model) => model.id === 'text/m'));
+  error = await rejects(OpenAI.NotFoundError, () => client.post('/nowhere', { body: {} }));
+  assert.equal(error.code, 'unknown_url');
   error = await rejects(OpenAI.NotFoundError, () => responses.retrieve('resp_nothing'));
   assert.equal(error.error.message, "Response with id 'resp_nothing' not found.");
   assert(error.requestID);

@@ -143,6 +143,15 @@ def errors(completed_id):
     assert error.param == "temperature" and error.type == "invalid_request_error", error.body
     unstored = lambda: client.responses.create(model="text/m", input="x", background=True, store=False)
     assert raises(openai.BadRequestError, unstored).code == "unsupported_parameter"
+    nowhere = lambda: client.post("/nowhere", cast_to=object)
+    assert raises(openai.NotFoundError, nowhere).code == "unknown_url"
+
+
+def models():
+    assert "text/m" in [model.id for model in client.models.list()]
+    assert client.models.retrieve("text/m").owned_by == "text"
+    error = raises(openai.NotFoundError, lambda: client.models.retrieve("text/none"))
+    assert (error.code, error.param) == ("model_not_found", "model"), error.body
 
 
 def input_items(completed_id):
@@ -251,5 +260,6 @@ with client.responses.stream(model="late/m", input="py") as late:
     assert late.get_final_response().status == "completed"
 waiting.join()
 errors(completed)
+models()
 input_items(completed)
 print(f"ok: openai {openai.__version__}, {len(events)} events, {CUTS} cuts, {len(requests)} requests")

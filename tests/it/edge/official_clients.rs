@@ -128,7 +128,7 @@ async fn official_clients_work_unmodified() {
     let scripts = [("text", text), ("json", json), ("stall", stall), ("late", late), ("once", Script::new(["una vez"]))];
     let players = scripts.map(|(name, script)| (name, play(script).unwrap()));
     let mut providers: HashMap<&str, Value> =
-        players.iter().map(|(name, player)| (*name, json!({ "base_url": player.base_url() }))).collect();
+        players.iter().map(|(name, player)| (*name, json!({ "base_url": player.base_url(), "models": ["m"] }))).collect();
     let made = made_up_provider().await;
     providers.insert("steady", json!({ "base_url": made, "continuation": "trailing_assistant" }));
     providers.insert("made", json!({ "base_url": made }));
