@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use reqwest::header::HeaderName;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Continuation, OwnFinishWords};
 
@@ -115,37 +115,39 @@ fn max_tokens() -> String {
     "max_tokens".to_owned()
 }
 
-/// The providers that need no configuration. Each key comes from `{NAME}_API_KEY`.
+/// The providers that need no configuration, as entries of `LONGHAND_PROVIDERS`.
 ///
 /// `abacus` is `RouteLLM` at its self-serve address (abacus.ai, help page of `RouteLLM`).
-fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
-    let provider = |name: &str, base_url: &str, max_tokens_name: &str, dialect: Dialect, auth: Auth| {
-        let settings = ProviderSettings {
-            base_url: base_url.to_owned(),
-            dialect,
-            auth,
-            key_env: Some(format!("{}_API_KEY", name.to_ascii_uppercase())),
-            key_secret: None,
-            max_tokens_name: max_tokens_name.to_owned(),
-            continuation: None,
-            continues_response_format: false,
-            stream_options: true,
-            finish_reasons: OwnFinishWords::default(),
-            models: Vec::new(),
-        };
-        (name.to_owned(), settings)
-    };
-    let chat = Dialect::ChatCompletions;
-    let abacus = provider("abacus", "https://routellm.abacus.ai/v1", "max_tokens", chat, Auth::Bearer);
-    let openai = provider("openai", "https://api.openai.com/v1", "max_completion_tokens", chat, Auth::Bearer);
-    let x_api_key = Auth::Header(HeaderName::from_static("x-api-key"));
-    let anthropic = provider("anthropic", "https://api.anthropic.com/v1", "max_tokens", Dialect::Anthropic, x_api_key);
-    let x_goog_api_key = Auth::Header(HeaderName::from_static("x-goog-api-key"));
-    let google = "https://generativelanguage.googleapis.com/v1beta";
-    let gemini = provider("gemini", google, "maxOutputTokens", Dialect::Gemini, x_goog_api_key);
-    let mut ollama = provider("ollama", "http://127.0.0.1:11434", "num_predict", Dialect::Ollama, Auth::None);
-    ollama.1.key_env = None;
-    [abacus, anthropic, gemini, ollama, openai].into()
+fn built_in_providers() -> BTreeMap<String, Value> {
+    let providers = json!({
+        "abacus": { "base_url": "https://routellm.abacus.ai/v1", "key_env": "ABACUS_API_KEY" },
+        "anthropic": {
+            "base_url": "https://api.anthropic.com/v1", "key_env": "ANTHROPIC_API_KEY",
+            "dialect": "anthropic", "auth": { "header": "x-api-key" },
+        },
+        "gemini": {
+            "base_url": "https://generativelanguage.googleapis.com/v1beta", "key_env": "GEMINI_API_KEY",
+            "dialect": "gemini", "auth": { "header": "x-goog-api-key" },
+        },
+        "ollama": { "base_url": "http://127.0.0.1:11434", "dialect": "ollama", "auth": "none" },
+        "openai": {
+            "base_url": "https://api.openai.com/v1", "key_env": "OPENAI_API_KEY", "max_tokens_name": "max_completion_tokens",
+        },
+    });
+    providers.as_object().cloned().unwrap_or_default().into_iter().collect()
+}
+
+/// Gives an entry that has the name of a built-in provider, and no dialect of its own, the dialect of that provider, and what goes
+/// with it. Its keys are not taken over: they would be sent to another address.
+fn inherit(entry: &mut Value, built_in: &Value) {
+    let Some(own) = entry.as_object_mut().filter(|own| !own.contains_key("dialect")) else { return };
+    let has_key = own.contains_key("key_env") || own.contains_key("key_secret");
+    for name in ["dialect", "auth", "max_tokens_name"] {
+        let is_useful = !(name == "auth" && built_in[name] == "none" && has_key);
+        if let Some(value) = built_in.get(name).filter(|_| is_useful) {
+            own.entry(name).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// Parses `LONGHAND_PROVIDERS`, a JSON object from names to settings, and adds the built-in providers that it does not name.
@@ -153,13 +155,22 @@ fn built_in_providers() -> BTreeMap<String, ProviderSettings> {
 /// # Errors
 /// One sentence that names the entry and what was expected.
 pub fn parse_providers(json: Option<&str>) -> Result<BTreeMap<String, ProviderSettings>, String> {
-    let mut providers = built_in_providers();
-    let Some(json) = json.filter(|json| !json.trim().is_empty()) else { return Ok(providers) };
-    let entries: BTreeMap<String, Value> = serde_json::from_str(json).map_err(|error| {
-        format!(
-            r#"LONGHAND_PROVIDERS must be a JSON object like {{"name":{{"base_url":"https://…","key_secret":"…"}}}}: {error}"#
-        )
-    })?;
+    let mut entries = built_in_providers();
+    let own: BTreeMap<String, Value> = match json.filter(|json| !json.trim().is_empty()) {
+        None => BTreeMap::new(),
+        Some(json) => serde_json::from_str(json).map_err(|error| {
+            format!(
+                r#"LONGHAND_PROVIDERS must be a JSON object like {{"name":{{"base_url":"https://…","key_secret":"…"}}}}: {error}"#
+            )
+        })?,
+    };
+    for (name, mut entry) in own {
+        if let Some(built_in) = entries.get(&name) {
+            inherit(&mut entry, built_in);
+        }
+        entries.insert(name, entry);
+    }
+    let mut providers = BTreeMap::new();
     for (name, entry) in entries {
         let settings: ProviderSettings =
             serde_json::from_value(entry).map_err(|error| format!("LONGHAND_PROVIDERS: entry {name:?}: {error}"))?;
@@ -212,6 +223,32 @@ mod tests {
         assert_eq!(providers["x"].key_secret.as_deref(), Some("prod/x"));
         assert_eq!((providers["x"].dialect, &providers["x"].auth), (Dialect::ChatCompletions, &Auth::Bearer));
         assert_eq!(providers["abacus"].key_env.as_deref(), Some("ABACUS_API_KEY"));
+    }
+
+    #[test]
+    fn built_in_providers_are_settings() {
+        let providers = parse_providers(None).unwrap();
+        assert_eq!(providers.keys().collect::<Vec<_>>(), ["abacus", "anthropic", "gemini", "ollama", "openai"]);
+        assert_eq!(providers["openai"].max_tokens_name, "max_completion_tokens");
+        assert_eq!((providers["ollama"].key_env.as_deref(), &providers["ollama"].auth), (None, &Auth::None));
+        assert_eq!(providers["gemini"].dialect, Dialect::Gemini);
+    }
+
+    #[test]
+    fn entry_named_like_a_built_in_provider_speaks_its_dialect() {
+        let parse = |entry: &str| parse_providers(Some(entry)).unwrap();
+        let proxy = parse(r#"{"anthropic":{"base_url":"https://proxy/v1"}}"#).remove("anthropic").unwrap();
+        assert_eq!((proxy.base_url.as_str(), proxy.dialect), ("https://proxy/v1", Dialect::Anthropic));
+        assert_eq!(proxy.auth, Auth::Header(HeaderName::from_static("x-api-key")));
+        assert_eq!(proxy.key_env, None, "a key goes nowhere that its owner has not named");
+        let openai = parse(r#"{"openai":{"base_url":"https://proxy/v1","key_env":"K"}}"#).remove("openai").unwrap();
+        assert_eq!(openai.max_tokens_name, "max_completion_tokens");
+        let own = r#"{"openai":{"base_url":"https://proxy/v1","max_tokens_name":"max_tokens"}}"#;
+        assert_eq!(parse(own)["openai"].max_tokens_name, "max_tokens");
+        let other = parse(r#"{"gemini":{"base_url":"https://proxy/v1","dialect":"chat_completions"}}"#).remove("gemini").unwrap();
+        assert_eq!((other.dialect, other.auth), (Dialect::ChatCompletions, Auth::Bearer));
+        let remote = parse(r#"{"ollama":{"base_url":"https://ollama.example","key_env":"K"}}"#).remove("ollama").unwrap();
+        assert_eq!((remote.dialect, remote.auth), (Dialect::Ollama, Auth::Bearer));
     }
 
     #[test]
