@@ -9,6 +9,7 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use longhand_local::Script;
 use longhand_tests::PATIENCE;
+use longhand_tests::hostile::{self, Hostile, wire};
 use longhand_tests::sensitive::play;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -205,4 +206,23 @@ async fn page_of_the_guide_says_when_its_token_is_refused() {
     let page = guide(&place.url, "gen_01arz3ndektsv4rrffq69g5fav", "lht_e30.AAAA");
     let report = site.visit(&chromium, page).await;
     assert_eq!(report, json!({ "status": "closed", "text": "" }));
+}
+
+/// The first attempt breaks off and is begun again; the second says its text in two items, with a tool call between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn page_of_the_guide_shows_the_result_of_attempts_and_items() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let call = json!([{ "index": 0, "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
+    let cut = hostile::Script::stream([wire::text("NO ")]).ending(hostile::Ending::Cut);
+    let whole = [wire::text("uno "), wire::delta(json!({ "tool_calls": call })), wire::text("dos"), wire::ending()];
+    let hostile = Hostile::start([("test", vec![cut, hostile::Script::stream(whole)])]).await;
+    let site = Site::bind().await;
+    let provider = ["--provider", "test", "--base-url", &hostile.base_url("test")];
+    let (_dev, place) = Dev::start(folder.path(), &provider, &[("LONGHAND_CORS_ORIGIN", site.origin.as_str())]).await;
+    let request = json!({ "provider": "test", "model": "m", "prompt": "p" });
+    let id = place.client().start(&request, None).await.unwrap().id.to_string();
+    let token = token_of(&place, &id).await;
+    let report = site.visit(&chromium, guide(&place.url, &id, &token)).await;
+    assert_eq!(report, json!({ "status": "completed", "text": "uno dos" }));
 }

@@ -54,7 +54,7 @@ async fn generation_is_started_found_read_repeated_and_deleted() {
     let populated = parsed(&["populate", id, "--json"]);
     assert_eq!(populated["events"], events.lines().count());
     assert_eq!(parsed(&["inspect", id, "--json"])["slots"].as_array().unwrap().len() as u64, populated["chunk_count"]);
-    assert_eq!(good(&["tail", id, "--json"]), events, "the same events, from the buffer");
+    assert_eq!(good(&["tail", id, "--json"]), events, "the same events");
     assert_eq!(parsed(&["compact", id, "--json"])["was_compacted"], true);
     let (code, _, refused) = run(&["purge", id]);
     assert_eq!((code, refused.as_str()), (2, "error: purge deletes for good: give --yes\n"));

@@ -160,6 +160,8 @@ pub struct LogState {
     pub used: Option<Usage>,
     /// The bytes of text that these attempts left in the log.
     pub bytes_before_attempt: u64,
+    /// Those of them that the newest attempt continues.
+    pub prefix_bytes: u64,
 }
 
 impl LogState {
@@ -175,7 +177,11 @@ impl LogState {
                 self.attempts += 1;
                 self.used = *used;
                 // No text comes before an attempt's event in its chunk.
-                self.bytes_before_attempt = self.counters.stored_bytes;
+                let (before, added) = (self.counters.stored_bytes, self.counters.stored_bytes - self.bytes_before_attempt);
+                // An attempt that finds an item open continues it.
+                let continues = self.outline.open().next().is_some();
+                self.prefix_bytes = if continues { self.prefix_bytes + added } else { 0 };
+                self.bytes_before_attempt = before;
             }
             self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });
         }
@@ -219,11 +225,11 @@ impl LogState {
     }
 
     /// The tokens of all attempts. Those of the newest are `counted` by the provider, or else estimated for a request of
-    /// `prompt_bytes` and its share of the `received_bytes` of all attempts.
+    /// `prompt_bytes` and the text that it continues, and for its share of the `received_bytes` of all attempts.
     #[must_use]
     pub fn usage(&self, prompt_bytes: u64, received_bytes: u64, counted: Option<Usage>) -> Option<TotalUsage> {
         let received = received_bytes.saturating_sub(self.bytes_before_attempt);
-        TotalUsage::of(self.used, counted.or_else(|| Usage::estimate(prompt_bytes, received)))
+        TotalUsage::of(self.used, counted.or_else(|| Usage::estimate(prompt_bytes + self.prefix_bytes, received)))
     }
 
     /// Where the next chunk goes.

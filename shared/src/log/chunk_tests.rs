@@ -77,6 +77,17 @@ fn usage_counts_all_attempts() {
     assert_eq!(both.last_attempt, Usage::estimate(40, 4), "its share alone");
     assert_eq!((both.total.input_tokens, both.total.output_tokens, both.total.estimated), (20, 3, true));
     assert_eq!(second.usage(40, 12, Some(counted)).unwrap().total.total_tokens, 12 + 7);
+
+    let item = Event::OutputItemAdded { output_index: 0, item: Item::Message };
+    let mut continued = log([vec![Event::Created, begun(1, None), item], vec![text("12345678")]]);
+    for (attempt, prefix) in [(2, 8), (3, 16)] {
+        continued.apply(&due(&continued, vec![begun(attempt, None)])).unwrap();
+        assert_eq!(continued.prefix_bytes, prefix, "attempt {attempt} continues an open item");
+        continued.apply(&due(&continued, vec![text("12345678")])).unwrap();
+    }
+    assert_eq!(continued.usage(40, 24, None), TotalUsage::of(None, Usage::estimate(40 + 16, 8)), "its prompt has the prefix too");
+    continued.apply(&due(&continued, vec![Event::OutputItemDone { output_index: 0, complete: false }, begun(4, None)])).unwrap();
+    assert_eq!(continued.prefix_bytes, 0, "attempt 4 begins again");
 }
 
 #[test]

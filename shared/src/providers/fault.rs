@@ -8,6 +8,8 @@ use crate::limits::PROVIDER_MESSAGE_CHARS_MAX;
 const REDACTED: &str = "[key]";
 /// The most characters of a key that a message may show: `sk-` reveals nothing.
 const KEY_PREFIX_CHARS: usize = 4;
+/// A shorter key is no secret but what a local server is given in its place, and would be found within words.
+const SECRET_CHARS_MIN: usize = 8;
 
 /// The kind of a provider's fault, which becomes the record's `error.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +125,7 @@ impl ProviderError {
     /// The same without the key, which some providers quote when they refuse it. The message may have been cut within the key.
     #[must_use]
     pub fn without_key(mut self, key: &str) -> Self {
-        if !key.is_empty() {
+        if key.len() >= SECRET_CHARS_MIN {
             self.message = self.message.replace(key, REDACTED);
             let begun = |length: &usize| key.get(..*length).is_some_and(|begin| self.message.ends_with(&format!("{begin}…")));
             if let Some(length) = (KEY_PREFIX_CHARS..key.len()).rev().find(begun) {

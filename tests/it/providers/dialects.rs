@@ -51,16 +51,16 @@ async fn other_dialects_are_refused() {
         failed("provider_not_a_stream", &message, "", 0, 1)
     };
     let mut cases: Vec<Case> = vec![
-        case("anthropic", anthropic(&[stop]), refused("the type \"message_start\"")),
+        case("anthropic-events", anthropic(&[stop]), refused("the type \"message_start\"")),
         case("anthropic-cut", anthropic(&[]), refused("the type \"message_start\"")),
         case("anthropic-error", Script::stream([overloaded]), error("Overloaded")),
-        case("gemini", gemini(""), refused("`candidates`")),
+        case("gemini-events", gemini(""), refused("`candidates`")),
         case("gemini-blocked", Script::stream([blocked]), refused("`promptFeedback`")),
         case("gemini-error", Script::stream([unavailable]), error("The model is overloaded.")),
         case("responses", responses(&[completed_response]), refused("the type \"response.created\"")),
         case("responses-cut", responses(&[]), refused("the type \"response.created\"")),
         case("responses-error", Script::stream([boom]), error("boom (server_error)")),
-        case("ollama", lines("{\"message\":{\"content\":\"Uno\"},\"done\":true}\n"), no_stream("no event stream")),
+        case("ollama-lines", lines("{\"message\":{\"content\":\"Uno\"},\"done\":true}\n"), no_stream("no event stream")),
         case("ollama-error", lines("{\"error\":\"model 'x' not found\"}\n"), no_stream("model 'x' not found")),
     ];
     cases.push(case("typed-chat", Script::stream([named("ping", json!({})), wire::whole(&["Uno"])]), completed("Uno", 1)));

@@ -9,7 +9,7 @@ use crate::operator::OperatorArgs;
 use crate::options::Format;
 use crate::terminal::output::{Fields, line};
 
-/// Write the log of a compacted generation into the buffer again, to practise compaction and recovery on; safe to repeat
+/// Write the log of a compacted generation into its buffer again, for `inspect` and `compact --delete`; safe to repeat
 #[derive(Args, Clone, Debug)]
 pub struct PopulateArgs {
     /// The generation's id

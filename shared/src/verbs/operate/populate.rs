@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::app::App;
-use crate::aws::{Appended, Outcome};
+use crate::aws::{Appended, Meta, Outcome};
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::limits::CHUNK_TEXT_BYTES_MAX;
@@ -23,26 +23,38 @@ pub struct Populated {
 }
 
 impl App {
-    /// Writes the event log of the bucket into the buffer, in place of what is there, as practice for `compact` and for readers of
-    /// the buffer. The chunks are as large as they may be, and expire like those of a new generation. The record does not change;
-    /// where the request says `delete_after`, `compact` deletes the buffer again.
+    /// Writes the event log of the bucket into the buffer, in place of what is there, so that it can be inspected, and deleted by
+    /// `compact --delete`. The chunks are as large as they may be, and expire like those of a new generation. Meta and the record
+    /// stay as they are, and readers keep to the bucket.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::NotEnded`] before it is compacted; [`Error::LogGone`]: nothing was compacted;
-    /// [`Error::Contended`]: another populate ran beside this one; [`Error::Aws`].
+    /// [`Error::NotFound`]; [`Error::NotEnded`] before it is compacted; [`Error::LogGone`]: nothing was compacted; [`Error::Refused`]:
+    /// the request says `delete_after`, so `compact` would delete the buffer at once; [`Error::Contended`]: another populate ran
+    /// beside this one; [`Error::Aws`].
     pub async fn populate(&self, key: &GenerationKey) -> Result<Populated, Error> {
         let record = self.records.get(key).await?;
         let outcome = record.outcome.ok_or_else(|| Error::NotEnded(key.generation.to_string(), "its log is in the buffer"))?;
+        if self.request(key).await?.is_some_and(|request| request.delete_after) {
+            let message =
+                format!("the request of generation {} says `delete_after`: its buffer is deleted at once", key.generation);
+            return Err(Error::refused(message, None, None));
+        }
         let mut archive = self.open_archive(key, outcome.last_seq).await?;
+        let meta = self.buffer.meta(key).await?;
         self.buffer.delete(key).await?;
         let (mut log, expires_at) = (LogState::default(), self.buffer_expiry(None));
+        if let Some(meta) = meta {
+            self.buffer.claim(key, None, &Meta { expires_at, ..meta }).await?;
+        }
         let (mut events, mut bytes) = (Vec::new(), 0);
         loop {
             let page = archive.page(0).await?;
             let is_last = page.is_empty();
             for event in page.into_iter().map(|numbered| numbered.event) {
                 let more = bytes_in_chunk(&event);
-                if events.len() == CHUNK_EVENTS_MAX || bytes + more > CHUNK_TEXT_BYTES_MAX {
+                // No text comes before an attempt's event in its chunk.
+                let begins_attempt = bytes > 0 && matches!(event, Event::InProgress { .. });
+                if begins_attempt || events.len() == CHUNK_EVENTS_MAX || bytes + more > CHUNK_TEXT_BYTES_MAX {
                     self.put_back(key, &mut log, std::mem::take(&mut events), &outcome, expires_at).await?;
                     bytes = 0;
                 }

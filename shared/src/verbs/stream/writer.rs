@@ -162,11 +162,16 @@ impl Writer {
         self.receive(open_session(provider, session)).await
     }
 
-    /// The request of an attempt that continues `prefix`: `max_output_tokens` is the caller's bound on the whole text.
+    /// The request of an attempt that continues `prefix`: `max_output_tokens` is the caller's bound on the whole text. The tokens of
+    /// the prefix are those that the provider has counted. Otherwise the estimate is rather too low, so that the text is not cut
+    /// short: a delta has a token or more.
     fn request_after(&self, prefix: &str) -> Arc<Request> {
         match self.request.max_output_tokens {
             Some(most) if !prefix.is_empty() => {
-                let rest = most.saturating_sub(estimate_tokens(prefix.len() as u64)).max(1);
+                let log = &self.appender.log;
+                let counted = log.used.filter(|used| !used.estimated && log.output_from == 0).map(|used| used.output_tokens);
+                let estimate = estimate_tokens(prefix.len() as u64).min(self.appender.composer.received_chunks());
+                let rest = most.saturating_sub(counted.unwrap_or(estimate)).max(1);
                 Arc::new(Request { max_output_tokens: Some(rest), ..(*self.request).clone() })
             }
             _ => Arc::clone(&self.request),

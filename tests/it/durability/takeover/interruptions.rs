@@ -244,7 +244,7 @@ async fn usage_and_output_tokens_are_those_of_all_attempts() {
     let record = harness.ended(&id).await;
     assert_eq!((&record["status"], &record["attempts"]), (&json!("completed"), &json!(2)), "{record}");
     let asked: Vec<Value> = hostile.seen("test").bodies.iter().map(|body| body["max_tokens"].clone()).collect();
-    assert_eq!(asked, [100, 98], "two tokens for the eight bytes that the second attempt continues");
+    assert_eq!(asked, [100, 99], "the second attempt continues one delta");
     let events = harness.events(&id).await;
     let used = events.iter().filter(|event| event["type"] == "in_progress").map(|event| &event["used"]).collect::<Vec<_>>();
     assert_eq!((used[0], &used[1]["output_tokens"], &used[1]["estimated"]), (&Value::Null, &json!(2), &json!(true)));

@@ -76,7 +76,13 @@ async fn on_a_running_stack(url: &str, client: Client, args: &StartArgs, request
     }
     let started = client.start(request, args.idempotency_key.as_deref()).await?;
     if args.wait {
-        return wait_for_end(&client, &started, args).await;
+        return tokio::select! {
+            outcome = wait_for_end(&client, &started, args) => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                eprintln!("\nto continue: longhand tail {}{}", started.id, args.target.as_flags());
+                Ok(failure::interrupted())
+            }
+        };
     }
     print(&started, args.format, &args.target)?;
     Ok(ExitCode::SUCCESS)
@@ -123,8 +129,8 @@ async fn wait_for_end(client: &Client, started: &Started, args: &StartArgs) -> a
     let id = started.id.as_str();
     let is_live = stdout().is_terminal() && !args.format.json;
     if is_live {
+        eprintln!("generation  {id}\n");
         tail::print_live(client, id, &args.target).await?;
-        eprintln!();
     }
     let record = follow::to_the_end(client, id, None).await?;
     if args.format.json {
