@@ -17,8 +17,10 @@ pub struct ProviderArgs {
     pub provider: Option<String>,
     #[arg(long, requires = "provider", value_parser = base_url, help = "Its base URL, such as https://api.openai.com/v1")]
     pub base_url: Option<Url>,
-    #[arg(long, requires = "base_url", value_name = "HOW", value_parser = ["trailing_assistant", "continue_final_message"])]
-    #[arg(help = "How it continues an answer that was interrupted: the first for llama.cpp, the second for vLLM")]
+    #[arg(long, requires = "base_url", value_name = "HOW", value_parser = ["trailing_assistant", "continue_final_message", "prefix_flag"])]
+    #[arg(
+        help = "How it continues an answer that was interrupted: the first for llama.cpp, the second for vLLM, the third for DeepSeek and Mistral"
+    )]
     pub continuation: Option<String>,
 }
 

@@ -33,7 +33,7 @@ const WRONG_ARGUMENTS: &[(&[&str], &str)] = &[
     (&["start", "--prompt", "a", "--provider", "a/b"], "expected lower-case letters"),
     (
         &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--continuation", "echo"],
-        "[possible values: trailing_assistant, continue_final_message]",
+        "[possible values: trailing_assistant, continue_final_message, prefix_flag]",
     ),
     (&["start", "--prompt", "a", "--provider", "my-llm", "--base-url", "https://a.example/v1"], "MY_LLM_API_KEY to hold the key"),
     (

@@ -34,6 +34,10 @@ pub enum Continuation {
     TrailingAssistant,
     /// `continue_final_message: true` and `add_generation_prompt: false`: vLLM (its pull request 8942) and others.
     ContinueFinalMessage,
+    /// `prefix: true` in the message: `DeepSeek`, at its base URL `https://api.deepseek.com/beta`
+    /// (<https://api-docs.deepseek.com/guides/chat_prefix_completion>), and Mistral
+    /// (<https://docs.mistral.ai/capabilities/completion/#prefix>).
+    PrefixFlag,
 }
 
 /// Whether a provider's output after a prefix continues the answer to this request, rather than beginning another.

@@ -126,7 +126,12 @@ async fn cut_before_the_finish_reason_adds_only_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn continuation_request_has_the_providers_form() {
     let text = pieces(20).concat();
-    for (continuation, said_so) in [("trailing_assistant", Value::Null), ("continue_final_message", json!(true))] {
+    let none = Value::Null;
+    for (continuation, said_so, flag) in [
+        ("trailing_assistant", &none, &none),
+        ("continue_final_message", &json!(true), &none),
+        ("prefix_flag", &none, &json!(true)),
+    ] {
         let said = text.clone();
         let make = move |number: usize, body: &Value| {
             let script = saying(&said, body, Duration::ZERO);
@@ -141,7 +146,8 @@ async fn continuation_request_has_the_providers_form() {
         let bodies = hostile.seen("test").bodies;
         assert_eq!(prefix(&bodies[1]), Some(&text[..8]));
         assert_eq!(bodies[0].get("continue_final_message"), None, "not where there is nothing to go on from");
-        assert_eq!(bodies[1]["continue_final_message"], said_so);
+        assert_eq!(bodies[1]["continue_final_message"], *said_so);
+        assert_eq!(bodies[1]["messages"].as_array().unwrap().last().unwrap()["prefix"], *flag);
         assert_eq!(bodies[1]["add_generation_prompt"], said_so.as_bool().map_or(Value::Null, |said| json!(!said)));
         harness.finish().await;
     }

@@ -28,8 +28,12 @@ pub(in crate::providers) fn outgoing(settings: &ProviderSettings, request: &Requ
 fn body(settings: &ProviderSettings, request: &Request, prefix: &str) -> Value {
     let mut messages = chat_messages(request.conversation());
     let continuation = settings.continuation.filter(|_| !prefix.is_empty());
-    if continuation.is_some() {
-        messages.push(json!({ "role": "assistant", "content": prefix }));
+    if let Some(continuation) = continuation {
+        let mut message = json!({ "role": "assistant", "content": prefix });
+        if continuation == Continuation::PrefixFlag {
+            message["prefix"] = true.into();
+        }
+        messages.push(message);
     }
     let mut body = json!({ "model": request.model, "messages": messages });
     let optional = [
