@@ -174,10 +174,7 @@ fn guide(api: &str, generation: &str, token: &str) -> String {
 }
 
 async fn token_of(place: &Place, id: &str) -> String {
-    let url = format!("{}/v1/generations/{id}/tokens", place.url);
-    let answer = reqwest::Client::new().post(url).bearer_auth(&place.key).json(&json!({})).send().await.unwrap();
-    let answer: Value = answer.json().await.unwrap();
-    answer["token"].as_str().unwrap().to_owned()
+    place.client().create_token(id, None).await.unwrap().token.clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,9 +69,8 @@ impl Route {
 
     /// The same, for read tokens too, also in the query.
     pub(super) const fn by_token_in_query(mut self) -> Self {
-        self.by_token = true;
         self.token_in_query = true;
-        self
+        self.by_token()
     }
 
     /// The same, with errors in `OpenAI`'s form.

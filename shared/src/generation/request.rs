@@ -11,6 +11,11 @@ use crate::json::json_bytes;
 use crate::json::schema::{GENERATION_REQUEST, Schema};
 use crate::limits;
 
+/// U+FEFF in UTF-8, which JSON text must not begin with (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The first bytes of a gzip file (RFC 1952, section 2.3.1).
+pub const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
+
 /// A request for a generation, as `infra/schemas/generation-request.schema.json` describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -311,11 +316,6 @@ fn describe_json_error(body: &[u8], error: &serde_json::Error) -> String {
     }
     format!("must be a JSON object, and is no JSON: {detail}")
 }
-
-/// U+FEFF in UTF-8, which JSON text must not begin with (RFC 8259, section 8.1).
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// The first bytes of a gzip file (RFC 1952, section 2.3.1).
-const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
 const INTEGERS: [&str; 8] = [
     "max_output_tokens",

@@ -109,6 +109,13 @@ impl Outline {
         self.open.iter().map(|(index, open)| (*index, open))
     }
 
+    /// Whether an attempt that begins now continues: it finds an item open. Otherwise it begins again, and all items before it belong
+    /// to attempts that were given up.
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
@@ -178,9 +185,7 @@ impl LogState {
                 self.used = *used;
                 // No text comes before an attempt's event in its chunk.
                 let (before, added) = (self.counters.stored_bytes, self.counters.stored_bytes - self.bytes_before_attempt);
-                // An attempt that finds an item open continues it.
-                let continues = self.outline.open().next().is_some();
-                self.prefix_bytes = if continues { self.prefix_bytes + added } else { 0 };
+                self.prefix_bytes = if self.outline.is_continued() { self.prefix_bytes + added } else { 0 };
                 self.bytes_before_attempt = before;
             }
             self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });

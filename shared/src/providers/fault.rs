@@ -91,7 +91,7 @@ impl Fault {
 pub struct ProviderError {
     /// What kind.
     pub fault: Fault,
-    /// One sentence for people. It may quote the provider, and never contains the key.
+    /// One sentence for people. It may quote the provider, and never contains a key of 8 characters or more.
     pub message: String,
     /// The wait that the provider requested before a retry.
     pub retry_after: Option<Duration>,

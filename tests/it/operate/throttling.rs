@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::FutureExt as _;
 use longhand::generation::request::Request;
 use longhand::{App, Clock, GenerationId, Organization, RetentionRules, Started};
-use longhand_local::{Options, Script};
+use longhand_local::{Options, Playback, Script};
 use longhand_tests::proxy::{Decide, DynamoCall, app_behind};
 use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, PATIENCE, environment, key_of};
@@ -49,6 +49,15 @@ fn unprocessed(operation: &'static str, field: &'static str, refused: usize) -> 
     (calls, decide)
 }
 
+/// A stack with one generation, which has ended.
+async fn one_ended() -> (Harness, String, Playback) {
+    let playback = play(Script::new(["Hola"])).unwrap();
+    let harness = Harness::start(playback.base_url(), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    (harness, id, playback)
+}
+
 /// Holds calls that `is_held` selects until as many wait as bulk verbs promise to send side by side.
 fn only_together(is_held: impl Fn(&DynamoCall) -> bool + Send + Sync + 'static) -> Decide {
     let barrier = Arc::new(Barrier::new(SIDE_BY_SIDE));
@@ -82,10 +91,7 @@ async fn list_retries_unprocessed_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unprocessed_deletions_are_retried_and_counted_once() {
-    let playback = play(Script::new(["Hola"])).unwrap();
-    let harness = Harness::start(playback.base_url(), &[]).await;
-    let id = harness.start_generation(json!({})).await;
-    harness.ended(&id).await;
+    let (harness, id, _playback) = one_ended().await;
     let key = key_of(&id);
     let inspection = harness.stack.app().await.unwrap().inspect(&key).await.unwrap();
     let items = inspection.slots.len() + usize::from(inspection.meta.is_some());
@@ -99,10 +105,7 @@ async fn unprocessed_deletions_are_retried_and_counted_once() {
 /// The first call and twelve retries, each after a wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_unprocessed_is_an_error() {
-    let playback = play(Script::new(["Hola"])).unwrap();
-    let harness = Harness::start(playback.base_url(), &[]).await;
-    let id = harness.start_generation(json!({})).await;
-    harness.ended(&id).await;
+    let (harness, id, _playback) = one_ended().await;
     let (gets, decide) = unprocessed("BatchGetItem", "UnprocessedKeys", usize::MAX);
     let reader = app_behind(&harness, "api", Clock::system(), decide).await;
     let (writes, decide) = unprocessed("BatchWriteItem", "UnprocessedItems", usize::MAX);
@@ -118,10 +121,7 @@ async fn what_stays_unprocessed_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_deletes_every_page_and_the_record_last() {
-    let playback = play(Script::new(["Hola"])).unwrap();
-    let harness = Harness::start(playback.base_url(), &[]).await;
-    let id = harness.start_generation(json!({})).await;
-    harness.ended(&id).await;
+    let (harness, id, _playback) = one_ended().await;
     let config = harness.config("api");
     let dynamodb = harness.clients().await.dynamodb;
     let text = |text: String| AttributeValue::S(text);

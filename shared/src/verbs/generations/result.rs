@@ -55,8 +55,7 @@ impl PartialResult {
 
     /// Applies the log's next event.
     pub(in crate::verbs) fn apply(&mut self, event: &Event) {
-        // An attempt that finds an item open continues it. Otherwise all earlier items belong to an abandoned attempt.
-        if matches!(event, Event::InProgress { .. }) && self.outline.open().next().is_none() {
+        if matches!(event, Event::InProgress { .. }) && !self.outline.is_continued() {
             self.text = BoundedText::new(self.text.bytes_max);
             self.assembly = Assembly::new(self.outline.next_output_index());
         }

@@ -92,8 +92,7 @@ impl App {
 fn next_chunk(log: &LogState, events: Vec<Event>, received_chunks: u64, now_ms: i64) -> Chunk {
     let (mut outline, mut output_from) = (log.outline.clone(), log.output_from);
     for event in &events {
-        // An attempt that finds an item open continues it. Otherwise all earlier items belong to an abandoned attempt.
-        if matches!(event, Event::InProgress { .. }) && outline.open().next().is_none() {
+        if matches!(event, Event::InProgress { .. }) && !outline.is_continued() {
             output_from = outline.next_output_index();
         }
         outline.apply(event);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
+use longhand::generation::request::GZIP_MAGIC;
 use serde_json::{Map, Value, json};
 
 use crate::failure;
@@ -100,7 +101,7 @@ fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
 pub fn read(path: &Path) -> anyhow::Result<String> {
     if path != Path::new(STDIN) {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        if bytes.starts_with(&[0x1f, 0x8b]) {
+        if bytes.starts_with(GZIP_MAGIC) {
             return Err(failure::usage(format!("{}: expected text, and it is compressed by gzip", path.display())));
         }
         return String::from_utf8(bytes).map_err(|_| failure::usage(format!("{}: expected UTF-8", path.display())));

@@ -4,6 +4,7 @@ use tokio::time::sleep_until;
 
 use super::{Stop, Writer};
 use crate::error::Error;
+use crate::generation::usage::TotalUsage;
 use crate::providers::{Delta, Fault, ProviderError, Session};
 
 impl Writer {
@@ -58,9 +59,8 @@ impl Writer {
                     if let Some(violation) = violation {
                         broken = self.add_violation(violation);
                     }
-                    let before = self.appender.log.used;
-                    let counted = self.attempt.usage.map(|usage| before.map_or(usage, |before| before.plus(usage)));
-                    if let Some(stop) = self.monitor.check_day(bytes, counted.as_ref()) {
+                    let counted = self.attempt.usage.and_then(|usage| TotalUsage::of(self.appender.log.used, Some(usage)));
+                    if let Some(stop) = self.monitor.check_day(bytes, counted.map(|counted| counted.total).as_ref()) {
                         return Some(stop);
                     }
                 }

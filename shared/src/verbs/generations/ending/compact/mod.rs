@@ -91,9 +91,8 @@ impl App {
         let (status, mut outcome) = self.validate(key, &record, &request, compacted, by).await?;
         outcome.usage = outcome.usage.or(estimate);
         let price = self.config.prices.find(&record.provider, &record.model);
-        outcome.cost = price.map(|price| {
-            price.of(outcome.usage.as_ref().map(|usage| &usage.total), request.json_bytes(), outcome.received_bytes)
-        });
+        let total = outcome.usage.map(|usage| usage.total);
+        outcome.cost = price.map(|price| price.of(total.as_ref(), request.json_bytes(), outcome.received_bytes));
         let hand_overs = facts.meta.as_ref().map_or(0, |meta| u64::from(meta.hand_overs));
         outcome.attempts = outcome.attempts.map(|attempts| attempts.saturating_sub(hand_overs));
         if !self.finish(key, &record, status, &outcome).await? {
