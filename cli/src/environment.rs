@@ -1,8 +1,9 @@
 //! The process's environment. No other module of this command reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
+use longhand::providers::parse_providers;
 use serde_json::Value;
 
 /// The variable with the providers, as JSON.
@@ -37,14 +38,20 @@ const SETTINGS: [&str; 18] = [
     "LONGHAND_WATCHED_WINDOW_MS",
     "METADATA_VALIDATION_STRICT",
 ];
-const PRESET_KEYS: [&str; 4] = ["ABACUS_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"];
 
 /// The variable that turns colours off (<https://no-color.org>).
 const NO_COLOR: &str = "NO_COLOR";
 
 /// Every variable that this command reads by a name of its own; the providers' settings may name further ones.
-pub fn variables() -> impl Iterator<Item = &'static str> {
-    SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS, API_KEY, DATA, URL, PORT, NO_COLOR])
+pub fn variables() -> BTreeSet<String> {
+    let own = SETTINGS.into_iter().chain([PROVIDERS, API_KEY, DATA, URL, PORT, NO_COLOR]);
+    own.map(str::to_owned).chain(built_in_keys()).collect()
+}
+
+/// The variables with the keys of the built-in providers.
+fn built_in_keys() -> BTreeSet<String> {
+    let providers = parse_providers(None).unwrap_or_default();
+    providers.into_values().filter_map(|provider| provider.key_env).collect()
 }
 
 /// A variable, if it is set and not empty.
@@ -57,8 +64,8 @@ pub fn settings() -> BTreeMap<String, String> {
     let providers = variable(PROVIDERS).and_then(|providers| serde_json::from_str(&providers).ok());
     let providers: BTreeMap<String, Value> = providers.unwrap_or_default();
     let keys = providers.values().filter_map(|provider| provider.get("key_env")?.as_str());
-    let names = SETTINGS.into_iter().chain(PRESET_KEYS).chain([PROVIDERS]).chain(keys);
-    names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect()
+    let names = SETTINGS.into_iter().chain([PROVIDERS]).chain(keys).map(str::to_owned).chain(built_in_keys());
+    names.filter_map(|name| variable(&name).map(|value| (name, value))).collect()
 }
 
 /// Whether output is to have no colours.

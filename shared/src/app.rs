@@ -7,14 +7,14 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::read_token::SigningKey;
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, SharedHttpClient, Version};
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, SharedHttpClient, Signer, Version};
 use crate::clock::Clock;
 use crate::config::{Config, TokenKey};
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
 use crate::ids::Organization;
-use crate::providers::{HttpProvider, Provider, can_be_continued};
+use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
 use crate::quota::Quota;
 
 /// The product's operations, as methods. Clones share the clients, the clock and the counters.
@@ -27,8 +27,10 @@ pub struct App {
     pub(crate) blobs: Blobs,
     pub(crate) invoker: Invoker,
     pub(crate) hints: Hints,
+    pub(crate) refusals: Refusals,
     pub(crate) quotas: Arc<Mutex<HashMap<Organization, (i64, Quota)>>>,
     secrets: Secrets,
+    signer: Signer,
     http: Arc<OnceLock<reqwest::Client>>,
     meter: Meter,
     pub(crate) request_id: Option<Arc<str>>,
@@ -67,8 +69,10 @@ impl App {
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
             hints: Hints::default(),
             invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
+            refusals: Refusals::default(),
             quotas: Arc::default(),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
+            signer: Signer::default(),
             config: Arc::new(config),
             clock,
             http: Arc::default(),
@@ -145,26 +149,40 @@ impl App {
         Ok(keys.into_iter().flatten().map(SigningKey::new).collect())
     }
 
-    /// The client of the provider that a request names, with its key.
-    pub(crate) async fn provider(&self, request: &Request) -> Result<Arc<dyn Provider>, Error> {
-        let unknown = || Error::Configuration(format!("no provider {:?} is configured for this function", request.provider));
-        let settings = self.config.providers.get(&request.provider).ok_or_else(unknown)?;
+    /// The client of the provider of this name, with its key.
+    pub(crate) async fn provider(&self, name: &str) -> Result<Arc<dyn Provider>, Error> {
+        let unknown = || Error::Configuration(format!("no provider {name:?} is configured for this function"));
+        let settings = self.config.providers.get(name).ok_or_else(unknown)?;
         let key = match (&settings.key_secret, &settings.key_env) {
             (Some(secret), _) => Some(self.secrets.get(secret).await?),
             (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
             (None, None) => None,
         };
-        let provider: Arc<dyn Provider> =
-            Arc::new(HttpProvider { client: self.provider_client()?, key, settings: settings.clone() });
+        let mut settings = settings.clone();
+        if settings.base_url.contains(REGION) {
+            settings.base_url = settings.base_url.replace(REGION, &self.signer.region().await?);
+        }
+        let is_signed = settings.auth == Auth::SigV4 && key.is_none();
+        let signer = is_signed.then(|| Arc::new(self.signer.clone()) as Arc<dyn Sign>);
+        let provider: Arc<dyn Provider> = Arc::new(HttpProvider { client: self.provider_client()?, key, settings, signer });
         Ok(match &self.wrap_provider {
             None => provider,
             Some(wrap) => wrap(provider),
         })
     }
 
-    /// Whether the provider that a request names can resume an answer to it.
+    /// Whether the provider that a request names can continue a text of its answer.
     pub(crate) fn can_continue(&self, request: &Request) -> bool {
-        let settings = self.config.providers.get(&request.provider).filter(|settings| settings.continuation.is_some());
-        settings.is_some_and(|settings| can_be_continued(request, settings.continues_response_format))
+        let takes_text = |continuation| continuation != Continuation::Retrieve;
+        let settings = self.config.providers.get(&request.provider);
+        settings
+            .filter(|settings| settings.continuation.is_some_and(takes_text))
+            .is_some_and(|settings| can_be_continued(request, settings.continues_response_format) && !self.refusals.has(request))
+    }
+
+    /// Whether the provider of this name keeps responses, so that they can be read on.
+    pub(crate) fn retrieves(&self, provider: &str) -> bool {
+        let settings = self.config.providers.get(provider);
+        settings.is_some_and(|settings| settings.continuation == Some(Continuation::Retrieve))
     }
 }

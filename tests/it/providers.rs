@@ -13,6 +13,7 @@ mod hostile_peer;
 mod http;
 mod keys;
 mod native;
+mod responses;
 mod text;
 mod tools;
 mod waits;

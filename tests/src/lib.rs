@@ -9,6 +9,7 @@ mod deployment;
 pub mod documents;
 pub mod faults;
 pub mod hostile;
+pub mod keeper;
 pub mod logs;
 pub mod pacer;
 pub mod proxy;

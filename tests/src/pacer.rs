@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use longhand::Clock;
 use longhand::app::Parts;
 use longhand::generation::request::Request;
-use longhand::providers::{Delta, DeltaStream, Provider, ProviderError};
+use longhand::providers::{Delta, DeltaStream, Provider, ProviderError, Resume};
 use longhand_local::PartsOf;
 
 use crate::tap::{Action, Call, Tap, in_front_of};
@@ -95,8 +95,12 @@ struct PacedProvider {
 }
 
 impl Provider for PacedProvider {
-    fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-        Box::pin(async move { Ok(self.pacer.clone().pace(self.provider.open(request, prefix).await?)) })
+    fn open<'a>(&'a self, request: &'a Request, resume: &'a Resume) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        Box::pin(async move { Ok(self.pacer.clone().pace(self.provider.open(request, resume).await?)) })
+    }
+
+    fn cancel<'a>(&'a self, response_id: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
+        self.provider.cancel(response_id)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use longhand_local::Script;
 use longhand_tests::hostile::{self, Hostile, rest_of, wire};
+use longhand_tests::keeper::{Keeper, Speech};
 use longhand_tests::sensitive::play;
 use longhand_tests::{Api, assert_whole};
 use serde_json::{Value, json};
@@ -104,6 +105,38 @@ async fn a_stream_killed_in_the_middle_goes_on_from_its_text_where_the_provider_
     assert_eq!(record["status"], "completed", "{record}");
     assert_eq!((count(&events, "in_progress"), count(&events, "output_item.added")), (2, 1), "the same item went on");
     assert_eq!(text, whole);
+}
+
+/// The provider works on while the stack is down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_the_provider_keeps_is_read_on_after_a_kill_and_nothing_is_generated_twice() {
+    let deltas: Vec<String> = (0..400).map(|number| format!("{number} ñ😀 ")).collect();
+    let whole = deltas.concat();
+    let keeper = Keeper::start(Speech { deltas, pace: Duration::from_millis(5), ..Speech::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let providers = keeper.providers();
+    let env = [("LONGHAND_LEASE_SECONDS", "2"), ("LONGHAND_PROVIDERS", providers.as_str())];
+    let (dev, place) = Dev::start(folder.path(), &[], &env).await;
+    let api = Api::open(&place.url).with_key(&place.key);
+    let id = api.start_generation(json!({})).await;
+    api.until(&id, |record| record["progress"]["received_bytes"].as_u64() > Some(0)).await;
+    let shown = api.events(&id).await;
+    drop(dev);
+
+    let (_dev, place) = Dev::start(folder.path(), &[], &env).await;
+    let api = Api::open(&place.url).with_key(&place.key);
+    let record = api.ended(&id).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!(api.text(&id).await, whole);
+    let events = api.events(&id).await;
+    assert_whole(&events);
+    assert_eq!(events[..shown.len()], shown[..], "what a reader saw has not changed");
+    assert_eq!((count(&events, "in_progress"), count(&events, "output_item.added")), (2, 2), "the same items went on");
+    let kept = keeper.kept();
+    let (created, generated, cancelled) = (kept.created.len(), kept.generated, kept.cancelled.len());
+    println!("responses created: {created}, deltas generated: {generated} of 400, reads: {:?}", kept.reads);
+    assert_eq!((created, generated, cancelled), (1, 400, 0));
+    assert!(kept.reads.iter().all(Option::is_some), "it was read behind its text");
 }
 
 /// Every small file of the stack, cut in half or filled with what is no text, as a machine that stops may leave it.

@@ -9,6 +9,7 @@ mod meter;
 mod queues;
 mod records;
 mod secrets;
+mod signer;
 mod tables;
 
 pub use archive::Archive;
@@ -22,3 +23,4 @@ pub use records::{
     Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, RecordRow, Records, ValidationIssue,
 };
 pub use secrets::{Secrets, Version};
+pub use signer::Signer;

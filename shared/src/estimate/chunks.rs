@@ -64,7 +64,8 @@ impl Sizes {
                 Counters { received_chunks: workload.deltas, stored_bytes: workload.output_bytes, chunk_count: workload.deltas };
             let events = composer.take(usize::MAX);
             let writer = "0".repeat(26);
-            let chunk = Chunk { first_seq: 0, writer, at_ms: NOW_MS, first_text_at_ms, counters, output_from: 0, events };
+            let chunk =
+                Chunk { first_seq: 0, writer, at_ms: NOW_MS, first_text_at_ms, counters, output_from: 0, upstream: None, events };
             chunk_item_bytes(&key, &chunk, NOW_MS / 1_000).map(|bytes| bytes as u64)
         };
         composer.event(Event::Created);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::generation::Status;
 use crate::generation::usage::{TotalUsage, Usage};
 use crate::log::event::{End, Event, Item, Place, Stretch, TextKind};
+use crate::providers::Upstream;
 
 /// Totals over all attempts. Every chunk carries those up to itself.
 ///
@@ -38,6 +39,8 @@ pub struct Chunk {
     pub counters: Counters,
     /// Items before this `output_index` belong to attempts that were given up; they are not part of the result.
     pub output_from: u32,
+    /// Where the provider's stream stands at the end of the chunk, if the provider keeps the response.
+    pub upstream: Option<Upstream>,
     /// At least one event.
     pub events: Vec<Event>,
 }
@@ -169,6 +172,8 @@ pub struct LogState {
     pub bytes_before_attempt: u64,
     /// Those of them that the newest attempt continues.
     pub prefix_bytes: u64,
+    /// Where the provider's stream stands, if the provider keeps the response.
+    pub upstream: Option<Upstream>,
 }
 
 impl LogState {
@@ -183,22 +188,34 @@ impl LogState {
             if let Event::InProgress { used, .. } = event {
                 self.attempts += 1;
                 self.used = *used;
-                // No text comes before an attempt's event in its chunk.
-                let (before, added) = (self.counters.stored_bytes, self.counters.stored_bytes - self.bytes_before_attempt);
-                self.prefix_bytes = if self.outline.is_continued() { self.prefix_bytes + added } else { 0 };
-                self.bytes_before_attempt = before;
+                self.begin_attempt(chunk.upstream.as_ref());
             }
             self.has_schema_violation |= matches!(event, Event::SchemaViolation { .. });
         }
         self.next_seq = chunk.next_slot().seq;
         self.counters = chunk.counters;
         self.output_from = chunk.output_from;
+        self.upstream.clone_from(&chunk.upstream);
         self.end = chunk.end().map(|(status, end)| (status, end.clone()));
         self.newest = Some((chunk.writer.clone(), chunk.at_ms));
         if self.first_text_at_ms.is_none() && chunk.text_bytes() > 0 {
             self.first_text_at_ms = chunk.first_text_at_ms.or(Some(chunk.at_ms));
         }
         Ok(())
+    }
+
+    /// Divides the bytes between the attempts. An attempt that reads on in a response that the provider keeps is counted together with
+    /// the one before it, as the provider counts them.
+    fn begin_attempt(&mut self, upstream: Option<&Upstream>) {
+        let is_continued = self.outline.is_continued();
+        let is_same = upstream.zip(self.upstream.as_ref()).is_some_and(|(upstream, before)| upstream.id == before.id);
+        if is_continued && is_same {
+            return;
+        }
+        // No text comes before an attempt's event in its chunk.
+        let added = self.counters.stored_bytes - self.bytes_before_attempt;
+        self.prefix_bytes = if is_continued { self.prefix_bytes + added } else { 0 };
+        self.bytes_before_attempt = self.counters.stored_bytes;
     }
 
     fn check(&self, chunk: &Chunk) -> Result<(), String> {

@@ -21,7 +21,7 @@ fn due(log: &LogState, events: Vec<Event>) -> Chunk {
         chunk_count: counters.chunk_count + 1,
     };
     let at_ms = 1_000 * counters.chunk_count.cast_signed();
-    Chunk { first_seq: seq, writer: "w".into(), at_ms, first_text_at_ms: None, counters, output_from, events }
+    Chunk { first_seq: seq, writer: "w".into(), at_ms, first_text_at_ms: None, counters, output_from, upstream: None, events }
 }
 
 /// A log of these chunks.

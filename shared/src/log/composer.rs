@@ -58,6 +58,12 @@ impl Composer {
         self.outline.next_output_index()
     }
 
+    /// Whether anything is open.
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        self.outline.is_continued()
+    }
+
     /// The item whose text a provider can continue: the only open item, a message whose first part is open and is text.
     #[must_use]
     pub fn open_text(&self) -> Option<u32> {
@@ -81,7 +87,7 @@ impl Composer {
             Delta::Reasoning(text) => self.part_text(TextKind::Reasoning, text),
             Delta::Refusal(text) => self.part_text(TextKind::Refusal, text),
             Delta::ToolCall(call) => self.tool_call(call),
-            Delta::Usage(_) | Delta::Model(_) | Delta::Alive | Delta::Finish(_) => {}
+            Delta::Usage(_) | Delta::Model(_) | Delta::Alive | Delta::Upstream(_) | Delta::Finish(_) => {}
         }
     }
 
@@ -91,6 +97,11 @@ impl Composer {
         for index in open {
             self.close_item(index, complete);
         }
+        self.calls.clear();
+    }
+
+    /// Begins with another stream of a provider, which numbers its tool calls anew. Calls that are open stay so: they are whole.
+    pub fn begin_stream(&mut self) {
         self.calls.clear();
     }
 

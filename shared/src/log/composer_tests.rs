@@ -125,6 +125,7 @@ fn store(composer: &mut Composer, log: &mut LogState) {
             first_text_at_ms: None,
             counters,
             output_from: 0,
+            upstream: None,
             events,
         };
         log.apply(&chunk).unwrap();
@@ -184,6 +185,7 @@ fn chunk_with_long_names_fits_into_an_item() {
                 first_text_at_ms: None,
                 counters,
                 output_from: u32::MAX,
+                upstream: None,
                 events,
             };
             let bytes = chunk_item_bytes(&key, &chunk, i64::MAX).unwrap();

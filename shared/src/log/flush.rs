@@ -92,6 +92,7 @@ pub struct FlushTimer {
     last_flush_ms: Option<i64>,
     /// How long the newest store took.
     store_ms: i64,
+    reserved_bytes: usize,
 }
 
 /// What a writer does in one turn of its loop.
@@ -107,7 +108,13 @@ impl FlushTimer {
     /// For a log whose partition key has `partition_bytes`.
     #[must_use]
     pub const fn new(windows: Windows, partition_bytes: usize) -> Self {
-        Self { windows, fill_bytes: fill_bytes(partition_bytes), waiting_since_ms: None, last_flush_ms: None, store_ms: 0 }
+        let fill_bytes = fill_bytes(partition_bytes);
+        Self { windows, fill_bytes, waiting_since_ms: None, last_flush_ms: None, store_ms: 0, reserved_bytes: 0 }
+    }
+
+    /// Leaves so many bytes of a chunk's first write unit for what is in it beside its text.
+    pub const fn reserve(&mut self, bytes: usize) {
+        self.reserved_bytes = bytes;
     }
 
     /// Notes that something waits.
@@ -145,7 +152,8 @@ impl FlushTimer {
         let is_watched = watched_until_ms > now_ms;
         let watched = self.windows.watched.max(self.rest(pending_bytes));
         let windows = Windows { watched, ..self.windows };
-        match decide(now_ms, waiting, self.last_flush_ms, is_watched, windows, self.fill_bytes) {
+        let fill_bytes = self.fill_bytes.saturating_sub(self.reserved_bytes).max(1);
+        match decide(now_ms, waiting, self.last_flush_ms, is_watched, windows, fill_bytes) {
             Decision::Idle => Turn { flushes: false, sleep: None },
             Decision::Flush => Turn { flushes: true, sleep: None },
             Decision::WaitUntil(due_ms) => {

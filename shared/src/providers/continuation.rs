@@ -25,8 +25,8 @@ const BLOCKING_OPTIONS: [&str; 16] = [
     "logprobs",
 ];
 
-/// How a request tells the provider to continue a text. The text is sent as the last message, with the role `assistant`; the stream
-/// does not repeat it.
+/// How a provider continues an answer. For all kinds but the last, the text so far is sent as the last message, with the role
+/// `assistant`, and the stream does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Continuation {
@@ -38,6 +38,10 @@ pub enum Continuation {
     /// (<https://api-docs.deepseek.com/guides/chat_prefix_completion>), and Mistral
     /// (<https://docs.mistral.ai/capabilities/completion/#prefix>).
     PrefixFlag,
+    /// No text is sent: the provider keeps the response and works on without a reader, and the next attempt reads it behind the last
+    /// event (`background: true`, then `GET /responses/{id}?stream=true&starting_after=N`:
+    /// <https://developers.openai.com/api/docs/guides/background>). Nothing is generated, or paid, twice.
+    Retrieve,
 }
 
 /// Whether a provider's output after a prefix continues the answer to this request, rather than beginning another.

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::errors;
 use super::sse::{SseEvent, batches};
-use super::{Delta, DeltaStream, Fault, FinishMeaning, FinishReason, ProviderError};
+use super::{Delta, DeltaStream, Fault, FinishMeaning, FinishReason, ProviderError, Upstream};
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 
 /// How a stream ended, by what it says itself.
@@ -20,17 +20,25 @@ pub(super) trait Decode: Send + 'static {
     /// The deltas that are left at the end of the response.
     fn finish(&mut self) -> Vec<Delta>;
 
-    /// Decodes events to the first that ends the stream: well, or with an error.
+    /// How far a response that the provider keeps has been decoded.
+    fn position(&self) -> Option<Upstream> {
+        None
+    }
+
+    /// Decodes events to the first that ends the stream: well, or with an error. The position comes last.
     fn decode_batch(&mut self, events: Vec<Result<SseEvent, ProviderError>>) -> (Vec<Delta>, Option<StreamEnd>) {
         let mut deltas = Vec::with_capacity(events.len());
+        let mut end = None;
         for event in events {
             match event.and_then(|event| self.decode(&event, &mut deltas)) {
-                Ok(false) => {}
-                Ok(true) => return (deltas, Some(Ok(()))),
-                Err(error) => return (deltas, Some(Err(error))),
+                Ok(false) => continue,
+                Ok(true) => end = Some(Ok(())),
+                Err(error) => end = Some(Err(error)),
             }
+            break;
         }
-        (deltas, None)
+        deltas.extend(self.position().map(Delta::Upstream));
+        (deltas, end)
     }
 }
 

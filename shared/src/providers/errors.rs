@@ -6,11 +6,15 @@ use serde_json::Value;
 use super::{Fault, ProviderError};
 
 /// Words in a type or a code that stand for an error that the same request meets again, in lower case and without underscores.
-const PERMANENT: [&str; 12] = [
+const PERMANENT: [&str; 16] = [
     "badrequest",
     "invalidrequest",
     "invalidargument",
     "invalidparameter",
+    "invalidprompt",
+    "validation",
+    "accessdenied",
+    "unrecognizedclient",
     "invalidapikey",
     "authentication",
     "unauthenticated",
@@ -67,7 +71,8 @@ pub(super) fn is_error(data: &str) -> bool {
 pub(super) const fn fault(status: StatusCode) -> Fault {
     match status.as_u16() {
         429 => Fault::RateLimited,
-        408 | 409 | 425 | 500..=599 => Fault::Unavailable,
+        // 424 is Bedrock's ModelErrorException.
+        408 | 409 | 424 | 425 | 500..=599 => Fault::Unavailable,
         _ => Fault::Rejected,
     }
 }

@@ -18,7 +18,7 @@ pub enum Fault {
     Unreachable,
     /// HTTP 429.
     RateLimited,
-    /// HTTP 5xx, 408, 409 or 425: a fault at the provider.
+    /// HTTP 5xx, 408, 409, 424 or 425: a fault at the provider.
     Unavailable,
     /// Any other HTTP status: the same request cannot succeed later.
     Rejected,

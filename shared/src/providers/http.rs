@@ -1,23 +1,33 @@
 //! A provider reached over HTTP: the request, its key, and the response as a stream of deltas. The dialect says what is sent and how
 //! the response is read.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 
 use super::decode::{decoded, deltas};
-use super::dialects::{anthropic, chat_completions, gemini, ollama};
+use super::dialects::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
+use super::event_stream::frames;
 use super::http_status;
 use super::ndjson::lines;
+use super::outgoing::Outgoing;
 use super::settings::{Auth, Dialect, ProviderSettings};
-use super::{DeltaStream, Fault, Provider, ProviderError};
+use super::{DeltaStream, Fault, Provider, ProviderError, Resume, Sign, Upstream};
 use crate::generation::request::Request;
 
-/// The media types of the two kinds of streams.
+/// The media types of the three kinds of streams.
 const EVENT_STREAM: &str = "text/event-stream";
+const AMAZON_EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const NDJSON: &str = "application/x-ndjson";
+
+/// How long the answer to a cancel is waited for.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client of one provider.
 #[derive(Debug, Clone)]
@@ -28,45 +38,88 @@ pub struct HttpProvider {
     pub key: Option<String>,
     /// Its settings.
     pub settings: ProviderSettings,
+    /// Signs requests that have no key, where the provider requires that.
+    pub signer: Option<Arc<dyn Sign>>,
 }
 
 impl Provider for HttpProvider {
-    fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
-        Box::pin(async move { self.post(request, prefix).await.map_err(|error| error.without_key(self.key())) })
+    fn open<'a>(&'a self, request: &'a Request, resume: &'a Resume) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        Box::pin(async move { self.connect(request, resume).await.map_err(|error| error.without_key(self.key())) })
+    }
+
+    fn cancel<'a>(&'a self, response_id: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async move { self.cancel_response(response_id).await.map_err(|error| error.without_key(self.key())) })
     }
 }
 
 impl HttpProvider {
-    async fn post(&self, request: &Request, prefix: &str) -> Result<DeltaStream, ProviderError> {
-        let outgoing = match self.settings.dialect {
-            Dialect::ChatCompletions => chat_completions::outgoing(&self.settings, request, prefix),
-            Dialect::Anthropic => anthropic::outgoing(request),
-            Dialect::Gemini => gemini::outgoing(request),
-            Dialect::Ollama => ollama::outgoing(request),
+    async fn connect(&self, request: &Request, resume: &Resume) -> Result<DeltaStream, ProviderError> {
+        let Outgoing { path, headers, body } = match (self.settings.dialect, resume) {
+            (Dialect::ChatCompletions, _) => chat_completions::outgoing(&self.settings, request, resume.prefix()),
+            (Dialect::Anthropic, _) => anthropic::outgoing(request),
+            (Dialect::Bedrock, _) => bedrock::outgoing(request),
+            (Dialect::Gemini, _) => gemini::outgoing(request),
+            (Dialect::Ollama, _) => ollama::outgoing(request),
+            (Dialect::Responses, Resume::Upstream(upstream)) => responses::rest(upstream),
+            (Dialect::Responses, _) => responses::outgoing(&self.settings, request),
         };
-        let media_type = if self.settings.dialect == Dialect::Ollama { NDJSON } else { EVENT_STREAM };
-        let url = format!("{}{}", self.settings.base_url.trim_end_matches('/'), outgoing.path);
-        let post = self.client.post(url).header(ACCEPT, media_type).headers(self.auth_headers()?);
-        let post = post.headers(outgoing.headers.into_iter().collect()).json(&outgoing.body);
-        let response = post.send().await.map_err(|error| http_status::unreachable(&error))?;
+        let media_type = match self.settings.dialect {
+            Dialect::Ollama => NDJSON,
+            Dialect::Bedrock => AMAZON_EVENT_STREAM,
+            _ => EVENT_STREAM,
+        };
+        let url = self.url(&path);
+        let message = match &body {
+            Some(body) => self.client.post(url).json(body),
+            None => self.client.get(url),
+        };
+        let message = message.header(ACCEPT, media_type).headers(self.auth_headers()?).headers(headers.into_iter().collect());
+        let mut message = message.build().map_err(|error| http_status::unreachable(&error))?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut message).await?;
+        }
+        let response = self.client.execute(message).await.map_err(|error| http_status::unreachable(&error))?;
         let response = http_status::expect_stream(response, media_type).await.map_err(|error| self.with_hint(error))?;
-        let body = response.bytes_stream();
-        Ok(self.deltas(body.boxed()))
+        let upstream = if let Resume::Upstream(upstream) = resume { Some(upstream.clone()) } else { None };
+        Ok(self.deltas(response.bytes_stream().boxed(), upstream))
     }
 
-    fn deltas(&self, body: BoxStream<'static, reqwest::Result<Bytes>>) -> DeltaStream {
+    /// A response that has ended, or that the provider no longer has, needs no cancel.
+    async fn cancel_response(&self, response_id: &str) -> Result<(), ProviderError> {
+        if !responses::is_kept(&self.settings) {
+            return Ok(());
+        }
+        let post = self.client.post(self.url(&responses::cancel_path(response_id))).headers(self.auth_headers()?);
+        let response = post.timeout(CANCEL_TIMEOUT).send().await.map_err(|error| http_status::unreachable(&error))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(()),
+            _ => Err(http_status::refused(response).await),
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.base_url.trim_end_matches('/'))
+    }
+
+    fn deltas(&self, body: BoxStream<'static, reqwest::Result<Bytes>>, upstream: Option<Upstream>) -> DeltaStream {
         let words = self.settings.finish_reasons.clone();
         match self.settings.dialect {
             Dialect::ChatCompletions => deltas(body, self.key().to_owned(), chat_completions::Decoder::new(words)),
             Dialect::Anthropic => deltas(body, self.key().to_owned(), anthropic::Decoder::new(words)),
+            Dialect::Bedrock => decoded(frames(body), self.key().to_owned(), bedrock::Decoder::new(words)),
             Dialect::Gemini => deltas(body, self.key().to_owned(), gemini::Decoder::new(words)),
             Dialect::Ollama => decoded(lines(body), self.key().to_owned(), ollama::Decoder::new(words)),
+            Dialect::Responses => {
+                let decoder = responses::Decoder::new(words, responses::is_kept(&self.settings), upstream);
+                deltas(body, self.key().to_owned(), decoder)
+            }
         }
     }
 
     /// An answer of 401 to a request without a key says so: the provider cannot know the name of the setting.
     fn with_hint(&self, error: ProviderError) -> ProviderError {
-        if error.status != Some(401) || self.key.is_some() || self.settings.auth == Auth::None {
+        if error.status != Some(401) || self.key.is_some() || matches!(self.settings.auth, Auth::None | Auth::SigV4) {
             return error;
         }
         let hint = match &self.settings.key_env {
@@ -83,7 +136,7 @@ impl HttpProvider {
 
     fn auth_headers(&self) -> Result<HeaderMap, ProviderError> {
         let (name, value) = match (&self.settings.auth, &self.key) {
-            (Auth::Bearer, Some(key)) => (AUTHORIZATION, format!("Bearer {key}")),
+            (Auth::Bearer | Auth::SigV4, Some(key)) => (AUTHORIZATION, format!("Bearer {key}")),
             (Auth::Header(name), Some(key)) => (name.clone(), key.clone()),
             (Auth::None, _) | (_, None) => return Ok(HeaderMap::new()),
         };

@@ -33,20 +33,25 @@ pub(super) async fn expect_stream(response: Response, media_type: &str) -> Resul
     if status.is_success() && content_type.to_ascii_lowercase().starts_with(media_type) {
         return expect_plain(response);
     }
-    let retry_after = retry_after(response.headers(), Timestamp::now());
-    let body = body_start(response).await;
-    let reported = errors::in_body(&body);
     if status.is_success() {
+        let reported = errors::in_body(&body_start(response).await);
         let detail = reported.unwrap_or_else(|| "no event stream".into());
         let kind = if content_type.is_empty() { "no content type" } else { &content_type };
         let message = format!("the provider answered {status} with {kind} instead of {media_type}: {detail}");
         return Err(ProviderError::new(Fault::NotAStream, message));
     }
-    let message = match reported {
+    Err(refused(response).await)
+}
+
+/// The error for an answer of another status than 2xx.
+pub(super) async fn refused(response: Response) -> ProviderError {
+    let status = response.status();
+    let retry_after = retry_after(response.headers(), Timestamp::now());
+    let message = match errors::in_body(&body_start(response).await) {
         Some(reported) => format!("the provider answered {status}: {reported}"),
         None => format!("the provider answered {status}"),
     };
-    Err(ProviderError::new(errors::fault(status), message).with_retry_after(retry_after).with_status(Some(status.as_u16())))
+    ProviderError::new(errors::fault(status), message).with_retry_after(retry_after).with_status(Some(status.as_u16()))
 }
 
 /// Refuses a content encoding: the request offers none.

@@ -7,6 +7,7 @@ mod continuation;
 mod decode;
 mod dialects;
 mod errors;
+mod event_stream;
 mod fault;
 mod finish;
 mod http;
@@ -14,8 +15,11 @@ mod http_status;
 mod lenient;
 mod ndjson;
 mod outgoing;
+mod refusals;
+mod resume;
 mod session;
 mod settings;
+mod sign;
 mod sse;
 mod wire;
 
@@ -26,11 +30,15 @@ use futures::stream::BoxStream;
 
 pub use continuation::{Continuation, can_be_continued};
 pub use dialects::chat_completions::{chat_completion_deltas, chat_messages};
+pub use dialects::responses::{flat_function, text_format};
 pub use fault::{Fault, ProviderError};
 pub use finish::{FinishMeaning, FinishReason, OwnFinishWords};
 pub use http::HttpProvider;
+pub use refusals::Refusals;
+pub use resume::{Resume, Upstream};
 pub use session::{Session, SessionRequest, open_session};
-pub use settings::{Auth, Dialect, ProviderSettings, parse_providers};
+pub use settings::{Auth, Dialect, ProviderSettings, REGION, parse_providers};
+pub use sign::Sign;
 pub use sse::{SseEvent, sse_events};
 pub use wire::{HalfPairs, WireText};
 
@@ -54,6 +62,8 @@ pub enum Delta {
     Model(String),
     /// The provider is alive and has nothing to say yet.
     Alive,
+    /// How far a response that the provider keeps has been read: up to here.
+    Upstream(Upstream),
     /// The finish reason, without which the output does not count as whole.
     Finish(FinishReason),
 }
@@ -65,7 +75,7 @@ impl Delta {
         match self {
             Self::Text(text) | Self::Reasoning(text) | Self::Refusal(text) => text.len(),
             Self::ToolCall(call) => call.arguments.len(),
-            Self::Usage(_) | Self::Model(_) | Self::Alive | Self::Finish(_) => 0,
+            Self::Usage(_) | Self::Model(_) | Self::Alive | Self::Upstream(_) | Self::Finish(_) => 0,
         }
     }
 }
@@ -89,11 +99,16 @@ pub type DeltaStream = BoxStream<'static, Result<Vec<Delta>, ProviderError>>;
 /// A client of one provider, in the provider's dialect.
 pub trait Provider: Send + Sync {
     /// Sends one request upstream and returns the stream once the response headers have arrived.
-    /// `prefix`: the answer so far, which the stream continues and does not repeat; empty at first.
     ///
     /// # Errors
     /// [`ProviderError`], whose message never contains the key.
-    fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>>;
+    fn open<'a>(&'a self, request: &'a Request, resume: &'a Resume) -> BoxFuture<'a, Result<DeltaStream, ProviderError>>;
+
+    /// Cancels a response that the provider keeps, and works on although nobody reads it. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    fn cancel<'a>(&'a self, response_id: &'a str) -> BoxFuture<'a, Result<(), ProviderError>>;
 }
 
 /// The four limits on waiting for a provider.

@@ -1,5 +1,6 @@
 //! What a dialect sends, and what rendering it shares.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
@@ -22,14 +23,32 @@ pub(super) fn without_foreign_options(options: &Map<String, Value>) -> impl Iter
     options.iter().filter(|(name, _)| !FOREIGN_OPTIONS.contains(&name.as_str()))
 }
 
+/// What a segment of a path cannot hold.
+const OUTSIDE_OF_SEGMENTS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A name as one segment of a path. Names come from callers and providers, and the key is sent to whatever the path names.
+pub(super) fn path_segment(name: &str) -> String {
+    utf8_percent_encode(name, OUTSIDE_OF_SEGMENTS).to_string()
+}
+
 /// A request in a dialect.
 pub(super) struct Outgoing {
     /// The path behind the base URL.
     pub path: String,
     /// Header fields of the dialect.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body.
-    pub body: Value,
+    /// The body of a POST; `None`: a GET.
+    pub body: Option<Value>,
+}
+
+impl Outgoing {
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { path: path.into(), headers: Vec::new(), body: Some(body) }
+    }
+
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { path: path.into(), headers: Vec::new(), body: None }
+    }
 }
 
 /// Puts fields that have a value into an object.

@@ -2,7 +2,7 @@
 //!
 //! The provider bills each request, so nothing is retried here once text has been received.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::{Delta, Fault, FinishMeaning, FinishReason, Provider, ProviderError, Timeouts};
+use super::{Delta, Fault, FinishMeaning, FinishReason, Provider, ProviderError, Resume, Timeouts};
 use crate::generation::request::Request;
 use crate::limits;
 use crate::retry::{Retryable, exponential};
@@ -36,8 +36,8 @@ impl Session {
 pub struct SessionRequest {
     /// The request.
     pub request: Arc<Request>,
-    /// The answer so far, which the provider is to resume; empty at first.
-    pub prefix: String,
+    /// Where it begins.
+    pub resume: Resume,
     /// The limits on waiting.
     pub timeouts: Timeouts,
     /// The most requests sent while nothing has been received; at least one is sent.
@@ -61,21 +61,31 @@ pub fn open_session(provider: Arc<dyn Provider>, session: SessionRequest) -> Ses
 
 type Sender = mpsc::Sender<Result<Vec<Delta>, ProviderError>>;
 
-/// The error that ended a try, and whether text had been received by then.
+/// The error that ended a try, and whether the same session may try again.
 struct Failed {
     error: ProviderError,
-    received: bool,
+    is_final: bool,
 }
 
 async fn stream_with_retries(provider: &dyn Provider, session: &SessionRequest, sender: &Sender) -> Result<(), ProviderError> {
     let retries = session.tries_max.saturating_sub(1) as usize;
     let mut tries = 0;
+    let position = Mutex::new(session.resume.clone());
+    let position = &position;
     (|| async move {
         let mut received = false;
-        stream_once(provider, session, sender, &mut received).await.map_err(|error| Failed { error, received })
+        stream_once(provider, session, position, sender, &mut received).await.map_err(|error| {
+            let is_over = error.fault == Fault::ReportedError && is_kept(position);
+            // The response has failed for good, and a new one is another answer than the one that the caller has begun to read.
+            let is_final = received || !error.is_retryable() || (is_over && session.resume != Resume::Fresh);
+            if is_over {
+                set(position, Resume::Fresh);
+            }
+            Failed { error, is_final }
+        })
     })
     .retry(exponential(limits::PROVIDER_BACKOFF, limits::PROVIDER_BACKOFF_MAX, retries))
-    .when(|failed| !failed.received && failed.error.is_retryable())
+    .when(|failed| !failed.is_final)
     .adjust(|failed, wait| wait_in_time(&failed.error, wait, session.give_up_at))
     .notify(|failed, wait| {
         tries += 1;
@@ -97,16 +107,29 @@ fn wait_in_time(error: &ProviderError, scheduled: Option<Duration>, give_up_at: 
     Instant::now().checked_add(wait).is_some_and(|at| at < give_up_at).then_some(wait)
 }
 
+fn set(position: &Mutex<Resume>, resume: Resume) {
+    *position.lock().unwrap_or_else(PoisonError::into_inner) = resume;
+}
+
+/// Whether what is read is a response that the provider keeps.
+fn is_kept(position: &Mutex<Resume>) -> bool {
+    matches!(*position.lock().unwrap_or_else(PoisonError::into_inner), Resume::Upstream(_))
+}
+
+/// `position`: where it begins; moves on with what is read of a response that the provider keeps, so that another try reads the same
+/// response.
 async fn stream_once(
     provider: &dyn Provider,
     session: &SessionRequest,
+    position: &Mutex<Resume>,
     sender: &Sender,
     received: &mut bool,
 ) -> Result<(), ProviderError> {
     let timeouts = session.timeouts;
     let mut limit = Instant::now() + timeouts.first_byte;
+    let resume = position.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut stream =
-        timeout_at(limit, provider.open(&session.request, &session.prefix)).await.map_err(|_| first_byte_timeout(timeouts))??;
+        timeout_at(limit, provider.open(&session.request, &resume)).await.map_err(|_| first_byte_timeout(timeouts))??;
     let mut finish = Finish::None;
     loop {
         let deltas = match timeout_at(limit, futures::StreamExt::next(&mut stream)).await {
@@ -123,6 +146,9 @@ async fn stream_once(
             Ok(Some(Ok(deltas))) => deltas,
         };
         *received |= deltas.iter().any(has_text);
+        if let Some(Delta::Upstream(upstream)) = deltas.last() {
+            set(position, Resume::Upstream(upstream.clone()));
+        }
         let (had_finished, is_alive) = (finish, deltas.contains(&Delta::Alive));
         finish = deltas.iter().fold(finish, Finish::after);
         if sender.send(Ok(deltas)).await.is_err() {
@@ -169,7 +195,7 @@ const fn has_text(delta: &Delta) -> bool {
     match delta {
         Delta::Text(text) | Delta::Reasoning(text) | Delta::Refusal(text) => !text.is_empty(),
         Delta::ToolCall(_) => true,
-        Delta::Usage(_) | Delta::Model(_) | Delta::Alive | Delta::Finish(_) => false,
+        Delta::Usage(_) | Delta::Model(_) | Delta::Alive | Delta::Upstream(_) | Delta::Finish(_) => false,
     }
 }
 
@@ -203,13 +229,17 @@ mod tests {
     struct Talkative;
 
     impl Provider for Talkative {
-        fn open<'a>(&'a self, _request: &'a Request, _prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        fn open<'a>(&'a self, _request: &'a Request, _resume: &'a Resume) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
             let text = futures::stream::iter((0..=BATCHES_WAITING_MAX).map(|_| Ok(vec![Delta::Text("a".into())])));
             let finish = futures::stream::once(async {
                 sleep(Duration::from_millis(20)).await;
                 Ok(vec![stop()])
             });
             Box::pin(async { Ok(text.chain(finish).boxed()) })
+        }
+
+        fn cancel<'a>(&'a self, _response_id: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
+            Box::pin(async { Ok(()) })
         }
     }
 
@@ -219,17 +249,21 @@ mod tests {
     }
 
     impl Provider for Unavailable {
-        fn open<'a>(&'a self, _request: &'a Request, _prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+        fn open<'a>(&'a self, _request: &'a Request, _resume: &'a Resume) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
             self.requests.fetch_add(1, Ordering::Relaxed);
             let error = ProviderError::new(Fault::Unavailable, "down").with_retry_after(Some(Duration::ZERO));
             Box::pin(async { Err(error) })
+        }
+
+        fn cancel<'a>(&'a self, _response_id: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
+            Box::pin(async { Ok(()) })
         }
     }
 
     fn session_request(timeouts: Timeouts, tries_max: u32) -> SessionRequest {
         let request = Arc::new(serde_json::from_value(serde_json::json!({ "model": "m" })).unwrap());
         let give_up_at = Instant::now() + timeouts.generation;
-        SessionRequest { request, prefix: String::new(), timeouts, tries_max, give_up_at }
+        SessionRequest { request, resume: Resume::Fresh, timeouts, tries_max, give_up_at }
     }
 
     #[tokio::test]

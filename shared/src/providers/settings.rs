@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::{Continuation, OwnFinishWords};
 
+/// In a base URL, this stands for the AWS region of the process.
+pub const REGION: &str = "{region}";
+
 /// The settings of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +66,10 @@ pub enum Dialect {
     Gemini,
     /// `ollama`: `POST {base_url}/api/chat`.
     Ollama,
+    /// `responses`: `POST {base_url}/responses`.
+    Responses,
+    /// `bedrock`: `POST {base_url}/model/{model}/converse-stream`.
+    Bedrock,
 }
 
 impl TryFrom<Value> for Dialect {
@@ -74,7 +81,11 @@ impl TryFrom<Value> for Dialect {
             Some("anthropic") => Ok(Self::Anthropic),
             Some("gemini") => Ok(Self::Gemini),
             Some("ollama") => Ok(Self::Ollama),
-            _ => Err(format!(r#"dialect must be "chat_completions", "anthropic", "gemini" or "ollama", not {value}"#)),
+            Some("responses") => Ok(Self::Responses),
+            Some("bedrock") => Ok(Self::Bedrock),
+            _ => Err(format!(
+                r#"dialect must be "chat_completions", "responses", "anthropic", "bedrock", "gemini" or "ollama", not {value}"#
+            )),
         }
     }
 }
@@ -88,6 +99,9 @@ pub enum Auth {
     Bearer,
     /// `{"header":"x-api-key"}`: as the value of that header.
     Header(HeaderName),
+    /// `"sigv4"`: requests are signed with AWS credentials (Signature Version 4). A key, if there is one, is sent as a bearer token
+    /// instead, as AWS's own SDKs do.
+    SigV4,
     /// `"none"`: the provider has no key.
     None,
 }
@@ -100,9 +114,10 @@ impl TryFrom<Value> for Auth {
         let header = value.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.get("header")?.as_str());
         match (value.as_str(), header.and_then(|name| name.parse().ok())) {
             (Some("bearer"), _) => Ok(Self::Bearer),
+            (Some("sigv4"), _) => Ok(Self::SigV4),
             (Some("none"), _) => Ok(Self::None),
             (_, Some(name)) => Ok(Self::Header(name)),
-            _ => Err(r#"auth must be "bearer", "none" or {"header":"<header name>"}"#),
+            _ => Err(r#"auth must be "bearer", "sigv4", "none" or {"header":"<header name>"}"#),
         }
     }
 }
@@ -125,6 +140,10 @@ fn built_in_providers() -> BTreeMap<String, Value> {
             "base_url": "https://api.anthropic.com/v1", "key_env": "ANTHROPIC_API_KEY",
             "dialect": "anthropic", "auth": { "header": "x-api-key" },
         },
+        "bedrock": {
+            "base_url": "https://bedrock-runtime.{region}.amazonaws.com", "key_env": "AWS_BEARER_TOKEN_BEDROCK",
+            "dialect": "bedrock", "auth": "sigv4",
+        },
         "gemini": {
             "base_url": "https://generativelanguage.googleapis.com/v1beta", "key_env": "GEMINI_API_KEY",
             "dialect": "gemini", "auth": { "header": "x-goog-api-key" },
@@ -133,6 +152,11 @@ fn built_in_providers() -> BTreeMap<String, Value> {
         "openai": {
             "base_url": "https://api.openai.com/v1", "key_env": "OPENAI_API_KEY", "max_tokens_name": "max_completion_tokens",
         },
+        "openai-background": {
+            "base_url": "https://api.openai.com/v1", "key_env": "OPENAI_API_KEY",
+            "dialect": "responses", "continuation": "retrieve",
+        },
+        "openai-responses": { "base_url": "https://api.openai.com/v1", "key_env": "OPENAI_API_KEY", "dialect": "responses" },
     });
     providers.as_object().cloned().unwrap_or_default().into_iter().collect()
 }
@@ -142,7 +166,7 @@ fn built_in_providers() -> BTreeMap<String, Value> {
 fn inherit(entry: &mut Value, built_in: &Value) {
     let Some(own) = entry.as_object_mut().filter(|own| !own.contains_key("dialect")) else { return };
     let has_key = own.contains_key("key_env") || own.contains_key("key_secret");
-    for name in ["dialect", "auth", "max_tokens_name"] {
+    for name in ["dialect", "auth", "max_tokens_name", "continuation"] {
         let is_useful = !(name == "auth" && built_in[name] == "none" && has_key);
         if let Some(value) = built_in.get(name).filter(|_| is_useful) {
             own.entry(name).or_insert_with(|| value.clone());
@@ -180,9 +204,14 @@ pub fn parse_providers(json: Option<&str>) -> Result<BTreeMap<String, ProviderSe
                 r#"LONGHAND_PROVIDERS: entry {name:?}: auth "none" sends no key, so key_secret and key_env must be absent"#
             ));
         }
-        if settings.continuation.is_some() && settings.dialect != Dialect::ChatCompletions {
+        let expected = match settings.continuation {
+            None => settings.dialect,
+            Some(Continuation::Retrieve) => Dialect::Responses,
+            Some(_) => Dialect::ChatCompletions,
+        };
+        if settings.dialect != expected {
             return Err(format!(
-                r#"LONGHAND_PROVIDERS: entry {name:?}: continuation is for the dialect "chat_completions" only"#
+                r#"LONGHAND_PROVIDERS: entry {name:?}: continuation "retrieve" is for the dialect "responses" only, and every other one for "chat_completions" only"#
             ));
         }
         providers.insert(name, settings);
@@ -191,7 +220,7 @@ pub fn parse_providers(json: Option<&str>) -> Result<BTreeMap<String, ProviderSe
 }
 
 fn check_base_url(name: &str, base_url: &str) -> Result<(), String> {
-    let url = reqwest::Url::parse(base_url)
+    let url = reqwest::Url::parse(&base_url.replace(REGION, "us-east-1"))
         .map_err(|error| format!("LONGHAND_PROVIDERS: base_url of {name:?} must be a URL, not {base_url:?} ({error})"))?;
     let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {
@@ -228,7 +257,10 @@ mod tests {
     #[test]
     fn built_in_providers_are_settings() {
         let providers = parse_providers(None).unwrap();
-        assert_eq!(providers.keys().collect::<Vec<_>>(), ["abacus", "anthropic", "gemini", "ollama", "openai"]);
+        assert_eq!(
+            providers.keys().collect::<Vec<_>>(),
+            ["abacus", "anthropic", "bedrock", "gemini", "ollama", "openai", "openai-background", "openai-responses"]
+        );
         assert_eq!(providers["openai"].max_tokens_name, "max_completion_tokens");
         assert_eq!((providers["ollama"].key_env.as_deref(), &providers["ollama"].auth), (None, &Auth::None));
         assert_eq!(providers["gemini"].dialect, Dialect::Gemini);
@@ -268,16 +300,17 @@ mod tests {
         let dialect = error(r#"{"base_url":"https://x/v1","dialect":"claude"}"#);
         assert_eq!(
             dialect,
-            r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions", "anthropic", "gemini" or "ollama", not "claude""#
+            r#"LONGHAND_PROVIDERS: entry "x": dialect must be "chat_completions", "responses", "anthropic", "bedrock", "gemini" or "ollama", not "claude""#
         );
         let continuation = error(r#"{"base_url":"https://x/v1","dialect":"anthropic","continuation":"trailing_assistant"}"#);
-        assert!(
-            continuation.ends_with(r#"entry "x": continuation is for the dialect "chat_completions" only"#),
-            "{continuation}"
-        );
+        assert!(continuation.contains(r#""responses" only, and every other one for "chat_completions" only"#), "{continuation}");
+        assert_eq!(error(r#"{"base_url":"https://x/v1","continuation":"retrieve"}"#), continuation);
         for auth in [r#""sk-secret""#, "7", "{}", r#"{"header":"a b"}"#, r#"{"header":"a","x":1}"#, r#"{"header":7}"#] {
             let message = error(&format!(r#"{{"base_url":"https://x/v1","auth":{auth}}}"#));
-            assert_eq!(message, r#"LONGHAND_PROVIDERS: entry "x": auth must be "bearer", "none" or {"header":"<header name>"}"#);
+            assert_eq!(
+                message,
+                r#"LONGHAND_PROVIDERS: entry "x": auth must be "bearer", "sigv4", "none" or {"header":"<header name>"}"#
+            );
         }
         assert!(error(r#"{"base_url":"https://x/v1","auth":"none","key_env":"X"}"#).contains("must be absent"));
         assert!(error(r#"{"base_url":"https://x/v1","key":"sk"}"#).contains("unknown field `key`"));

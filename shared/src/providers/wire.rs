@@ -84,6 +84,12 @@ impl HalfPairs {
         String::from_utf8(bytes).unwrap_or_else(|error| join_pairs(error.as_bytes()))
     }
 
+    /// Whether a first half waits for its second.
+    #[must_use]
+    pub const fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Returns U+FFFD if a buffered half is left at the end, otherwise nothing.
     pub fn finish(&mut self) -> String {
         self.held.take().map_or_else(String::new, |_| char::REPLACEMENT_CHARACTER.to_string())

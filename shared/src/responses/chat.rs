@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::FieldError;
 
-/// Converts `text.format` to a `response_format`: the same fields, one level deeper.
+/// Converts `text.format` to a `response_format`: the same fields, one level deeper. The inverse is
+/// [`text_format`](crate::providers::text_format).
 pub fn response_format(format: &Value) -> Value {
     if format["type"] != "json_schema" {
         return format.clone();
@@ -12,15 +13,8 @@ pub fn response_format(format: &Value) -> Value {
     json!({ "type": "json_schema", "json_schema": without_type(format) })
 }
 
-/// The inverse of [`response_format`].
-pub fn text_format(format: Option<&Value>) -> Value {
-    match format {
-        None => json!({ "type": "text" }),
-        Some(format) => flattened(format, "json_schema"),
-    }
-}
-
-/// Converts a tool or a tool choice: a function's fields move one level down, anything else is unchanged.
+/// Converts a tool or a tool choice: a function's fields move one level down, anything else is unchanged. The inverse is
+/// [`flat_function`](crate::providers::flat_function).
 pub fn nested_function(tool: &Value) -> Value {
     if tool["type"] != "function" {
         return tool.clone();
@@ -28,20 +22,9 @@ pub fn nested_function(tool: &Value) -> Value {
     json!({ "type": "function", "function": without_type(tool) })
 }
 
-/// The inverse of [`nested_function`].
-pub fn flat_function(tool: &Value) -> Value {
-    flattened(tool, "function")
-}
-
 fn without_type(value: &Value) -> Value {
     let fields = value.as_object().into_iter().flatten().filter(|(name, _)| *name != "type");
     fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into()
-}
-
-fn flattened(value: &Value, name: &str) -> Value {
-    let Some(inner) = value[name].as_object() else { return value.clone() };
-    let kind = [("type".to_owned(), Value::from(name))];
-    kind.into_iter().chain(inner.clone()).collect::<Map<_, _>>().into()
 }
 
 /// Reports everything in the items that a conversation cannot hold.

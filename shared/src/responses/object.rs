@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::chat;
 use super::ids::ResponseId;
 use crate::generation::Status;
 use crate::generation::request::Request;
 use crate::generation::usage::Usage;
 use crate::log::event::End;
+use crate::providers::{flat_function, text_format};
 
 /// When a response was created and when it ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,10 +78,9 @@ impl Snapshot {
 fn fixed(request: &Request) -> Map<String, Value> {
     let own = request.responses.as_deref();
     let echoed = |name: &str| own.and_then(|own| own.echo.get(name)).cloned();
-    let mut text = json!({ "format": chat::text_format(request.response_format.as_ref()) });
+    let mut text = json!({ "format": text_format(request.response_format.as_ref()) });
     text["verbosity"] = echoed("verbosity").unwrap_or_else(|| "medium".into());
-    let tools: Vec<Value> =
-        request.tools.as_ref().and_then(Value::as_array).into_iter().flatten().map(chat::flat_function).collect();
+    let tools: Vec<Value> = request.tools.as_ref().and_then(Value::as_array).into_iter().flatten().map(flat_function).collect();
     let mut reasoning = json!({ "effort": null, "summary": null });
     for (name, value) in echoed("reasoning").as_ref().and_then(Value::as_object).into_iter().flatten() {
         reasoning[name] = value.clone();
@@ -95,7 +94,7 @@ fn fixed(request: &Request) -> Map<String, Value> {
         "top_p": request.top_p.unwrap_or(1.0),
         "max_output_tokens": request.max_output_tokens,
         "tools": tools,
-        "tool_choice": request.tool_choice.as_ref().map_or_else(|| "auto".into(), chat::flat_function),
+        "tool_choice": request.tool_choice.as_ref().map_or_else(|| "auto".into(), flat_function),
         "text": text,
         "reasoning": reasoning,
         "store": own.is_none_or(|own| own.store),

@@ -133,6 +133,7 @@ async fn roles_equal_use() {
         compacting::by("compact", own()).boxed(),
         compacting::by("sweep", own()).boxed(),
         troubles::a_lost_invoke_and_an_overtime(own()).boxed(),
+        troubles::a_response_without_a_writer(own()).boxed(),
         troubles::a_damaged_log(own()).boxed(),
         troubles::a_hand_over(own()).boxed(),
     ];

@@ -55,6 +55,7 @@ async fn slot_belongs_to_its_first_writer() {
         first_text_at_ms: None,
         counters: Counters { received_chunks: 1, stored_bytes: text.len() as u64, chunk_count: 1 },
         output_from: 0,
+        upstream: None,
         events: vec![TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta: text.into() })],
     };
     let (one, other) = (chunk("one", "uno"), chunk("other", "dos"));

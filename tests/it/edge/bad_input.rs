@@ -30,7 +30,7 @@ const BODIES: &[(&str, &str)] = &[
     ),
     (
         r#"{"model":"m","prompt":"p","provider":"nobody"}"#,
-        "/provider must be one that this deployment knows: abacus, anthropic, gemini, ollama, openai, test",
+        "/provider must be one that this deployment knows: abacus, anthropic, bedrock, gemini, ollama, openai, openai-background, openai-responses, test",
     ),
     (r#"{"model":"m","prompt":"p","provider":null}"#, "/provider must be a string"),
     (r#"{"model":"m","prompt":"p","temperature":3}"#, "/temperature must be at most 2"),

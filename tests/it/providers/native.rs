@@ -1,5 +1,7 @@
-//! The dialects `gemini` and `ollama` over HTTP.
+//! The dialects `bedrock`, `gemini` and `ollama` over HTTP.
 
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use longhand_tests::Harness;
 use longhand_tests::hostile::{Hostile, Script};
 use serde_json::{Value, json};
@@ -56,4 +58,37 @@ async fn ollama_is_streamed() {
     let missing = Script::plain("404 Not Found", "application/json", r#"{"error":"model 'm' not found"}"#);
     let refused = failed("provider_rejected", "the provider answered 404 Not Found: model 'm' not found", "", 0, 1);
     assert_eq!(play(&settings, missing).await.0, refused);
+}
+
+/// A frame of Amazon's event stream encoding, made by AWS's own crate.
+fn frame(kind: &str, name: &str, payload: &Value) -> Vec<u8> {
+    let header = |name: &str, value: &str| Header::new(name.to_owned(), HeaderValue::String(value.to_owned().into()));
+    let message = Message::new(payload.to_string().into_bytes()).add_header(header(":message-type", kind));
+    let mut bytes = Vec::new();
+    write_message_to(&message.add_header(header(&format!(":{kind}-type"), name)), &mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bedrock_is_streamed() {
+    let settings = json!({ "dialect": "bedrock", "auth": "sigv4" });
+    let text = |text: &str| frame("event", "contentBlockDelta", &json!({ "contentBlockIndex": 0, "delta": { "text": text } }));
+    let stop = |reason: &str| frame("event", "messageStop", &json!({ "stopReason": reason }));
+    let usage = json!({ "usage": { "inputTokens": 7, "outputTokens": 3, "totalTokens": 10 } });
+    let body = |frames: &[Vec<u8>]| Script::plain("200 OK", "application/vnd.amazon.eventstream", frames.concat());
+    let whole = |end: Vec<u8>| body(&[text("Uno "), text("dos"), end, frame("event", "metadata", &usage)]);
+    let (ended, sent) = play(&settings, whole(stop("end_turn"))).await;
+    assert_eq!(ended, completed("Uno dos", 2));
+    let messages = json!([{ "role": "user", "content": [{ "text": "Hola" }] }]);
+    assert_eq!(sent, json!({ "messages": messages, "inferenceConfig": { "maxTokens": 9 } }));
+    let ended = play(&settings, whole(stop("max_tokens"))).await.0;
+    assert_eq!(ended, with(completed("Uno dos", 2), json!({ "status": "incomplete", "reason": "max_output_tokens" })));
+    let throttled = frame("exception", "throttlingException", &json!({ "message": "Too many tokens." }));
+    let message = "the provider reported an error in its stream: Too many tokens. (throttlingException)";
+    let ended = play(&settings, body(&[text("Uno"), throttled])).await.0;
+    assert_eq!(ended, failed("provider_error", message, "Uno", 1, 1));
+    let denied = r#"{"message":"You don't have access to the model."}"#;
+    let denied = Script::plain("403 Forbidden", "application/json", denied).header("x-amzn-errortype", "AccessDeniedException");
+    let message = "the provider answered 403 Forbidden: You don't have access to the model.";
+    assert_eq!(play(&settings, denied).await.0, failed("provider_rejected", message, "", 0, 1));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use longhand::generation::request::Request;
-use longhand::providers::{self, DeltaStream, Provider, ProviderError};
+use longhand::providers::{self, DeltaStream, Provider, ProviderError, Resume};
 
 use super::{Action, Call, Fault, Tap};
 
@@ -16,20 +16,20 @@ pub(super) struct TappedProvider {
 }
 
 impl Provider for TappedProvider {
-    fn open<'a>(&'a self, request: &'a Request, prefix: &'a str) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
+    fn open<'a>(&'a self, request: &'a Request, resume: &'a Resume) -> BoxFuture<'a, Result<DeltaStream, ProviderError>> {
         let call =
             Call { service: "provider", operation: "open".to_owned(), resource: request.provider.clone(), items: Vec::new() };
         let broken = || ProviderError::new(providers::Fault::Unreachable, "the connection broke");
         Box::pin(async move {
             match self.tap.call(call).await {
-                Action::Pass => self.provider.open(request, prefix).await,
+                Action::Pass => self.provider.open(request, resume).await,
                 Action::Refuse(Fault::Broken) => Err(broken()),
                 Action::Refuse(Fault::Answer { status, body }) => {
                     let fault = if status == 429 { providers::Fault::RateLimited } else { providers::Fault::Unavailable };
                     Err(ProviderError::new(fault, format!("the provider answered {status}: {body}")))
                 }
                 Action::Hold { until, lost } => {
-                    let stream = self.provider.open(request, prefix).await?;
+                    let stream = self.provider.open(request, resume).await?;
                     if lost {
                         until.await;
                         return Err(broken());
@@ -38,5 +38,9 @@ impl Provider for TappedProvider {
                 }
             }
         })
+    }
+
+    fn cancel<'a>(&'a self, response_id: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
+        self.provider.cancel(response_id)
     }
 }

@@ -182,13 +182,17 @@ impl Buffer {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
+        // A response that the next attempt does not read on is none of this generation's any more.
+        let is_upstream_left = next.upstream.is_none() && seen.is_some_and(|seen| seen.upstream.is_some());
+        let left = if is_upstream_left { ", upstream" } else { "" };
         let update = self
             .update_meta(key)
-            .update_expression(
-                "SET attempt = :attempt, hand_overs = :hand_overs, writer = :writer, lease_until = :lease, expires_at = :expires \
-                 REMOVE sweeps, swept_at",
-            )
+            .update_expression(format!(
+                "SET attempt = :attempt, hand_overs = :hand_overs, refused = :refused, writer = :writer, lease_until = :lease, \
+                 expires_at = :expires REMOVE sweeps, swept_at{left}"
+            ))
             .expression_attribute_values(":hand_overs", AttributeValue::N(next.hand_overs.to_string()))
+            .expression_attribute_values(":refused", AttributeValue::N(next.refused.to_string()))
             .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))
             .expression_attribute_values(":writer", AttributeValue::S(next.writer.clone()))
             .expression_attribute_values(":lease", AttributeValue::N(next.lease_until.to_string()))
@@ -216,6 +220,21 @@ impl Buffer {
             .update_expression("SET lease_until = :lease")
             .condition_expression("writer = :writer")
             .expression_attribute_values(":lease", AttributeValue::N(lease_until.to_string()))
+            .expression_attribute_values(":writer", AttributeValue::S(held.writer.clone()))
+            .return_values(ReturnValue::None);
+        update_where(update, &self.meter).await
+    }
+
+    /// Records on meta which response of the provider the writer that holds `held` reads. `false`: another writer holds the lease.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn record_upstream(&self, key: &GenerationKey, held: &Meta, response_id: &str) -> Result<bool, Error> {
+        let update = self
+            .update_meta(key)
+            .update_expression("SET upstream = :upstream")
+            .condition_expression("writer = :writer")
+            .expression_attribute_values(":upstream", AttributeValue::S(response_id.to_owned()))
             .expression_attribute_values(":writer", AttributeValue::S(held.writer.clone()))
             .return_values(ReturnValue::None);
         update_where(update, &self.meter).await

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, Counters};
 use crate::log::event::Event;
+use crate::providers::Upstream;
 
 /// Sort key of meta. Chunks' keys are digits, which sort before it.
 pub(in crate::aws) const META: &str = "meta";
@@ -49,6 +50,8 @@ pub(in crate::aws) struct ChunkRow<'a> {
     pub chunk_count: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_from: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Cow<'a, Upstream>>,
     pub events: Cow<'a, [Event]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Cow<'a, str>>,
@@ -68,6 +71,7 @@ impl<'a> ChunkRow<'a> {
             stored_bytes: chunk.counters.stored_bytes,
             chunk_count: chunk.counters.chunk_count,
             output_from: (chunk.output_from > 0).then_some(chunk.output_from),
+            upstream: chunk.upstream.as_ref().map(Cow::Borrowed),
             events: Cow::Borrowed(&chunk.events),
             end: chunk.end().map(|(status, _)| Cow::Borrowed(status.as_str())),
             expires_at,
@@ -88,6 +92,7 @@ impl<'a> ChunkRow<'a> {
                 chunk_count: self.chunk_count,
             },
             output_from: self.output_from.unwrap_or(0),
+            upstream: self.upstream.map(Cow::into_owned),
             events: self.events.into_owned(),
         })
     }
@@ -121,6 +126,12 @@ pub struct MetaRow {
     /// Those of them that passed the work on because their function's time was over. They do not count as failed.
     #[serde(default, skip_serializing_if = "crate::log::event::is_zero")]
     pub hand_overs: u32,
+    /// Those of them whose beginning the provider refused: it could not continue the answer. They do not count as failed.
+    #[serde(default, skip_serializing_if = "crate::log::event::is_zero")]
+    pub refused: u32,
+    /// The provider's id of the newest response that it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// The id of the newest attempt's writer; after a hand-over, an id that no writer has.
     #[serde(default)]
     pub writer: String,
@@ -147,7 +158,13 @@ impl MetaRow {
     /// Attempts that count towards `max_attempts`.
     #[must_use]
     pub const fn attempts_counted(&self) -> u32 {
-        self.attempt.saturating_sub(self.hand_overs)
+        self.attempt.saturating_sub(self.attempts_not_counted())
+    }
+
+    /// Attempts that do not.
+    #[must_use]
+    pub const fn attempts_not_counted(&self) -> u32 {
+        self.hand_overs.saturating_add(self.refused)
     }
 }
 

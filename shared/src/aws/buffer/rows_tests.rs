@@ -50,7 +50,7 @@ proptest! {
     #[test]
     fn chunk_reads_back_as_stored(events in prop::collection::vec(event(), 1..8), first_seq in 0_u64..1_000_000_000_000, output_from in 0_u32..3) {
         let counters = Counters { received_chunks: 3, stored_bytes: 99, chunk_count: 7 };
-        let chunk = Chunk { first_seq, writer: "w1".into(), at_ms: 1_700_000_000_001, first_text_at_ms: first_seq.checked_sub(1).map(u64::cast_signed), counters, output_from, events };
+        let chunk = Chunk { first_seq, writer: "w1".into(), at_ms: 1_700_000_000_001, first_text_at_ms: first_seq.checked_sub(1).map(u64::cast_signed), counters, output_from, upstream: None, events };
         let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(ChunkRow::new(&key(), &chunk, 1_800_000_000)).unwrap();
         prop_assert_eq!(item.contains_key("end"), chunk.end().is_some(), "the trigger's attribute is on the terminal chunk alone");
         let row: ChunkRow = serde_dynamo::from_item(item).unwrap();
@@ -63,7 +63,7 @@ proptest! {
         let events = vec![Event::OutputItemAdded { output_index: 0, item: Item::Message }, Event::ContentPartAdded(place)];
         let [received_chunks, stored_bytes, chunk_count] = counts;
         let counters = Counters { received_chunks, stored_bytes, chunk_count };
-        let chunk = Chunk { first_seq, writer: "w".into(), at_ms: 0, first_text_at_ms: None, counters, output_from: 0, events };
+        let chunk = Chunk { first_seq, writer: "w".into(), at_ms: 0, first_text_at_ms: None, counters, output_from: 0, upstream: None, events };
         let item = chunk_to_item(&key(), &chunk, 0).unwrap();
         prop_assert_eq!(chunk_from_item(item).unwrap().is_some(), first_seq <= SLOT_MAX);
         let mut log = LogState { next_seq: first_seq, counters: Counters { chunk_count: chunk_count.wrapping_sub(1), ..counters }, ..LogState::default() };

@@ -51,7 +51,7 @@ impl Read {
             },
             Delta::Usage(usage) => self.usage = Some((usage.input_tokens, usage.cached_tokens, usage.output_tokens)),
             Delta::Finish(finish) => self.finish = Some((finish.word, finish.meaning)),
-            Delta::Refusal(_) | Delta::Model(_) | Delta::Alive => {}
+            Delta::Refusal(_) | Delta::Model(_) | Delta::Alive | Delta::Upstream(_) => {}
         }
     }
 }

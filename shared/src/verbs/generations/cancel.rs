@@ -46,7 +46,10 @@ impl App {
             self.hints.send(key, Topic::Meta);
             self.wait_for_writer(key, meta.as_ref()).await?;
             let append = || self.append_cancelled(key, meta.as_ref());
-            append.retry(schedule()).when(|error| matches!(error, Error::Contended(_))).await?;
+            let is_own = append.retry(schedule()).when(|error| matches!(error, Error::Contended(_))).await?;
+            if is_own {
+                self.release_upstream(key, meta.as_ref()).await;
+            }
         }
         self.cancelled(key).await
     }
@@ -66,8 +69,8 @@ impl App {
         }
     }
 
-    /// Appends the terminal event, unless the log has ended.
-    async fn append_cancelled(&self, key: &GenerationKey, meta: Option<&Meta>) -> Result<(), Error> {
+    /// Appends the terminal event; `false`: the log has ended.
+    async fn append_cancelled(&self, key: &GenerationKey, meta: Option<&Meta>) -> Result<bool, Error> {
         let newest = self.buffer.newest(key).await?;
         let has_ended = match &newest {
             Some(chunk) => chunk.end().is_some(),
@@ -75,13 +78,13 @@ impl App {
             None => !self.is_open(key).await?,
         };
         if has_ended {
-            return Ok(());
+            return Ok(false);
         }
         let slot = newest.as_ref().map_or_else(NextSlot::default, Chunk::next_slot);
         match self.append_end(key, slot, meta, Event::Cancelled(End::default())).await? {
             Streamed::Ended(_) => {
                 tracing::info!(generation = %key.generation, organization = %key.organization, "A generation was cancelled.");
-                Ok(())
+                Ok(true)
             }
             _ => Err(Error::Contended(key.generation.to_string())),
         }

@@ -105,5 +105,14 @@ fn next_chunk(log: &LogState, events: Vec<Event>, received_chunks: u64, now_ms: 
         chunk_count: log.counters.chunk_count + 1,
     };
     let writer = "populate".to_owned();
-    Chunk { first_seq: log.next_seq, writer, at_ms: now_ms, first_text_at_ms: None, counters, output_from, events }
+    Chunk {
+        first_seq: log.next_seq,
+        writer,
+        at_ms: now_ms,
+        first_text_at_ms: None,
+        counters,
+        output_from,
+        upstream: None,
+        events,
+    }
 }

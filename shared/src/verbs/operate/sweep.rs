@@ -156,7 +156,11 @@ impl App {
         }
         let created = millis_of(&record.created_at).unwrap_or_default();
         if is_over_time(created, self.time_limit(record.timeout_seconds)) {
-            return Ok(if self.end_over_time(key, &record, "sweep").await? { Found::TimedOut } else { Found::Healthy });
+            if !self.end_over_time(key, &record, "sweep").await? {
+                return Ok(Found::Healthy);
+            }
+            self.release_upstream(key, meta.as_ref()).await;
+            return Ok(Found::TimedOut);
         }
         let is_fresh = meta.as_ref().is_none_or(|meta| meta.attempt == 0) && now < created + millis(PENDING_MAX);
         if is_fresh || self.is_alive(newest.as_ref(), meta.as_ref()) {

@@ -2,6 +2,7 @@
 
 mod lease;
 mod schema_watch;
+mod upstream;
 mod writer;
 
 use std::time::Duration;
@@ -77,6 +78,7 @@ impl App {
         // Read after the log: a buffer that was compacted and deleted must not look like one that has not begun.
         let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
         if record.outcome.is_some() {
+            self.cancel_left_upstream(&record, seen.as_ref(), record.status).await;
             return Ok(Streamed::HadEnded);
         }
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
@@ -88,7 +90,8 @@ impl App {
                 return Ok(Streamed::Ended(Status::Failed));
             }
         };
-        if log.end.is_some() {
+        if let Some((status, _)) = &log.end {
+            self.cancel_left_upstream(&record, seen.as_ref(), *status).await;
             return Ok(Streamed::HadEnded);
         }
         if self.is_writer_alive(seen.as_ref(), log.newest.as_ref()) {
@@ -97,16 +100,22 @@ impl App {
         let left = self.time_left(&record);
         if left.is_zero() {
             let has_ended = self.end_over_time(&key, &record, "stream").await?;
+            self.cancel_left_upstream(&record, seen.as_ref(), Status::Failed).await;
             return Ok(if has_ended { Streamed::Ended(Status::Failed) } else { Streamed::HadEnded });
         }
         if seen.as_ref().is_some_and(|meta| meta.cancel_requested) {
-            return self.append_end(&key, log.next_slot(), seen.as_ref(), Event::Cancelled(End::default())).await;
+            let ended = self.append_end(&key, log.next_slot(), seen.as_ref(), Event::Cancelled(End::default())).await?;
+            self.cancel_left_upstream(&record, seen.as_ref(), Status::Cancelled).await;
+            return Ok(ended);
         }
         let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
         let begun = seen.as_ref().map_or(0, Meta::attempts_counted);
         if begun >= attempts_max {
             let message = format!("attempts begun: {begun}; none came to an end");
-            return self.append_end(&key, log.next_slot(), seen.as_ref(), failed(reason::ATTEMPTS_EXHAUSTED, message)).await;
+            let end = failed(reason::ATTEMPTS_EXHAUSTED, message);
+            let ended = self.append_end(&key, log.next_slot(), seen.as_ref(), end).await?;
+            self.cancel_left_upstream(&record, seen.as_ref(), Status::Failed).await;
+            return Ok(ended);
         }
         let bounds = self.bounds(&record, &request);
         let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at, bounds };
@@ -153,6 +162,8 @@ impl App {
         let meta = Meta {
             attempt: seen.map_or(1, |meta| meta.attempt + 1),
             hand_overs: seen.map_or(0, |meta| meta.hand_overs),
+            refused: seen.map_or(0, |meta| meta.refused),
+            upstream: seen.and_then(|meta| meta.upstream.clone()),
             writer: ulid::Ulid::generate().to_string(),
             lease_until: self.clock.now_ms() + millis(self.config.lease),
             cancel_requested: false,
@@ -231,6 +242,7 @@ impl App {
             first_text_at_ms: None,
             counters: Counters { chunk_count: slot.counters.chunk_count + 1, ..slot.counters },
             output_from: slot.output_from,
+            upstream: None,
             events,
         };
         let status = chunk.end().map_or(Status::Failed, |(status, _)| status);

@@ -31,6 +31,11 @@ impl SchemaWatch {
         Self { checker, stops: request.on_schema_violation == Some(OnSchemaViolation::Stop), is_reported }
     }
 
+    /// Whether the request has a schema.
+    pub const fn is_active(&self) -> bool {
+        self.checker.is_some()
+    }
+
     /// Begins an attempt whose text continues `prefix`; empty for one that begins again.
     pub fn restart(&mut self, prefix: &str) -> Option<Violated> {
         self.checker.as_mut()?.restart();

@@ -9,6 +9,7 @@ mod hand_over;
 mod measure;
 mod monitor;
 mod receive;
+mod upstream;
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::LogState;
 use crate::log::event::{End, Event};
-use crate::providers::{Fault, FinishReason, ProviderError, SessionRequest, open_session};
+use crate::providers::{Fault, FinishReason, ProviderError, Resume, SessionRequest, Upstream, open_session};
 use appender::Appender;
 use measure::Measure;
 use monitor::Monitor;
@@ -55,6 +56,8 @@ pub(super) struct Writer {
 struct Attempt {
     /// It continues the text of the attempt before it.
     continues: bool,
+    /// What it gave the provider to continue.
+    resumes: Option<Resumed>,
     /// Deltas and items before it.
     begun_at: (u64, u32),
     /// The model that the provider has reported; once the log has ended, how.
@@ -66,10 +69,19 @@ struct Attempt {
     measure: Measure,
 }
 
+/// What a provider continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resumed {
+    /// A text that it is sent.
+    Prefix,
+    /// A response that it keeps.
+    Upstream,
+}
+
 /// How an attempt begins.
 enum Begun {
-    /// It continues this text, or begins again where it is empty.
-    From(String),
+    /// The provider is asked for this.
+    From(Resume),
     Stopped(Stop),
 }
 
@@ -111,6 +123,9 @@ impl Writer {
     /// Streams until the log has ended or another writer has it. `None`: the first slot was lost, and nothing was written.
     pub(super) async fn run(mut self) -> Result<Option<Streamed>, Error> {
         let ran = self.run_attempts().await;
+        if matches!(ran, Ok(None | Some(Streamed::Fenced))) {
+            self.leave_upstream().await;
+        }
         self.report_result(&ran);
         ran
     }
@@ -123,9 +138,9 @@ impl Writer {
                 return Ok((self.attempts_here > 1).then_some(Streamed::Fenced));
             }
             let stop = match begun {
-                Begun::From(prefix) => {
+                Begun::From(resume) => {
                     let span = self.attempt.measure.span();
-                    self.ask(prefix).instrument(span).await?
+                    self.ask(resume).instrument(span).await?
                 }
                 Begun::Stopped(stop) => stop,
             };
@@ -137,22 +152,30 @@ impl Writer {
                         return Ok(Some(Streamed::Fenced));
                     }
                 }
-                stop => return self.end(stop).await.map(Some),
+                stop => {
+                    let is_over = upstream::is_upstream_over(&stop);
+                    let ended = self.end(stop).await?;
+                    // A fenced writer has more to find out.
+                    if !is_over && ended != Streamed::Fenced {
+                        self.cancel_upstream().await;
+                    }
+                    return Ok(Some(ended));
+                }
             }
         }
     }
 
     /// Sends the request to the provider, and receives until the attempt stops.
-    async fn ask(&mut self, prefix: String) -> Result<Stop, Error> {
-        let provider = match self.app.provider(&self.request).await {
+    async fn ask(&mut self, resume: Resume) -> Result<Stop, Error> {
+        let provider = match self.app.provider(&self.request.provider).await {
             Ok(provider) => provider,
             Err(Error::Configuration(message)) => return Ok(Stop::NotConfigured(message)),
             Err(error) => return Err(error),
         };
         let has_text = self.appender.totals().bytes > 0;
         let session = SessionRequest {
-            request: self.request_after(&prefix),
-            prefix,
+            request: self.request_after(resume.prefix()),
+            resume,
             timeouts: self.app.config.timeouts,
             tries_max: if has_text { limits::PROVIDER_TRIES_WITH_TEXT_MAX } else { limits::PROVIDER_TRIES_MAX },
             // Only where the next function waits for the rest may a wait outlast this one.
@@ -183,40 +206,63 @@ impl Writer {
         self.appender.log.usage(self.request.json_bytes(), received_bytes, self.attempt.usage)
     }
 
-    /// Whether another attempt may succeed: the stream was interrupted, or the provider rejected a prefix. Before the first
+    /// Whether another attempt may succeed: the stream was interrupted, or the provider refused to continue. Before the first
     /// delta, the session has already retried.
     fn is_worth_another(&self, error: &ProviderError) -> bool {
-        let is_interrupted = error.is_retryable() && self.received_in_this_attempt();
-        (is_interrupted || self.refuses_prefix(error)) && self.meta.attempts_counted() < self.attempts_max
+        let is_interrupted = (error.is_retryable() && self.received_in_this_attempt()) || self.has_lost_upstream(error);
+        self.refuses_to_resume(error) || (is_interrupted && self.meta.attempts_counted() < self.attempts_max)
     }
 
-    fn refuses_prefix(&self, error: &ProviderError) -> bool {
-        self.attempt.continues && error.fault == Fault::Rejected && !self.received_in_this_attempt()
+    /// Whether the provider does not take the text so far, or no longer has the response that it kept. The answer then begins again.
+    /// Such an attempt has cost nothing and is not counted; the next one resumes nothing, so it is not refused again.
+    fn refuses_to_resume(&self, error: &ProviderError) -> bool {
+        let is_refused = match self.attempt.resumes {
+            Some(Resumed::Prefix) => error.fault == Fault::Rejected,
+            Some(Resumed::Upstream) => is_gone(error),
+            None => false,
+        };
+        is_refused && !self.received_in_this_attempt()
     }
 
-    /// Begins the attempt that meta has claimed: it continues the text that is open, or begins again.
+    /// Whether the response that the provider kept has failed, or cannot be read any more.
+    fn has_lost_upstream(&self, error: &ProviderError) -> bool {
+        self.appender.upstream().is_some() && (error.fault == Fault::ReportedError || is_gone(error))
+    }
+
+    /// Begins the attempt that meta has claimed: it continues what is open, or begins again.
     async fn begin_attempt(&mut self) -> Result<Begun, Error> {
-        let used = self.usage(self.appender.log.counters.stored_bytes).map(|usage| usage.total);
+        let (resume, text) = self.resume().await?;
+        let used = match &resume {
+            // The provider counts its tokens when it ends.
+            Resume::Upstream(_) => self.appender.log.used,
+            _ => self.usage(self.appender.log.counters.stored_bytes).map(|usage| usage.total),
+        };
         let measure = Measure::new(&self.request, self.meta.attempt, self.appender.totals());
         self.attempt = Attempt { measure, ..Attempt::default() };
-        let prefix = self.prefix().await?;
+        self.appender.set_upstream(if let Resume::Upstream(upstream) = &resume { Some(upstream.clone()) } else { None });
         let (log, composer) = (&mut self.appender.log, &mut self.appender.composer);
         if log.is_empty() && !composer.has_pending() {
             composer.event(Event::Created);
         }
-        self.attempt.continues = prefix.is_some();
-        let prefix = prefix.unwrap_or_else(|| {
+        composer.begin_stream();
+        let reads_on = !matches!(resume, Resume::Fresh | Resume::Upstream(Upstream { cursor: None, .. }));
+        self.attempt.continues = reads_on && composer.is_continued();
+        self.attempt.resumes = match resume {
+            Resume::Fresh => None,
+            Resume::Prefix(_) => Some(Resumed::Prefix),
+            Resume::Upstream(_) => Some(Resumed::Upstream),
+        };
+        if !self.attempt.continues {
             composer.abandon();
             log.output_from = composer.next_output_index();
-            String::new()
-        });
+        }
         self.attempts_here += 1;
         tracing::info!(attempt = self.meta.attempt, goes_on = self.attempt.continues, "An attempt begins.");
         composer.event(Event::InProgress { attempt: self.meta.attempt, used });
         self.attempt.begun_at = self.place();
-        let violation = self.monitor.schema.restart(&prefix);
+        let violation = self.monitor.schema.restart(&text);
         let stop = violation.and_then(|violation| self.add_violation(violation));
-        Ok(stop.map_or(Begun::From(prefix), Begun::Stopped))
+        Ok(stop.map_or(Begun::From(resume), Begun::Stopped))
     }
 
     /// Adds a violation of the schema to the log; returns a stop where the request says so.
@@ -225,12 +271,20 @@ impl Writer {
         violation.stops_with.map(Stop::SchemaViolation)
     }
 
-    /// The text that the provider can continue; `None`: it must begin again. Nothing waits when this is called.
-    async fn prefix(&self) -> Result<Option<String>, Error> {
-        match self.appender.composer.open_text().filter(|_| self.can_continue()) {
-            Some(output_index) => self.app.stored_text(&self.key, output_index, &self.appender.log).await,
-            None => Ok(None),
-        }
+    /// Where the provider can continue, and the text before that. Nothing waits when this is called.
+    async fn resume(&self) -> Result<(Resume, String), Error> {
+        let upstream = self.upstream_to_resume();
+        let open_text = self.appender.composer.open_text();
+        let needs_text = upstream.as_ref().map_or_else(|| self.can_continue(), |_| self.monitor.schema.is_active());
+        let text = match open_text.filter(|_| needs_text) {
+            Some(output_index) => self.app.stored_text(&self.key, output_index, &self.appender.log).await?,
+            None => None,
+        };
+        Ok(match (upstream, text) {
+            (Some(upstream), text) => (Resume::Upstream(upstream), text.unwrap_or_default()),
+            (None, Some(text)) => (Resume::Prefix(text.clone()), text),
+            (None, None) => (Resume::Fresh, String::new()),
+        })
     }
 
     fn can_continue(&self) -> bool {
@@ -265,7 +319,14 @@ impl Writer {
             "error.type" = error.fault.code(),
             "The provider's stream was interrupted; the next attempt begins."
         );
-        self.is_prefix_refused |= self.refuses_prefix(error);
+        let is_refused = self.refuses_to_resume(error);
+        if is_refused && self.attempt.resumes == Some(Resumed::Prefix) {
+            self.is_prefix_refused = true;
+            self.app.refusals.note(&self.request, error);
+        }
+        if self.has_lost_upstream(error) {
+            self.forget_upstream(error).await;
+        }
         if !self.flush_all().await? {
             return Ok(false);
         }
@@ -273,7 +334,9 @@ impl Writer {
         let lease_until = self.app.clock.now_ms() + millis(self.app.config.lease);
         // A new writer id: a renewal of the old lease that is still on its way must not renew this attempt's.
         let writer = ulid::Ulid::generate().to_string();
-        let next = Meta { attempt: self.meta.attempt + 1, writer, lease_until, ..self.meta.clone() };
+        let refused = self.meta.refused + u32::from(is_refused);
+        let upstream = self.appender.upstream().map(|upstream| upstream.id.clone());
+        let next = Meta { attempt: self.meta.attempt + 1, refused, upstream, writer, lease_until, ..self.meta.clone() };
         if !self.app.buffer.claim(&self.key, Some(&self.meta), &next).await? {
             return Ok(false);
         }
@@ -282,4 +345,9 @@ impl Writer {
         self.meta = next;
         Ok(true)
     }
+}
+
+/// Whether the provider has not, or no longer, what it was asked to continue.
+fn is_gone(error: &ProviderError) -> bool {
+    error.fault == Fault::NotAStream || (error.fault == Fault::Rejected && matches!(error.status, Some(400 | 404 | 410)))
 }

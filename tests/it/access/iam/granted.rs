@@ -38,7 +38,9 @@ impl Roles {
         let mut roles = Self { grants: Vec::new(), denials: Vec::new() };
         for (id, function) in resources(&tree, "AWS::Serverless::Function") {
             let policies = function["Properties"]["Policies"].as_sequence().unwrap();
-            for policy in policies.iter().filter(|policy| policy.as_str() != Some("KeyUse")) {
+            // An optional policy is of calls to a provider, which are not the SDK's.
+            let policies = policies.iter().filter(|policy| !matches!(policy, Value::Tagged(policy) if policy.tag == "If"));
+            for policy in policies.filter(|policy| policy.as_str() != Some("KeyUse")) {
                 let policy = policy.as_str().map_or(policy, |named| &tree["Resources"][named]["Properties"]["PolicyDocument"]);
                 for statement in policy["Statement"].as_sequence().unwrap_or_else(|| panic!("{id}: {policy:?}")) {
                     roles.add(&tree, function["Properties"]["Handler"].as_str().unwrap(), statement);

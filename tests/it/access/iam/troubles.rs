@@ -7,6 +7,7 @@ use longhand::Clock;
 use longhand_local::Script;
 use longhand_tests::calls::Recorder;
 use longhand_tests::faults::{Faults, Mode};
+use longhand_tests::keeper::{Keeper, Speech};
 use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment, key_of, start_stack, template_without, with_writer_timeout};
 use reqwest::StatusCode;
@@ -63,6 +64,28 @@ pub async fn a_hand_over(recorder: Recorder) {
     until_called(&recorder, "stream", "InvokeFunction").await;
     // This provider begins again each time, so nothing else ends it.
     assert_eq!(harness.cancel(&id).await.0, StatusCode::OK);
+    harness.ended(&id).await;
+    harness.finish().await;
+}
+
+/// A caller cancels a generation whose writer's process has ended, while its provider works on.
+pub async fn a_response_without_a_writer(recorder: Recorder) {
+    let deltas = (0..10_000).map(|number| format!("{number} ")).collect();
+    let keeper = Keeper::start(Speech { deltas, pace: Duration::from_millis(20), ..Speech::default() }).await;
+    let faults = Faults::deciding(|number, function, call| {
+        (function == "stream" && call.operation == "PutItem" && number > 12).then_some(Mode::KilledAfter)
+    });
+    let clock = Clock::system();
+    let env = environment("", &[("LONGHAND_PROVIDERS", &keeper.providers()), ("LONGHAND_UNWATCHED_WINDOW_MS", "100")]);
+    let harness = Harness::without(&["EveryMinute"], options(&recorder, env, &clock, Some(&faults))).await;
+    let id = harness.start_generation(json!({})).await;
+    keeper.until(|kept| kept.generated > 5).await;
+    while !faults.made().iter().any(|made| made.met.is_some()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(harness.cancel(&id).await.0, StatusCode::OK);
+    keeper.until(|kept| !kept.cancelled.is_empty()).await;
     harness.ended(&id).await;
     harness.finish().await;
 }

@@ -190,7 +190,8 @@ async fn a_deletion_of_the_buffer_that_was_cut_off_is_made_up_for_when_the_trigg
         let key = GenerationKey::new("local".parse().unwrap(), id.parse().unwrap());
         let counters = Counters { received_chunks: 1, stored_bytes: 0, chunk_count: 1 };
         let (writer, events) = ("w".to_owned(), vec![Event::Cancelled(End::default())]);
-        let chunk = Chunk { first_seq: 4, writer, at_ms: 1, first_text_at_ms: None, counters, output_from: 0, events };
+        let chunk =
+            Chunk { first_seq: 4, writer, at_ms: 1, first_text_at_ms: None, counters, output_from: 0, upstream: None, events };
         let buffer = Buffer::new(harness.clients().await.dynamodb, table.clone(), Clock::system(), Meter::default());
         buffer.append(&key, &chunk, i64::MAX / 1_000).await.unwrap();
         until_empty(&harness, &id).await;

@@ -40,6 +40,7 @@ fn chunks(mut seq: u64) -> Vec<Chunk> {
             first_text_at_ms: None,
             counters,
             output_from: 0,
+            upstream: None,
             events,
         };
         seq = chunk.last_seq() + 1;

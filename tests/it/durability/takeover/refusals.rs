@@ -67,9 +67,12 @@ async fn refused_prefix_begins_again() {
     assert_eq!(record["reason"], "attempts_exhausted", "{record}");
     assert_eq!(harness.text(&id).await, "uno dos");
     let events = harness.events(&id).await;
-    assert_eq!(attempts(&events), [1, 2, 3], "the refusal cost an attempt, and ended none of the text");
-    let prefixes: Vec<bool> = hostile.seen("test").bodies.iter().map(|body| prefix(body).is_some()).collect();
-    assert_eq!(prefixes, [false, true, false], "it is not tried twice");
+    assert_eq!((attempts(&events), &record["attempts"]), (vec![1, 2, 3, 4], &json!(3)), "the refusal is not counted");
+    let prefixes = || hostile.seen("test").bodies.iter().map(|body| prefix(body).is_some()).collect::<Vec<bool>>();
+    assert_eq!(prefixes(), [false, true, false, false], "it is not tried twice");
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    assert_eq!(prefixes()[4..], [false, false, false], "this process remembers that the model takes no text");
     harness.finish().await;
 }
 

@@ -20,7 +20,7 @@ const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("anthropic-v
 const MAX_TOKENS: u64 = 32_000;
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
-    Outgoing { path: "/messages".to_owned(), headers: vec![VERSION], body: body(request) }
+    Outgoing { headers: vec![VERSION], ..Outgoing::post("/messages", body(request)) }
 }
 
 /// The body of a request. The caller's `provider_options` go in last but cannot turn streaming off. `seed` has no place here.

@@ -21,7 +21,7 @@ use crate::providers::{Continuation, DeltaStream, OwnFinishWords, ProviderSettin
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(settings: &ProviderSettings, request: &Request, prefix: &str) -> Outgoing {
-    Outgoing { path: "/chat/completions".to_owned(), headers: Vec::new(), body: body(settings, request, prefix) }
+    Outgoing::post("/chat/completions", body(settings, request, prefix))
 }
 
 /// The body of a request. The caller's `provider_options` go in last but cannot turn streaming off.

@@ -6,22 +6,17 @@ mod contents;
 mod decoder;
 mod wire;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use self::contents::render;
 pub(in crate::providers) use self::decoder::Decoder;
 use crate::generation::request::Request;
-use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign_options};
-
-/// What a segment of a path cannot hold. The caller names the model, and the key is sent to whatever the path names.
-const OUTSIDE_OF_SEGMENTS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::providers::outgoing::{Outgoing, fill, path_segment, stop_sequences, without_foreign_options};
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
-    let model = utf8_percent_encode(request.model.trim_start_matches("models/"), OUTSIDE_OF_SEGMENTS);
-    let path = format!("/models/{model}:streamGenerateContent?alt=sse");
-    Outgoing { path, headers: Vec::new(), body: body(request) }
+    let model = path_segment(request.model.trim_start_matches("models/"));
+    Outgoing::post(format!("/models/{model}:streamGenerateContent?alt=sse"), body(request))
 }
 
 /// The body of a request. The caller's `provider_options` go in last.

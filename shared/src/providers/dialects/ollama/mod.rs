@@ -15,7 +15,7 @@ use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
-    Outgoing { path: "/api/chat".to_owned(), headers: Vec::new(), body: body(request) }
+    Outgoing::post("/api/chat", body(request))
 }
 
 /// The body of a request. The caller's `provider_options` go in last but cannot turn streaming off; `options` of theirs are added to

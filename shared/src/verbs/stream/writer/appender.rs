@@ -15,6 +15,7 @@ use crate::limits;
 use crate::log::chunk::{Chunk, Counters, LogState};
 use crate::log::composer::Composer;
 use crate::log::flush::FlushTimer;
+use crate::providers::Upstream;
 use crate::retry::{Retryable, exponential};
 
 /// A task that stores one chunk, and returns it with the result.
@@ -31,6 +32,8 @@ pub(super) struct Appender {
     /// The log up to the newest chunk that was stored.
     pub log: LogState,
     pub composer: Composer,
+    /// Where the provider's stream stands behind everything that was received, if the provider keeps the response.
+    upstream: Option<Upstream>,
     timer: FlushTimer,
     in_flight: Option<Append>,
     received_bytes: u64,
@@ -56,6 +59,7 @@ impl Appender {
         Self {
             writer: meta.writer.clone(),
             expires_at: meta.expires_at,
+            upstream: log.upstream.clone(),
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
             timer: FlushTimer::new(app.config.windows, key.partition().len()),
             in_flight: None,
@@ -71,6 +75,17 @@ impl Appender {
     /// Writes under another id from now on. Nothing may be in flight.
     pub fn write_as(&mut self, meta: &Meta) {
         self.writer.clone_from(&meta.writer);
+    }
+
+    pub const fn upstream(&self) -> Option<&Upstream> {
+        self.upstream.as_ref()
+    }
+
+    /// Notes how far a response that the provider keeps was received; `None`: the provider keeps none. Nothing more waits for the
+    /// composer.
+    pub fn set_upstream(&mut self, upstream: Option<Upstream>) {
+        self.timer.reserve(upstream.as_ref().map_or(0, upstream_bytes));
+        self.upstream = upstream;
     }
 
     /// Counts text that the provider sent, before it is composed.
@@ -137,8 +152,21 @@ impl Appender {
             chunk_count: self.log.counters.chunk_count + 1,
         };
         let first_text_at_ms = self.first_text_at_ms.take_if(|_| text_bytes > 0);
-        let (writer, output_from) = (self.writer.clone(), self.log.output_from);
-        Chunk { first_seq: self.log.next_seq, writer, at_ms: now_ms, first_text_at_ms, counters, output_from, events }
+        let mut upstream = self.upstream.clone();
+        if let Some(upstream) = upstream.as_mut().filter(|_| self.composer.has_pending()) {
+            // The chunk ends within what one read of the provider brought.
+            upstream.cursor = None;
+        }
+        Chunk {
+            first_seq: self.log.next_seq,
+            writer: self.writer.clone(),
+            at_ms: now_ms,
+            first_text_at_ms,
+            counters,
+            output_from: self.log.output_from,
+            upstream,
+            events,
+        }
     }
 
     /// Stores a chunk, and retries for [`limits::STORE_PATIENCE`]: the text is in memory only.
@@ -177,4 +205,11 @@ impl Appender {
         self.app.hints.send(&self.key, Topic::Log);
         Ok(Some(chunk.at_ms))
     }
+}
+
+/// Bytes that the position takes in a chunk's item: names, types and values.
+fn upstream_bytes(upstream: &Upstream) -> usize {
+    const NAMES_AND_TYPES: usize = "upstream".len() + "id".len() + "cursor".len() + 5;
+    const CURSOR_BYTES_MAX: usize = 11;
+    NAMES_AND_TYPES + upstream.id.len() + CURSOR_BYTES_MAX
 }

@@ -11,7 +11,8 @@ impl Writer {
     /// Whether another function can get further than this one. It cannot where a first attempt would only begin again: that
     /// attempt had a function's whole time.
     pub(super) fn may_hand_over(&self) -> bool {
-        let continues = self.appender.composer.open_text().is_some() && self.can_continue();
+        let goes_on = self.appender.composer.open_text().is_some() && self.can_continue();
+        let continues = goes_on || self.appender.upstream().is_some();
         self.meta.hand_overs < HAND_OVERS_MAX && (continues || self.attempts_here > 1)
     }
 

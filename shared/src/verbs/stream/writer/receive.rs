@@ -12,6 +12,9 @@ impl Writer {
     pub(super) async fn receive(&mut self, mut session: Session) -> Result<Stop, Error> {
         let mut stop = None;
         loop {
+            if !self.record_upstream().await? {
+                return Ok(Stop::Fenced);
+            }
             let sleep = match stop {
                 None => self.appender.flush_if_due(self.monitor.lease.view().watched_until),
                 Some(_) if self.appender.is_storing() => None,
@@ -48,6 +51,7 @@ impl Writer {
                 Delta::Usage(usage) => self.attempt.usage = Some(usage),
                 Delta::Model(model) => self.attempt.end.model = Some(model),
                 Delta::Finish(reason) => self.attempt.finish = Some(reason),
+                Delta::Upstream(upstream) => self.appender.set_upstream(Some(upstream)),
                 text => {
                     self.appender.count_received(text.text_bytes());
                     let bytes = self.appender.totals().bytes;

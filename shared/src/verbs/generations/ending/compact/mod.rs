@@ -93,8 +93,8 @@ impl App {
         let price = self.config.prices.find(&record.provider, &record.model);
         let total = outcome.usage.map(|usage| usage.total);
         outcome.cost = price.map(|price| price.of(total.as_ref(), request.json_bytes(), outcome.received_bytes));
-        let hand_overs = facts.meta.as_ref().map_or(0, |meta| u64::from(meta.hand_overs));
-        outcome.attempts = outcome.attempts.map(|attempts| attempts.saturating_sub(hand_overs));
+        let not_counted = facts.meta.as_ref().map_or(0, |meta| u64::from(meta.attempts_not_counted()));
+        outcome.attempts = outcome.attempts.map(|attempts| attempts.saturating_sub(not_counted));
         if !self.finish(key, &record, status, &outcome).await? {
             return self.compacted_by_another(key).await;
         }
