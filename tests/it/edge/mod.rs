@@ -1,6 +1,7 @@
 //! What callers see over HTTP.
 
 pub mod bad_input;
+pub mod client_table;
 pub mod cors;
 pub mod durable_streams;
 pub mod durable_streams_client;
