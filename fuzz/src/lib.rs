@@ -12,7 +12,7 @@ mod sse;
 
 pub use json::{json_text, partial_json};
 pub use log::chunk;
-pub use provider::chat_completions;
+pub use provider::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
 pub use request::request;
 pub use sse::sse;
 
@@ -20,12 +20,17 @@ pub use sse::sse;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("anthropic", anthropic),
+    ("bedrock", bedrock),
     ("chat_completions", chat_completions),
     ("chunk", chunk),
+    ("gemini", gemini),
     ("json_text", json_text),
+    ("ollama", ollama),
     ("partial_json", partial_json),
     ("request", request),
+    ("responses", responses),
     ("sse", sse),
 ];
 

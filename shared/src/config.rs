@@ -9,7 +9,7 @@ use crate::access::read_token::SigningKey;
 use crate::error::Error;
 use crate::generation::request::{RequestRules, Validation};
 use crate::log::flush::Windows;
-use crate::providers::{ProviderSettings, Timeouts, parse_providers};
+use crate::providers::{Dialect, ProviderSettings, Timeouts, parse_providers};
 use crate::quota::Quota;
 use crate::quota::prices::Prices;
 
@@ -189,6 +189,12 @@ impl Config {
     pub fn request_rules(&self) -> RequestRules<'_> {
         RequestRules {
             providers: self.providers.keys().map(String::as_str).collect(),
+            responses_providers: self
+                .providers
+                .iter()
+                .filter(|(_, settings)| settings.dialect == Dialect::Responses)
+                .map(|(name, _)| name.as_str())
+                .collect(),
             max_output_bytes: self.max_output_bytes,
             timeout_seconds: self.timeouts.generation.as_secs(),
         }

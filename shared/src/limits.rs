@@ -85,6 +85,8 @@ pub const PROVIDER_MESSAGE_CHARS_MAX: usize = 500;
 pub const PROVIDER_NAME_BYTES_MAX: usize = 1_024;
 /// Tool calls of one attempt.
 pub const PROVIDER_TOOL_CALLS_MAX: usize = 1_024;
+/// The largest `max_attempts` of a request, as its schema has it.
+pub const ATTEMPTS_MAX: u32 = 10;
 /// Requests to the provider within one attempt, while nothing has been received.
 pub const PROVIDER_TRIES_MAX: u32 = 4;
 /// The same, once an earlier attempt has received text: 26 to 51 s of waiting, for a provider that is being restarted.

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body_util::LengthLimitError;
-use longhand::limits::REQUEST_BYTES_MAX;
+use longhand::limits::{ATTEMPTS_MAX, REQUEST_BYTES_MAX};
 use longhand::{Claim, Error, FieldError, GenerationId, GenerationKey};
 
 use super::caller::Caller;
@@ -32,6 +32,10 @@ pub struct ClaimArgs {
     idempotency_key: Option<String>,
     is_retry: bool,
 }
+
+/// `X-Longhand-Max-Attempts`, for `OpenAI`'s APIs, which have no such field: with 1, a reader to whom text was streamed gets an error where
+/// the provider is interrupted, and no second answer.
+pub struct MaxAttempts(pub Option<u32>);
 
 /// A body of at most [`REQUEST_BYTES_MAX`] bytes, whatever its content type.
 pub struct BodyBytes(pub Vec<u8>);
@@ -151,6 +155,18 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         Ok(Self(header(&parts.headers, "Idempotency-Key")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MaxAttempts {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        const NAME: &str = "X-Longhand-Max-Attempts";
+        let Some(given) = header(&parts.headers, NAME)? else { return Ok(Self(None)) };
+        let attempts = given.parse().ok().filter(|attempts| (1..=ATTEMPTS_MAX).contains(attempts));
+        let wrong = || Error::invalid(NAME, format!("must be a whole number from 1 to {ATTEMPTS_MAX}"));
+        attempts.map(|attempts| Self(Some(attempts))).ok_or_else(|| wrong().into())
     }
 }
 

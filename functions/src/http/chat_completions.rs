@@ -6,9 +6,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use longhand::chat_completions::{Chunk, parse_create};
+use longhand::generation::request::Request;
 use longhand::{App, ChatCompletionTail};
 
-use super::args::{BodyBytes, ClaimArgs};
+use super::args::{BodyBytes, ClaimArgs, MaxAttempts};
 use super::attached::{HEAD_WAIT, Until, write_attached};
 use super::caller::Caller;
 use super::openai_error;
@@ -27,10 +28,11 @@ pub async fn create(
     caller: Caller,
     until: Until,
     claim: ClaimArgs,
+    MaxAttempts(max_attempts): MaxAttempts,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
     let app = app.for_request(request_id().as_deref());
-    let request = parse_create(&body, &app.config().request_rules())?;
+    let request = Request { max_attempts, ..parse_create(&body, &app.config().request_rules())? };
     let accepted = app.accept_chat_completion(&caller.organization, &request, &claim.claim()?).await?;
     let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
     if needs_writer {

@@ -1,6 +1,6 @@
 //! Renders a log's events as chunks, and as the completion at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,7 @@ pub struct CompletionHead {
     created: i64,
     model: String,
     include_usage: bool,
+    custom_tools: BTreeSet<String>,
 }
 
 impl CompletionHead {
@@ -32,7 +33,18 @@ impl CompletionHead {
             created: created_ms / 1_000,
             model: own.map_or_else(|| request.model.clone(), |own| own.model.clone()),
             include_usage: own.is_some_and(|own| own.include_usage),
+            custom_tools: request.custom_tools(),
         }
+    }
+
+    /// A piece of a call, or a call, of the tool of this name: of its name and arguments in the form that its kind of tool has.
+    fn call(&self, tool: &str, with_name: bool, arguments: &str) -> Value {
+        let (kind, text) = if self.custom_tools.contains(tool) { ("custom", "input") } else { ("function", "arguments") };
+        let mut call = json!({ kind: { text: arguments } });
+        if with_name {
+            call = json!({ "type": kind, kind: { "name": tool, text: arguments } });
+        }
+        call
     }
 
     fn object(&self, kind: &str, choices: &Value) -> Value {
@@ -122,10 +134,7 @@ impl Completion {
                 self.is_broken = true;
                 vec![Chunk::Data(self.error())]
             }
-            Event::OutputItemAdded { output_index, .. } => self.call_delta(
-                *output_index,
-                &|name, id| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "" } }),
-            ),
+            Event::OutputItemAdded { output_index, .. } => self.call_delta(*output_index, true, ""),
             event => match event.stretch() {
                 Some((kind, stretch)) => self.stretch(kind, stretch),
                 None if event.end().is_some() => self.ending(),
@@ -207,20 +216,21 @@ impl Completion {
             TextKind::OutputText => self.delta(&json!({ "content": stretch.delta })),
             TextKind::Reasoning => self.delta(&json!({ "reasoning_content": stretch.delta })),
             TextKind::Refusal => self.delta(&json!({ "refusal": stretch.delta })),
-            TextKind::FunctionCallArguments => {
-                self.call_delta(stretch.output_index, &|_, _| json!({ "function": { "arguments": stretch.delta } }))
-            }
+            TextKind::FunctionCallArguments => self.call_delta(stretch.output_index, false, &stretch.delta),
         }
     }
 
     /// The delta of a tool call; nothing for an item that is none.
-    fn call_delta(&self, output_index: u32, piece: &dyn Fn(&str, &str) -> Value) -> Vec<Chunk> {
+    fn call_delta(&self, output_index: u32, begins: bool, arguments: &str) -> Vec<Chunk> {
         let Some(Item::FunctionCall { call_id, name }) = self.items.get(&output_index).map(|output| &output.item) else {
             return Vec::new();
         };
         let is_call = |(_, output): &(&u32, &Output)| matches!(output.item, Item::FunctionCall { .. });
         let index = self.items.range(self.output_from..output_index).filter(is_call).count();
-        let mut piece = piece(name, call_id);
+        let mut piece = self.head.call(name, begins, arguments);
+        if begins {
+            piece["id"] = call_id.as_str().into();
+        }
         piece["index"] = index.into();
         self.delta(&json!({ "tool_calls": [piece] }))
     }
@@ -269,7 +279,9 @@ impl Completion {
     fn calls(&self) -> Vec<Value> {
         let call = |(_, output): (&u32, &Output)| {
             let Item::FunctionCall { call_id, name } = &output.item else { return None };
-            Some(json!({ "id": call_id, "type": "function", "function": { "name": name, "arguments": output.text } }))
+            let mut call = self.head.call(name, true, &output.text);
+            call["id"] = call_id.as_str().into();
+            Some(call)
         };
         self.items.range(self.output_from..).filter_map(call).collect()
     }

@@ -14,7 +14,12 @@ use crate::providers::{Delta, ToolCallDelta};
 fn parse(body: &Value) -> Result<Request, Error> {
     parse_create(
         body.to_string().as_bytes(),
-        &RequestRules { providers: vec!["acme", "openai"], max_output_bytes: 1_000, timeout_seconds: 60 },
+        &RequestRules {
+            providers: vec!["acme", "openai"],
+            responses_providers: vec![],
+            max_output_bytes: 1_000,
+            timeout_seconds: 60,
+        },
     )
 }
 

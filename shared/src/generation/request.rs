@@ -1,5 +1,7 @@
 //! A request for a generation: parsed once, with all errors reported together.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -151,6 +153,8 @@ const fn default_store() -> bool {
 pub struct RequestRules<'a> {
     /// The names of the configured providers, sorted.
     pub providers: Vec<&'a str>,
+    /// Those of them that speak the Responses API.
+    pub responses_providers: Vec<&'a str>,
     /// The largest `max_output_bytes` that a request may set.
     pub max_output_bytes: u64,
     /// The largest `timeout` that a request may set, in seconds.
@@ -179,6 +183,9 @@ pub enum OnSchemaViolation {
     Stop,
 }
 
+/// The provider of a request that names none.
+const DEFAULT_PROVIDER: &str = "openai";
+
 /// The form that the result must have.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
@@ -191,7 +198,7 @@ pub enum Expected {
 }
 
 fn default_provider() -> String {
-    "openai".to_owned()
+    DEFAULT_PROVIDER.to_owned()
 }
 
 impl Request {
@@ -234,6 +241,17 @@ impl Request {
         conversation.add_items(self.responses.iter().filter_map(|responses| responses.input.as_deref()).flatten());
         conversation.entries.extend(self.prompt.iter().map(|text| Entry::Message(Message::text(Role::User, text))));
         conversation
+    }
+
+    /// The names of the tools that take text where functions take JSON.
+    #[must_use]
+    pub fn custom_tools(&self) -> BTreeSet<String> {
+        let tools = self.tools.as_ref().and_then(Value::as_array).into_iter().flatten();
+        tools
+            .filter(|tool| tool["type"] == "custom")
+            .filter_map(|tool| tool["custom"]["name"].as_str())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The form that the result must have.
@@ -283,6 +301,11 @@ pub(crate) fn body_of_model(model: &str, rules: &RequestRules<'_>) -> Value {
         Some((provider, model)) => json!({ "model": model, "provider": provider }),
         None => json!({ "model": model }),
     }
+}
+
+/// Whether the provider of such a body speaks the Responses API.
+pub(crate) fn speaks_responses(body: &Value, rules: &RequestRules<'_>) -> bool {
+    rules.responses_providers.contains(&body["provider"].as_str().unwrap_or(DEFAULT_PROVIDER))
 }
 
 /// Renames fields in errors to those of the API that the caller speaks; `names` are pairs of ours and theirs.
@@ -408,7 +431,8 @@ mod tests {
     use super::*;
 
     fn parse(body: &Value) -> Result<Request, Error> {
-        let rules = RequestRules { providers: vec!["openai"], max_output_bytes: 1_000, timeout_seconds: 60 };
+        let rules =
+            RequestRules { providers: vec!["openai"], responses_providers: vec![], max_output_bytes: 1_000, timeout_seconds: 60 };
         Request::parse(body.to_string().as_bytes(), &rules)
     }
 

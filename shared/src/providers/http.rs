@@ -4,21 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 
-use super::decode::{decoded, deltas};
 use super::dialects::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
-use super::event_stream::frames;
 use super::http_status;
-use super::ndjson::lines;
 use super::outgoing::Outgoing;
 use super::settings::{Auth, Dialect, ProviderSettings};
-use super::{DeltaStream, Fault, Provider, ProviderError, Resume, Sign, Upstream};
+use super::{DeltaStream, Fault, Provider, ProviderError, Resume, Sign, body_deltas};
 use crate::generation::request::Request;
 
 /// The media types of the three kinds of streams.
@@ -81,7 +76,7 @@ impl HttpProvider {
         let response = self.client.execute(message).await.map_err(|error| http_status::unreachable(&error))?;
         let response = http_status::expect_stream(response, media_type).await.map_err(|error| self.with_hint(error))?;
         let upstream = if let Resume::Upstream(upstream) = resume { Some(upstream.clone()) } else { None };
-        Ok(self.deltas(response.bytes_stream().boxed(), upstream))
+        Ok(body_deltas(&self.settings, response.bytes_stream().boxed(), self.key().to_owned(), upstream))
     }
 
     /// A response that has ended, or that the provider no longer has, needs no cancel.
@@ -100,21 +95,6 @@ impl HttpProvider {
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.settings.base_url.trim_end_matches('/'))
-    }
-
-    fn deltas(&self, body: BoxStream<'static, reqwest::Result<Bytes>>, upstream: Option<Upstream>) -> DeltaStream {
-        let words = self.settings.finish_reasons.clone();
-        match self.settings.dialect {
-            Dialect::ChatCompletions => deltas(body, self.key().to_owned(), chat_completions::Decoder::new(words)),
-            Dialect::Anthropic => deltas(body, self.key().to_owned(), anthropic::Decoder::new(words)),
-            Dialect::Bedrock => decoded(frames(body), self.key().to_owned(), bedrock::Decoder::new(words)),
-            Dialect::Gemini => deltas(body, self.key().to_owned(), gemini::Decoder::new(words)),
-            Dialect::Ollama => decoded(lines(body), self.key().to_owned(), ollama::Decoder::new(words)),
-            Dialect::Responses => {
-                let decoder = responses::Decoder::new(words, responses::is_kept(&self.settings), upstream);
-                deltas(body, self.key().to_owned(), decoder)
-            }
-        }
     }
 
     /// An answer of 401 to a request without a key says so: the provider cannot know the name of the setting.

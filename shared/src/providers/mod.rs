@@ -29,7 +29,8 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use continuation::{Continuation, can_be_continued};
-pub use dialects::chat_completions::{chat_completion_deltas, chat_messages};
+pub use dialects::body_deltas;
+pub use dialects::chat_completions::chat_messages;
 pub use dialects::responses::{flat_function, text_format};
 pub use fault::{Fault, ProviderError};
 pub use finish::{FinishMeaning, FinishReason, OwnFinishWords};

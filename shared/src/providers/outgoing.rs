@@ -51,6 +51,19 @@ impl Outgoing {
     }
 }
 
+/// The tools of a request, and its choice among them, for an API that has no list of allowed tools: the others are left out, and the
+/// choice is the list's mode.
+pub(super) fn tools_and_choice(request: &Request) -> (Vec<Value>, Option<Value>) {
+    let mut tools = request.tools.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+    let Some(allowed) = request.tool_choice.as_ref().and_then(|choice| choice.get("allowed_tools")) else {
+        return (tools, request.tool_choice.clone());
+    };
+    let name = |tool: &Value| tool.pointer("/function/name").cloned();
+    let names: Vec<Value> = allowed["tools"].as_array().into_iter().flatten().filter_map(name).collect();
+    tools.retain(|tool| name(tool).is_some_and(|name| names.contains(&name)));
+    (tools, Some(allowed["mode"].clone()).filter(Value::is_string))
+}
+
 /// Puts fields that have a value into an object.
 pub(super) fn fill<const N: usize>(object: &mut Value, optional: [(&str, Option<Value>); N]) {
     for (name, value) in optional {

@@ -13,13 +13,48 @@ pub fn response_format(format: &Value) -> Value {
     json!({ "type": "json_schema", "json_schema": without_type(format) })
 }
 
-/// Converts a tool or a tool choice: a function's fields move one level down, anything else is unchanged. The inverse is
-/// [`flat_function`](crate::providers::flat_function).
+/// Converts a tool or a tool choice: the fields of a function, of a custom tool and of a choice among allowed tools move one level down,
+/// anything else is unchanged. The inverse is [`flat_function`](crate::providers::flat_function).
 pub fn nested_function(tool: &Value) -> Value {
-    if tool["type"] != "function" {
-        return tool.clone();
+    match tool["type"].as_str() {
+        Some(kind @ ("function" | "custom")) => json!({ "type": kind, kind: without_type(tool) }),
+        Some("allowed_tools") => {
+            let tools: Vec<Value> = tool["tools"].as_array().into_iter().flatten().map(nested_function).collect();
+            json!({ "type": "allowed_tools", "allowed_tools": { "mode": tool["mode"], "tools": tools } })
+        }
+        _ => tool.clone(),
     }
-    json!({ "type": "function", "function": without_type(tool) })
+}
+
+/// The tools that run at the provider, by their types in the Responses API.
+const HOSTED_TOOLS: [&str; 14] = [
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "file_search",
+    "image_generation",
+    "local_shell",
+    "mcp",
+    "shell",
+    "tool_search",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+];
+
+/// Reports the tools that only a provider of the Responses API has.
+pub fn check_hosted_tools(tools: &[Value], errors: &mut Vec<FieldError>) {
+    for (index, tool) in tools.iter().enumerate() {
+        if let Some(kind) = tool["type"].as_str().filter(|kind| HOSTED_TOOLS.contains(kind)) {
+            let detail = format!(
+                "must be `function` or `custom`, not `{kind}`, which runs at a provider that speaks the Responses API; name such a \
+                 model as `openai-responses/MODEL`"
+            );
+            errors.push(FieldError::new(format!("/tools/{index}/type"), detail));
+        }
+    }
 }
 
 fn without_type(value: &Value) -> Value {
@@ -27,16 +62,25 @@ fn without_type(value: &Value) -> Value {
     fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into()
 }
 
-/// Reports everything in the items that a conversation cannot hold.
-pub fn check_items(items: &[Value], errors: &mut Vec<FieldError>) {
+/// Reports everything in the items that a conversation cannot hold. `passed_on`: they go to a provider that speaks the Responses API, and
+/// takes more kinds of them.
+pub fn check_items(items: &[Value], passed_on: bool, errors: &mut Vec<FieldError>) {
     for (index, item) in items.iter().enumerate() {
         match item["type"].as_str() {
             Some("reasoning") => {}
             Some("function_call") => require_text(item, index, &["call_id", "name", "arguments"], errors),
-            Some("function_call_output") => require_text(item, index, &["call_id"], errors),
+            Some("custom_tool_call") => require_text(item, index, &["call_id", "name", "input"], errors),
+            Some("function_call_output" | "custom_tool_call_output") => require_text(item, index, &["call_id"], errors),
             None if !item["type"].is_null() => errors.push(FieldError::new(format!("/input/{index}/type"), "must be a string")),
             Some("message") | None => check_message(item, index, errors),
-            Some(_) => errors.push(FieldError::new(format!("/input/{index}/type"), "is not a kind of input that is taken")),
+            Some(_) if passed_on => {}
+            Some(kind) => {
+                let detail = format!(
+                    "`{kind}` is a kind of input for a provider that speaks the Responses API only; name such a model as \
+                     `openai-responses/MODEL`"
+                );
+                errors.push(FieldError::new(format!("/input/{index}/type"), detail));
+            }
         }
     }
 }

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::chat;
 use crate::error::{Error, FieldError};
 use crate::generation::conversation::Conversation;
-use crate::generation::request::{Request, RequestRules, ResponsesRequest, Validation, body_of_model, read_fields, with_names};
+use crate::generation::request::{
+    Request, RequestRules, ResponsesRequest, Validation, body_of_model, read_fields, speaks_responses, with_names,
+};
 use crate::json::schema::must_be;
 use crate::providers::chat_messages;
 
@@ -60,8 +62,13 @@ pub fn create_request(given: &Map<String, Value>, rules: &RequestRules<'_>) -> R
     let mut errors = Vec::new();
     check_own(given, &mut errors);
     let items = given.get("input").and_then(Value::as_array).cloned();
+    let passed_on =
+        speaks_responses(&body_of_model(given.get("model").and_then(Value::as_str).unwrap_or_default(), rules), rules);
     if let Some(items) = &items {
-        chat::check_items(items, &mut errors);
+        chat::check_items(items, passed_on, &mut errors);
+    }
+    if let Some(tools) = given.get("tools").and_then(Value::as_array).filter(|_| !passed_on) {
+        chat::check_hosted_tools(tools, &mut errors);
     }
     if !errors.is_empty() {
         return Err(Error::InvalidRequest(errors));
@@ -164,7 +171,8 @@ fn generation_body(given: &Map<String, Value>, model: &str, items: Option<&[Valu
         Some(tools) => body["tools"] = tools.clone(),
         None => {}
     }
-    if let Some(choice) = given.get("tool_choice") {
+    // Providers refuse a choice without tools, and clients send it all the same.
+    if let Some(choice) = given.get("tool_choice").filter(|_| body.get("tools").is_some()) {
         body["tool_choice"] = chat::nested_function(choice);
     }
     let text = given.get("text").unwrap_or(&Value::Null);

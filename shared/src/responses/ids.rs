@@ -21,6 +21,8 @@ pub enum ItemKind {
     Reasoning,
     /// `fc_`.
     FunctionCall,
+    /// `ctc_`.
+    CustomToolCall,
     /// `in_`: an input item that was sent without an id.
     Input,
 }
@@ -45,6 +47,7 @@ impl ResponseId {
             ItemKind::Message => "msg",
             ItemKind::Reasoning => "rs",
             ItemKind::FunctionCall => "fc",
+            ItemKind::CustomToolCall => "ctc",
             ItemKind::Input => "in",
         };
         format!("{prefix}_{}_{index}", self.ulid())
@@ -55,7 +58,7 @@ impl ResponseId {
     pub fn of_item(item: &str) -> Option<Self> {
         let (kind, rest) = item.split_once('_')?;
         let (ulid, _) = rest.rsplit_once('_')?;
-        ["msg", "rs", "fc"].contains(&kind).then(|| format!("{RESPONSE}{ulid}").parse().ok())?
+        ["msg", "rs", "fc", "ctc"].contains(&kind).then(|| format!("{RESPONSE}{ulid}").parse().ok())?
     }
 
     fn ulid(&self) -> &str {

@@ -1,5 +1,7 @@
 //! The response object: the fields of the request, and the state that the events add.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::ids::ResponseId;
@@ -24,6 +26,8 @@ pub struct Snapshot {
     id: ResponseId,
     created_ms: i64,
     background: bool,
+    custom_tools: BTreeSet<String>,
+    summarizes: bool,
     fixed: Map<String, Value>,
 }
 
@@ -34,7 +38,25 @@ impl Snapshot {
         let own = request.responses.as_deref();
         // A generation that `/v1/generations` started runs in the background.
         let background = own.is_none_or(|own| own.background);
-        Self { id, created_ms, background, fixed: fixed(request) }
+        let summary = own.and_then(|own| own.echo.get("reasoning")?.get("summary"));
+        Self {
+            id,
+            created_ms,
+            background,
+            custom_tools: request.custom_tools(),
+            summarizes: summary.is_some_and(|summary| !summary.is_null()),
+            fixed: fixed(request),
+        }
+    }
+
+    /// Whether a tool of this name takes text where functions take JSON.
+    pub(super) fn is_custom(&self, tool: &str) -> bool {
+        self.custom_tools.contains(tool)
+    }
+
+    /// Whether the caller asked for summaries of the reasoning, and so reads it as such.
+    pub(super) const fn summarizes(&self) -> bool {
+        self.summarizes
     }
 
     /// The response's id.
@@ -69,7 +91,7 @@ impl Snapshot {
         set("error", end.map_or(Value::Null, |(status, end)| error(status, end)));
         set("incomplete_details", end.map_or(Value::Null, |(status, end)| incomplete_details(status, end)));
         set("output", output.into());
-        set("usage", end.and_then(|(_, end)| end.usage).map_or(Value::Null, |all| usage(all.total)));
+        set("usage", end.map_or(Value::Null, |(_, end)| usage(end.usage.unwrap_or_default().total)));
         object.extend(self.fixed.clone());
         object.into()
     }
@@ -119,13 +141,13 @@ fn error(status: Status, end: &End) -> Value {
         return Value::Null;
     }
     let reason = end.reason.as_deref().unwrap_or("failed");
-    let code = match reason {
-        "rate_limited" => "rate_limit_exceeded",
-        "provider_rejected" => "invalid_prompt",
-        _ => "server_error",
+    let (code, kind) = match reason {
+        "rate_limited" => ("rate_limit_exceeded", "rate_limit_error"),
+        "provider_rejected" => ("invalid_prompt", "invalid_request_error"),
+        _ => ("server_error", "server_error"),
     };
     let message = end.message.as_deref().unwrap_or("the response could not be finished");
-    json!({ "code": code, "message": format!("{message} ({reason})") })
+    json!({ "code": code, "type": kind, "message": format!("{message} ({reason})") })
 }
 
 fn incomplete_details(status: Status, end: &End) -> Value {

@@ -137,18 +137,40 @@ impl Renderer {
             Event::OutputItemDone { output_index, .. } => {
                 ("response.output_item.done", json!({ "output_index": output_index, "item": self.item(*output_index) }))
             }
+            Event::ContentPartAdded(place) if self.is_summary(place.kind) => {
+                ("response.reasoning_summary_part.added", self.with_part(*place))
+            }
+            Event::ContentPartDone(place) if self.is_summary(place.kind) => {
+                ("response.reasoning_summary_part.done", self.with_part(*place))
+            }
             Event::ContentPartAdded(place) => ("response.content_part.added", self.with_part(*place)),
             Event::ContentPartDone(place) => ("response.content_part.done", self.with_part(*place)),
             Event::OutputTextDelta(stretch) => ("response.output_text.delta", self.delta(TextKind::OutputText, stretch)),
-            Event::ReasoningTextDelta(stretch) => ("response.reasoning_text.delta", self.delta(TextKind::Reasoning, stretch)),
+            Event::ReasoningTextDelta(stretch) => {
+                let is_summary = self.snapshot.summarizes();
+                let kind = if is_summary { "response.reasoning_summary_text.delta" } else { "response.reasoning_text.delta" };
+                (kind, self.delta(TextKind::Reasoning, stretch))
+            }
             Event::RefusalDelta(stretch) => ("response.refusal.delta", self.delta(TextKind::Refusal, stretch)),
             Event::FunctionCallArgumentsDelta(stretch) => {
-                ("response.function_call_arguments.delta", self.delta(TextKind::FunctionCallArguments, stretch))
+                let is_custom = self.is_custom(stretch.output_index);
+                let kind =
+                    if is_custom { "response.custom_tool_call_input.delta" } else { "response.function_call_arguments.delta" };
+                (kind, self.delta(TextKind::FunctionCallArguments, stretch))
             }
             Event::OutputTextDone(place) => ("response.output_text.done", self.done(*place, "text")),
-            Event::ReasoningTextDone(place) => ("response.reasoning_text.done", self.done(*place, "text")),
+            Event::ReasoningTextDone(place) => {
+                let is_summary = self.snapshot.summarizes();
+                let kind = if is_summary { "response.reasoning_summary_text.done" } else { "response.reasoning_text.done" };
+                (kind, self.done(*place, "text"))
+            }
             Event::RefusalDone(place) => ("response.refusal.done", self.done(*place, "refusal")),
-            Event::FunctionCallArgumentsDone(place) => ("response.function_call_arguments.done", self.done(*place, "arguments")),
+            Event::FunctionCallArgumentsDone(place) => {
+                let is_custom = self.is_custom(place.output_index);
+                let kind =
+                    if is_custom { "response.custom_tool_call_input.done" } else { "response.function_call_arguments.done" };
+                (kind, self.done(*place, "arguments"))
+            }
             Event::Completed(_) => ("response.completed", json!({ "response": self.response() })),
             Event::Incomplete(_) => ("response.incomplete", json!({ "response": self.response() })),
             // The API has no event for a cancel; the response's status is `cancelled`.
@@ -163,6 +185,7 @@ impl Renderer {
     fn item_id(&self, output_index: u32) -> String {
         let kind = match self.items.get(&output_index).map(|item| &item.item) {
             Some(Item::Reasoning) => ItemKind::Reasoning,
+            Some(Item::FunctionCall { name, .. }) if self.snapshot.is_custom(name) => ItemKind::CustomToolCall,
             Some(Item::FunctionCall { .. }) => ItemKind::FunctionCall,
             Some(Item::Message) | None => ItemKind::Message,
         };
@@ -172,15 +195,39 @@ impl Renderer {
     fn item(&self, output_index: u32) -> Value {
         let Some(output) = self.items.get(&output_index) else { return Value::Null };
         let (id, status) = (self.item_id(output_index), output.status);
-        let content: Vec<Value> = output.parts.iter().map(Part::render).collect();
+        let content: Vec<Value> = output.parts.iter().map(|part| self.render_part(part)).collect();
         match &output.item {
             Item::Message => json!({ "id": id, "type": "message", "status": status, "role": "assistant", "content": content }),
-            Item::Reasoning => json!({ "id": id, "type": "reasoning", "summary": [], "content": content, "status": status }),
+            Item::Reasoning => {
+                let (summary, content) = if self.snapshot.summarizes() { (content, Vec::new()) } else { (Vec::new(), content) };
+                json!({ "id": id, "type": "reasoning", "summary": summary, "content": content, "status": status })
+            }
+            Item::FunctionCall { call_id, name } if self.snapshot.is_custom(name) => json!({
+                "id": id, "type": "custom_tool_call", "status": status,
+                "call_id": call_id, "name": name, "input": output.arguments,
+            }),
             Item::FunctionCall { call_id, name } => json!({
                 "id": id, "type": "function_call", "status": status,
                 "call_id": call_id, "name": name, "arguments": output.arguments,
             }),
         }
+    }
+
+    /// Whether text of this kind is given as a summary.
+    fn is_summary(&self, kind: TextKind) -> bool {
+        kind == TextKind::Reasoning && self.snapshot.summarizes()
+    }
+
+    fn is_custom(&self, output_index: u32) -> bool {
+        let item = self.items.get(&output_index).map(|output| &output.item);
+        matches!(item, Some(Item::FunctionCall { name, .. }) if self.snapshot.is_custom(name))
+    }
+
+    fn render_part(&self, part: &Part) -> Value {
+        if self.is_summary(part.kind) {
+            return json!({ "type": "summary_text", "text": part.text });
+        }
+        part.render()
     }
 
     fn part(&self, place: Place) -> Option<&Part> {
@@ -189,7 +236,7 @@ impl Renderer {
 
     fn with_part(&self, place: Place) -> Value {
         let mut fields = self.placed(place);
-        fields["part"] = self.part(place).map_or(Value::Null, Part::render);
+        fields["part"] = self.part(place).map_or(Value::Null, |part| self.render_part(part));
         fields
     }
 
@@ -206,6 +253,10 @@ impl Renderer {
         let mut fields = self.placed(place);
         let output = self.items.get(&place.output_index);
         if let Some(OutputItem { item: Item::FunctionCall { name, .. }, arguments, .. }) = output {
+            if self.snapshot.is_custom(name) {
+                fields["input"] = arguments.as_str().into();
+                return fields;
+            }
             fields["name"] = name.as_str().into();
             fields["arguments"] = arguments.as_str().into();
             return fields;
@@ -220,7 +271,8 @@ impl Renderer {
     fn placed(&self, place: Place) -> Value {
         let mut fields = json!({ "item_id": self.item_id(place.output_index), "output_index": place.output_index });
         if place.kind.has_part() {
-            fields["content_index"] = place.content_index.into();
+            let name = if self.is_summary(place.kind) { "summary_index" } else { "content_index" };
+            fields[name] = place.content_index.into();
         }
         fields
     }

@@ -189,7 +189,7 @@ fn cancel_is_rendered_as_failed_with_status_cancelled() {
 #[test]
 fn response_repeats_the_request() {
     let tool = json!({ "type": "function", "name": "f", "description": "d", "parameters": { "type": "object" }, "strict": true });
-    let hosted = json!({ "type": "web_search" });
+    let hosted = json!({ "type": "provider_search" });
     let format = json!({ "type": "json_schema", "name": "n", "schema": { "type": "object" }, "strict": true });
     let body = json!({
         "model": "test/m", "input": "x", "instructions": "i", "temperature": 0.5, "top_p": 0.25, "max_output_tokens": 7,

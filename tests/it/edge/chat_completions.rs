@@ -143,6 +143,35 @@ async fn stream_that_would_double_its_text_ends_with_an_error() {
     harness.finish().await;
 }
 
+/// Deltas and final text would differ, and this caller would rather have an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_of_one_attempt_gets_the_interruption() {
+    let (harness, hostile) = stage(&[("p", vec![Script::stream([wire::text("Uno ")])])]).await;
+    let body = json!({ "model": "p/m", "messages": [{ "role": "user", "content": "Hola" }], "stream": true });
+    let request = harness.http.request(Method::POST, harness.url_of("/v1/chat/completions"));
+    let response = harness.execute(request.header("x-longhand-max-attempts", "1").json(&body).build().unwrap()).await;
+    let chunks = chunks(response).await;
+    assert_eq!((pieces(&chunks, "content").as_str(), &chunks.last().unwrap()["error"]["code"]), ("Uno ", &json!("interrupted")));
+    assert_eq!(hostile.seen("p").bodies.len(), 1);
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn custom_tools_keep_their_kind() {
+    let call = json!({ "index": 0, "id": "c1", "type": "custom", "custom": { "name": "g", "input": "a b" } });
+    let script = [wire::delta(json!({ "tool_calls": [call] })), wire::finish("tool_calls"), wire::DONE.to_owned()];
+    let (harness, _hostile) = stage(&[("p", vec![Script::stream(script)])]).await;
+    let tools = json!([{ "type": "custom", "custom": { "name": "g" } }]);
+    let (_, completion) = whole(&harness, "p", &json!({ "tools": tools })).await;
+    let whole = json!({ "id": "c1", "type": "custom", "custom": { "name": "g", "input": "a b" } });
+    assert_eq!(completion["choices"][0]["message"]["tool_calls"], json!([whole]));
+    let streamed = chunks(ask(&harness, "p", &json!({ "tools": tools, "stream": true })).await).await;
+    let pieces: Vec<&Value> = streamed.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0)).collect();
+    assert_eq!(*pieces[0], json!({ "index": 0, "id": "c1", "type": "custom", "custom": { "name": "g", "input": "" } }));
+    assert_eq!(*pieces[1], json!({ "index": 0, "custom": { "input": "a b" } }));
+    harness.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn request_errors_name_the_parameter() {
     let (harness, _hostile) = stage(&[("p", Vec::new())]).await;

@@ -3,6 +3,7 @@
 mod context;
 mod edge;
 mod requests;
+mod tools;
 
 use std::time::Duration;
 

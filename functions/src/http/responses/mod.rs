@@ -7,11 +7,12 @@ mod live;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use longhand::generation::request::Request;
 use longhand::responses::{InputOrder, InputQuery, ResponseId, create_request, read_create, refers_to_responses};
 use longhand::{App, Error, Scope};
 use serde_json::{Value, json};
 
-use super::args::{BodyBytes, ClaimArgs, OneArgs, QueryArgs};
+use super::args::{BodyBytes, ClaimArgs, MaxAttempts, OneArgs, QueryArgs};
 use super::attached::{HEAD_WAIT, Until, write_attached};
 use super::caller::Caller;
 use super::openai_error;
@@ -29,6 +30,7 @@ pub async fn create(
     caller: Caller,
     until: Until,
     claim: ClaimArgs,
+    MaxAttempts(max_attempts): MaxAttempts,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
     let app = app.for_request(request_id().as_deref());
@@ -38,7 +40,7 @@ pub async fn create(
         caller.require(Scope::Read)?;
         given = app.with_referred(&caller.organization, given).await?;
     }
-    let request = create_request(&given, &app.config().request_rules())?;
+    let request = Request { max_attempts, ..create_request(&given, &app.config().request_rules())? };
     let accepted = app.accept_response(&caller.organization, &request, &claim.claim()?).await?;
     let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
     let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));

@@ -4,11 +4,57 @@ use serde_json::{Map, Value, json};
 
 use super::{Conversation, Entry, Message, Reasoning, ToolCall};
 
+/// The text of a result that has none of its own.
+const BESIDE: &str = "The result is in the next message.";
+
 impl Conversation {
     /// Adds input items in their order. An item of an unknown type is left out.
+    ///
+    /// A tool's result is text in most APIs, so the images and files of results in a row become a message of the user behind them.
     pub fn add_items<'a>(&mut self, items: impl IntoIterator<Item = &'a Value>) {
-        self.entries.extend(items.into_iter().filter_map(entry));
+        let mut beside_results = Vec::new();
+        for item in items {
+            if is_result(item) {
+                let (result, others) = result(item);
+                self.entries.push(result);
+                beside_results.extend(others);
+            } else {
+                self.add_parts(&mut beside_results);
+                self.entries.extend(entry(item));
+            }
+        }
+        self.add_parts(&mut beside_results);
     }
+
+    fn add_parts(&mut self, parts: &mut Vec<Value>) {
+        if !parts.is_empty() {
+            let content = std::mem::take(parts);
+            self.entries.push(Entry::Message(Message::from_chat(json!({ "role": "user", "content": content }))));
+        }
+    }
+}
+
+fn is_text(part: &Value) -> bool {
+    matches!(part["type"].as_str(), Some("input_text" | "output_text" | "text"))
+}
+
+fn is_result(item: &Value) -> bool {
+    item["type"] == "function_call_output" || item["type"] == "custom_tool_call_output"
+}
+
+/// A tool's result, and the parts of it that are no text.
+fn result(item: &Value) -> (Entry, Vec<Value>) {
+    let (mut text, mut others) = (item["output"].clone(), Vec::new());
+    if let Some(parts) = item["output"].as_array() {
+        let (of_text, rest): (Vec<&Value>, Vec<&Value>) = parts.iter().partition(|part| is_text(part));
+        others = rest.into_iter().map(part).collect();
+        text = content(&of_text.into_iter().cloned().collect());
+        if !others.is_empty() && text == json!([]) {
+            text = BESIDE.into();
+        }
+    }
+    let message = json!({ "role": "tool", "tool_call_id": item["call_id"], "content": text });
+    (Entry::Message(Message::from_chat(message)), others)
 }
 
 fn entry(item: &Value) -> Option<Entry> {
@@ -17,9 +63,9 @@ fn entry(item: &Value) -> Option<Entry> {
             let function = json!({ "name": item["name"], "arguments": item["arguments"] });
             Entry::ToolCall(ToolCall::from_chat(json!({ "id": item["call_id"], "type": "function", "function": function })))
         }
-        Some("function_call_output") => {
-            let content = content(&item["output"]);
-            Entry::Message(Message::from_chat(json!({ "role": "tool", "tool_call_id": item["call_id"], "content": content })))
+        Some("custom_tool_call") => {
+            let custom = json!({ "name": item["name"], "input": item["input"] });
+            Entry::ToolCall(ToolCall::from_chat(json!({ "id": item["call_id"], "type": "custom", "custom": custom })))
         }
         Some("message") | None => {
             Entry::Message(Message::from_chat(json!({ "role": role(item), "content": content(&item["content"]) })))

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 pub(in crate::providers) use self::decoder::Decoder;
 use self::messages::render;
 use crate::generation::request::Request;
-use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign_options};
+use crate::providers::outgoing::{Outgoing, fill, stop_sequences, tools_and_choice, without_foreign_options};
 
 /// The version of the API, which every request names.
 const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
@@ -28,13 +28,14 @@ fn body(request: &Request) -> Value {
     let conversation = request.conversation();
     let system = conversation.system_text();
     let sampling = (!refuses_sampling(&request.model)).then_some(());
+    let (tools, choice) = tools_and_choice(request);
     let optional = [
         ("system", (!system.is_empty()).then(|| system.into())),
         ("temperature", sampling.and(request.temperature).map(Value::from)),
         ("top_p", sampling.and(request.top_p).map(Value::from)),
         ("stop_sequences", stop_sequences(request)),
-        ("tools", request.tools.as_ref().and_then(Value::as_array).map(|tools| tools.iter().map(tool).collect())),
-        ("tool_choice", tool_choice(request)),
+        ("tools", request.tools.as_ref().map(|_| tools.iter().map(tool).collect())),
+        ("tool_choice", tool_choice(request, choice)),
         ("output_config", request.response_format.as_ref().and_then(output_config)),
     ];
     let mut body = json!({ "model": request.model, "max_tokens": request.max_output_tokens.unwrap_or(MAX_TOKENS) });
@@ -68,14 +69,15 @@ fn tool(tool: &Value) -> Value {
     rendered.into()
 }
 
-fn tool_choice(request: &Request) -> Option<Value> {
+fn tool_choice(request: &Request, choice: Option<Value>) -> Option<Value> {
     let one_at_a_time = request.provider_options.get("parallel_tool_calls") == Some(&Value::Bool(false));
-    let mut choice = match (&request.tool_choice, request.tool_choice.as_ref().and_then(Value::as_str)) {
+    let word = choice.as_ref().and_then(Value::as_str).map(str::to_owned);
+    let mut choice = match (choice, word.as_deref()) {
         (_, Some("required")) => json!({ "type": "any" }),
         (_, Some(word)) => json!({ "type": word }),
         (Some(choice), None) => match choice.pointer("/function/name") {
             Some(name) => json!({ "type": "tool", "name": name }),
-            None => choice.clone(),
+            None => choice,
         },
         (None, None) if one_at_a_time && request.tools.is_some() => json!({ "type": "auto" }),
         (None, None) => return None,

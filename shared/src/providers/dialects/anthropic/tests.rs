@@ -55,6 +55,17 @@ fn conversation_becomes_blocks() {
     assert_eq!(rendered, expected);
 }
 
+/// The API has no list of allowed tools.
+#[test]
+fn tools_that_are_not_allowed_are_left_out() {
+    let tool = |name: &str| json!({ "type": "function", "function": { "name": name } });
+    let allowed = json!({ "mode": "required", "tools": [tool("g")] });
+    let choice = json!({ "type": "allowed_tools", "allowed_tools": allowed });
+    let body = upstream(json!({ "prompt": "a", "tools": [tool("f"), tool("g")], "tool_choice": choice }));
+    assert_eq!(body["tools"], json!([{ "name": "g", "input_schema": { "type": "object" } }]));
+    assert_eq!(body["tool_choice"], json!({ "type": "any" }));
+}
+
 #[test]
 fn sampling_is_left_out_where_the_model_refuses_it() {
     for (model, refuses) in [

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 pub(in crate::providers) use self::decoder::Decoder;
 use self::messages::render;
 use crate::generation::request::Request;
-use crate::providers::outgoing::{Outgoing, fill, path_segment, stop_sequences, without_foreign_options};
+use crate::providers::outgoing::{Outgoing, fill, path_segment, stop_sequences, tools_and_choice, without_foreign_options};
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
@@ -50,8 +50,11 @@ fn inference_config(request: &Request) -> Map<String, Value> {
 
 /// Tools and the choice among them. The API has no choice of none: the tools are then left out, as the model may not call any.
 fn tool_config(request: &Request) -> Option<Value> {
-    let tools = request.tools.as_ref().and_then(Value::as_array).filter(|tools| !tools.is_empty())?;
-    let choice = match &request.tool_choice {
+    let (tools, choice) = tools_and_choice(request);
+    if tools.is_empty() {
+        return None;
+    }
+    let choice = match &choice {
         None => None,
         Some(choice) => match (choice.as_str(), choice.pointer("/function/name")) {
             (Some("none"), _) => return None,

@@ -8,16 +8,13 @@ mod decoder;
 mod messages;
 mod wire;
 
-use bytes::Bytes;
-use futures::Stream;
 use serde_json::{Value, json};
 
 pub(in crate::providers) use self::decoder::Decoder;
 pub use self::messages::chat_messages;
 use crate::generation::request::Request;
-use crate::providers::decode::deltas;
 use crate::providers::outgoing::{Outgoing, fill};
-use crate::providers::{Continuation, DeltaStream, OwnFinishWords, ProviderSettings};
+use crate::providers::{Continuation, ProviderSettings};
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(settings: &ProviderSettings, request: &Request, prefix: &str) -> Outgoing {
@@ -63,16 +60,6 @@ fn body(settings: &ProviderSettings, request: &Request, prefix: &str) -> Value {
         body["stream_options"] = json!({ "include_usage": true });
     }
     body
-}
-
-/// The deltas of a body, up to `[DONE]` or the body's end. An error's message never contains `key`. `finish_reasons`: the
-/// provider's own, beside the dialect's.
-pub fn chat_completion_deltas<S, E>(body: S, key: String, finish_reasons: OwnFinishWords) -> DeltaStream
-where
-    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
-    E: std::error::Error + 'static,
-{
-    deltas(body, key, Decoder::new(finish_reasons))
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use super::*;
 use crate::generation::conversation::{Content, Entry, Part, ToolCall};
 use crate::generation::request::RequestRules;
 use crate::providers::Fault;
+use crate::providers::decode::deltas;
 use crate::providers::dialects::reading;
 
 /// Text, and whether a finish reason came and an error did.
 type Read = (String, bool, Option<Fault>);
 
 fn read(body: &[u8], cuts: &[usize]) -> Read {
-    let read = reading::read(body, cuts, |body| chat_completion_deltas(body, String::new(), OwnFinishWords::default()));
+    let read = reading::read(body, cuts, |body| deltas(body, String::new(), Decoder::default()));
     (read.text, read.finish.is_some(), read.fault)
 }
 
@@ -152,7 +153,7 @@ proptest! {
     fn accepted_messages_go_upstream_byte_for_byte(messages in prop::collection::vec(message(), 1..5)) {
         let raw = Value::from(messages);
         let body = json!({ "model": "m", "provider": "test", "messages": raw }).to_string();
-        let rules = RequestRules { providers: vec!["test"], max_output_bytes: 1, timeout_seconds: 60 };
+        let rules = RequestRules { providers: vec!["test"], responses_providers: vec![], max_output_bytes: 1, timeout_seconds: 60 };
         let request = Request::parse(body.as_bytes(), &rules).unwrap();
         let stored = serde_json::to_string(&request).unwrap();
         prop_assert_eq!(upstream_body(&stored, ""), json!({ "model": "m", "messages": raw, "stream": true, "stream_options": { "include_usage": true } }).to_string());

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use self::contents::render;
 pub(in crate::providers) use self::decoder::Decoder;
 use crate::generation::request::Request;
-use crate::providers::outgoing::{Outgoing, fill, path_segment, stop_sequences, without_foreign_options};
+use crate::providers::outgoing::{Outgoing, fill, path_segment, stop_sequences, tools_and_choice, without_foreign_options};
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
@@ -23,15 +23,13 @@ pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
 fn body(request: &Request) -> Value {
     let conversation = request.conversation();
     let system = conversation.system_text();
+    let (tools, choice) = tools_and_choice(request);
     let mut body = json!({ "contents": render(conversation) });
     let optional = [
         ("systemInstruction", (!system.is_empty()).then(|| json!({ "parts": [{ "text": system }] }))),
         ("generationConfig", Some(generation_config(request)).filter(|config| !config.is_empty()).map(Value::from)),
-        (
-            "tools",
-            request.tools.as_ref().and_then(Value::as_array).filter(|tools| !tools.is_empty()).map(|tools| self::tools(tools)),
-        ),
-        ("toolConfig", request.tool_choice.as_ref().map(tool_config)),
+        ("tools", (!tools.is_empty()).then(|| self::tools(&tools))),
+        ("toolConfig", choice.as_ref().map(tool_config)),
     ];
     fill(&mut body, optional);
     for (name, value) in without_foreign_options(&request.provider_options) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub(in crate::providers) use self::decoder::Decoder;
 use self::messages::render;
 use crate::generation::request::Request;
-use crate::providers::outgoing::{Outgoing, fill, stop_sequences, without_foreign_options};
+use crate::providers::outgoing::{Outgoing, fill, stop_sequences, tools_and_choice, without_foreign_options};
 
 /// The request in this dialect.
 pub(in crate::providers) fn outgoing(request: &Request) -> Outgoing {
@@ -24,7 +24,8 @@ fn body(request: &Request) -> Value {
     let format = request.response_format.as_ref().filter(|format| format["type"] != "text");
     let schema = format.map(|format| format.pointer("/json_schema/schema").cloned().unwrap_or_else(|| "json".into()));
     let mut body = json!({ "model": request.model, "messages": render(request.conversation()) });
-    fill(&mut body, [("tools", request.tools.clone()), ("format", schema)]);
+    let tools = request.tools.as_ref().map(|_| tools_and_choice(request).0.into());
+    fill(&mut body, [("tools", tools), ("format", schema)]);
     let mut options = options(request);
     for (name, value) in without_foreign_options(&request.provider_options) {
         match (name.as_str(), value) {

@@ -14,12 +14,23 @@ pub fn text_format(format: Option<&Value>) -> Value {
     }
 }
 
-/// Converts a tool or a tool choice of chat completions: a function's fields, and a custom tool's, move one level up; anything else
-/// is unchanged.
+/// Converts a tool or a tool choice of chat completions: the fields of a function, of a custom tool and of a choice among allowed tools
+/// move one level up; anything else is unchanged.
 #[must_use]
 pub fn flat_function(tool: &Value) -> Value {
-    let kind = if tool["type"] == "custom" { "custom" } else { "function" };
-    flattened(tool, kind)
+    match tool["type"].as_str() {
+        Some("custom") => flattened(tool, "custom"),
+        Some("allowed_tools") => {
+            let mut choice = flattened(tool, "allowed_tools");
+            if let Some(tools) = choice["tools"].as_array_mut() {
+                for tool in tools {
+                    *tool = flat_function(tool);
+                }
+            }
+            choice
+        }
+        _ => flattened(tool, "function"),
+    }
 }
 
 fn flattened(value: &Value, name: &str) -> Value {

@@ -313,6 +313,18 @@ proptest! {
         prop_assert_eq!(read(&body, &cuts), read(&framed(&fixture()).concat(), &[]));
     }
 
+    #[test]
+    fn no_character_is_lost_or_doubled(
+        pieces in prop::collection::vec("[a-z0ñ€😀\"\\\\]{0,6}", 0..8),
+        cuts in prop::collection::vec(any::<usize>(), 0..40),
+    ) {
+        let text = |piece: &String| at(0, "output_text.delta", json!({ "content_index": 0, "delta": piece }));
+        let events: Vec<Value> = [begun()].into_iter().chain(pieces.iter().map(text)).chain([ended("completed", json!({}))]).collect();
+        let read = read(&framed(&events).concat(), &cuts);
+        prop_assert_eq!((read.text, read.fault), (pieces.concat(), None));
+        prop_assert_eq!(read.finish, Some(("completed".to_owned(), Some(FinishMeaning::Completed))));
+    }
+
     /// However often the stream of a kept response breaks off, what is read before a position and what is read behind it are the whole.
     #[test]
     fn any_interruption_of_a_kept_response_loses_and_doubles_nothing(
