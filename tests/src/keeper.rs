@@ -31,6 +31,12 @@ pub struct Speech {
     pub pace: Duration,
     /// Each stream is cut off behind so many events.
     pub cut_after: Option<usize>,
+    /// Where a stream is cut off, an `error` event comes first.
+    pub cuts_with_error: bool,
+    /// Streams begin at the first event, whatever is asked for.
+    pub ignores_starting_after: bool,
+    /// How long a request for a response waits for its answer, while the response is worked on.
+    pub answers_after: Duration,
     /// Each response fails behind so many events, the first so many times.
     pub fails: Option<(usize, usize)>,
 }
@@ -124,6 +130,7 @@ async fn create(State(shelf): State<Arc<Shelf>>, Json(body): Json<Value>) -> Res
     shelf.kept.send_modify(|kept| kept.created.push(body));
     let task = tokio::spawn(write(Arc::clone(&shelf), id.clone(), number)).abort_handle();
     shelf.running.send_modify(|running| drop(running.insert(id.clone(), task)));
+    sleep(shelf.speech.answers_after).await;
     stream(&shelf, id, 0)
 }
 
@@ -200,6 +207,7 @@ async fn retrieve(
     if !shelf.responses.borrow().contains_key(&id) {
         return not_found(&id);
     }
+    let after = after.filter(|_| !shelf.speech.ignores_starting_after);
     stream(&shelf, id, after.map_or(0, |after| usize::try_from(after).unwrap_or(usize::MAX) + 1))
 }
 
@@ -226,10 +234,17 @@ fn not_found(id: &str) -> Response {
 /// The events of a response from number `from` on, as they come, until the response has ended or the stream is cut off.
 fn stream(shelf: &Arc<Shelf>, id: String, from: usize) -> Response {
     let cut_at = shelf.speech.cut_after.map_or(usize::MAX, |events| from + events);
+    let error = r#"{"type":"error","code":"server_error","message":"The stream broke."}"#;
+    let error = shelf.speech.cuts_with_error.then(|| format!("event: error\ndata: {error}\n\n"));
     let start = (shelf.responses.subscribe(), shelf.running.subscribe(), from);
     let events = unfold(start, move |(mut responses, mut running, next)| {
-        let id = id.clone();
+        let (id, error) = (id.clone(), error.clone());
         async move {
+            if next == cut_at
+                && let Some(error) = error
+            {
+                return Some((Ok(error), (responses, running, next + 1)));
+            }
             if next >= cut_at {
                 return None;
             }

@@ -18,8 +18,8 @@ use crate::providers::{Fault, ProviderError, Sign};
 
 /// The name under which Bedrock's requests are signed.
 const SERVICE: &str = "bedrock";
-/// The host of Bedrock's endpoints, before the region.
-const HOST: &str = "bedrock-runtime.";
+/// How the label before the region begins in the hosts of Bedrock's endpoints, FIPS and VPC endpoints included.
+const HOST: &str = "bedrock-runtime";
 
 /// Signs with the credentials of the process: the function's role on AWS, and on a laptop whatever the AWS command line finds.
 /// The local stack's own credentials, which are of no use outside it, are not among them.
@@ -48,7 +48,8 @@ impl Signer {
         let provider = config.credentials_provider().ok_or("there is no source of AWS credentials")?;
         let credentials =
             provider.provide_credentials().await.map_err(|error| format!("there are no AWS credentials: {error}"))?;
-        let of_host = request.url().host_str().and_then(|host| host.strip_prefix(HOST)?.split('.').next()).map(str::to_owned);
+        let mut labels = request.url().host_str().unwrap_or_default().split('.').skip_while(|label| !label.starts_with(HOST));
+        let of_host = labels.nth(1).map(str::to_owned);
         let region =
             of_host.or_else(|| config.region().map(|region| region.as_ref().to_owned())).ok_or("AWS_REGION is not set")?;
         let signature = signature(request, credentials, &region, SystemTime::now())?;

@@ -204,12 +204,11 @@ impl LogState {
         Ok(())
     }
 
-    /// Divides the bytes between the attempts. An attempt that reads on in a response that the provider keeps is counted together with
-    /// the one before it, as the provider counts them.
+    /// Divides the bytes between the attempts. An attempt that reads the same response as the one before it, which the provider keeps,
+    /// is counted together with that one, as the provider counts them.
     fn begin_attempt(&mut self, upstream: Option<&Upstream>) {
         let is_continued = self.outline.is_continued();
-        let is_same = upstream.zip(self.upstream.as_ref()).is_some_and(|(upstream, before)| upstream.id == before.id);
-        if is_continued && is_same {
+        if upstream.zip(self.upstream.as_ref()).is_some_and(|(upstream, before)| upstream.id == before.id) {
             return;
         }
         // No text comes before an attempt's event in its chunk.

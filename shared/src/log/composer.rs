@@ -64,6 +64,12 @@ impl Composer {
         self.outline.is_continued()
     }
 
+    /// Whether a message is open.
+    #[must_use]
+    pub fn has_open_message(&self) -> bool {
+        self.outline.open().any(|(_, open)| open.item == Item::Message)
+    }
+
     /// The item whose text a provider can continue: the only open item, a message whose first part is open and is text.
     #[must_use]
     pub fn open_text(&self) -> Option<u32> {

@@ -112,7 +112,7 @@ impl FlushTimer {
         Self { windows, fill_bytes, waiting_since_ms: None, last_flush_ms: None, store_ms: 0, reserved_bytes: 0 }
     }
 
-    /// Leaves so many bytes of a chunk's first write unit for what is in it beside its text.
+    /// Leaves so many bytes of a chunk's first write unit, half of it at most, for what is in it beside its text.
     pub const fn reserve(&mut self, bytes: usize) {
         self.reserved_bytes = bytes;
     }
@@ -152,7 +152,7 @@ impl FlushTimer {
         let is_watched = watched_until_ms > now_ms;
         let watched = self.windows.watched.max(self.rest(pending_bytes));
         let windows = Windows { watched, ..self.windows };
-        let fill_bytes = self.fill_bytes.saturating_sub(self.reserved_bytes).max(1);
+        let fill_bytes = self.fill_bytes - self.reserved_bytes.min(self.fill_bytes / 2);
         match decide(now_ms, waiting, self.last_flush_ms, is_watched, windows, fill_bytes) {
             Decision::Idle => Turn { flushes: false, sleep: None },
             Decision::Flush => Turn { flushes: true, sleep: None },

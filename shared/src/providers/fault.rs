@@ -34,11 +34,13 @@ pub enum Fault {
     Unreadable,
     /// The provider reported an error inside the stream.
     ReportedError,
+    /// The provider no longer has the response that it kept, or does not stream it any more.
+    Gone,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unreachable,
         Self::RateLimited,
         Self::Unavailable,
@@ -49,6 +51,7 @@ impl Fault {
         Self::Interrupted,
         Self::Unreadable,
         Self::ReportedError,
+        Self::Gone,
     ];
 
     /// The error code.
@@ -65,6 +68,7 @@ impl Fault {
             Self::Interrupted => "interrupted",
             Self::Unreadable => "provider_unreadable",
             Self::ReportedError => "provider_error",
+            Self::Gone => "provider_response_gone",
         }
     }
 
@@ -72,7 +76,7 @@ impl Fault {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Rejected | Self::NotAStream => false,
+            Self::Rejected | Self::NotAStream | Self::Gone => false,
             Self::Unreachable
             | Self::RateLimited
             | Self::Unavailable

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::dialects::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
 use super::http_status;
@@ -68,14 +68,13 @@ impl HttpProvider {
             Some(body) => self.client.post(url).json(body),
             None => self.client.get(url),
         };
-        let message = message.header(ACCEPT, media_type).headers(self.auth_headers()?).headers(headers.into_iter().collect());
-        let mut message = message.build().map_err(|error| http_status::unreachable(&error))?;
-        if let Some(signer) = &self.signer {
-            signer.sign(&mut message).await?;
-        }
-        let response = self.client.execute(message).await.map_err(|error| http_status::unreachable(&error))?;
-        let response = http_status::expect_stream(response, media_type).await.map_err(|error| self.with_hint(error))?;
+        let message = message.header(ACCEPT, media_type).headers(headers.into_iter().collect());
+        let response = self.send(message).await?;
         let upstream = if let Resume::Upstream(upstream) = resume { Some(upstream.clone()) } else { None };
+        let response = http_status::expect_stream(response, media_type).await.map_err(|error| {
+            let error = self.without_signed_text(self.with_hint(error));
+            if upstream.is_some() { gone(error) } else { error }
+        })?;
         Ok(body_deltas(&self.settings, response.bytes_stream().boxed(), self.key().to_owned(), upstream))
     }
 
@@ -84,17 +83,33 @@ impl HttpProvider {
         if !responses::is_kept(&self.settings) {
             return Ok(());
         }
-        let post = self.client.post(self.url(&responses::cancel_path(response_id))).headers(self.auth_headers()?);
-        let response = post.timeout(CANCEL_TIMEOUT).send().await.map_err(|error| http_status::unreachable(&error))?;
+        // Some servers require the length of a body that is not there.
+        let post = self.client.post(self.url(&responses::cancel_path(response_id))).header(CONTENT_LENGTH, 0);
+        let response = self.send(post.timeout(CANCEL_TIMEOUT)).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(()),
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(()),
             _ => Err(http_status::refused(response).await),
         }
     }
 
+    /// Sends a message with the provider's key, or signed.
+    async fn send(&self, message: RequestBuilder) -> Result<Response, ProviderError> {
+        let mut message = message.headers(self.auth_headers()?).build().map_err(|error| http_status::unreachable(&error))?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut message).await?;
+        }
+        self.client.execute(message).await.map_err(|error| http_status::unreachable(&error))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.settings.base_url.trim_end_matches('/'))
+    }
+
+    /// AWS may quote what it would have signed, the session token included.
+    fn without_signed_text(&self, error: ProviderError) -> ProviderError {
+        let message = error.message.split("The Canonical String").next().unwrap_or_default().trim_end().to_owned();
+        if self.signer.is_some() { ProviderError { message, ..error } } else { error }
     }
 
     /// An answer of 401 to a request without a key says so: the provider cannot know the name of the setting.
@@ -126,4 +141,10 @@ impl HttpProvider {
         value.set_sensitive(true);
         Ok([(name, value)].into_iter().collect())
     }
+}
+
+/// The error of a read of a response that the provider has not, or does not stream any more.
+fn gone(error: ProviderError) -> ProviderError {
+    let is_gone = error.fault == Fault::NotAStream || matches!(error.status, Some(400 | 404 | 410));
+    ProviderError { fault: if is_gone { Fault::Gone } else { error.fault }, ..error }
 }

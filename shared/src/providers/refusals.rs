@@ -20,7 +20,11 @@ impl Refusals {
     /// Remembers the model of a request with a text to continue, if `error` says that the model takes none.
     pub fn note(&self, request: &Request, error: &ProviderError) {
         let message = error.message.to_lowercase();
-        if error.fault != Fault::Rejected || !PHRASES.iter().any(|phrase| message.contains(phrase)) {
+        // llama.cpp refuses a prefix for requests with reasoning only.
+        if error.fault != Fault::Rejected
+            || message.contains("enable_thinking")
+            || !PHRASES.iter().any(|phrase| message.contains(phrase))
+        {
             return;
         }
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,7 +28,7 @@ pub struct Upstream {
     /// The provider's id of the response.
     pub id: String,
     /// The `sequence_number` of the last event that was read. `None`: the response is read from its beginning, because nothing of it
-    /// was read, or because what was read ends within an item that cannot be continued.
+    /// was read, or because what was stored ends where another stream cannot continue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<u64>,
 }

@@ -54,7 +54,7 @@ async fn foreground_response_is_streamed() {
 /// Every stream is cut off, in the reasoning, in the text, and between the last delta and the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_stream_of_a_kept_response_is_read_on_and_nothing_is_generated_twice() {
-    for cut_after in [3, 5, 8] {
+    for cut_after in [5, 6, 8] {
         const DELTAS: usize = 12;
         let keeper = Keeper::start(Speech { cut_after: Some(cut_after), ..speech(DELTAS) }).await;
         let harness = harness(&keeper).await;
@@ -73,6 +73,52 @@ async fn interrupted_stream_of_a_kept_response_is_read_on_and_nothing_is_generat
         assert_eq!(record["usage"]["total_tokens"], 7 + DELTAS, "what the attempts used together is counted once: {record}");
         harness.finish().await;
     }
+}
+
+/// Some servers begin at the first event whatever is asked for, and some streams end with an error while the response runs on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_is_not_read_twice_and_an_error_of_the_stream_is_none_of_the_response() {
+    for (cut_after, ignores_starting_after) in [(8, false), (40, true)] {
+        const DELTAS: usize = 30;
+        let speech = Speech { cut_after: Some(cut_after), cuts_with_error: true, ignores_starting_after, ..speech(DELTAS) };
+        let keeper = Keeper::start(speech).await;
+        let harness = harness(&keeper).await;
+        let id = harness.start_generation(json!({ "max_attempts": 10 })).await;
+        let record = harness.ended(&id).await;
+        assert_eq!(record["status"], "completed", "{record}");
+        assert_eq!(harness.text(&id).await, deltas(DELTAS).concat());
+        assert_whole(&harness.events(&id).await);
+        let kept = keeper.kept();
+        assert_eq!((kept.created.len(), kept.generated, kept.cancelled.len()), (1, DELTAS, 0), "{kept:?}");
+        assert!(!kept.reads.is_empty() || cut_after == 40, "{kept:?}");
+        harness.finish().await;
+    }
+}
+
+/// A response whose id is not known yet cannot be cancelled, and runs on although its connection is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_before_the_response_is_known_cancels_it_all_the_same() {
+    let speech = Speech { answers_after: Duration::from_secs(1), pace: Duration::from_millis(20), ..speech(10_000) };
+    let keeper = Keeper::start(speech).await;
+    let harness = harness(&keeper).await;
+    let id = harness.start_generation(json!({})).await;
+    keeper.until(|kept| kept.created.len() == 1).await;
+    harness.cancel(&id).await;
+    keeper.until(|kept| kept.cancelled == ["resp_kept1"]).await;
+    assert_eq!(harness.ended(&id).await["status"], "cancelled");
+    harness.finish().await;
+}
+
+/// A response that fails before its first text is asked for again as often as any other request, and no attempt is spent on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn response_that_fails_at_once_is_bounded() {
+    let keeper = Keeper::start(Speech { fails: Some((2, 100)), ..speech(5) }).await;
+    let harness = harness(&keeper).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["attempts"]), (&json!("failed"), &json!(1)), "{record}");
+    assert_eq!(keeper.kept().created.len(), 4, "one attempt's tries");
+    harness.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -183,14 +183,16 @@ impl Buffer {
     /// [`Error::Aws`].
     pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
         // A response that the next attempt does not read on is none of this generation's any more.
-        let is_upstream_left = next.upstream.is_none() && seen.is_some_and(|seen| seen.upstream.is_some());
-        let left = if is_upstream_left { ", upstream" } else { "" };
+        let (kept, left) = if next.upstream.is_some() { (", upstream = :upstream", "") } else { ("", ", upstream") };
         let update = self
             .update_meta(key)
             .update_expression(format!(
                 "SET attempt = :attempt, hand_overs = :hand_overs, refused = :refused, writer = :writer, lease_until = :lease, \
-                 expires_at = :expires REMOVE sweeps, swept_at{left}"
+                 expires_at = :expires{kept} REMOVE sweeps, swept_at{left}"
             ))
+            .set_expression_attribute_values(
+                next.upstream.clone().map(|id| [(":upstream".to_owned(), AttributeValue::S(id))].into_iter().collect()),
+            )
             .expression_attribute_values(":hand_overs", AttributeValue::N(next.hand_overs.to_string()))
             .expression_attribute_values(":refused", AttributeValue::N(next.refused.to_string()))
             .expression_attribute_values(":attempt", AttributeValue::N(next.attempt.to_string()))

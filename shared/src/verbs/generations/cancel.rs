@@ -48,6 +48,8 @@ impl App {
             let append = || self.append_cancelled(key, meta.as_ref());
             let is_own = append.retry(schedule()).when(|error| matches!(error, Error::Contended(_))).await?;
             if is_own {
+                // Read again: its writer may have recorded a response, and ended, in the meantime.
+                let meta = self.buffer.meta_now(key).await.unwrap_or(meta);
                 self.release_upstream(key, meta.as_ref()).await;
             }
         }

@@ -69,16 +69,17 @@ impl App {
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let key = job.key();
         let span = generation_span!("stream", key);
-        Box::pin(self.metered().stream_as(key, stop_at)).instrument(span).await
+        Box::pin(self.metered().stream_as(key, job.upstream.as_deref(), stop_at)).instrument(span).await
     }
 
-    async fn stream_as(&self, key: GenerationKey, stop_at: Option<Instant>) -> Result<Streamed, Error> {
+    async fn stream_as(&self, key: GenerationKey, upstream: Option<&str>, stop_at: Option<Instant>) -> Result<Streamed, Error> {
         let seen = self.buffer.meta_now(&key).await?;
+        let upstream = upstream.or_else(|| seen.as_ref()?.upstream.as_deref());
         let log = self.read_log(&key).await;
         // Read after the log: a buffer that was compacted and deleted must not look like one that has not begun.
         let Some(record) = self.records.find(&key).await? else { return Ok(Streamed::Gone) };
         if record.outcome.is_some() {
-            self.cancel_left_upstream(&record, seen.as_ref(), record.status).await;
+            self.cancel_left_upstream(&record, upstream, record.status).await;
             return Ok(Streamed::HadEnded);
         }
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
@@ -87,11 +88,12 @@ impl App {
             Ok(log) => log,
             Err(error) => {
                 self.give_up_damaged(&key, &record, error, "stream").await?;
+                self.cancel_left_upstream(&record, upstream, Status::Failed).await;
                 return Ok(Streamed::Ended(Status::Failed));
             }
         };
         if let Some((status, _)) = &log.end {
-            self.cancel_left_upstream(&record, seen.as_ref(), *status).await;
+            self.cancel_left_upstream(&record, upstream, *status).await;
             return Ok(Streamed::HadEnded);
         }
         if self.is_writer_alive(seen.as_ref(), log.newest.as_ref()) {
@@ -100,12 +102,16 @@ impl App {
         let left = self.time_left(&record);
         if left.is_zero() {
             let has_ended = self.end_over_time(&key, &record, "stream").await?;
-            self.cancel_left_upstream(&record, seen.as_ref(), Status::Failed).await;
+            if has_ended {
+                self.cancel_left_upstream(&record, upstream, Status::Failed).await;
+            }
             return Ok(if has_ended { Streamed::Ended(Status::Failed) } else { Streamed::HadEnded });
         }
         if seen.as_ref().is_some_and(|meta| meta.cancel_requested) {
             let ended = self.append_end(&key, log.next_slot(), seen.as_ref(), Event::Cancelled(End::default())).await?;
-            self.cancel_left_upstream(&record, seen.as_ref(), Status::Cancelled).await;
+            if ended != Streamed::Fenced {
+                self.cancel_left_upstream(&record, upstream, Status::Cancelled).await;
+            }
             return Ok(ended);
         }
         let attempts_max = request.max_attempts.unwrap_or(self.config.max_attempts);
@@ -114,7 +120,10 @@ impl App {
             let message = format!("attempts begun: {begun}; none came to an end");
             let end = failed(reason::ATTEMPTS_EXHAUSTED, message);
             let ended = self.append_end(&key, log.next_slot(), seen.as_ref(), end).await?;
-            self.cancel_left_upstream(&record, seen.as_ref(), Status::Failed).await;
+            // Another writer that took the slot reads the response.
+            if ended != Streamed::Fenced {
+                self.cancel_left_upstream(&record, upstream, Status::Failed).await;
+            }
             return Ok(ended);
         }
         let bounds = self.bounds(&record, &request);

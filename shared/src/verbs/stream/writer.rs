@@ -43,10 +43,12 @@ pub(super) struct Writer {
     appender: Appender,
     monitor: Monitor,
     attempt: Attempt,
-    /// Attempts that this writer has begun.
+    /// Attempts that this writer has begun and that the provider has not refused.
     attempts_here: u32,
     /// The provider rejected a prefix: the next attempts begin again.
     is_prefix_refused: bool,
+    /// The provider refused the attempt before this one, which is not counted.
+    was_refused: bool,
     /// Write units that earlier attempts have reported.
     reported_units: u64,
 }
@@ -116,6 +118,7 @@ impl Writer {
             attempt: Attempt::default(),
             attempts_here: 0,
             is_prefix_refused: false,
+            was_refused: false,
             reported_units: 0,
         }
     }
@@ -155,7 +158,7 @@ impl Writer {
                 stop => {
                     let is_over = upstream::is_upstream_over(&stop);
                     let ended = self.end(stop).await?;
-                    // A fenced writer has more to find out.
+                    // `leave_upstream` decides for a writer that was fenced off.
                     if !is_over && ended != Streamed::Fenced {
                         self.cancel_upstream().await;
                     }
@@ -218,15 +221,18 @@ impl Writer {
     fn refuses_to_resume(&self, error: &ProviderError) -> bool {
         let is_refused = match self.attempt.resumes {
             Some(Resumed::Prefix) => error.fault == Fault::Rejected,
-            Some(Resumed::Upstream) => is_gone(error),
+            Some(Resumed::Upstream) => error.fault == Fault::Gone,
             None => false,
         };
         is_refused && !self.received_in_this_attempt()
     }
 
-    /// Whether the response that the provider kept has failed, or cannot be read any more.
+    /// Whether the response that the provider kept has failed, or cannot be read any more. Of one that failed before its first text,
+    /// the session has already begun others.
     fn has_lost_upstream(&self, error: &ProviderError) -> bool {
-        self.appender.upstream().is_some() && (error.fault == Fault::ReportedError || is_gone(error))
+        let had_text = self.received_in_this_attempt() || self.attempt.resumes == Some(Resumed::Upstream);
+        let is_lost = error.fault == Fault::Gone || (error.fault == Fault::ReportedError && had_text);
+        self.appender.upstream().is_some() && is_lost
     }
 
     /// Begins the attempt that meta has claimed: it continues what is open, or begins again.
@@ -256,10 +262,16 @@ impl Writer {
             composer.abandon();
             log.output_from = composer.next_output_index();
         }
-        self.attempts_here += 1;
+        self.attempts_here += u32::from(!self.was_refused);
+        self.was_refused = false;
         tracing::info!(attempt = self.meta.attempt, goes_on = self.attempt.continues, "An attempt begins.");
         composer.event(Event::InProgress { attempt: self.meta.attempt, used });
         self.attempt.begun_at = self.place();
+        let has_message = self.appender.composer.has_open_message();
+        if self.attempt.continues && text.is_empty() && has_message {
+            // The text stands in several items, and the check cannot begin in the middle of it.
+            self.monitor.schema.suspend();
+        }
         let violation = self.monitor.schema.restart(&text);
         let stop = violation.and_then(|violation| self.add_violation(violation));
         Ok(stop.map_or(Begun::From(resume), Begun::Stopped))
@@ -320,6 +332,7 @@ impl Writer {
             "The provider's stream was interrupted; the next attempt begins."
         );
         let is_refused = self.refuses_to_resume(error);
+        self.was_refused = is_refused;
         if is_refused && self.attempt.resumes == Some(Resumed::Prefix) {
             self.is_prefix_refused = true;
             self.app.refusals.note(&self.request, error);
@@ -345,9 +358,4 @@ impl Writer {
         self.meta = next;
         Ok(true)
     }
-}
-
-/// Whether the provider has not, or no longer, what it was asked to continue.
-fn is_gone(error: &ProviderError) -> bool {
-    error.fault == Fault::NotAStream || (error.fault == Fault::Rejected && matches!(error.status, Some(400 | 404 | 410)))
 }

@@ -27,8 +27,8 @@ pub(in crate::providers) struct Decoder {
     upstream: Option<Upstream>,
     /// The provider keeps the response.
     is_kept: bool,
-    /// The stream begins behind an event of the response.
-    is_resumed: bool,
+    /// The stream begins behind this event of the response.
+    begins_behind: Option<u64>,
     text: HalfPairs,
     refusal: HalfPairs,
     reasoning: HalfPairs,
@@ -57,14 +57,20 @@ impl Decoder {
     /// For a provider whose settings add these finish reasons. `is_kept`: the provider keeps the response. `upstream`: the stream
     /// begins there.
     pub fn new(own_finish_words: OwnFinishWords, is_kept: bool, upstream: Option<Upstream>) -> Self {
-        let is_resumed = upstream.as_ref().is_some_and(|upstream| upstream.cursor.is_some());
-        Self { own_finish_words, upstream, is_kept, is_resumed, ..Self::default() }
+        let begins_behind = upstream.as_ref().and_then(|upstream| upstream.cursor);
+        Self { own_finish_words, upstream, is_kept, begins_behind, ..Self::default() }
     }
 
     fn event(&mut self, event: &SseEvent, data: &str, deltas: &mut Vec<Delta>) -> Result<bool, Unreadable> {
         let wire: EventWire<'_> = serde_json::from_str(data)?;
         let kind = wire.kind.and_then(word).or_else(|| event.event.clone()).unwrap_or_default();
         let index = wire.output_index.and_then(count).unwrap_or_default();
+        let number = wire.sequence_number.and_then(count);
+        if number.is_some_and(|number| self.begins_behind.is_some_and(|begin| number <= begin)) {
+            // The server has begun at the beginning all the same.
+            deltas.push(Delta::Alive);
+            return Ok(false);
+        }
         match kind.as_str() {
             "response.created" | "response.queued" | "response.in_progress" => {
                 self.begin(wire.response.as_ref(), deltas)?;
@@ -93,7 +99,7 @@ impl Decoder {
                 self.add_arguments(index, wire.item_id, piece, deltas)?;
             }
             "response.completed" | "response.incomplete" => {
-                self.end(wire.response.as_ref(), deltas)?;
+                self.end(kind.trim_start_matches("response."), wire.response.as_ref(), deltas)?;
                 return Ok(true);
             }
             "response.failed" | "response.cancelled" => {
@@ -101,7 +107,7 @@ impl Decoder {
                 let error = wire.response.and_then(|response| response.error).map_or("{}", |error| error.get());
                 return Err(errors::in_stream(error).into());
             }
-            "error" => return Err(errors::in_stream(data).into()),
+            "error" => return Err(self.stream_error(data).into()),
             "" if is_error_event(event) || errors::is_error(data) => return Err(errors::in_stream(data).into()),
             "" => {
                 let message = "the provider's events are not those of the Responses API: one has no type";
@@ -111,10 +117,18 @@ impl Decoder {
             _ => deltas.push(Delta::Alive),
         }
         // The last event is read again after a crash that lost the end: a stream behind it would be empty.
-        if let (Some(upstream), Some(number)) = (&mut self.upstream, wire.sequence_number.and_then(count)) {
+        if let (Some(upstream), Some(number)) = (&mut self.upstream, number) {
             upstream.cursor = Some(number);
         }
         Ok(false)
+    }
+
+    /// The error that an event of the stream reports. The stream of a response that the provider keeps may fail without the response,
+    /// which is then read on.
+    fn stream_error(&self, data: &str) -> ProviderError {
+        let error = errors::in_stream(data);
+        let is_of_stream = self.upstream.is_some() && error.fault == Fault::ReportedError;
+        ProviderError { fault: if is_of_stream { Fault::Interrupted } else { error.fault }, ..error }
     }
 
     fn begin(&mut self, response: Option<&ResponseWire<'_>>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
@@ -216,11 +230,11 @@ impl Decoder {
     }
 
     /// The response has ended. Items that the stream did not tell of are in the response, where a server sends no deltas.
-    fn end(&mut self, response: Option<&ResponseWire<'_>>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
+    fn end(&mut self, status: &str, response: Option<&ResponseWire<'_>>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
         if let Some(response) = response {
             self.report_model(response, deltas)?;
             for (index, item) in (0..).zip(response.output.iter().flatten()) {
-                if !self.is_resumed && !self.items.contains_key(&index) {
+                if self.begins_behind.is_none() && !self.items.contains_key(&index) {
                     self.add_item(index, Some(item), deltas)?;
                     self.end_item(index, Some(item), deltas)?;
                 }
@@ -229,7 +243,7 @@ impl Decoder {
         deltas.extend(self.finish());
         deltas.extend(usage_of(response));
         let reason = response.and_then(|response| response.incomplete.as_ref()).and_then(|incomplete| incomplete.reason);
-        let word = reason.and_then(word).unwrap_or_else(|| "completed".to_owned());
+        let word = reason.and_then(word).unwrap_or_else(|| status.to_owned());
         let meaning = self.own_finish_words.meaning(&word, FINISH_WORDS);
         Ok(push_finish(FinishReason { word, meaning, is_final: true }, deltas)?)
     }
@@ -244,7 +258,14 @@ impl Decode for Decoder {
         if data == "[DONE]" {
             return Ok(true);
         }
-        self.event(event, data, deltas).or_else(|unreadable| unreadable.settle(event, "one of the Responses API"))
+        let before = deltas.len();
+        self.event(event, data, deltas).or_else(|unreadable| {
+            if let Unreadable::Json(_) = unreadable {
+                // The position is before this event, so none of it may be kept.
+                deltas.truncate(before);
+            }
+            unreadable.settle(event, "one of the Responses API")
+        })
     }
 
     /// Passes on the surrogate halves that no second half followed.
@@ -263,11 +284,13 @@ impl Decode for Decoder {
         deltas
     }
 
-    /// Half a character, and a call whose arguments have begun, cannot be continued by another stream.
+    /// Another stream cannot continue half a character, a call that is open, or an item that may still come whole at its end.
     fn position(&self) -> Option<Upstream> {
         let mut upstream = self.upstream.clone()?;
+        let is_open = |item: &Item| !item.has_delta || item.call.as_ref().is_some_and(|call| call.is_open);
         let is_within = [&self.text, &self.refusal, &self.reasoning].into_iter().any(HalfPairs::is_holding)
-            || self.items.values().any(|item| item.call.as_ref().is_some_and(|call| call.is_open));
+            || self.items.values().any(is_open)
+            || (self.items.is_empty() && self.begins_behind.is_none());
         if is_within {
             upstream.cursor = None;
         }

@@ -68,6 +68,9 @@ fn body(settings: &ProviderSettings, request: &Request) -> Value {
     let is_kept = is_kept(settings);
     if is_kept {
         body["background"] = true.into();
+    } else if let Some(fields) = body.as_object_mut() {
+        // Nobody would cancel a response that runs on.
+        fields.shift_remove("background");
     }
     body["store"] = is_kept.into();
     body["stream"] = true.into();

@@ -81,8 +81,8 @@ impl Appender {
         self.upstream.as_ref()
     }
 
-    /// Notes how far a response that the provider keeps was received; `None`: the provider keeps none. Nothing more waits for the
-    /// composer.
+    /// Notes how far a response that the provider keeps was received; `None`: the provider keeps none. The composer must have been given
+    /// everything before that, by the time of the next flush.
     pub fn set_upstream(&mut self, upstream: Option<Upstream>) {
         self.timer.reserve(upstream.as_ref().map_or(0, upstream_bytes));
         self.upstream = upstream;

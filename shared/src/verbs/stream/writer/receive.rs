@@ -12,13 +12,16 @@ impl Writer {
     pub(super) async fn receive(&mut self, mut session: Session) -> Result<Stop, Error> {
         let mut stop = None;
         loop {
-            if !self.record_upstream().await? {
+            if !self.record_upstream().await {
                 return Ok(Stop::Fenced);
             }
             let sleep = match stop {
                 None => self.appender.flush_if_due(self.monitor.lease.view().watched_until),
                 Some(_) if self.appender.is_storing() => None,
-                Some(stop) => return Ok(stop),
+                Some(stop) => {
+                    self.await_upstream(&mut session, &stop).await;
+                    return Ok(stop);
+                }
             };
             let wake_at = self.monitor.wake_at(sleep);
             let reads_on = stop.is_none() && self.appender.has_room();
@@ -45,13 +48,17 @@ impl Writer {
             Some(Err(error)) => return Some(Stop::Fault(error)),
             Some(Ok(deltas)) => deltas,
         };
+        // First: whatever stops the attempt within this read, the response is known.
+        if let Some(Delta::Upstream(upstream)) = deltas.last() {
+            self.appender.set_upstream(Some(upstream.clone()));
+        }
         let mut broken = None;
         for delta in deltas {
             match delta {
                 Delta::Usage(usage) => self.attempt.usage = Some(usage),
                 Delta::Model(model) => self.attempt.end.model = Some(model),
                 Delta::Finish(reason) => self.attempt.finish = Some(reason),
-                Delta::Upstream(upstream) => self.appender.set_upstream(Some(upstream)),
+                Delta::Upstream(_) => {}
                 text => {
                     self.appender.count_received(text.text_bytes());
                     let bytes = self.appender.totals().bytes;

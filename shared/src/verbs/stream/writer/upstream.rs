@@ -1,8 +1,14 @@
 //! Responses that the provider keeps and works on without a reader: what the writer resumes, records and cancels.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{Stop, Writer};
-use crate::error::Error;
-use crate::providers::{Fault, ProviderError, Upstream};
+use crate::providers::{Delta, Fault, ProviderError, Session, Upstream};
+
+/// How long the id of a response is waited for.
+const ID_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Writer {
     /// The response to read on in. The newest chunk says how far it was read; before there is one, meta has its id.
@@ -14,16 +20,42 @@ impl Writer {
         self.appender.upstream().cloned().or_else(named)
     }
 
+    /// Reads on until the id of the response is known, for some seconds, where an attempt was stopped before: closing the connection does
+    /// not stop the response, and without its id it is neither cancelled nor read on.
+    pub(super) async fn await_upstream(&mut self, session: &mut Session, stop: &Stop) {
+        let is_unknown = self.appender.upstream().is_none() && self.app.retrieves(&self.request.provider);
+        if !is_unknown || matches!(stop, Stop::Finished | Stop::Fault(_) | Stop::NotConfigured(_)) {
+            return;
+        }
+        let id = async {
+            while let Some(Ok(deltas)) = session.next().await {
+                if let Some(Delta::Upstream(Upstream { id, .. })) = deltas.last() {
+                    return Some(id.clone());
+                }
+            }
+            None
+        };
+        if let Ok(Some(id)) = timeout(ID_PATIENCE, id).await {
+            self.appender.set_upstream(Some(Upstream { id, cursor: None }));
+            // A function that takes over finds it there.
+            let _ = self.record_upstream().await;
+        }
+    }
+
     /// Records on meta which response is read, as soon as its id is known: a writer that takes over then reads on in it, and a cancel
     /// knows what to cancel. `false`: another writer has the generation.
-    pub(super) async fn record_upstream(&mut self) -> Result<bool, Error> {
+    pub(super) async fn record_upstream(&mut self) -> bool {
         match self.appender.upstream().map(|upstream| upstream.id.clone()) {
             Some(id) if self.meta.upstream.as_ref() != Some(&id) => {
-                let is_recorded = self.app.buffer.record_upstream(&self.key, &self.meta, &id).await?;
+                let recorded = self.app.buffer.record_upstream(&self.key, &self.meta, &id).await;
                 self.meta.upstream = Some(id);
-                Ok(is_recorded)
+                recorded.unwrap_or_else(|error| {
+                    // The chunks have it too, from the first on.
+                    tracing::warn!(%error, "The provider's response was not recorded on meta.");
+                    true
+                })
             }
-            _ => Ok(true),
+            _ => true,
         }
     }
 
@@ -46,7 +78,7 @@ impl Writer {
     pub(super) async fn leave_upstream(&self) {
         let Some(upstream) = self.appender.upstream() else { return };
         let seen = futures::try_join!(self.app.buffer.newest(&self.key), self.app.buffer.meta_now(&self.key));
-        // What cannot be read now is read by the successor, which cancels the response when it ends.
+        // Where the store does not answer, a successor that reads the response cancels it, and otherwise it runs to its own end.
         let Ok((newest, meta)) = seen else { return };
         let has_ended = newest.is_none_or(|chunk| chunk.end().is_some());
         let is_read_on = meta.is_some_and(|meta| meta.upstream.as_ref() == Some(&upstream.id));
