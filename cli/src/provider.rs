@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::environment::{self, PROVIDERS};
 use crate::failure;
 
+const DIALECTS: [&str; 6] = ["chat_completions", "responses", "anthropic", "bedrock", "gemini", "ollama"];
+const CONTINUATIONS: [&str; 4] = ["trailing_assistant", "continue_final_message", "prefix_flag", "retrieve"];
+
 /// The provider that is called.
 #[derive(Args, Clone, Debug)]
 pub struct ProviderArgs {
@@ -17,9 +20,12 @@ pub struct ProviderArgs {
     pub provider: Option<String>,
     #[arg(long, requires = "provider", value_parser = base_url, help = "Its base URL, such as https://api.openai.com/v1")]
     pub base_url: Option<Url>,
-    #[arg(long, requires = "base_url", value_name = "HOW", value_parser = ["trailing_assistant", "continue_final_message", "prefix_flag"])]
+    #[arg(long, requires = "base_url", value_name = "DIALECT", value_parser = DIALECTS)]
+    #[arg(help = "Its wire format; chat_completions, unless the name is that of a built-in provider")]
+    pub dialect: Option<String>,
+    #[arg(long, requires = "base_url", value_name = "HOW", value_parser = CONTINUATIONS)]
     #[arg(
-        help = "How it continues an answer that was interrupted: the first for llama.cpp, the second for vLLM, the third for DeepSeek and Mistral"
+        help = "How it continues an answer that was interrupted: the first for llama.cpp, the second for vLLM, the third for DeepSeek and Mistral, the last for the dialect `responses`"
     )]
     pub continuation: Option<String>,
 }
@@ -48,7 +54,7 @@ impl ProviderArgs {
             return Err(failure::usage(format!("--provider {name}: expected one of {known}, or a --base-url")));
         }
         if let Some(base_url) = &self.base_url {
-            let providers = with_provider(environment.get(PROVIDERS), name, base_url, &key_name, self.continuation.as_deref())?;
+            let providers = self.with_provider(environment.get(PROVIDERS), name, base_url)?;
             environment.insert(PROVIDERS.to_owned(), providers);
         }
         match (environment::variable(&key_name), &self.base_url) {
@@ -63,23 +69,29 @@ impl ProviderArgs {
     }
 }
 
+impl ProviderArgs {
+    /// These providers, with this one at `base_url`.
+    fn with_provider(&self, providers: Option<&String>, name: &str, base_url: &Url) -> anyhow::Result<String> {
+        let providers = providers.map_or(Ok(Map::new()), |providers| serde_json::from_str(providers));
+        let mut providers =
+            providers.map_err(|error| failure::usage(format!("{PROVIDERS}: expected a JSON object ({error})")))?;
+        let base_url = base_url.as_str().trim_end_matches('/');
+        let mut settings = json!({ "base_url": base_url, "key_env": key_name(name) });
+        for (field, value) in [("dialect", &self.dialect), ("continuation", &self.continuation)] {
+            if let Some(value) = value {
+                settings[field] = value.as_str().into();
+            }
+        }
+        providers.insert(name.to_owned(), settings);
+        let providers = Value::Object(providers).to_string();
+        parse_providers(Some(&providers)).map_err(failure::usage)?;
+        Ok(providers)
+    }
+}
+
 /// The variable that holds a provider's key, such as `MY_LLM_API_KEY` for `my-llm`.
 pub fn key_name(provider: &str) -> String {
     format!("{}_API_KEY", provider.to_ascii_uppercase().replace('-', "_"))
-}
-
-fn with_provider(
-    providers: Option<&String>,
-    name: &str,
-    base_url: &Url,
-    key_name: &str,
-    continuation: Option<&str>,
-) -> anyhow::Result<String> {
-    let providers = providers.map_or(Ok(Map::new()), |providers| serde_json::from_str(providers));
-    let mut providers = providers.map_err(|error| failure::usage(format!("{PROVIDERS}: expected a JSON object ({error})")))?;
-    let base_url = base_url.as_str().trim_end_matches('/');
-    providers.insert(name.to_owned(), json!({"base_url": base_url, "key_env": key_name, "continuation": continuation}));
-    Ok(Value::Object(providers).to_string())
 }
 
 fn name(text: &str) -> Result<String, String> {

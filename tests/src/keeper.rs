@@ -35,6 +35,8 @@ pub struct Speech {
     pub cuts_with_error: bool,
     /// Streams begin at the first event, whatever is asked for.
     pub ignores_starting_after: bool,
+    /// Responses are streamed again until so many of their events are there; then only as a whole.
+    pub streams_until: Option<usize>,
     /// How long a request for a response waits for its answer, while the response is worked on.
     pub answers_after: Duration,
     /// Each response fails behind so many events, the first so many times.
@@ -204,11 +206,27 @@ async fn retrieve(
 ) -> Response {
     let after = query.get("starting_after").and_then(|after| after.parse().ok());
     shelf.kept.send_modify(|kept| kept.reads.push(after));
-    if !shelf.responses.borrow().contains_key(&id) {
-        return not_found(&id);
+    let Some(events) = shelf.responses.borrow().get(&id).cloned() else { return not_found(&id) };
+    if query.get("stream").is_none_or(|stream| stream != "true") {
+        return Json(whole(&events)).into_response();
+    }
+    if shelf.speech.streams_until.is_some_and(|until| events.len() > until) {
+        let message = "This response can no longer be streamed because it is more than 5 minutes old.";
+        let error = json!({ "message": message, "type": "invalid_request_error", "param": "stream" });
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
     }
     let after = after.filter(|_| !shelf.speech.ignores_starting_after);
     stream(&shelf, id, after.map_or(0, |after| usize::try_from(after).unwrap_or(usize::MAX) + 1))
+}
+
+/// The response, as its newest event has it.
+fn whole(events: &[String]) -> Value {
+    let snapshot = |event: &String| {
+        let (_, data) = event.split_once("data: ")?;
+        let event: Value = serde_json::from_str(data.trim()).ok()?;
+        event.get("response").cloned()
+    };
+    events.iter().rev().find_map(snapshot).unwrap_or_default()
 }
 
 async fn cancel(State(shelf): State<Arc<Shelf>>, Path(id): Path<String>) -> Response {

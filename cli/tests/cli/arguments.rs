@@ -33,7 +33,7 @@ const WRONG_ARGUMENTS: &[(&[&str], &str)] = &[
     (&["start", "--prompt", "a", "--provider", "a/b"], "expected lower-case letters"),
     (
         &["start", "--prompt", "a", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--continuation", "echo"],
-        "[possible values: trailing_assistant, continue_final_message, prefix_flag]",
+        "[possible values: trailing_assistant, continue_final_message, prefix_flag, retrieve]",
     ),
     (&["start", "--prompt", "a", "--provider", "my-llm", "--base-url", "https://a.example/v1"], "MY_LLM_API_KEY to hold the key"),
     (
@@ -74,6 +74,14 @@ const WRONG_ARGUMENTS: &[(&[&str], &str)] = &[
     (&["list", "--url", "http://127.0.0.1:1/v1"], "without `/v1`"),
     (&["list", "--metadata", "k"], "expected KEY=VALUE"),
     (&["list", "--status", "done"], "pending"),
+    (
+        &["dev", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--dialect", "soap"],
+        "chat_completions, responses, anthropic",
+    ),
+    (
+        &["dev", "--provider", "p", "--base-url", "http://[::1]:9/v1", "--continuation", "retrieve"],
+        "\"retrieve\" is for the dialect \"responses\"",
+    ),
     (&["dev", "--provider", "foo"], "--provider foo: expected one of abacus, anthropic"),
     (&["purge", "--all", "--yes", "--aws"], "'--all' cannot be used with '--aws'"),
 ];

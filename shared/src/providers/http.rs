@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::try_unfold;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
+use tokio::time::sleep;
 
+use super::decode::Decode;
 use super::dialects::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
 use super::http_status;
 use super::outgoing::Outgoing;
 use super::settings::{Auth, Dialect, ProviderSettings};
-use super::{DeltaStream, Fault, Provider, ProviderError, Resume, Sign, body_deltas};
+use super::{Delta, DeltaStream, Fault, Provider, ProviderError, Resume, Sign, Upstream, body_deltas};
 use crate::generation::request::Request;
 
 /// The media types of the three kinds of streams.
@@ -21,6 +24,10 @@ const EVENT_STREAM: &str = "text/event-stream";
 const AMAZON_EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const NDJSON: &str = "application/x-ndjson";
 
+/// Between two looks at a response that the provider no longer streams.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+/// How long the answer to such a look is waited for.
+const POLL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the answer to a cancel is waited for.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -71,11 +78,40 @@ impl HttpProvider {
         let message = message.header(ACCEPT, media_type).headers(headers.into_iter().collect());
         let response = self.send(message).await?;
         let upstream = if let Resume::Upstream(upstream) = resume { Some(upstream.clone()) } else { None };
+        if let Some(Upstream { id, cursor: None }) = upstream.clone().filter(|_| response.status() == StatusCode::BAD_REQUEST) {
+            return Ok(self.clone().poll(id));
+        }
         let response = http_status::expect_stream(response, media_type).await.map_err(|error| {
             let error = self.without_signed_text(self.with_hint(error));
             if upstream.is_some() { gone(error) } else { error }
         })?;
         Ok(body_deltas(&self.settings, response.bytes_stream().boxed(), self.key().to_owned(), upstream))
+    }
+
+    /// A response that the provider keeps and no longer streams, as it is at its end. OpenAI streams a response for some minutes after
+    /// its creation, and works on.
+    fn poll(self, id: String) -> DeltaStream {
+        let polls = try_unfold((self, id, false), async |(provider, id, has_ended)| {
+            if has_ended {
+                return Ok(None);
+            }
+            let get = provider.client.get(provider.url(&responses::path(&id))).timeout(POLL_TIMEOUT);
+            let response = provider.send(get).await?;
+            if !response.status().is_success() {
+                return Err(gone(http_status::refused(response).await));
+            }
+            let body = response.text().await.map_err(|error| http_status::unreachable(&error))?;
+            let Some(event) = responses::last_event(&body)? else {
+                sleep(POLL_EVERY).await;
+                return Ok(Some((vec![Delta::Alive], (provider, id, false))));
+            };
+            let upstream = Upstream { id: id.clone(), cursor: None };
+            let mut decoder = responses::Decoder::new(provider.settings.finish_reasons.clone(), true, Some(upstream));
+            let (deltas, end) = decoder.decode_batch(vec![Ok(event)]);
+            end.transpose()?;
+            Ok(Some((deltas, (provider, id, true))))
+        });
+        polls.boxed()
     }
 
     /// A response that has ended, or that the provider no longer has, needs no cancel.

@@ -121,6 +121,24 @@ async fn response_that_fails_at_once_is_bounded() {
     harness.finish().await;
 }
 
+/// OpenAI does so some minutes after a response was created.
+#[tokio::test(flavor = "multi_thread")]
+async fn response_that_is_no_longer_streamed_is_read_whole_at_its_end() {
+    const DELTAS: usize = 40;
+    let speech = Speech { cut_after: Some(20), streams_until: Some(10), pace: Duration::from_millis(20), ..speech(DELTAS) };
+    let keeper = Keeper::start(speech).await;
+    let harness = harness(&keeper).await;
+    let id = harness.start_generation(json!({ "max_attempts": 2 })).await;
+    let record = harness.ended(&id).await;
+    assert_eq!((&record["status"], &record["attempts"]), (&json!("completed"), &json!(2)), "{record}");
+    assert_eq!(harness.text(&id).await, deltas(DELTAS).concat());
+    assert_whole(&harness.events(&id).await);
+    let kept = keeper.kept();
+    assert_eq!((kept.created.len(), kept.generated, kept.cancelled.len()), (1, DELTAS, 0), "{kept:?}");
+    assert_eq!(record["usage"]["total_tokens"], 7 + DELTAS, "{record}");
+    harness.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn response_that_is_gone_begins_again_at_no_attempt() {
     let keeper = Keeper::start(Speech { cut_after: Some(15), pace: Duration::from_millis(20), ..speech(30) }).await;

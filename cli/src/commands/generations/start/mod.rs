@@ -68,10 +68,13 @@ pub async fn run(args: StartArgs) -> anyhow::Result<ExitCode> {
 async fn on_a_running_stack(url: &str, client: Client, args: &StartArgs, request: &Value) -> anyhow::Result<ExitCode> {
     if let (Some(base_url), Some(name)) = (&args.provider.base_url, &args.provider.provider) {
         let key = key_name(name);
-        let continuation = args.provider.continuation.as_ref().map(|how| format!(" --continuation {how}")).unwrap_or_default();
+        let option =
+            |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" --{name} {value}")).unwrap_or_default();
+        let dialect = option("dialect", &args.provider.dialect);
+        let continuation = option("continuation", &args.provider.continuation);
         return Err(failure::usage(format!(
             "the API at {url} takes no base URL from a request, because {key} would be sent there: stop it and run \
-             `longhand dev --provider {name} --base-url {base_url}{continuation}`, or give another --data to start a stack just for this"
+             `longhand dev --provider {name} --base-url {base_url}{dialect}{continuation}`, or give another --data to start a stack just for this"
         )));
     }
     let started = client.start(request, args.idempotency_key.as_deref()).await?;

@@ -16,7 +16,8 @@ pub(in crate::providers) use self::decoder::Decoder;
 pub use self::items::{flat_function, text_format};
 use crate::generation::request::Request;
 use crate::providers::outgoing::{Outgoing, fill, path_segment};
-use crate::providers::{Continuation, ProviderSettings, Upstream};
+use crate::providers::sse::SseEvent;
+use crate::providers::{Continuation, Fault, ProviderError, ProviderSettings, Upstream};
 
 /// The parameters of a caller of the Responses API that only this API has.
 const OWN_PARAMETERS: [&str; 4] = ["max_tool_calls", "reasoning", "top_logprobs", "truncation"];
@@ -32,9 +33,30 @@ pub(in crate::providers) fn rest(upstream: &Upstream) -> Outgoing {
     Outgoing::get(format!("/responses/{}?stream=true{after}", path_segment(&upstream.id)))
 }
 
+/// The path at which a response is read whole, as it is now.
+pub(in crate::providers) fn path(response_id: &str) -> String {
+    format!("/responses/{}", path_segment(response_id))
+}
+
+/// The event with which the stream of a response would have ended, for one that was read whole; `None`: it has not ended.
+///
+/// # Errors
+/// The body is no response.
+pub(in crate::providers) fn last_event(body: &str) -> Result<Option<SseEvent>, ProviderError> {
+    let unreadable = || ProviderError::new(Fault::Unreadable, "the provider answered what is no response of the Responses API");
+    let response: Value = serde_json::from_str(body).map_err(|_| unreadable())?;
+    let kind = match response["status"].as_str().ok_or_else(unreadable)? {
+        "queued" | "in_progress" => return Ok(None),
+        status @ ("completed" | "incomplete") => format!("response.{status}"),
+        _ => "response.failed".to_owned(),
+    };
+    let data = json!({ "type": kind, "response": response }).to_string();
+    Ok(Some(SseEvent { event: Some(kind), data, is_unterminated: false }))
+}
+
 /// The path at which a response is cancelled.
 pub(in crate::providers) fn cancel_path(response_id: &str) -> String {
-    format!("/responses/{}/cancel", path_segment(response_id))
+    format!("{}/cancel", path(response_id))
 }
 
 /// Whether the provider keeps the response.

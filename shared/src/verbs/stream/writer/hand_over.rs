@@ -12,8 +12,8 @@ impl Writer {
     /// attempt had a function's whole time.
     pub(super) fn may_hand_over(&self) -> bool {
         let goes_on = self.appender.composer.open_text().is_some() && self.can_continue();
-        // A provider that has refused to be read on once does so again: each hand-over would begin another response.
-        let is_kept = self.appender.upstream().is_some() && self.meta.refused == 0;
+        // A provider that has twice refused to be read on does so again: each hand-over would begin another response.
+        let is_kept = self.appender.upstream().is_some() && self.meta.refused <= 1;
         self.meta.hand_overs < HAND_OVERS_MAX && (goes_on || is_kept || self.attempts_here > 1)
     }
 

@@ -59,8 +59,14 @@ impl Writer {
         }
     }
 
-    /// The next attempt begins again. A response that may not be read any more may still run, so it is cancelled.
+    /// The next attempt begins again. A response that is no longer streamed behind an event is read from its beginning, or whole at its
+    /// end; one that may not be read at all may still run, so it is cancelled.
     pub(super) async fn forget_upstream(&mut self, error: &ProviderError) {
+        if let Some(Upstream { id, cursor: Some(_) }) = self.appender.upstream().filter(|_| error.status == Some(400)) {
+            let upstream = Upstream { id: id.clone(), cursor: None };
+            self.appender.set_upstream(Some(upstream));
+            return;
+        }
         if error.fault != Fault::ReportedError {
             self.cancel_upstream().await;
         }
