@@ -1,6 +1,7 @@
 //! Hosts one function on the Lambda runtime.
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use http::header::CONTENT_LENGTH;
 use lambda_http::tower::ServiceBuilder;
@@ -27,16 +28,21 @@ pub async fn host() -> Result<(), Error> {
     }
 }
 
-/// Removes `content-length` from streamed answers, which are chunked: Lambda renames the field
-/// (`x-amzn-remapped-content-length`), and cargo-lambda's `watch` breaks the connection because of it
-/// (<https://github.com/cargo-lambda/cargo-lambda/issues/862>).
+/// Puts answers into the form that Lambda's response streaming takes.
 fn streamed(router: Router) -> MapResponse<Router, fn(Response) -> Response> {
-    ServiceBuilder::new().map_response(without_length as fn(Response) -> Response).service(router)
+    ServiceBuilder::new().map_response(as_stream as fn(Response) -> Response).service(router)
 }
 
-fn without_length(mut response: Response) -> Response {
-    response.headers_mut().remove(CONTENT_LENGTH);
-    response
+/// Removes `content-length`: streamed answers are chunked, Lambda renames the field (`x-amzn-remapped-content-length`), and
+/// cargo-lambda's `watch` breaks the connection because of it (<https://github.com/cargo-lambda/cargo-lambda/issues/862>).
+///
+/// Gives an answer without a body (204, 304, to `HEAD`) one byte. A stream of headers alone has been seen to stay open until the
+/// function's time is over (<https://github.com/aws/aws-lambda-nodejs-runtime-interface-client/issues/95>); HTTP drops the byte.
+fn as_stream(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    head.headers.remove(CONTENT_LENGTH);
+    let body = if body.size_hint().exact() == Some(0) { Body::from("\n") } else { body };
+    Response::from_parts(head, body)
 }
 
 fn unknown(handler: &str) -> String {
@@ -46,7 +52,7 @@ fn unknown(handler: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::routing::get;
     use lambda_http::tower::ServiceExt;
 
@@ -61,6 +67,19 @@ mod tests {
         let response = streamed(router()).oneshot(request()).await.unwrap();
         assert!(!response.headers().contains_key(CONTENT_LENGTH));
         assert_eq!(to_bytes(response.into_body(), 5).await.unwrap(), "four");
+    }
+
+    #[tokio::test]
+    async fn streamed_answer_is_never_empty() {
+        let router = Router::new()
+            .route("/", get(async || http::StatusCode::NO_CONTENT))
+            .route("/head", axum::routing::head(async || "four"));
+        for (method, path, status) in [("GET", "/", 204), ("HEAD", "/head", 200), ("POST", "/", 405)] {
+            let request = http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let response = streamed(router.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status);
+            assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "\n", "{method} {path}");
+        }
     }
 
     #[test]

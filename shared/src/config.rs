@@ -27,7 +27,7 @@ pub struct Config {
     /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600 and half an hour more than a generation may take: how long the buffer lives, from its first item
     /// on. The same moment for all its items, so that a log vanishes whole.
     pub chunk_ttl: Duration,
-    /// `LONGHAND_WATCHED_WINDOW_MS`, default 50, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 2000.
+    /// `LONGHAND_WATCHED_WINDOW_MS`, default 150, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 3500.
     pub windows: Windows,
     /// `LONGHAND_LEASE_SECONDS`, default 30: a writer that has stored nothing for this long is presumed dead.
     pub lease: Duration,
@@ -45,7 +45,7 @@ pub struct Config {
     /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
     pub timeouts: Timeouts,
     /// `LONGHAND_LONG_POLL_MS` 20000, `LONGHAND_SSE_KEEP_ALIVE_MS` 15000 and `LONGHAND_SSE_CONNECTION_MS` 60000: the waits of
-    /// `/v1/stream`. Tests shorten them.
+    /// `/v1/stream`, and the last one of `/events`. Tests shorten them.
     pub live: LiveTimes,
     /// `LONGHAND_CORS_ORIGIN`: the origin, like `https://app.example`, whose pages may read responses; `*` for all, `none`
     /// (default) for none.
@@ -73,7 +73,7 @@ pub enum TokenKey {
     Secret(String),
 }
 
-/// Time limits of Durable Streams readers.
+/// Time limits of live readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveTimes {
     /// The longest wait of a long poll.
@@ -227,8 +227,8 @@ impl Config {
             stream_function: vars.text("LONGHAND_STREAM_FUNCTION"),
             chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, chunk_ttl_min)?),
             windows: Windows {
-                watched: vars.millis("LONGHAND_WATCHED_WINDOW_MS", 50, 0)?,
-                unwatched: vars.millis("LONGHAND_UNWATCHED_WINDOW_MS", 2_000, 1)?,
+                watched: vars.millis("LONGHAND_WATCHED_WINDOW_MS", 150, 0)?,
+                unwatched: vars.millis("LONGHAND_UNWATCHED_WINDOW_MS", 3_500, 1)?,
             },
             lease: Duration::from_secs(vars.number("LONGHAND_LEASE_SECONDS", 30, 1)?),
             max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),

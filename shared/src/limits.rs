@@ -106,7 +106,7 @@ pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
 pub const META_READ_EVERY: Duration = Duration::from_millis(1_500);
 /// A reader's announcement holds for this long; it renews it at half.
 pub const WATCH_TTL: Duration = Duration::from_secs(20);
-/// A reader's next poll, soon after text has come.
+/// The shortest pause before a reader's next poll.
 pub const TAIL_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The same, when nothing has come for a while.
 pub const TAIL_PAUSE_MAX: Duration = Duration::from_secs(1);

@@ -70,13 +70,13 @@ fn what_is_asked_for_is_what_is_reckoned() {
     assert!(item("Lambda tail") == 0.0 && of(&["--watched", "1"], "Lambda tail") > 0.0);
     assert!(
         of(&["--watched", "1"], "DynamoDB writes") > 10.0 * item("DynamoDB writes"),
-        "20 chunks a second, and not one in two"
+        "6 chunks a second, and not one in three or four seconds"
     );
-    let slower = of(&["--watched", "1", "--watched-window", "200"], "DynamoDB writes");
-    assert!(slower < 0.3 * of(&["--watched", "1"], "DynamoDB writes"), "a quarter of the chunks");
+    let slower = of(&["--watched", "1", "--watched-window", "600"], "DynamoDB writes");
+    assert!(slower < 0.35 * of(&["--watched", "1"], "DynamoDB writes"), "a quarter of the chunks");
     assert!(near(of(&["--kept-months", "24"], "S3 result"), 2.0 * item("S3 result")));
     assert!(of(&["--output-is-json"], "DynamoDB writes") > item("DynamoDB writes"));
-    assert!(of(&["--deltas-per-second", "0.1"], "DynamoDB writes") < item("DynamoDB writes"));
+    assert!(of(&["--deltas-per-second", "0.5"], "DynamoDB writes") < item("DynamoDB writes"));
     let month = &cost(&["--generations", "1000"])["month"];
     let generations = 1_000.0 * plain["generation"]["dollars"].as_f64().unwrap();
     assert!(near(month["dollars"].as_f64().unwrap(), generations));

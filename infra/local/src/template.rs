@@ -28,7 +28,7 @@ use resolve::Resolver;
 pub const TEMPLATE: &str = include_str!("../../../template.yaml");
 
 /// Resource types that have no local counterpart, because they have no effect on one machine. `infra/README.md` lists them.
-const NOT_HOSTED: [&str; 20] = [
+const NOT_HOSTED: [&str; 21] = [
     "AWS::ApiGateway::Account",
     "AWS::AppConfig::Application",
     "AWS::AppConfig::ConfigurationProfile",
@@ -49,6 +49,7 @@ const NOT_HOSTED: [&str; 20] = [
     "AWS::SecretsManager::Secret",
     "AWS::WAFv2::WebACL",
     "AWS::WAFv2::WebACLAssociation",
+    "AWS::XRay::SamplingRule",
 ];
 
 const BUCKET_PROPERTIES_NOT_HOSTED: [&str; 10] = [

@@ -20,11 +20,14 @@ fn estimated(workload: &Workload) -> Estimate {
 }
 
 #[test]
-fn an_unwatched_generation_is_stored_every_two_seconds_and_never_once_a_delta() {
+fn an_unwatched_generation_is_stored_once_a_window_and_never_once_a_delta() {
     let slow = estimated(&workload(3_000, 60));
-    assert!((30..=32).contains(&slow.chunks), "{slow:?}");
-    assert_eq!(slow.writes.chunks, slow.chunks, "what fills no unit costs one");
-    // Text that comes faster than two seconds fill a unit is stored by the unit.
+    assert!((17..=20).contains(&slow.chunks), "{slow:?}");
+    assert!(
+        slow.writes.chunks <= slow.chunks + 1,
+        "what fills no unit costs one, and the first chunk has more than text: {slow:?}"
+    );
+    // Text that fills a unit within the window is stored by the unit.
     let fast = estimated(&workload(30_000, 60));
     assert!((160..=175).contains(&fast.chunks), "{fast:?}");
 }
@@ -34,10 +37,10 @@ fn a_watched_generation_is_stored_once_a_window_at_most() {
     let watched = Workload { watched: Duration::from_secs(31), readers: 1, ..workload(30_000, 60) };
     let (whole, half) = (Workload { watched: Duration::from_secs(61), ..watched }, watched);
     let (whole, half) = (estimated(&whole), estimated(&half));
-    assert!((1_150..=1_210).contains(&whole.chunks), "{whole:?}");
-    assert!((600..=720).contains(&half.chunks), "{half:?}");
+    assert!((390..=420).contains(&whole.chunks), "{whole:?}");
+    assert!((270..=310).contains(&half.chunks), "{half:?}");
     assert_eq!((whole.writes.watching, half.writes.watching), (7, 4), "a reader announces itself every ten seconds");
-    assert!(whole.reads.tail > 2_000.0 && half.reads.tail < whole.reads.tail, "{whole:?}");
+    assert!(whole.reads.tail > 300.0 && half.reads.tail < whole.reads.tail, "{whole:?}");
 }
 
 #[test]

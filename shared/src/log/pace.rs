@@ -16,6 +16,12 @@ pub fn renew_after(lease: Duration) -> Duration {
     limits::META_WRITE_AFTER.min(lease / 3)
 }
 
+/// The pause of a reader after text came: half of the writer's window, so that a poll finds something as often as not.
+#[must_use]
+pub fn first_pause(watched_window: Duration) -> Duration {
+    limits::TAIL_PAUSE_MIN.max(watched_window / 2)
+}
+
 /// The pause of a reader whose last pause brought nothing: half as long again, up to [`limits::TAIL_PAUSE_MAX`].
 #[must_use]
 pub fn next_pause(pause: Duration) -> Duration {

@@ -149,7 +149,8 @@ fn stored_data_is_encrypted() {
         let found = resources(&tree, kind);
         assert!(!found.is_empty(), "{kind}");
         for (id, resource) in found {
-            assert!(uses_key(resource), "{id}");
+            // The text of current generations, for a day, has the key that AWS owns: each connection would ask for another.
+            assert_eq!(uses_key(resource), id != "BufferTable", "{id}");
         }
     }
     assert_eq!(tree["Resources"]["Key"]["Properties"]["EnableKeyRotation"].as_bool(), Some(true));

@@ -61,7 +61,7 @@ pub struct CostArgs {
     /// Generations per month: adds the bill of a month
     #[arg(long, value_name = "NUMBER")]
     generations: Option<u64>,
-    /// The fewest milliseconds between two flushes of a watched generation: `WatchedWindowMs` [default: 50]
+    /// The fewest milliseconds between two flushes of a watched generation: `WatchedWindowMs` [default: 150]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
     watched_window: Option<u64>,
     /// Memory of the function `stream`, in megabytes [default: the template's]

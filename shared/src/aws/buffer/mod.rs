@@ -107,7 +107,19 @@ impl Buffer {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn chunks(&self, key: &GenerationKey, slot: u64) -> Result<ChunkPage, Error> {
-        let query = self.slots(key, rows::slot(slot), rows::AFTER_SLOTS.into());
+        self.chunk_page(key, slot, true).await
+    }
+
+    /// The same at half the price, from a view that may lag: it may lack the newest chunks, and seldom one between others.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn recent_chunks(&self, key: &GenerationKey, slot: u64) -> Result<ChunkPage, Error> {
+        self.chunk_page(key, slot, false).await
+    }
+
+    async fn chunk_page(&self, key: &GenerationKey, slot: u64, is_consistent: bool) -> Result<ChunkPage, Error> {
+        let query = self.slots(key, rows::slot(slot), rows::AFTER_SLOTS.into()).consistent_read(is_consistent);
         let page = query_page(query, &self.meter).await?;
         let more = page.last_evaluated_key.is_some();
         let items: Vec<HashMap<_, _>> = Items::from(page.items.unwrap_or_default()).into();

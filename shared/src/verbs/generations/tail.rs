@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
-use crate::aws::Archive;
-use crate::aws::RecordRow;
+use crate::aws::{Archive, ChunkPage, RecordRow};
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::Status;
@@ -17,7 +16,7 @@ use crate::hints::{Hint, Topic};
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::event::{End, Event, NumberedEvent};
-use crate::log::pace::next_pause;
+use crate::log::pace::{first_pause, next_pause};
 
 /// A reader's place in a log. Dropping it costs nothing: another one can begin behind any event.
 pub struct Tail {
@@ -67,7 +66,7 @@ impl App {
             ready: Vec::new(),
             ended_ms: None,
             hint,
-            pause: limits::TAIL_PAUSE_MIN,
+            pause: first_pause(self.config.windows.watched),
             announce_at: Instant::now(),
             key: key.clone(),
         })
@@ -115,7 +114,7 @@ impl Tail {
         if last.event.end().is_some() {
             self.source = Source::Ended;
         }
-        self.pause = limits::TAIL_PAUSE_MIN;
+        self.pause = first_pause(self.app.config.windows.watched);
         Ok(Some(events))
     }
 
@@ -184,9 +183,14 @@ impl Tail {
     }
 
     async fn read_buffer(&mut self, slot: u64, check_bucket_at: Instant) -> Result<Vec<NumberedEvent>, Error> {
-        let page = self.app.buffer.chunks(&self.key, slot).await?;
         let now = Instant::now();
-        if page.is_torn(slot) || (page.chunks.is_empty() && now >= check_bucket_at) {
+        let is_odd = |page: &ChunkPage| page.is_torn(slot) || (page.chunks.is_empty() && now >= check_bucket_at);
+        let mut page = self.app.buffer.recent_chunks(&self.key, slot).await?;
+        if is_odd(&page) {
+            // A view that lags may lack a chunk. What is missing in this one is missing.
+            page = self.app.buffer.chunks(&self.key, slot).await?;
+        }
+        if is_odd(&page) {
             self.source = Source::Buffer { slot, check_bucket_at: now + limits::TAIL_PAUSE_MAX };
             return self.read_bucket().await;
         }

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use longhand::aws::{Buffer, Meter};
 use longhand::log::chunk::{Chunk, Counters};
 use longhand::log::event::{End, Event};
@@ -14,7 +12,7 @@ use longhand::{Clock, Error, GenerationKey};
 use longhand_local::{Options, PartsOf, Playback, Registry, Script};
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::sensitive::play;
-use longhand_tests::tap::{Action, Call, Fault, Tap, taps};
+use longhand_tests::tap::Call;
 use longhand_tests::{Harness, PATIENCE, compact_ended, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -207,33 +205,4 @@ async fn until_empty(harness: &Harness, id: &str) {
         assert!(began.elapsed() < PATIENCE, "the buffer is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The bucket says once of the compactor's object that it is empty.
-#[derive(Clone, Debug, Default)]
-struct Emptied(Arc<AtomicUsize>);
-
-impl Tap for Emptied {
-    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
-        let is_first = call.operation == "HeadObject" && self.0.fetch_add(1, Ordering::SeqCst) == 0;
-        let empty = Fault::Answer { status: 200, body: String::new() };
-        futures::future::ready(if is_first { Action::Refuse(empty) } else { Action::Pass }).boxed()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_result_that_has_another_length_in_the_bucket_is_put_again() {
-    let provider = play(Script::new(["hola"])).unwrap();
-    let emptied = Emptied::default();
-    let registry: Registry = Arc::new(longhand_functions::function);
-    let seen = emptied.clone();
-    let harness = stack(&provider, taps(move |_| seen.clone()), registry).await;
-    let id = harness.start_generation(json!({})).await;
-    let record = harness.ended(&id).await;
-    assert_eq!(
-        (&record["status"], record["sha256"].as_str()),
-        (&json!("completed"), Some(provider.stats().sent_sha256.as_str()))
-    );
-    assert_eq!(emptied.0.load(Ordering::SeqCst), 3, "looks at lengths: the text's twice, and the events'");
-    harness.finish().await;
 }
