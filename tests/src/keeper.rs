@@ -31,6 +31,8 @@ pub struct Speech {
     pub pace: Duration,
     /// Each stream is cut off behind so many events.
     pub cut_after: Option<usize>,
+    /// The same for each stream, by its number, in place of `cut_after`; those behind the last are whole.
+    pub cuts: Vec<usize>,
     /// Where a stream is cut off, an `error` event comes first.
     pub cuts_with_error: bool,
     /// Streams begin at the first event, whatever is asked for.
@@ -133,7 +135,7 @@ async fn create(State(shelf): State<Arc<Shelf>>, Json(body): Json<Value>) -> Res
     let task = tokio::spawn(write(Arc::clone(&shelf), id.clone(), number)).abort_handle();
     shelf.running.send_modify(|running| drop(running.insert(id.clone(), task)));
     sleep(shelf.speech.answers_after).await;
-    stream(&shelf, id, 0)
+    stream(&shelf, id, 0, 0)
 }
 
 /// Writes a response, whoever reads it.
@@ -216,7 +218,8 @@ async fn retrieve(
         return (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
     }
     let after = after.filter(|_| !shelf.speech.ignores_starting_after);
-    stream(&shelf, id, after.map_or(0, |after| usize::try_from(after).unwrap_or(usize::MAX) + 1))
+    let number = shelf.kept.borrow().reads.len();
+    stream(&shelf, id, after.map_or(0, |after| usize::try_from(after).unwrap_or(usize::MAX) + 1), number)
 }
 
 /// The response, as its newest event has it.
@@ -249,9 +252,10 @@ fn not_found(id: &str) -> Response {
     (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }
 
-/// The events of a response from number `from` on, as they come, until the response has ended or the stream is cut off.
-fn stream(shelf: &Arc<Shelf>, id: String, from: usize) -> Response {
-    let cut_at = shelf.speech.cut_after.map_or(usize::MAX, |events| from + events);
+/// The events of a response from number `from` on, as they come, until the response has ended or stream `number` is cut off.
+fn stream(shelf: &Arc<Shelf>, id: String, from: usize, number: usize) -> Response {
+    let cut_after = shelf.speech.cuts.get(number).copied().or(shelf.speech.cut_after);
+    let cut_at = cut_after.map_or(usize::MAX, |events| from + events);
     let error = r#"{"type":"error","code":"server_error","message":"The stream broke."}"#;
     let error = shelf.speech.cuts_with_error.then(|| format!("event: error\ndata: {error}\n\n"));
     let start = (shelf.responses.subscribe(), shelf.running.subscribe(), from);

@@ -10,7 +10,7 @@ use super::{Delta, DeltaStream, Fault, FinishMeaning, FinishReason, ProviderErro
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 
 /// How a stream ended, by what it says itself.
-type StreamEnd = Result<(), ProviderError>;
+pub(super) type StreamEnd = Result<(), ProviderError>;
 
 /// The decoder of one stream.
 pub(super) trait Decode: Send + 'static {

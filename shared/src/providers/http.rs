@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::try_unfold;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::sleep;
 
-use super::decode::Decode;
+use super::decode::{Decode, StreamEnd};
 use super::dialects::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
 use super::http_status;
 use super::outgoing::Outgoing;
@@ -26,6 +26,8 @@ const NDJSON: &str = "application/x-ndjson";
 
 /// Between two looks at a response that the provider no longer streams.
 const POLL_EVERY: Duration = Duration::from_secs(2);
+/// Looks in a row that may fail.
+const POLL_FAILURES_MAX: u32 = 10;
 /// How long the answer to such a look is waited for.
 const POLL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the answer to a cancel is waited for.
@@ -42,6 +44,17 @@ pub struct HttpProvider {
     pub settings: ProviderSettings,
     /// Signs requests that have no key, where the provider requires that.
     pub signer: Option<Arc<dyn Sign>>,
+}
+
+/// The state of a poll.
+#[derive(Default)]
+struct Poll {
+    /// It has looked before.
+    waits: bool,
+    /// Looks in a row that have failed.
+    failures: u32,
+    /// The response has ended, and its deltas were returned.
+    end: Option<StreamEnd>,
 }
 
 impl Provider for HttpProvider {
@@ -89,29 +102,44 @@ impl HttpProvider {
     }
 
     /// A response that the provider keeps and no longer streams, as it is at its end. OpenAI streams a response for some minutes after
-    /// its creation, and works on.
+    /// its creation, and works on. A look that fails is repeated: the response is worth more than that.
     fn poll(self, id: String) -> DeltaStream {
-        let polls = try_unfold((self, id, false), async |(provider, id, has_ended)| {
-            if has_ended {
-                return Ok(None);
+        let key = self.key().to_owned();
+        let polls = try_unfold(Poll::default(), move |poll| {
+            let (provider, id) = (self.clone(), id.clone());
+            async move {
+                let Poll { waits, failures, end } = poll;
+                if let Some(end) = end {
+                    return end.map(|()| None);
+                }
+                if waits {
+                    sleep(POLL_EVERY).await;
+                }
+                let next = |failures| Some((vec![Delta::Alive], Poll { waits: true, failures, end: None }));
+                match provider.look(&id).await {
+                    Ok(None) => Ok(next(0)),
+                    Ok(Some((deltas, end))) => Ok(Some((deltas, Poll { end: Some(end), ..Poll::default() }))),
+                    Err(error) if error.is_retryable() && failures < POLL_FAILURES_MAX => Ok(next(failures + 1)),
+                    Err(error) => Err(error),
+                }
             }
-            let get = provider.client.get(provider.url(&responses::path(&id))).timeout(POLL_TIMEOUT);
-            let response = provider.send(get).await?;
-            if !response.status().is_success() {
-                return Err(gone(http_status::refused(response).await));
-            }
-            let body = response.text().await.map_err(|error| http_status::unreachable(&error))?;
-            let Some(event) = responses::last_event(&body)? else {
-                sleep(POLL_EVERY).await;
-                return Ok(Some((vec![Delta::Alive], (provider, id, false))));
-            };
-            let upstream = Upstream { id: id.clone(), cursor: None };
-            let mut decoder = responses::Decoder::new(provider.settings.finish_reasons.clone(), true, Some(upstream));
-            let (deltas, end) = decoder.decode_batch(vec![Ok(event)]);
-            end.transpose()?;
-            Ok(Some((deltas, (provider, id, true))))
         });
-        polls.boxed()
+        polls.map_err(move |error: ProviderError| error.without_key(&key)).boxed()
+    }
+
+    /// What a response has come to, and how it ended; `None`: it has not ended.
+    async fn look(&self, id: &str) -> Result<Option<(Vec<Delta>, StreamEnd)>, ProviderError> {
+        let get = self.client.get(self.url(&responses::path(id))).timeout(POLL_TIMEOUT);
+        let response = self.send(get).await?;
+        if !response.status().is_success() {
+            return Err(gone(http_status::refused(response).await));
+        }
+        let body = http_status::bounded_body(response).await?;
+        let Some(event) = responses::last_event(&body)? else { return Ok(None) };
+        let upstream = Upstream { id: id.to_owned(), cursor: None };
+        let mut decoder = responses::Decoder::new(self.settings.finish_reasons.clone(), true, Some(upstream));
+        let (deltas, end) = decoder.decode_batch(vec![Ok(event)]);
+        Ok(Some((deltas, end.unwrap_or(Ok(())))))
     }
 
     /// A response that has ended, or that the provider no longer has, needs no cancel.

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Fault, ProviderError, errors};
-use crate::limits::{PROVIDER_ERROR_BYTES_MAX, PROVIDER_ERROR_WAIT};
+use crate::limits::{PROVIDER_ERROR_BYTES_MAX, PROVIDER_ERROR_WAIT, SSE_EVENT_BYTES_MAX};
 
 /// The error for a request that did not reach the provider, or whose response did not begin.
 pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
@@ -65,6 +65,19 @@ fn expect_plain(response: Response) -> Result<Response, ProviderError> {
             Err(ProviderError::new(Fault::NotAStream, message))
         }
     }
+}
+
+/// The text of an answer that is not streamed, with the bound of an event.
+pub(super) async fn bounded_body(mut response: Response) -> Result<String, ProviderError> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(|error| unreachable(&error))? {
+        body.extend_from_slice(&bytes);
+        if body.len() > SSE_EVENT_BYTES_MAX {
+            let message = format!("the provider answered more than {SSE_EVENT_BYTES_MAX} bytes");
+            return Err(ProviderError::new(Fault::Unreadable, message));
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// The beginning of an error body, bounded in bytes and time: a body that does not end must not delay the error.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::{Delta, Fault, FinishMeaning, FinishReason, Provider, ProviderError, Resume, Timeouts};
+use super::{Delta, Fault, FinishMeaning, FinishReason, Provider, ProviderError, Resume, Timeouts, Upstream};
 use crate::generation::request::Request;
 use crate::limits;
 use crate::retry::{Retryable, exponential};
@@ -111,6 +111,15 @@ fn set(position: &Mutex<Resume>, resume: Resume) {
     *position.lock().unwrap_or_else(PoisonError::into_inner) = resume;
 }
 
+/// Moves on to where a response that the provider keeps was read. A place that cannot be continued does not replace one that can: no text
+/// came between the two, and another try from the beginning would bring again what came before.
+fn move_on(position: &Mutex<Resume>, upstream: &Upstream) {
+    let mut position = position.lock().unwrap_or_else(PoisonError::into_inner);
+    if upstream.cursor.is_some() || !matches!(*position, Resume::Upstream(Upstream { cursor: Some(_), .. })) {
+        *position = Resume::Upstream(upstream.clone());
+    }
+}
+
 /// Whether what is read is a response that the provider keeps.
 fn is_kept(position: &Mutex<Resume>) -> bool {
     matches!(*position.lock().unwrap_or_else(PoisonError::into_inner), Resume::Upstream(_))
@@ -147,7 +156,7 @@ async fn stream_once(
         };
         *received |= deltas.iter().any(has_text);
         if let Some(Delta::Upstream(upstream)) = deltas.last() {
-            set(position, Resume::Upstream(upstream.clone()));
+            move_on(position, upstream);
         }
         let (had_finished, is_alive) = (finish, deltas.contains(&Delta::Alive));
         finish = deltas.iter().fold(finish, Finish::after);

@@ -17,7 +17,14 @@ pub fn response_format(format: &Value) -> Value {
 /// anything else is unchanged. The inverse is [`flat_function`](crate::providers::flat_function).
 pub fn nested_function(tool: &Value) -> Value {
     match tool["type"].as_str() {
-        Some(kind @ ("function" | "custom")) => json!({ "type": kind, kind: without_type(tool) }),
+        Some("function") => json!({ "type": "function", "function": without_type(tool) }),
+        Some("custom") => {
+            let mut custom = without_type(tool);
+            if custom["format"]["type"] == "grammar" {
+                custom["format"] = json!({ "type": "grammar", "grammar": without_type(&custom["format"]) });
+            }
+            json!({ "type": "custom", "custom": custom })
+        }
         Some("allowed_tools") => {
             let tools: Vec<Value> = tool["tools"].as_array().into_iter().flatten().map(nested_function).collect();
             json!({ "type": "allowed_tools", "allowed_tools": { "mode": tool["mode"], "tools": tools } })
@@ -26,33 +33,37 @@ pub fn nested_function(tool: &Value) -> Value {
     }
 }
 
-/// The tools that run at the provider, by their types in the Responses API.
-const HOSTED_TOOLS: [&str; 14] = [
-    "apply_patch",
+/// The tools that run at the provider and answer in text, by their types in the Responses API.
+const HOSTED_TOOLS: [&str; 7] = [
     "code_interpreter",
-    "computer",
-    "computer_use_preview",
     "file_search",
-    "image_generation",
-    "local_shell",
     "mcp",
-    "shell",
-    "tool_search",
     "web_search",
     "web_search_2025_08_26",
     "web_search_preview",
     "web_search_preview_2025_03_11",
 ];
+/// Tools whose calls or results are items that a log has no place for.
+const OTHER_TOOLS: [&str; 7] =
+    ["apply_patch", "computer", "computer_use_preview", "image_generation", "local_shell", "shell", "tool_search"];
 
-/// Reports the tools that only a provider of the Responses API has.
-pub fn check_hosted_tools(tools: &[Value], errors: &mut Vec<FieldError>) {
+/// Reports the tools that are not taken. `passed_on`: they go to a provider that speaks the Responses API.
+pub fn check_tools(tools: &[Value], passed_on: bool, errors: &mut Vec<FieldError>) {
     for (index, tool) in tools.iter().enumerate() {
-        if let Some(kind) = tool["type"].as_str().filter(|kind| HOSTED_TOOLS.contains(kind)) {
+        let Some(kind) = tool["type"].as_str() else { continue };
+        let pointer = format!("/tools/{index}/type");
+        if OTHER_TOOLS.contains(&kind) {
+            let detail = format!("must be another tool than `{kind}`, whose calls are items that this server does not keep");
+            errors.push(FieldError::new(pointer, detail));
+        } else if HOSTED_TOOLS.contains(&kind) && !passed_on {
             let detail = format!(
                 "must be `function` or `custom`, not `{kind}`, which runs at a provider that speaks the Responses API; name such a \
                  model as `openai-responses/MODEL`"
             );
-            errors.push(FieldError::new(format!("/tools/{index}/type"), detail));
+            errors.push(FieldError::new(pointer, detail));
+        } else if kind == "mcp" && tool["require_approval"] != "never" {
+            let detail = "must be `never`: a request for approval is an item that this server does not keep";
+            errors.push(FieldError::new(format!("/tools/{index}/require_approval"), detail));
         }
     }
 }
@@ -70,7 +81,12 @@ pub fn check_items(items: &[Value], passed_on: bool, errors: &mut Vec<FieldError
             Some("reasoning") => {}
             Some("function_call") => require_text(item, index, &["call_id", "name", "arguments"], errors),
             Some("custom_tool_call") => require_text(item, index, &["call_id", "name", "input"], errors),
-            Some("function_call_output" | "custom_tool_call_output") => require_text(item, index, &["call_id"], errors),
+            Some("function_call_output" | "custom_tool_call_output") => {
+                require_text(item, index, &["call_id"], errors);
+                if !passed_on {
+                    check_images(item, "output", index, errors);
+                }
+            }
             None if !item["type"].is_null() => errors.push(FieldError::new(format!("/input/{index}/type"), "must be a string")),
             Some("message") | None => check_message(item, index, errors),
             Some(_) if passed_on => {}
@@ -93,10 +109,14 @@ fn check_message(item: &Value, index: usize, errors: &mut Vec<FieldError>) {
     if !item["content"].is_string() && !item["content"].is_array() {
         errors.push(FieldError::new(format!("/input/{index}/content"), "must be text or a list of parts"));
     }
-    for (place, part) in item["content"].as_array().into_iter().flatten().enumerate() {
+    check_images(item, "content", index, errors);
+}
+
+fn check_images(item: &Value, field: &str, index: usize, errors: &mut Vec<FieldError>) {
+    for (place, part) in item[field].as_array().into_iter().flatten().enumerate() {
         if part["type"] == "input_image" && !part["image_url"].is_string() {
             let detail = "is required: files stored at a provider are not taken";
-            errors.push(FieldError::new(format!("/input/{index}/content/{place}/image_url"), detail));
+            errors.push(FieldError::new(format!("/input/{index}/{field}/{place}/image_url"), detail));
         }
     }
 }

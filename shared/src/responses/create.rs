@@ -67,8 +67,8 @@ pub fn create_request(given: &Map<String, Value>, rules: &RequestRules<'_>) -> R
     if let Some(items) = &items {
         chat::check_items(items, passed_on, &mut errors);
     }
-    if let Some(tools) = given.get("tools").and_then(Value::as_array).filter(|_| !passed_on) {
-        chat::check_hosted_tools(tools, &mut errors);
+    if let Some(tools) = given.get("tools").and_then(Value::as_array) {
+        chat::check_tools(tools, passed_on, &mut errors);
     }
     if !errors.is_empty() {
         return Err(Error::InvalidRequest(errors));

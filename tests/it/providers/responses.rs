@@ -75,6 +75,27 @@ async fn interrupted_stream_of_a_kept_response_is_read_on_and_nothing_is_generat
     }
 }
 
+/// The second stream ends behind the beginning of the message, so that nothing of it can be read on; the third tells it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_without_text_is_tried_again_where_it_began() {
+    let keeper = Keeper::start(Speech { cuts: vec![6, 1], ..speech(5) }).await;
+    let harness = harness(&keeper).await;
+    let id = harness.start_generation(json!({})).await;
+    let record = harness.ended(&id).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    assert_eq!(harness.text(&id).await, deltas(5).concat());
+    let events = harness.events(&id).await;
+    assert_whole(&events);
+    let reasoning: String = events
+        .iter()
+        .filter(|event| event["type"] == "reasoning_text.delta")
+        .filter_map(|event| event["delta"].as_str())
+        .collect();
+    assert_eq!((reasoning.as_str(), count(&events, "output_item.added")), ("Let me think.", 2));
+    assert_eq!(keeper.kept().reads, [Some(5), Some(5)]);
+    harness.finish().await;
+}
+
 /// Some servers begin at the first event whatever is asked for, and some streams end with an error while the response runs on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_is_not_read_twice_and_an_error_of_the_stream_is_none_of_the_response() {

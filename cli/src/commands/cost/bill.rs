@@ -31,7 +31,7 @@ const EVENT_FRAME_BYTES: f64 = 150.0;
 const PACKED: f64 = 1.0 / 3.0;
 /// DynamoDB requests a table's key every five minutes for each caller: seven functions, and the table of records.
 const KMS_REQUESTS_A_MONTH: f64 = 12.0 * 24.0 * DAYS_A_MONTH * 7.0;
-/// The share of requests that are traced: the template's sampling rules.
+/// The share of requests that are traced: the template's sampling rule.
 const TRACED: f64 = 0.01;
 /// The keys of two providers, in addition to the template's secrets.
 const PROVIDER_SECRETS: f64 = 2.0;
@@ -191,7 +191,6 @@ pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::R
     // Half a unit for each shard of the index of open generations.
     biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS) / 2.0, "dynamodb-read")?;
     biller.add("Sweeps, logs", SWEEPS_A_MONTH * INVOCATION_LOG_BYTES / GB, "logs")?;
-    biller.add("Sweeps, X-Ray", SWEEPS_A_MONTH * TRACED, "traces")?;
     biller.add("KMS key", deployed.kms_keys as f64, "kms-key")?;
     biller.add("KMS requests", KMS_REQUESTS_A_MONTH, "kms-requests")?;
     biller.add("Secrets", deployed.secrets as f64 + PROVIDER_SECRETS, "secret")?;

@@ -19,7 +19,10 @@ impl Conversation {
                 self.entries.push(result);
                 beside_results.extend(others);
             } else {
-                self.add_parts(&mut beside_results);
+                // Reasoning is no message, and may stand between two results.
+                if item["type"] != "reasoning" {
+                    self.add_parts(&mut beside_results);
+                }
                 self.entries.extend(entry(item));
             }
         }
@@ -76,9 +79,9 @@ fn entry(item: &Value) -> Option<Entry> {
 }
 
 fn reasoning(item: &Value) -> Reasoning {
-    let text =
-        |name: &str| -> String { item[name].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect() };
-    let text = Some(text("content")).filter(|text| !text.is_empty()).unwrap_or_else(|| text("summary"));
+    let texts =
+        |name: &str| item[name].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>();
+    let text = Some(texts("content").concat()).filter(|text| !text.is_empty()).unwrap_or_else(|| texts("summary").join("\n\n"));
     Reasoning { text, item: item.as_object().cloned().unwrap_or_default() }
 }
 

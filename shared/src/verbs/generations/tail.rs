@@ -196,6 +196,8 @@ impl Tail {
         }
         let last = page.chunks.last();
         let slot = last.map_or(slot, |chunk| chunk.last_seq() + 1);
+        // Where there are chunks, the buffer was not deleted.
+        let check_bucket_at = if last.is_some() { now + limits::TAIL_PAUSE_MAX } else { check_bucket_at };
         self.source = Source::Buffer { slot, check_bucket_at };
         if let Some(end) = last.filter(|chunk| chunk.end().is_some()) {
             self.ended_ms = Some(end.at_ms);

@@ -53,6 +53,11 @@ async fn request_errors_use_the_envelope() {
         (json!({ "input": [{ "role": "nobody", "content": "x" }] }), "input[0].role", json!(null)),
         (json!({ "input": [{ "type": "item_reference", "id": "x" }] }), "input", json!(null)),
         (json!({ "input": [{ "type": {}, "role": "user", "content": "x" }] }), "input[0].type", json!(null)),
+        (
+            json!({ "input": [{ "type": "function_call_output", "call_id": "c", "output": [{ "type": "input_image", "file_id": "f" }] }] }),
+            "input[0].output[0].image_url",
+            json!(null),
+        ),
         (json!({ "model": "" }), "model", json!(null)),
         (json!({ "metadata": { "k": 1 } }), "metadata", json!(null)),
         (json!({ "stream": "yes" }), "stream", json!(null)),

@@ -27,8 +27,9 @@ fn call(pieces: [&str; 2], kind: &str, text: &str) -> Script {
 #[tokio::test(flavor = "multi_thread")]
 async fn custom_tools_and_their_calls_are_text() {
     let (harness, hostile) = stage(call(["a ", "b"], "custom", "input")).await;
-    let tools =
-        json!([{ "type": "custom", "name": "g", "description": "d" }, { "type": "function", "name": "f", "parameters": {} }]);
+    let grammar = json!({ "type": "grammar", "syntax": "regex", "definition": "a+" });
+    let custom = json!({ "type": "custom", "name": "g", "description": "d", "format": grammar });
+    let tools = json!([custom, { "type": "function", "name": "f", "parameters": {} }]);
     let choice = json!({ "type": "allowed_tools", "mode": "required", "tools": [{ "type": "custom", "name": "g" }] });
     let input = json!([
         { "role": "user", "content": "Hola" },
@@ -49,7 +50,8 @@ async fn custom_tools_and_their_calls_are_text() {
     let custom = |input: &str| json!({ "id": "c0", "type": "custom", "custom": { "name": "g", "input": input } });
     assert_eq!(sent["messages"][1], json!({ "role": "assistant", "content": null, "tool_calls": [custom("x")] }));
     assert_eq!(sent["messages"][2], json!({ "role": "tool", "tool_call_id": "c0", "content": "y" }));
-    assert_eq!(sent["tools"][0], json!({ "type": "custom", "custom": { "name": "g", "description": "d" } }));
+    let format = json!({ "type": "grammar", "grammar": { "syntax": "regex", "definition": "a+" } });
+    assert_eq!(sent["tools"][0], json!({ "type": "custom", "custom": { "name": "g", "description": "d", "format": format } }));
     let allowed = json!({ "mode": "required", "tools": [{ "type": "custom", "custom": { "name": "g" } }] });
     assert_eq!(sent["tool_choice"], json!({ "type": "allowed_tools", "allowed_tools": allowed }));
 
@@ -71,6 +73,7 @@ async fn images_of_tool_results_follow_the_results() {
         { "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}" },
         { "type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}" },
         { "type": "function_call_output", "call_id": "c1", "output": [{ "type": "input_text", "text": "one" }, image("data:a")] },
+        { "type": "reasoning", "summary": [] },
         { "type": "function_call_output", "call_id": "c2", "output": [image("data:b")] },
         { "role": "user", "content": "And?" },
     ]);
@@ -98,7 +101,7 @@ async fn hosted_tools_go_to_a_provider_that_has_them() {
     let providers = json!({ "test": { "base_url": keeper.base_url(), "dialect": "responses" }, "chat": other }).to_string();
     let harness = Harness::start("", &[("LONGHAND_PROVIDERS", &providers)]).await;
     let searched = json!({ "type": "web_search_call", "id": "ws_1", "status": "completed" });
-    let item = json!([{ "role": "user", "content": "Hola" }, searched]);
+    let item = json!([{ "role": "user", "content": "Hola" }, searched.clone()]);
     let tools = json!([{ "type": "web_search" }, { "type": "file_search", "vector_store_ids": ["vs"] }]);
     for (extra, param) in [(json!({ "tools": tools }), "tools[0].type"), (json!({ "input": item }), "input[1].type")] {
         let mut elsewhere = ask(&extra);
@@ -112,7 +115,15 @@ async fn hosted_tools_go_to_a_provider_that_has_them() {
     }
     let created = keeper.kept().created;
     assert_eq!(created[0]["tools"], tools);
-    assert_eq!(created[1]["input"][1], json!({ "type": "web_search_call", "status": "completed" }));
+    assert_eq!(created[1]["input"][1], searched);
+    for (tool, param) in [
+        (json!({ "type": "apply_patch" }), "tools[0].type"),
+        (json!({ "type": "image_generation" }), "tools[0].type"),
+        (json!({ "type": "mcp", "server_label": "s" }), "tools[0].require_approval"),
+    ] {
+        let refused = post(&harness, "", &ask(&json!({ "tools": [tool] }))).await;
+        assert_eq!((refused.status, &refused.body["error"]["param"]), (StatusCode::BAD_REQUEST, &json!(param)), "{tool}");
+    }
     harness.finish().await;
 }
 

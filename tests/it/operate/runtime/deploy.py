@@ -34,9 +34,10 @@ def for_ministack(text):
             # It cannot call integrations that stream. `ResponseStreaming` is false to match.
             for name in ("ResponseTransferMode", "TimeoutInMillis"):
                 event["Properties"].pop(name, None)
-    # It has no metric math. The dashboard shows those alarms too.
+    # It has no metric math, and no X-Ray. The dashboard shows those alarms too.
     math = [name for name, resource in resources.items() if "Metrics" in resource.get("Properties", {})]
-    for name in [*math, "Dashboard"]:
+    traces = [name for name, resource in resources.items() if resource["Type"] == "AWS::XRay::SamplingRule"]
+    for name in [*math, *traces, "Dashboard"]:
         del resources[name]
     return json.dumps(template)
 

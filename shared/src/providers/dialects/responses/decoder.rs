@@ -215,7 +215,12 @@ impl Decoder {
 
     fn whole_parts(&mut self, item: &ItemWire<'_>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
         let is_reasoning = item.kind.and_then(word).as_deref() == Some("reasoning");
-        for part in item.content.iter().chain(&item.summary).flatten() {
+        let (content, summary) = (item.content.iter().flatten(), item.summary.iter().flatten());
+        let parts = content.map(|part| (0, part)).chain(summary.enumerate());
+        for (index, part) in parts {
+            if index > 0 {
+                deltas.push(Delta::Reasoning(BETWEEN_SUMMARIES.to_owned()));
+            }
             if let Some(refusal) = part.refusal {
                 deltas.push(Delta::Refusal(self.refusal.push(text_of(Some(refusal))?)));
             }

@@ -19,7 +19,13 @@ pub fn text_format(format: Option<&Value>) -> Value {
 #[must_use]
 pub fn flat_function(tool: &Value) -> Value {
     match tool["type"].as_str() {
-        Some("custom") => flattened(tool, "custom"),
+        Some("custom") => {
+            let mut tool = flattened(tool, "custom");
+            if tool["format"]["grammar"].is_object() {
+                tool["format"] = flattened(&tool["format"], "grammar");
+            }
+            tool
+        }
         Some("allowed_tools") => {
             let mut choice = flattened(tool, "allowed_tools");
             if let Some(tools) = choice["tools"].as_array_mut() {
@@ -52,14 +58,20 @@ pub(super) fn input(request: &Request) -> Vec<Value> {
     }
 }
 
-/// A caller's item without its id, which the provider does not know. Reasoning that is not encrypted has only its id to be found by,
-/// so it is left out.
+/// The kinds of items that this server makes itself, with ids that the provider does not know.
+const OWN_KINDS: [&str; 6] =
+    ["message", "reasoning", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"];
+
+/// A caller's item, without an id that the provider does not know. Reasoning that is not encrypted has only its id to be found by, so it
+/// is left out.
 fn as_sent(item: &Value) -> Option<Value> {
     if item["type"] == "reasoning" && !item["encrypted_content"].is_string() {
         return None;
     }
     let mut item = item.clone();
-    item.as_object_mut()?.shift_remove("id");
+    if OWN_KINDS.contains(&item["type"].as_str().unwrap_or("message")) {
+        item.as_object_mut()?.shift_remove("id");
+    }
     Some(item)
 }
 
