@@ -48,6 +48,7 @@ pub const MEASURED: [Measured; 3] = [
         line: OUTCOME,
         metrics: &[
             ("generations_ended", "Count"),
+            ("generations_failed", "Count"),
             ("attempts", "Count"),
             ("duration_ms", "Milliseconds"),
             ("output_bytes", "Bytes"),

@@ -119,6 +119,7 @@ async fn outcome_is_logged_once() {
     harness.finish().await;
     let [line] = &outcomes(&cancelled)[..] else { panic!("{:#?}", of(&cancelled)) };
     assert_eq!((&line["status"], &line["attempts"]), (&json!("cancelled"), &json!(1)));
+    assert_eq!((&line["generations_ended"], &line["generations_failed"]), (&json!(1), &json!(0)));
     assert_measured(line, OUTCOME, false);
 
     // Failed by the provider.
@@ -128,6 +129,7 @@ async fn outcome_is_logged_once() {
     harness.finish().await;
     let [line] = &outcomes(&failed)[..] else { panic!("{:#?}", of(&failed)) };
     assert_eq!((&line["status"], &line["error.type"]), (&json!("failed"), &json!("attempts_exhausted")));
+    assert_eq!((&line["generations_ended"], &line["generations_failed"]), (&json!(1), &json!(1)));
     let stopped: Vec<_> = of(&failed).iter().filter_map(|line| Some(line["stopped"].as_str()?.to_owned())).collect();
     assert_eq!(stopped, ["interrupted", "failed"]);
 }

@@ -26,12 +26,13 @@ fn functions_have_alarms_and_graphs() {
     let tree = tree();
     let handlers: BTreeSet<String> = longhand_functions::handlers().map(str::to_owned).collect();
     let resource = |name: &str| &tree["Resources"][name];
-    for name in ["ThrottlesAlarm", "CostAlarm"] {
-        assert_eq!(watched(resource(name)), handlers, "{name}");
-    }
+    let without = |names: &[&str]| &handlers - &names.iter().map(|name| (*name).to_owned()).collect();
+    // A sweep of more than a minute throttles the next one, which then continues it.
+    assert_eq!(watched(resource("ThrottlesAlarm")), without(&["sweep"]));
+    // They cost cents, and reads cost more.
+    assert_eq!(watched(resource("CostAlarm")), without(&["authorize", "sweep"]));
     // A refused key is a failed invocation of `authorize`: whoever shows four of them would set off the alarm.
-    let refusing = BTreeSet::from(["authorize".to_owned()]);
-    assert_eq!(watched(resource("FunctionErrorsAlarm")), &handlers - &refusing);
+    assert_eq!(watched(resource("FunctionErrorsAlarm")), without(&["authorize"]));
     assert!(watched(resource("Dashboard")).is_superset(&handlers));
 }
 
@@ -46,6 +47,9 @@ fn cost_alarm_counts_memory() {
         let factor = if memory == 256 { "0.25" } else { "0.5" };
         assert!(memory == 256 || memory == 512, "{id}");
         let handler = properties["Handler"].as_str().unwrap();
+        if ["authorize", "sweep"].contains(&handler) {
+            continue;
+        }
         let behind = math.split_once(&format!("FILL({handler}, 0)")).unwrap_or_else(|| panic!("{handler} costs nothing")).1;
         assert_eq!(behind.split("/ 1000 * ").nth(1).unwrap().split(' ').next(), Some(factor), "{id}");
     }
@@ -62,6 +66,46 @@ fn alarms_notify_the_topic() {
             assert_eq!(alarm["Properties"][actions][0].as_str(), Some("Alarms"), "{id}");
         }
         assert!(dashboard.contains(&format!("${{{id}.Arn}}")), "{id} is not on the dashboard");
+    }
+}
+
+/// CloudWatch's bound: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html>.
+#[test]
+fn alarms_have_at_most_ten_metrics_each_of_which_is_used() {
+    let tree = tree();
+    for (id, alarm) in resources(&tree, "AWS::CloudWatch::Alarm") {
+        let Some(metrics) = alarm["Properties"].get("Metrics").and_then(Value::as_sequence) else { continue };
+        let expressions: Vec<&str> = metrics.iter().filter_map(|metric| metric.get("Expression")?.as_str()).collect();
+        let names = |id: &str| {
+            expressions.iter().any(|math| {
+                math.split(|mark: char| !(mark.is_alphanumeric() || mark == '_')).any(|word| word == id || word == "METRICS")
+            })
+        };
+        let stats: Vec<&str> = metrics
+            .iter()
+            .filter(|metric| metric.get("MetricStat").is_some())
+            .map(|metric| metric["Id"].as_str().unwrap())
+            .collect();
+        assert!(stats.len() <= 10, "{id}: {stats:?}");
+        let returned = metrics.iter().filter(|metric| metric.get("ReturnData").and_then(Value::as_bool) != Some(false)).count();
+        assert_eq!(returned, 1, "{id}");
+        for stat in stats {
+            assert!(expressions.is_empty() || names(stat), "{id} does not use {stat}");
+        }
+    }
+}
+
+/// An absolute number of errors that is rare with ten users is permanent with a hundred requests a second, and would roll back
+/// each deployment.
+#[test]
+fn alarms_that_roll_back_are_shares() {
+    let tree = tree();
+    let gates = tree["Globals"]["Function"]["DeploymentPreference"]["Alarms"].as_sequence().unwrap();
+    assert!(!gates.is_empty());
+    for gate in gates {
+        let id = gate.as_str().unwrap();
+        let math = serde_norway::to_string(&tree["Resources"][id]["Properties"]["Metrics"]).unwrap();
+        assert!(math.contains("100 * errors / "), "{id}");
     }
 }
 

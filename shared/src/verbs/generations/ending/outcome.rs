@@ -40,6 +40,7 @@ impl App {
             name: telemetry::OUTCOME,
             target: telemetry::TARGET,
             generations_ended = 1_u64,
+            generations_failed = u64::from(status == Status::Failed),
             status = status.as_str(),
             reason = outcome.reason,
             "error.type" = outcome.error.as_ref().map(|error| error.code.as_str()),
