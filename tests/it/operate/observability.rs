@@ -168,12 +168,17 @@ async fn sweep_logs_outcome_and_counts() {
 async fn validation_issues_are_counted_soft_ones_too() {
     logs::capture();
     let (harness, _playback) = Harness::playing(Script::new(["hola"]), &[]).await;
+    let mut expected = Vec::new();
     for (format, issues) in [(json!({ "type": "text" }), 0), (json!({ "type": "json_object" }), 1)] {
         let id = harness.start_generation(json!({ "response_format": format })).await;
         assert_eq!(harness.ended(&id).await["status"], "completed");
+        expected.push((id, issues));
+    }
+    // The line follows the write that makes the outcome visible.
+    harness.finish().await;
+    for (id, issues) in expected {
         assert_eq!(outcomes(&id)[0]["validation_issues"], issues);
     }
-    harness.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
