@@ -67,9 +67,7 @@ impl ProviderArgs {
         }
         Ok(environment)
     }
-}
 
-impl ProviderArgs {
     /// These providers, with this one at `base_url`.
     fn with_provider(&self, providers: Option<&String>, name: &str, base_url: &Url) -> anyhow::Result<String> {
         let providers = providers.map_or(Ok(Map::new()), |providers| serde_json::from_str(providers));

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::errors;
 use super::sse::{SseEvent, batches};
-use super::{Delta, DeltaStream, Fault, FinishMeaning, FinishReason, ProviderError, Upstream};
+use super::{Delta, DeltaStream, Fault, FinishMeaning, FinishReason, HalfPairs, ProviderError, ToolCallDelta, Upstream};
 use crate::limits::{PROVIDER_NAME_BYTES_MAX, PROVIDER_TOOL_CALLS_MAX};
 
 /// How a stream ended, by what it says itself.
@@ -101,6 +101,24 @@ pub(super) fn check_calls(calls: usize) -> Result<(), ProviderError> {
     }
     let message = format!("the provider began more than {PROVIDER_TOOL_CALLS_MAX} tool calls");
     Err(ProviderError::new(Fault::Unreadable, message))
+}
+
+/// The first piece of a tool call, without arguments. `before`: the calls that have begun in the stream before it.
+pub(super) fn begin_call(before: usize, id: Option<String>, name: Option<String>) -> Result<ToolCallDelta, ProviderError> {
+    check_name("tool call's id", id.as_deref().unwrap_or_default())?;
+    check_name("tool call's name", name.as_deref().unwrap_or_default())?;
+    check_calls(before + 1)?;
+    Ok(ToolCallDelta { index: u32::try_from(before).unwrap_or(u32::MAX), id, name, arguments: String::new() })
+}
+
+/// A further piece of a tool call.
+pub(super) fn more_arguments(index: u32, arguments: String) -> Delta {
+    Delta::ToolCall(ToolCallDelta { index, arguments, ..ToolCallDelta::default() })
+}
+
+/// The surrogate half of a tool call's arguments that no second half followed.
+pub(super) fn rest_of_arguments(index: u32, pairs: &mut HalfPairs) -> Option<Delta> {
+    Some(pairs.finish()).filter(|rest| !rest.is_empty()).map(|rest| more_arguments(index, rest))
 }
 
 /// Appends a finish reason. One that means a failure is an error as well.

@@ -90,7 +90,7 @@ impl HttpProvider {
         };
         let message = message.header(ACCEPT, media_type).headers(headers.into_iter().collect());
         let response = self.send(message).await?;
-        let upstream = if let Resume::Upstream(upstream) = resume { Some(upstream.clone()) } else { None };
+        let upstream = resume.upstream().cloned();
         if let Some(Upstream { id, cursor: None }) = upstream.clone().filter(|_| response.status() == StatusCode::BAD_REQUEST) {
             return Ok(self.clone().poll(id));
         }

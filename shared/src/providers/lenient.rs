@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::WireText;
+
 /// Declares structs that are read from JSON objects. Every field may be absent or null, and unknown fields are ignored. Where an
 /// object has a field twice, its last value that is not null counts.
 macro_rules! lenient {
@@ -74,6 +76,11 @@ pub(super) fn word(raw: Raw<'_>) -> Option<String> {
         _ => return None,
     };
     (!text.is_empty() && text != "null").then_some(text)
+}
+
+/// Text: a string, whose escapes may be half a surrogate pair.
+pub(super) fn text_of(raw: Raw<'_>) -> Result<WireText, serde_json::Error> {
+    serde_json::from_str(raw.get())
 }
 
 /// A count: an integer, a number with a fraction, which is cut off, or either as a string.

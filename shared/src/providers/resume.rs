@@ -20,6 +20,12 @@ impl Resume {
     pub fn prefix(&self) -> &str {
         if let Self::Prefix(prefix) = self { prefix } else { "" }
     }
+
+    /// The response that is read on in.
+    #[must_use]
+    pub const fn upstream(&self) -> Option<&Upstream> {
+        if let Self::Upstream(upstream) = self { Some(upstream) } else { None }
+    }
 }
 
 /// A response that the provider keeps and works on without a reader, and how far it was read.

@@ -245,7 +245,7 @@ impl Writer {
         };
         let measure = Measure::new(&self.request, self.meta.attempt, self.appender.totals());
         self.attempt = Attempt { measure, ..Attempt::default() };
-        self.appender.set_upstream(if let Resume::Upstream(upstream) = &resume { Some(upstream.clone()) } else { None });
+        self.appender.set_upstream(resume.upstream().cloned());
         let (log, composer) = (&mut self.appender.log, &mut self.appender.composer);
         if log.is_empty() && !composer.has_pending() {
             composer.event(Event::Created);

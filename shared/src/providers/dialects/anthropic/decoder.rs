@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::wire::{BlockWire, EventWire, UsageWire};
 use crate::generation::usage::Usage;
-use crate::providers::decode::{Decode, Unreadable, check_calls, check_name, push_finish};
+use crate::providers::decode::{Decode, Unreadable, begin_call, check_name, more_arguments, push_finish, rest_of_arguments};
 use crate::providers::errors;
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
-use crate::providers::lenient::{Raw, count, word};
+use crate::providers::lenient::{Raw, count, text_of, word};
 use crate::providers::sse::SseEvent;
-use crate::providers::{Delta, Fault, HalfPairs, ProviderError, ToolCallDelta, WireText};
+use crate::providers::{Delta, Fault, HalfPairs, ProviderError};
 
 const FINISH_WORDS: &FinishWords = &[
     ("end_turn", FinishMeaning::Completed),
@@ -92,14 +92,11 @@ impl Decoder {
         if block.kind.and_then(word).as_deref() != Some("tool_use") {
             return self.add_text(block, deltas);
         }
-        let (id, name) = (block.id.and_then(word), block.name.and_then(word));
-        check_name("tool call's id", id.as_deref().unwrap_or_default())?;
-        check_name("tool call's name", name.as_deref().unwrap_or_default())?;
-        check_calls(self.calls.len() + 1)?;
-        let number = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+        let begun = begin_call(self.calls.len(), block.id.and_then(word), block.name.and_then(word))?;
         let whole_input = block.input.map(|input| input.get().to_owned());
-        self.calls.insert(index.and_then(count).unwrap_or_default(), Call { number, pairs: HalfPairs::default(), whole_input });
-        deltas.push(Delta::ToolCall(ToolCallDelta { index: number, id, name, arguments: String::new() }));
+        let call = Call { number: begun.index, pairs: HalfPairs::default(), whole_input };
+        self.calls.insert(index.and_then(count).unwrap_or_default(), call);
+        deltas.push(Delta::ToolCall(begun));
         Ok(())
     }
 
@@ -112,11 +109,11 @@ impl Decoder {
         let Some(delta) = delta else { return Ok(()) };
         self.add_text(delta, deltas)?;
         if let (Some(piece), Some(call)) = (delta.partial_json, self.calls.get_mut(&index.and_then(count).unwrap_or_default())) {
-            let arguments = call.pairs.push(serde_json::from_str(piece.get())?);
+            let arguments = call.pairs.push(text_of(piece)?);
             if !arguments.is_empty() {
                 call.whole_input = None;
             }
-            deltas.push(Delta::ToolCall(ToolCallDelta { index: call.number, arguments, ..ToolCallDelta::default() }));
+            deltas.push(more_arguments(call.number, arguments));
         }
         Ok(())
     }
@@ -134,7 +131,7 @@ impl Decoder {
     fn end_block(&mut self, index: Option<Raw<'_>>, deltas: &mut Vec<Delta>) {
         let call = self.calls.get_mut(&index.and_then(count).unwrap_or_default());
         if let Some((call, input)) = call.and_then(|call| Some((call.number, call.whole_input.take()?))) {
-            deltas.push(Delta::ToolCall(ToolCallDelta { index: call, arguments: input, ..ToolCallDelta::default() }));
+            deltas.push(more_arguments(call, input));
         }
     }
 
@@ -158,12 +155,7 @@ impl Decoder {
     fn flush(&mut self, deltas: &mut Vec<Delta>) {
         deltas.push(Delta::Reasoning(self.thinking.finish()));
         deltas.push(Delta::Text(self.text.finish()));
-        for call in self.calls.values_mut() {
-            let arguments = call.pairs.finish();
-            if !arguments.is_empty() {
-                deltas.push(Delta::ToolCall(ToolCallDelta { index: call.number, arguments, ..ToolCallDelta::default() }));
-            }
-        }
+        deltas.extend(self.calls.values_mut().filter_map(|call| rest_of_arguments(call.number, &mut call.pairs)));
     }
 }
 
@@ -179,8 +171,4 @@ impl Decode for Decoder {
     fn finish(&mut self) -> Vec<Delta> {
         Vec::new()
     }
-}
-
-fn text_of(raw: Raw<'_>) -> Result<WireText, serde_json::Error> {
-    serde_json::from_str(raw.get())
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::wire::{BlockWire, EventWire, ToolUseWire, UsageWire};
 use crate::generation::usage::Usage;
-use crate::providers::decode::{Decode, Unreadable, check_calls, check_name, push_finish};
+use crate::providers::decode::{Decode, Unreadable, begin_call, more_arguments, push_finish, rest_of_arguments};
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
-use crate::providers::lenient::{Raw, count, word};
+use crate::providers::lenient::{Raw, count, text_of, word};
 use crate::providers::sse::SseEvent;
-use crate::providers::{Delta, HalfPairs, ProviderError, ToolCallDelta, WireText};
+use crate::providers::{Delta, HalfPairs, ProviderError};
 
 const FINISH_WORDS: &FinishWords = &[
     ("end_turn", FinishMeaning::Completed),
@@ -74,16 +74,12 @@ impl Decoder {
     fn tool_use(&mut self, index: u64, tool_use: &ToolUseWire<'_>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
         let (id, name) = (tool_use.id.and_then(word), tool_use.name.and_then(word));
         if id.is_some() || !self.calls.contains_key(&index) {
-            check_name("tool call's id", id.as_deref().unwrap_or_default())?;
-            check_name("tool call's name", name.as_deref().unwrap_or_default())?;
-            check_calls(self.calls.len() + 1)?;
-            let number = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-            self.calls.insert(index, (number, HalfPairs::default()));
-            deltas.push(Delta::ToolCall(ToolCallDelta { index: number, id, name, arguments: String::new() }));
+            let begun = begin_call(self.calls.len(), id, name)?;
+            self.calls.insert(index, (begun.index, HalfPairs::default()));
+            deltas.push(Delta::ToolCall(begun));
         }
         if let (Some(input), Some((number, pairs))) = (tool_use.input, self.calls.get_mut(&index)) {
-            let arguments = pairs.push(text_of(input)?);
-            deltas.push(Delta::ToolCall(ToolCallDelta { index: *number, arguments, ..ToolCallDelta::default() }));
+            deltas.push(more_arguments(*number, pairs.push(text_of(input)?)));
         }
         Ok(())
     }
@@ -101,18 +97,9 @@ impl Decode for Decoder {
     /// Passes on the surrogate halves that no second half followed.
     fn finish(&mut self) -> Vec<Delta> {
         let mut deltas = vec![Delta::Reasoning(self.reasoning.finish()), Delta::Text(self.text.finish())];
-        for (index, pairs) in self.calls.values_mut() {
-            let arguments = pairs.finish();
-            if !arguments.is_empty() {
-                deltas.push(Delta::ToolCall(ToolCallDelta { index: *index, arguments, ..ToolCallDelta::default() }));
-            }
-        }
+        deltas.extend(self.calls.values_mut().filter_map(|(number, pairs)| rest_of_arguments(*number, pairs)));
         deltas
     }
-}
-
-fn text_of(raw: Raw<'_>) -> Result<WireText, serde_json::Error> {
-    serde_json::from_str(raw.get())
 }
 
 fn usage(usage: &UsageWire<'_>) -> Option<Usage> {

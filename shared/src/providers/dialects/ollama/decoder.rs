@@ -2,10 +2,10 @@
 
 use super::wire::{CallWire, LineWire};
 use crate::generation::usage::Usage;
-use crate::providers::decode::{Decode, Unreadable, check_calls, check_name, push_finish};
+use crate::providers::decode::{Decode, Unreadable, begin_call, check_name, push_finish};
 use crate::providers::errors;
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
-use crate::providers::lenient::{count, word};
+use crate::providers::lenient::{count, text_of, word};
 use crate::providers::sse::SseEvent;
 use crate::providers::{Delta, Fault, HalfPairs, ProviderError, ToolCallDelta};
 
@@ -49,10 +49,10 @@ impl Decoder {
         }
         if let Some(message) = &line.message {
             if let Some(thinking) = message.thinking {
-                deltas.push(Delta::Reasoning(self.thinking.push(serde_json::from_str(thinking.get())?)));
+                deltas.push(Delta::Reasoning(self.thinking.push(text_of(thinking)?)));
             }
             if let Some(content) = message.content {
-                deltas.push(Delta::Text(self.text.push(serde_json::from_str(content.get())?)));
+                deltas.push(Delta::Text(self.text.push(text_of(content)?)));
             }
             for call in message.tool_calls.iter().flatten() {
                 self.call(call, deltas)?;
@@ -77,12 +77,9 @@ impl Decoder {
 
     fn call(&mut self, call: &CallWire<'_>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
         let Some(function) = &call.function else { return Ok(()) };
-        let (id, name) = (call.id.and_then(word), function.name.and_then(word));
-        check_name("tool call's id", id.as_deref().unwrap_or_default())?;
-        check_name("tool call's name", name.as_deref().unwrap_or_default())?;
-        check_calls(self.calls as usize + 1)?;
+        let begun = begin_call(self.calls as usize, call.id.and_then(word), function.name.and_then(word))?;
         let arguments = function.arguments.map_or_else(|| "{}".to_owned(), |arguments| arguments.get().to_owned());
-        deltas.push(Delta::ToolCall(ToolCallDelta { index: self.calls, id, name, arguments }));
+        deltas.push(Delta::ToolCall(ToolCallDelta { arguments, ..begun }));
         self.calls += 1;
         Ok(())
     }

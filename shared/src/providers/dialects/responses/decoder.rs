@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use super::wire::{EventWire, ItemWire, ResponseWire, UsageWire};
 use crate::generation::usage::Usage;
-use crate::providers::decode::{Decode, Unreadable, check_calls, check_name, is_error_event, push_finish};
+use crate::providers::decode::{
+    Decode, Unreadable, begin_call, check_name, is_error_event, more_arguments, push_finish, rest_of_arguments,
+};
 use crate::providers::errors;
 use crate::providers::finish::{FinishMeaning, FinishReason, FinishWords, OwnFinishWords};
-use crate::providers::lenient::{Raw, count, word};
+use crate::providers::lenient::{Raw, count, text_of, word};
 use crate::providers::sse::SseEvent;
-use crate::providers::{Delta, Fault, HalfPairs, ProviderError, ToolCallDelta, Upstream, WireText};
+use crate::providers::{Delta, Fault, HalfPairs, ProviderError, Upstream, WireText};
 
 const FINISH_WORDS: &FinishWords = &[
     ("completed", FinishMeaning::Completed),
@@ -80,22 +82,22 @@ impl Decoder {
             "response.output_item.done" => self.end_item(index, wire.item.as_ref(), deltas)?,
             "response.output_text.delta" => {
                 self.note_delta(index);
-                deltas.push(Delta::Text(self.text.push(text_of(wire.delta)?)));
+                deltas.push(Delta::Text(self.text.push(piece_of(wire.delta)?)));
             }
             "response.refusal.delta" => {
                 self.note_delta(index);
-                deltas.push(Delta::Refusal(self.refusal.push(text_of(wire.delta)?)));
+                deltas.push(Delta::Refusal(self.refusal.push(piece_of(wire.delta)?)));
             }
             "response.reasoning_text.delta" | "response.reasoning_summary_text.delta" => {
                 self.note_delta(index);
-                deltas.push(Delta::Reasoning(self.reasoning.push(text_of(wire.delta)?)));
+                deltas.push(Delta::Reasoning(self.reasoning.push(piece_of(wire.delta)?)));
             }
             "response.reasoning_summary_part.added" => {
                 let is_first = wire.summary_index.and_then(count).unwrap_or_default() == 0;
                 deltas.push(if is_first { Delta::Alive } else { Delta::Reasoning(BETWEEN_SUMMARIES.to_owned()) });
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
-                let piece = text_of(wire.delta)?;
+                let piece = piece_of(wire.delta)?;
                 self.add_arguments(index, wire.item_id, piece, deltas)?;
             }
             "response.completed" | "response.incomplete" => {
@@ -159,13 +161,10 @@ impl Decoder {
     }
 
     fn begin_call(&mut self, item: &ItemWire<'_>, deltas: &mut Vec<Delta>) -> Result<Call, Unreadable> {
-        let (id, name) = (item.call_id.and_then(word), item.name.and_then(word));
-        check_name("tool call's id", id.as_deref().unwrap_or_default())?;
-        check_name("tool call's name", name.as_deref().unwrap_or_default())?;
-        check_calls(self.calls as usize + 1)?;
-        let number = self.calls;
+        let begun = begin_call(self.calls as usize, item.call_id.and_then(word), item.name.and_then(word))?;
+        let number = begun.index;
         self.calls += 1;
-        deltas.push(Delta::ToolCall(ToolCallDelta { index: number, id, name, arguments: String::new() }));
+        deltas.push(Delta::ToolCall(begun));
         Ok(Call { number, pairs: HalfPairs::default(), is_open: true })
     }
 
@@ -188,8 +187,7 @@ impl Decoder {
         let Some(item) = self.items.get_mut(&index) else { return Ok(()) };
         item.has_delta = true;
         if let Some(call) = &mut item.call {
-            let arguments = call.pairs.push(piece);
-            deltas.push(Delta::ToolCall(ToolCallDelta { index: call.number, arguments, ..ToolCallDelta::default() }));
+            deltas.push(more_arguments(call.number, call.pairs.push(piece)));
         }
         Ok(())
     }
@@ -201,11 +199,11 @@ impl Decoder {
         if let Some(call) = &mut begun.call {
             let mut arguments = call.pairs.finish();
             if let Some(whole) = item.and_then(|item| item.arguments).filter(|_| is_missing) {
-                arguments = call.pairs.push(text_of(Some(whole))?);
+                arguments = call.pairs.push(text_of(whole)?);
             }
             call.is_open = false;
             if !arguments.is_empty() {
-                deltas.push(Delta::ToolCall(ToolCallDelta { index: call.number, arguments, ..ToolCallDelta::default() }));
+                deltas.push(more_arguments(call.number, arguments));
             }
         } else if let Some(item) = item.filter(|_| is_missing) {
             self.whole_parts(item, deltas)?;
@@ -222,10 +220,10 @@ impl Decoder {
                 deltas.push(Delta::Reasoning(BETWEEN_SUMMARIES.to_owned()));
             }
             if let Some(refusal) = part.refusal {
-                deltas.push(Delta::Refusal(self.refusal.push(text_of(Some(refusal))?)));
+                deltas.push(Delta::Refusal(self.refusal.push(text_of(refusal)?)));
             }
             if let Some(text) = part.text {
-                let text = text_of(Some(text))?;
+                let text = text_of(text)?;
                 let delta =
                     if is_reasoning { Delta::Reasoning(self.reasoning.push(text)) } else { Delta::Text(self.text.push(text)) };
                 deltas.push(delta);
@@ -280,12 +278,8 @@ impl Decode for Decoder {
             Delta::Refusal(self.refusal.finish()),
             Delta::Text(self.text.finish()),
         ];
-        for call in self.items.values_mut().filter_map(|item| item.call.as_mut()) {
-            let arguments = call.pairs.finish();
-            if !arguments.is_empty() {
-                deltas.push(Delta::ToolCall(ToolCallDelta { index: call.number, arguments, ..ToolCallDelta::default() }));
-            }
-        }
+        let calls = self.items.values_mut().filter_map(|item| item.call.as_mut());
+        deltas.extend(calls.filter_map(|call| rest_of_arguments(call.number, &mut call.pairs)));
         deltas
     }
 
@@ -316,8 +310,9 @@ fn is_id(id: &str) -> bool {
     id.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn text_of(raw: Option<Raw<'_>>) -> Result<WireText, serde_json::Error> {
-    raw.map_or_else(|| Ok(WireText::default()), |raw| serde_json::from_str(raw.get()))
+/// The text of a delta; none where the event has no delta.
+fn piece_of(delta: Option<Raw<'_>>) -> Result<WireText, serde_json::Error> {
+    delta.map_or_else(|| Ok(WireText::default()), text_of)
 }
 
 fn usage(usage: &UsageWire<'_>) -> Option<Usage> {
