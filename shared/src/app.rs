@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
 use crate::ids::Organization;
+use crate::limits;
 use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
 use crate::quota::Quota;
 
@@ -144,8 +145,9 @@ impl App {
             Some(TokenKey::Text(key)) => return Ok(vec![key.clone()]),
             Some(TokenKey::Secret(secret)) => secret,
         };
-        let mut keys = vec![self.secrets.get_aged(secret, Version::Current, again).await?];
-        keys.push(self.secrets.get_aged(secret, Version::Previous, again).await?);
+        let age_max = if again { limits::SECRET_AGE_SUSPECTED_MAX } else { limits::TOKEN_KEY_AGE_MAX };
+        let mut keys = vec![self.secrets.get_version(secret, Version::Current, age_max).await?];
+        keys.push(self.secrets.get_version(secret, Version::Previous, age_max).await?);
         Ok(keys.into_iter().flatten().map(SigningKey::new).collect())
     }
 
@@ -153,11 +155,7 @@ impl App {
     pub(crate) async fn provider(&self, name: &str) -> Result<Arc<dyn Provider>, Error> {
         let unknown = || Error::Configuration(format!("no provider {name:?} is configured for this function"));
         let settings = self.config.providers.get(name).ok_or_else(unknown)?;
-        let key = match (&settings.key_secret, &settings.key_env) {
-            (Some(secret), _) => Some(self.secrets.get(secret).await?),
-            (None, Some(variable)) => self.config.provider_keys.get(variable).map(str::to_owned),
-            (None, None) => None,
-        };
+        let key = self.provider_key(name, false).await?;
         let mut settings = settings.clone();
         if settings.base_url.contains(REGION) {
             settings.base_url = settings.base_url.replace(REGION, &self.signer.region().await?);
@@ -168,6 +166,21 @@ impl App {
         Ok(match &self.wrap_provider {
             None => provider,
             Some(wrap) => wrap(provider),
+        })
+    }
+
+    /// The key of the provider of this name, if it has one. `again`: it was refused, so a secret is read again, unless it was read just
+    /// now.
+    pub(crate) async fn provider_key(&self, name: &str, again: bool) -> Result<Option<String>, Error> {
+        let settings = self.config.providers.get(name);
+        Ok(match settings.map(|settings| (&settings.key_secret, &settings.key_env)) {
+            Some((Some(secret), _)) => Some(
+                self.secrets
+                    .get(secret, if again { limits::SECRET_AGE_SUSPECTED_MAX } else { limits::PROVIDER_KEY_AGE_MAX })
+                    .await?,
+            ),
+            Some((None, Some(variable))) => self.config.provider_keys.get(variable).map(str::to_owned),
+            Some((None, None)) | None => None,
         })
     }
 

@@ -27,7 +27,7 @@ pub struct Config {
     /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600 and half an hour more than a generation may take: how long the buffer lives, from its first item
     /// on. The same moment for all its items, so that a log vanishes whole.
     pub chunk_ttl: Duration,
-    /// `LONGHAND_WATCHED_WINDOW_MS`, default 150, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 3500.
+    /// `LONGHAND_WATCHED_WINDOW_MS`, default 150, and `LONGHAND_UNWATCHED_WINDOW_MS`, default 4000.
     pub windows: Windows,
     /// `LONGHAND_LEASE_SECONDS`, default 30: a writer that has stored nothing for this long is presumed dead.
     pub lease: Duration,
@@ -44,7 +44,7 @@ pub struct Config {
     /// `LONGHAND_CONNECT_TIMEOUT_MS` 10000, `LONGHAND_FIRST_BYTE_TIMEOUT_MS` 120000, `LONGHAND_IDLE_TIMEOUT_MS` 60000 and
     /// `LONGHAND_GENERATION_TIMEOUT_MS` 1800000.
     pub timeouts: Timeouts,
-    /// `LONGHAND_LONG_POLL_MS` 20000, `LONGHAND_SSE_KEEP_ALIVE_MS` 15000 and `LONGHAND_SSE_CONNECTION_MS` 60000: the waits of
+    /// `LONGHAND_LONG_POLL_MS` 20000, `LONGHAND_SSE_KEEP_ALIVE_MS` 15000 and `LONGHAND_SSE_CONNECTION_MS` 90000: the waits of
     /// `/v1/stream`, and the last one of `/events`. Tests shorten them.
     pub live: LiveTimes,
     /// `LONGHAND_CORS_ORIGIN`: the origin, like `https://app.example`, whose pages may read responses; `*` for all, `none`
@@ -228,7 +228,7 @@ impl Config {
             chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, chunk_ttl_min)?),
             windows: Windows {
                 watched: vars.millis("LONGHAND_WATCHED_WINDOW_MS", 150, 0)?,
-                unwatched: vars.millis("LONGHAND_UNWATCHED_WINDOW_MS", 3_500, 1)?,
+                unwatched: vars.millis("LONGHAND_UNWATCHED_WINDOW_MS", 4_000, 1)?,
             },
             lease: Duration::from_secs(vars.number("LONGHAND_LEASE_SECONDS", 30, 1)?),
             max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),
@@ -249,7 +249,7 @@ impl Config {
             live: LiveTimes {
                 long_poll: vars.millis("LONGHAND_LONG_POLL_MS", 20_000, 1)?,
                 keep_alive: vars.millis("LONGHAND_SSE_KEEP_ALIVE_MS", 15_000, 1)?,
-                connection: vars.millis("LONGHAND_SSE_CONNECTION_MS", 60_000, 1)?,
+                connection: vars.millis("LONGHAND_SSE_CONNECTION_MS", 90_000, 1)?,
             },
             cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,

@@ -15,6 +15,9 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// A request up to this size lies in its row; a larger one in the bucket, where it costs less than its write units would.
 pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
+/// How long a request's row outlives the log's. The end of the generation puts the request into the bucket, where a kilobyte costs a
+/// twentieth; two weeks are what the queues of failures keep.
+pub const REQUEST_TTL: Duration = Duration::from_hours(14 * 24);
 /// The caller's `metadata` object, as JSON text.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 /// An `Idempotency-Key` header, in characters.
@@ -36,6 +39,10 @@ pub const WRITE_UNIT_BYTES: usize = 1024;
 pub const CHUNK_TEXT_BYTES_MAX: usize = 350 * 1024;
 /// Text that waits for its flush while the store is slow. Above it the provider is read no further.
 pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A text that a provider may be given to continue. An attempt behind a longer one begins again: it is beyond the context of any model,
+/// and the request would hold several copies of it in the 128 MB of `stream`.
+pub const PREFIX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a writer goes on trying to store one chunk; each try is the SDK's own few.
 pub const STORE_PATIENCE: Duration = Duration::from_mins(5);
@@ -125,6 +132,14 @@ pub const OVERTIME_GRACE: Duration = Duration::from_mins(1);
 pub const COMPACTIONS_OF_A_SWEEP_MAX: usize = 8;
 /// Shards of the index of open generations: its partitions, so that no single one takes every write.
 pub const OPEN_SHARDS: u8 = 8;
+
+/// How old a provider's key may be: each read costs as much as eight write units. A key that was rotated is read again after this, or where
+/// the provider refuses it.
+pub const PROVIDER_KEY_AGE_MAX: Duration = Duration::from_mins(30);
+/// How old the key of read tokens may be: its second rotation ends all tokens before it, after this at the latest.
+pub const TOKEN_KEY_AGE_MAX: Duration = Duration::from_mins(5);
+/// How old a secret may be where a rotation is suspected. A secret is never read more often.
+pub const SECRET_AGE_SUSPECTED_MAX: Duration = Duration::from_secs(10);
 
 /// How long an organization's quota is cached.
 pub const QUOTA_KEPT: Duration = Duration::from_mins(1);

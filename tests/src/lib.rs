@@ -111,6 +111,14 @@ impl Harness {
     }
 }
 
+/// Printable characters that hardly compress, and that JSON has as they are: the same for the same number of them.
+#[must_use]
+pub fn noise(bytes: usize) -> String {
+    let mut dice = fastrand::Rng::with_seed(1);
+    let other_than = |character: char| if character == '\\' { ' ' } else { character };
+    (0..bytes).map(|_| other_than(dice.char('#'..='~'))).collect()
+}
+
 /// Starts a stack, whose calls are recorded where the suite's are.
 pub async fn start_stack(mut options: Options, template: &str, registry: Registry) -> Stack {
     logs::record();

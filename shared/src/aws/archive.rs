@@ -1,9 +1,14 @@
 //! Reads the event log of the bucket (JSON lines, gzip) while it arrives: a page of events at a time, in constant memory.
+//!
+//! Its first line is an [`ArchiveHead`], except where the request is large or the event log an older one. Every other line
+//! is an event.
 
 use std::io::Write;
 
 use bytes::Bytes;
 use flate2::write::GzDecoder;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::aws::Body;
 use crate::error::Error;
@@ -11,6 +16,16 @@ use crate::log::event::NumberedEvent;
 
 /// Compressed bytes that are unpacked at a time. Even at gzip's highest ratio, a thousand to one, they are a few megabytes.
 const STEP_BYTES: usize = 4_096;
+
+/// What the first line of an event log begins with, unlike an event's.
+const HEAD: &[u8] = br#"{"request":"#;
+
+/// The first line of an event log.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ArchiveHead<R> {
+    /// The generation's request.
+    pub request: R,
+}
 
 /// A place in an event log.
 pub struct Archive {
@@ -49,6 +64,22 @@ impl Archive {
         Ok(events)
     }
 
+    /// The request at the log's head, if there is one. To be called first.
+    ///
+    /// # Errors
+    /// Those of [`Self::page`].
+    pub async fn request(&mut self) -> Result<Option<Box<RawValue>>, Error> {
+        while memchr::memchr(b'\n', self.unpacked.get_ref()).is_none() {
+            if !self.unpack_step().await? {
+                return Err(self.damaged(&"it has no line"));
+            }
+        }
+        let unpacked = self.unpacked.get_ref();
+        let line = memchr::memchr(b'\n', unpacked).and_then(|end| unpacked.get(..end)).filter(|line| line.starts_with(HEAD));
+        let head = line.map(serde_json::from_slice::<ArchiveHead<Box<RawValue>>>).transpose();
+        head.map(|head| head.map(|head| head.request)).map_err(|error| self.damaged(&error))
+    }
+
     /// Unpacks the next bytes; `false`: there are none.
     async fn unpack_step(&mut self) -> Result<bool, Error> {
         while self.packed.is_empty() {
@@ -71,6 +102,9 @@ impl Archive {
         for end in ends {
             let line = &lines[begin..end];
             begin = end + 1;
+            if self.next == 0 && line.starts_with(HEAD) {
+                continue;
+            }
             if self.next >= from {
                 events.push(NumberedEvent::from_json(line).map_err(|error| self.damaged(&error))?);
             }
@@ -79,7 +113,7 @@ impl Archive {
         Ok(())
     }
 
-    fn damaged(&self, error: &dyn std::error::Error) -> Error {
+    fn damaged(&self, error: &dyn std::fmt::Display) -> Error {
         Error::LogDamaged(self.generation.clone(), format!("its event log cannot be read: {error}"))
     }
 }
@@ -93,8 +127,11 @@ mod tests {
     use super::*;
     use crate::log::event::{Event, Stretch, TextKind};
 
-    fn packed(events: &[NumberedEvent]) -> Vec<u8> {
+    fn packed(request: Option<&str>, events: &[NumberedEvent]) -> Vec<u8> {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        if let Some(request) = request {
+            writeln!(gzip, "{}", serde_json::to_string(&ArchiveHead { request }).unwrap()).unwrap();
+        }
         for event in events {
             serde_json::to_writer(&mut gzip, event).unwrap();
             gzip.write_all(b"\n").unwrap();
@@ -105,6 +142,11 @@ mod tests {
     fn numbered(texts: Vec<String>) -> Vec<NumberedEvent> {
         let event = |delta| TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta });
         (0..).zip(texts).map(|(seq, text)| NumberedEvent { seq, event: event(text) }).collect()
+    }
+
+    fn head(bytes: Vec<u8>) -> Result<Option<Box<RawValue>>, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Archive::new("gen".into(), Body::from(bytes), 0).request())
     }
 
     fn read(bytes: Vec<u8>, last_seq: u64, from: u64) -> Result<Vec<NumberedEvent>, Error> {
@@ -126,10 +168,17 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn events_are_read_from_any_number_on(texts in prop::collection::vec("[a-zñ😀\n\"]{0,300}", 1..120), from in 0_u64..130) {
+        fn events_are_read_from_any_number_on(
+            request in prop::option::of("[a-zñ😀\n\"]{0,9000}"),
+            texts in prop::collection::vec("[a-zñ😀\n\"]{0,300}", 1..120),
+            from in 0_u64..130,
+        ) {
             let events = numbered(texts);
             let rest: Vec<_> = events.iter().filter(|event| event.seq >= from).cloned().collect();
-            prop_assert_eq!(read(packed(&events), events.len() as u64 - 1, from).unwrap(), rest);
+            let archive = packed(request.as_deref(), &events);
+            prop_assert_eq!(read(archive.clone(), events.len() as u64 - 1, from).unwrap(), rest);
+            let head = head(archive).unwrap().map(|text| serde_json::from_str::<String>(text.get()).unwrap());
+            prop_assert_eq!(head, request);
         }
     }
 
@@ -139,7 +188,7 @@ mod tests {
         #[test]
         fn shortened_archives_are_damage(texts in prop::collection::vec("[a-z]{0,300}", 1..40), cut in any::<usize>(), from in 0_u64..40) {
             let events = numbered(texts);
-            let mut bytes = packed(&events);
+            let mut bytes = packed(Some("hello"), &events);
             bytes.truncate(cut % bytes.len());
             // The trailer alone, gzip's check of what was read, may be missing without loss.
             match read(bytes, events.len() as u64 - 1, from) {
@@ -158,7 +207,7 @@ mod tests {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(b"{}\n").unwrap();
         assert!(matches!(read(gzip.finish().unwrap(), 0, 0), Err(Error::LogDamaged(..))));
-        let one = packed(&[NumberedEvent { seq: 0, event: Event::Created }]);
+        let one = packed(None, &[NumberedEvent { seq: 0, event: Event::Created }]);
         assert_eq!(read(one, 0, 0).unwrap().len(), 1);
     }
 }

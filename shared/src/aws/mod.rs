@@ -12,9 +12,12 @@ mod secrets;
 mod signer;
 mod tables;
 
-pub use archive::Archive;
+pub use archive::{Archive, ArchiveHead};
 pub use blobs::{BlobWriter, Blobs, Body, Stored};
-pub use buffer::{Appended, Buffer, ChunkPage, Meta, MetaRow, chunk_from_item, chunk_item_bytes, chunk_to_item, write_units};
+pub use buffer::{
+    Appended, Buffer, ChunkBytes, ChunkItem, ChunkPage, Meta, MetaRow, Packing, chunk_from_item, chunk_item_bytes, chunk_to_item,
+    write_units,
+};
 pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};

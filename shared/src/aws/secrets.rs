@@ -13,11 +13,6 @@ use super::clients::{aws_error, unexpected};
 use crate::clock::{Clock, millis};
 use crate::error::Error;
 
-/// How long a secret is cached: a rotated key is picked up after this.
-const CACHE_AGE_MAX: Duration = Duration::from_mins(5);
-/// The same where a rotation is suspected. A secret is never read more often.
-const CACHE_AGE_MIN: Duration = Duration::from_secs(10);
-
 /// Errors that a retry does not mend: there is no such secret, it is being deleted, or this function may not read it or its key
 /// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>).
 const UNREADABLE: [&str; 4] =
@@ -44,7 +39,7 @@ impl Version {
 /// When a secret was read, in milliseconds, and what it was. Locked while it is read, so that it is read once.
 type Slot = Arc<Mutex<Option<(i64, Option<String>)>>>;
 
-/// Reads each secret once in five minutes. A slow read of one secret does not delay another.
+/// Reads each secret only where what it has read is too old. A slow read of one secret does not delay another.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
@@ -59,21 +54,21 @@ impl Secrets {
         Self { client, clock, slots: Arc::default() }
     }
 
-    /// The string of the secret called `name`.
+    /// The string of the secret called `name`, read `age_max` ago at most.
     ///
     /// # Errors
     /// [`Error::Configuration`] where a retry would fail too; [`Error::Aws`].
-    pub async fn get(&self, name: &str) -> Result<String, Error> {
-        let secret = self.get_aged(name, Version::Current, false).await?;
+    pub async fn get(&self, name: &str, age_max: Duration) -> Result<String, Error> {
+        let secret = self.get_version(name, Version::Current, age_max).await?;
         secret.ok_or_else(|| unexpected("secretsmanager GetSecretValue", "there is no such secret"))
     }
 
-    /// The string of one version of a secret, which need not exist. `again`: cached for at most ten seconds.
+    /// The string of one version of a secret, which need not exist.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub async fn get_aged(&self, name: &str, version: Version, again: bool) -> Result<Option<String>, Error> {
-        let age_max = millis(if again { CACHE_AGE_MIN } else { CACHE_AGE_MAX });
+    pub async fn get_version(&self, name: &str, version: Version, age_max: Duration) -> Result<Option<String>, Error> {
+        let age_max = millis(age_max);
         let slot = Arc::clone(self.slots.lock().await.entry((name.to_owned(), version)).or_default());
         let mut slot = slot.lock().await;
         let now = self.clock.now_ms();

@@ -1,7 +1,7 @@
 //! When the chunks of a log leave, and how large their items are.
 
 use super::{Flush, Pace, Workload};
-use crate::aws::chunk_item_bytes;
+use crate::aws::{ChunkBytes, chunk_item_bytes, write_units};
 use crate::clock::millis;
 use crate::error::Error;
 use crate::generation::usage::{TotalUsage, Usage};
@@ -9,11 +9,17 @@ use crate::ids::{GenerationId, GenerationKey, InvalidId};
 use crate::log::chunk::{Chunk, Counters};
 use crate::log::composer::Composer;
 use crate::log::event::{End, Event};
-use crate::log::flush::{Decision, Waiting, decide, fill_bytes};
+use crate::log::flush::{Decision, Waiting, decide, fill_bytes, packed_fill_bytes, packed_text};
 use crate::providers::Delta;
 
 /// Some day in 2026: what counts is how many digits it has.
 const NOW_MS: i64 = 1_790_000_000_000;
+
+/// How much ordinary prose takes the room of a hundred bytes where a chunk is compressed, its frame aside: `prose_takes_half_its_bytes` in
+/// `shared/src/aws/buffer/packing.rs` counts it.
+const PROSE: u64 = 215;
+/// What a hundred bytes of frames take there: they are in the dictionary.
+const PACKED_FRAME: u64 = 15;
 
 /// The chunks of a generation, in order.
 pub(super) fn flushes(workload: &Workload, pace: &Pace) -> Result<Vec<Flush>, Error> {
@@ -21,12 +27,12 @@ pub(super) fn flushes(workload: &Workload, pace: &Pace) -> Result<Vec<Flush>, Er
     let (silence, stream) = (millis(workload.silence), millis(workload.stream));
     let mut writer = Writer {
         pace,
-        fill: fill_bytes(pace.partition_bytes),
+        fill: packed_fill_bytes(fill_bytes(pace.partition_bytes), packed_text(PROSE as usize, 100)),
         watched_until_ms: if workload.readers > 0 { millis(workload.watched) } else { 0 },
         now_ms: 0,
         free_at_ms: millis(pace.store),
         waiting: None,
-        flushes: vec![Flush { at_ms: 0, item_bytes: sizes.begun }],
+        flushes: vec![Flush { at_ms: 0, item_bytes: sizes.begun.whole }],
         sizes,
     };
     let mut sent = 0;
@@ -46,13 +52,35 @@ pub(super) fn flushes(workload: &Workload, pace: &Pace) -> Result<Vec<Flush>, Er
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     /// The first chunk of an attempt.
-    begun: u64,
+    begun: Frame,
     /// The first with text: it opens an item and a part.
-    opening: u64,
+    opening: Frame,
     /// Any other.
-    plain: u64,
-    /// What the end adds: it closes them, and says what was used.
+    plain: Frame,
+    /// The events that the end adds: they close the part and the item, and say what was used.
     closing: u64,
+}
+
+/// An item without text.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    whole: u64,
+    /// Its events.
+    events: u64,
+}
+
+impl Frame {
+    /// With no text: `letters` of them are taken away.
+    const fn without(bytes: ChunkBytes, letters: u64) -> Self {
+        Self { whole: bytes.whole as u64 - letters, events: bytes.events as u64 - letters }
+    }
+
+    /// The item's bytes with so much text, and more events of so many bytes: compressed, where that costs fewer write units.
+    fn with(self, text: u64, more_events: u64) -> u64 {
+        let plain = self.whole + more_events + text;
+        let packed = self.whole - self.events + (self.events + more_events) * PACKED_FRAME / 100 + text * 100 / PROSE;
+        if write_units(packed) < write_units(plain) { packed } else { plain }
+    }
 }
 
 impl Sizes {
@@ -66,14 +94,14 @@ impl Sizes {
             let writer = "0".repeat(26);
             let chunk =
                 Chunk { first_seq: 0, writer, at_ms: NOW_MS, first_text_at_ms, counters, output_from: 0, upstream: None, events };
-            chunk_item_bytes(&key, &chunk, NOW_MS / 1_000).map(|bytes| bytes as u64)
+            chunk_item_bytes(&key, &chunk, NOW_MS / 1_000)
         };
         composer.event(Event::Created);
         composer.event(Event::InProgress { attempt: 1, used: None });
-        let begun = item(&mut composer, None)?;
+        let begun = Frame::without(item(&mut composer, None)?, 0);
         let with_a_letter = |composer: &mut Composer, first_text_at_ms| {
             composer.delta(Delta::Text("a".to_owned()));
-            item(composer, first_text_at_ms).map(|bytes| bytes - 1)
+            item(composer, first_text_at_ms).map(|bytes| Frame::without(bytes, 1))
         };
         let opening = with_a_letter(&mut composer, Some(NOW_MS))?;
         let plain = with_a_letter(&mut composer, None)?;
@@ -83,7 +111,7 @@ impl Sizes {
         let usage = TotalUsage::of(None, Some(usage));
         composer.event(Event::Completed(End { finish_reason: Some("stop".to_owned()), usage, model, ..End::default() }));
         // An item's keys and counters are in `plain` already.
-        let closing = item(&mut composer, None)?.saturating_sub(begun);
+        let closing = (item(&mut composer, None)?.whole as u64).saturating_sub(begun.whole);
         Ok(Self { begun, opening, plain, closing })
     }
 }
@@ -138,7 +166,7 @@ impl Writer<'_> {
         self.flush(at_ms.max(self.free_at_ms), self.sizes.closing);
     }
 
-    fn flush(&mut self, at_ms: i64, more_bytes: u64) {
+    fn flush(&mut self, at_ms: i64, more_events: u64) {
         let is_first = self.flushes.len() == 1;
         let frame = match self.waiting {
             None => self.sizes.begun,
@@ -146,7 +174,7 @@ impl Writer<'_> {
             Some(_) => self.sizes.plain,
         };
         let text = self.waiting.take().map_or(0, |waiting| waiting.bytes as u64);
-        self.flushes.push(Flush { at_ms, item_bytes: frame + text + more_bytes });
+        self.flushes.push(Flush { at_ms, item_bytes: frame.with(text, more_events) });
         self.now_ms = self.now_ms.max(at_ms);
         self.free_at_ms = at_ms.saturating_add(millis(self.pace.store));
     }

@@ -23,8 +23,14 @@ use crate::log::pace::{meta_read_every, renew_after};
 const READ_UNIT_BYTES: u64 = 4 * 1024;
 /// Keys and names of a request's row.
 const REQUEST_OVERHEAD_BYTES: u64 = 80;
-/// A record with its outcome: names, times, hash, usage and metadata; without the caller's own metadata and the JSON result.
-const RECORD_BYTES: u64 = 1_800;
+/// A record with its outcome: names, times, hash, usage and metadata; without the caller's own metadata and the JSON result. The
+/// item of a record is counted in `tests/it/durability/write_units.rs`.
+const RECORD_BYTES: u64 = 1_200;
+/// The entry of a record in the index of its organization: four keys.
+const INDEX_ENTRY_BYTES: u64 = 130;
+/// What DynamoDB adds to each item and each entry of an index for storage, not for units
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
+const STORED_ITEM_BYTES: u64 = 100;
 /// A record is in two indexes, each of which is a write of its own; its outcome takes it out of one.
 const RECORD_INDEXES: u64 = 2;
 /// What a writer can do of a generation within one function: Lambda's 15 minutes, and what is left for the end.
@@ -114,8 +120,12 @@ pub struct Estimate {
     pub chunks: u64,
     /// Bytes of the log's items.
     pub log_bytes: u64,
-    /// Bytes of the record, the request's row and the index entries.
+    /// Stored bytes of the log.
+    pub log_stored_bytes: u64,
+    /// Stored bytes of the record and its entry in the index of its organization.
     pub record_bytes: u64,
+    /// Stored bytes of the request's row, which expires [`limits::REQUEST_TTL`] behind the log.
+    pub request_bytes: u64,
     /// Invocations of `stream`: one, and one for each hand-over.
     pub invocations: u64,
     /// Write units.
@@ -162,7 +172,9 @@ pub fn estimate(workload: &Workload, pace: &Pace) -> Result<Estimate, Error> {
     Ok(Estimate {
         chunks: flushes.len() as u64,
         log_bytes,
-        record_bytes: record + request_row,
+        log_stored_bytes: log_bytes + flushes.len() as u64 * STORED_ITEM_BYTES,
+        record_bytes: record + INDEX_ENTRY_BYTES + 2 * STORED_ITEM_BYTES,
+        request_bytes: request_row + STORED_ITEM_BYTES,
         invocations: hand_overs + 1,
         writes: Writes {
             start: write_units(request_row) + 1 + RECORD_INDEXES,

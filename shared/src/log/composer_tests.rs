@@ -188,7 +188,7 @@ fn chunk_with_long_names_fits_into_an_item() {
                 upstream: None,
                 events,
             };
-            let bytes = chunk_item_bytes(&key, &chunk, i64::MAX).unwrap();
+            let bytes = chunk_item_bytes(&key, &chunk, i64::MAX).unwrap().whole;
             assert!(!chunk.events.is_empty() && bytes <= ITEM_BYTES_MAX, "{bytes} bytes in {} events", chunk.events.len());
         }
         assert_eq!(composer.pending_bytes(), 0);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use longhand::Clock;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
@@ -239,6 +240,32 @@ async fn retry_repeats_the_request_and_names_the_first() {
     assert_ne!(retry("two").await.1["id"], again);
     drop(playback);
     harness.stack.shutdown().await;
+}
+
+/// `DynamoDB` deletes the row when it has expired; the bucket has the request from the end on.
+#[tokio::test(flavor = "multi_thread")]
+async fn request_outlives_its_row() {
+    let (harness, playback) = harness(&[]).await;
+    let table = &harness.stack.environment("compact")["LONGHAND_RECORDS_TABLE"];
+    let dynamodb = harness.clients().await.dynamodb;
+    for prompt in ["short".to_owned(), "long ".repeat(4_000)] {
+        let id = harness.start_generation(json!({ "prompt": prompt })).await;
+        harness.ended(&id).await;
+        let partition = AttributeValue::S(format!("local#{id}"));
+        let delete = dynamodb.delete_item().table_name(table).key("pk", partition).key("sk", AttributeValue::S("request".into()));
+        let deleted = delete.return_values(ReturnValue::AllOld).send().await.unwrap();
+        let expires_at = deleted.attributes().and_then(|row| row["expires_at"].as_n().ok()).unwrap().parse::<i64>().unwrap();
+        let fifteen_days = jiff::Timestamp::now().as_second() + 15 * 86_400;
+        assert!((fifteen_days - 3_600..=fifteen_days).contains(&expires_at), "{expires_at}");
+        let (status, started) = call(&harness, Method::POST, &format!("/v1/generations/{id}/retry")).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+        harness.ended(started["id"].as_str().unwrap()).await;
+        let asked = playback.stats().last_request.unwrap();
+        assert_eq!(asked["messages"], json!([{ "role": "user", "content": prompt }]));
+        let (_, events) = harness.get(&format!("generations/{id}/events?limit=1")).await;
+        assert_eq!(events["data"][0]["seq"], 0, "{events}");
+    }
+    harness.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

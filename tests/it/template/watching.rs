@@ -44,8 +44,12 @@ fn cost_alarm_counts_memory() {
     for (id, function) in resources(&tree, "AWS::Serverless::Function") {
         let properties = &function["Properties"];
         let memory = properties.get("MemorySize").and_then(Value::as_u64).unwrap_or(default);
-        let factor = if memory == 256 { "0.25" } else { "0.5" };
-        assert!(memory == 256 || memory == 512, "{id}");
+        let factor = match memory {
+            128 => "0.125",
+            256 => "0.25",
+            512 => "0.5",
+            other => panic!("{id} has {other} MB"),
+        };
         let handler = properties["Handler"].as_str().unwrap();
         if ["authorize", "sweep"].contains(&handler) {
             continue;

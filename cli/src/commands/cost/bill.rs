@@ -23,9 +23,20 @@ const STREAM_EXTRA_SECONDS: f64 = 0.3;
 const COMPACT_SECONDS: f64 = 0.5;
 const API_SECONDS: f64 = 0.05;
 const SWEEP_SECONDS: f64 = 0.3;
-/// Bytes of logs of one invocation and of one request, with Lambda's own lines.
-const INVOCATION_LOG_BYTES: f64 = 1_500.0;
+/// A live response ends after so many: `LONGHAND_SSE_CONNECTION_MS`. Readers ask again, by number.
+const CONNECTION_SECONDS: f64 = 90.0;
+/// The share of invocations that begin in a new execution environment, and how long that takes.
+const INITIALIZED: f64 = 0.05;
+const INIT_SECONDS: f64 = 0.1;
+/// Bytes of logs, with the 26 that CloudWatch adds to a line: of Lambda's own two lines of an invocation, of one line of an access log,
+/// and of the product's own lines: one of `start`, two of an invocation of `stream`, one of `compact`, one of a sweep. The product's
+/// were counted under the runtime interface emulator.
+const INVOCATION_LOG_BYTES: f64 = 500.0;
 const REQUEST_LOG_BYTES: f64 = 600.0;
+const START_LOG_BYTES: f64 = 440.0;
+const STREAM_LOG_BYTES: f64 = 1_910.0;
+const COMPACT_LOG_BYTES: f64 = 1_620.0;
+const SWEEP_LOG_BYTES: f64 = 700.0;
 /// Bytes of an event around its text, and the ratio to which gzip compresses the event log.
 const EVENT_FRAME_BYTES: f64 = 150.0;
 const PACKED: f64 = 1.0 / 3.0;
@@ -106,8 +117,7 @@ impl Traffic {
         let whole = (workload.silence + workload.stream).as_secs_f64();
         let share = (workload.watched.as_secs_f64() / whole).min(1.0);
         let output = workload.output_bytes as f64;
-        // A connection ends with its function, after 898 s.
-        let of_each = (workload.watched.as_secs_f64() / 898.0).ceil();
+        let of_each = (workload.watched.as_secs_f64() / CONNECTION_SECONDS).ceil();
         let connections = workload.readers as f64 * of_each;
         let seen = (output + EVENT_FRAME_BYTES * estimate.chunks as f64) * share;
         let of_connection = if of_each > 0.0 { seen / of_each } else { 0.0 };
@@ -136,35 +146,52 @@ pub fn of_generation(
     let stream = self::gigabytes(deployment.memory_mb) * (whole + STREAM_EXTRA_SECONDS * invocations);
     let tail = gigabytes("tail")? * workload.readers as f64 * workload.watched.as_secs_f64();
     let others = gigabytes("start")? * START_SECONDS
-        + gigabytes("authorize")? * API_SECONDS
+        + gigabytes("authorize")? * API_SECONDS * (1.0 + traffic.connections)
         + gigabytes("compact")? * COMPACT_SECONDS
         + gigabytes("api")? * API_SECONDS * deployment.later_reads;
-    // `start`, `authorize` and `compact` once.
-    let functions = invocations + 3.0 + traffic.connections + deployment.later_reads;
-    let months = deployment.chunk_ttl.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
-    let (output, record) = (workload.output_bytes as f64, estimate.record_bytes as f64 / GB * deployment.kept_months);
-    let packed = (output + EVENT_FRAME_BYTES * estimate.chunks as f64) * PACKED;
+    let memory_of_all = self::gigabytes(deployment.memory_mb) * invocations
+        + gigabytes("start")?
+        + gigabytes("authorize")? * (1.0 + traffic.connections)
+        + gigabytes("compact")?
+        + gigabytes("tail")? * traffic.connections
+        + gigabytes("api")? * deployment.later_reads;
+    // `start`, `authorize` and `compact` once; and `authorize` for each live response, because its token may be in the query.
+    let functions = invocations + 3.0 + 2.0 * traffic.connections + deployment.later_reads;
+    let months = |time: Duration| time.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
+    let request_months = months(deployment.chunk_ttl + limits::REQUEST_TTL).min(deployment.kept_months);
+    let record = estimate.record_bytes as f64 * deployment.kept_months + estimate.request_bytes as f64 * request_months;
+    let (output, record) = (workload.output_bytes as f64, record / GB);
     let is_large = workload.request_bytes > limits::REQUEST_INLINE_BYTES_MAX as u64;
-    let request = if is_large { workload.request_bytes as f64 } else { 0.0 };
+    // A large request is an object of its own, as it is; another lies in the event log.
+    let (request, head) = if is_large { (workload.request_bytes, 0) } else { (0, workload.request_bytes) };
+    let packed = (output + EVENT_FRAME_BYTES * estimate.chunks as f64 + head as f64) * PACKED;
     let mut biller = Biller::new(prices);
     biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
-    // Each later read reads the record, and API keys are looked up.
-    biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + 2.0, "dynamodb-read")?;
-    biller.add("DynamoDB log, until its TTL", estimate.log_bytes as f64 / GB * months, "dynamodb-storage")?;
+    // Each later read reads the record, and each `authorize` a key.
+    let looked_up = 1.0 + traffic.connections + deployment.later_reads;
+    biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + looked_up, "dynamodb-read")?;
+    biller.add(
+        "DynamoDB log, until its TTL",
+        estimate.log_stored_bytes as f64 / GB * months(deployment.chunk_ttl),
+        "dynamodb-storage",
+    )?;
     biller.add("DynamoDB record", record, "dynamodb-storage")?;
     biller.add("DynamoDB backup", record, "dynamodb-backup")?;
     biller.add("Lambda stream", stream, deployment.lambda)?;
     biller.add("Lambda tail", tail, deployment.lambda)?;
     biller.add("Lambda others", others, deployment.lambda)?;
+    biller.add("Lambda, initialization", INITIALIZED * INIT_SECONDS * memory_of_all, deployment.lambda)?;
     biller.add("Lambda invocations", functions, "lambda-requests")?;
     biller.add("Lambda response streaming", traffic.streamed_bytes / GB, "lambda-streaming")?;
     biller.add("API Gateway", traffic.api_requests, "api-requests")?;
     biller.add("Data to callers", traffic.sent_bytes / GB, "transfer-out")?;
     biller.add("S3 puts", puts(output) + puts(packed) + if is_large { 1.0 } else { 0.0 }, "s3-put")?;
     biller.add("S3 gets", deployment.later_reads + if is_large { 2.0 } else { 0.0 }, "s3-get")?;
-    biller.add("S3 result", (output + packed + request) / GB * deployment.kept_months, "s3-storage")?;
-    let logs = functions * INVOCATION_LOG_BYTES + traffic.api_requests * REQUEST_LOG_BYTES;
+    biller.add("S3 result", (output + packed + request as f64) / GB * deployment.kept_months, "s3-storage")?;
+    let own_logs = START_LOG_BYTES + invocations * STREAM_LOG_BYTES + COMPACT_LOG_BYTES;
+    let logs = functions * INVOCATION_LOG_BYTES + traffic.api_requests * REQUEST_LOG_BYTES + own_logs;
     biller.add("CloudWatch logs", logs / GB, "logs")?;
+    biller.add("Secrets", whole / limits::PROVIDER_KEY_AGE_MAX.as_secs_f64(), "secret-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
     Ok(biller.bill())
 }
@@ -190,7 +217,7 @@ pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::R
     biller.add("Sweeps, invocations", SWEEPS_A_MONTH, "lambda-requests")?;
     // Half a unit for each shard of the index of open generations.
     biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS) / 2.0, "dynamodb-read")?;
-    biller.add("Sweeps, logs", SWEEPS_A_MONTH * INVOCATION_LOG_BYTES / GB, "logs")?;
+    biller.add("Sweeps, logs", SWEEPS_A_MONTH * (INVOCATION_LOG_BYTES + SWEEP_LOG_BYTES) / GB, "logs")?;
     biller.add("KMS key", deployed.kms_keys as f64, "kms-key")?;
     biller.add("KMS requests", KMS_REQUESTS_A_MONTH, "kms-requests")?;
     biller.add("Secrets", deployed.secrets as f64 + PROVIDER_SECRETS, "secret")?;

@@ -1,11 +1,13 @@
 //! The buffer table: chunks, appended by compare-and-set, and meta.
 
+mod packing;
 pub(in crate::aws) mod rows;
 pub(in crate::aws) mod size;
 mod sweeps;
 
-pub use rows::{MetaRow, chunk_from_item, chunk_to_item};
-pub use size::{chunk_item_bytes, write_units};
+pub use packing::Packing;
+pub use rows::{ChunkBytes, MetaRow, chunk_from_item, chunk_item_bytes, chunk_to_item};
+pub use size::write_units;
 
 use std::collections::HashMap;
 
@@ -14,7 +16,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use serde_dynamo::Items;
+use serde_dynamo::{Item, Items};
 
 use self::rows::ChunkRow;
 use super::clients::{aws_error, unexpected};
@@ -24,6 +26,9 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;
 use crate::log::chunk::Chunk;
+
+/// Text of one page of chunks, above which it ends.
+const PAGE_TEXT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The table of chunks and meta. Expired items count as absent, whether `DynamoDB` has deleted them yet or not.
 #[derive(Debug, Clone)]
@@ -41,6 +46,26 @@ pub enum Appended {
     Stored,
     /// Another writer holds the slot.
     Lost,
+}
+
+/// A chunk as it is stored: encoded once, however often it is tried.
+#[derive(Debug, Clone)]
+pub struct ChunkItem {
+    item: HashMap<String, AttributeValue>,
+    writer: String,
+    /// How its events are compressed, if they are.
+    pub packing: Option<Packing>,
+}
+
+impl ChunkItem {
+    /// The item of `chunk`, which expires at `expires_at`, epoch seconds.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: it cannot be written as an item. No such chunk is known.
+    pub fn new(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Self, Error> {
+        let (item, packing) = rows::chunk_item(key, chunk, expires_at)?;
+        Ok(Self { item: item.into(), writer: chunk.writer.clone(), packing })
+    }
 }
 
 /// Some chunks of a log, in order.
@@ -78,9 +103,15 @@ impl Buffer {
     /// # Errors
     /// [`Error::Aws`]: it is not known whether the chunk was stored. The same append may be tried again.
     pub async fn append(&self, key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Appended, Error> {
-        let item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at))
-            .map_err(|error| unexpected("dynamodb PutItem", error))?;
-        let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(item));
+        self.append_item(&ChunkItem::new(key, chunk, expires_at)?).await
+    }
+
+    /// The same with a chunk that has been encoded.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
+    pub async fn append_item(&self, chunk: &ChunkItem) -> Result<Appended, Error> {
+        let put = self.dynamodb.put_item().table_name(&self.table).set_item(Some(chunk.item.clone()));
         let answer = put
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -95,7 +126,7 @@ impl Buffer {
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     self.meter.wrote(None);
-                    Ok(whose(failed.item(), chunk))
+                    Ok(whose(failed.item(), &chunk.writer))
                 }
                 _ => Err(aws_error("dynamodb PutItem")(error)),
             },
@@ -121,11 +152,22 @@ impl Buffer {
     async fn chunk_page(&self, key: &GenerationKey, slot: u64, is_consistent: bool) -> Result<ChunkPage, Error> {
         let query = self.slots(key, rows::slot(slot), rows::AFTER_SLOTS.into()).consistent_read(is_consistent);
         let page = query_page(query, &self.meter).await?;
-        let more = page.last_evaluated_key.is_some();
+        let mut more = page.last_evaluated_key.is_some();
         let items: Vec<HashMap<_, _>> = Items::from(page.items.unwrap_or_default()).into();
-        let write_units = items.iter().map(|item| write_units(size::item_bytes(item) as u64)).sum();
-        let chunks = self.live_chunks(items)?;
-        let next_slot = chunks.last().filter(|_| more).map(|last| last.last_seq() + 1);
+        let (mut chunks, mut text_bytes, mut write_units) = (Vec::with_capacity(items.len()), 0, 0);
+        for item in items {
+            // A megabyte of items may unpack to a thousand.
+            if text_bytes >= PAGE_TEXT_BYTES {
+                more = true;
+                break;
+            }
+            write_units += size::write_units(size::item_bytes(&item) as u64);
+            if let Some(chunk) = self.live_chunk(item)? {
+                text_bytes += chunk.text_bytes();
+                chunks.push(chunk);
+            }
+        }
+        let next_slot = chunks.last().filter(|_| more).map(|last: &Chunk| last.last_seq() + 1);
         Ok(ChunkPage { chunks, next_slot, write_units })
     }
 
@@ -148,13 +190,14 @@ impl Buffer {
     async fn last_before(&self, key: &GenerationKey, sort_key: String) -> Result<Option<Chunk>, Error> {
         let query = self.slots(key, rows::slot(0), sort_key).scan_index_forward(false).limit(1);
         let page = query_page(query, &self.meter).await?;
-        Ok(self.live_chunks(page.items.unwrap_or_default())?.pop())
+        let item = page.items.unwrap_or_default().pop();
+        item.map_or(Ok(None), |item| self.live_chunk(item))
     }
 
-    fn live_chunks(&self, items: impl Into<Items>) -> Result<Vec<Chunk>, Error> {
-        let rows: Vec<ChunkRow> = serde_dynamo::from_items(items).map_err(|error| unexpected("dynamodb Query", error))?;
-        let now = self.now_seconds();
-        Ok(rows.into_iter().filter(|row| row.expires_at > now).filter_map(ChunkRow::into_chunk).collect())
+    /// The chunk of an item. `None`: it has expired, or its sort key is no slot.
+    fn live_chunk(&self, item: impl Into<Item>) -> Result<Option<Chunk>, Error> {
+        let row: ChunkRow = serde_dynamo::from_item(item.into()).map_err(|error| unexpected("dynamodb Query", error))?;
+        if row.expires_at > self.now_seconds() { row.into_chunk() } else { Ok(None) }
     }
 
     /// Meta, if there is any. Eventually consistent, at half a read unit: a claim fails if it was stale.
@@ -321,7 +364,7 @@ impl Buffer {
 }
 
 /// Whether the slot holds this very chunk: a writer never writes two different chunks into one slot.
-fn whose(item: Option<&HashMap<String, AttributeValue>>, chunk: &Chunk) -> Appended {
+fn whose(item: Option<&HashMap<String, AttributeValue>>, own: &String) -> Appended {
     let writer = item.and_then(|item| item.get("writer")).and_then(|writer| writer.as_s().ok());
-    if writer == Some(&chunk.writer) { Appended::Stored } else { Appended::Lost }
+    if writer == Some(own) { Appended::Stored } else { Appended::Lost }
 }

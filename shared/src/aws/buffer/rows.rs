@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
 use serde_json::Value;
 
+use crate::aws::buffer::packing::{EVENTS, ITEM, Packing, pack, unpack};
+use crate::aws::buffer::size::{item_bytes, value_bytes};
 use crate::aws::clients::unexpected;
 use crate::error::Error;
 use crate::ids::GenerationKey;
@@ -22,9 +24,6 @@ use crate::providers::Upstream;
 pub(in crate::aws) const META: &str = "meta";
 /// The first sort key after every slot.
 pub(in crate::aws) const AFTER_SLOTS: &str = ":";
-
-/// The operation in errors about items that cannot be converted.
-const ITEM: &str = "dynamodb item";
 
 /// The highest slot: a longer number would not sort after it.
 const SLOT_MAX: u64 = 999_999_999_999;
@@ -52,7 +51,10 @@ pub(in crate::aws) struct ChunkRow<'a> {
     pub output_from: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Cow<'a, Upstream>>,
+    #[serde(default)]
     pub events: Cow<'a, [Event]>,
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Vec<u8>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Cow<'a, str>>,
     pub expires_at: i64,
@@ -73,15 +75,20 @@ impl<'a> ChunkRow<'a> {
             output_from: (chunk.output_from > 0).then_some(chunk.output_from),
             upstream: chunk.upstream.as_ref().map(Cow::Borrowed),
             events: Cow::Borrowed(&chunk.events),
+            packed: None,
             end: chunk.end().map(|(status, _)| Cow::Borrowed(status.as_str())),
             expires_at,
         }
     }
 
     /// `None`: the sort key is no slot.
-    pub fn into_chunk(self) -> Option<Chunk> {
-        let first_seq = self.sk.parse().ok().filter(|seq| slot(*seq) == self.sk && *seq <= SLOT_MAX)?;
-        Some(Chunk {
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: its packed events cannot be read.
+    pub fn into_chunk(self) -> Result<Option<Chunk>, Error> {
+        let first_seq = self.sk.parse().ok().filter(|seq| slot(*seq) == self.sk && *seq <= SLOT_MAX);
+        let Some(first_seq) = first_seq else { return Ok(None) };
+        Ok(Some(Chunk {
             first_seq,
             writer: self.writer.into_owned(),
             at_ms: self.at,
@@ -93,9 +100,35 @@ impl<'a> ChunkRow<'a> {
             },
             output_from: self.output_from.unwrap_or(0),
             upstream: self.upstream.map(Cow::into_owned),
-            events: self.events.into_owned(),
-        })
+            events: self.packed.as_deref().map_or_else(|| Ok(self.events.into_owned()), unpack)?,
+        }))
     }
+}
+
+/// Bytes of a chunk's item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkBytes {
+    /// The item.
+    pub whole: usize,
+    /// Its events among them.
+    pub events: usize,
+}
+
+/// Bytes of a chunk's item, names and values, before its events are compressed, as DynamoDB counts them
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
+///
+/// # Errors
+/// [`Error::Aws`]: it cannot be written as an item. No such chunk is known.
+pub fn chunk_item_bytes(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<ChunkBytes, Error> {
+    let item: Item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected(ITEM, error))?;
+    Ok(ChunkBytes { whole: item_bytes(&item), events: EVENTS.len() + item.get(EVENTS).map_or(0, value_bytes) })
+}
+
+/// The item of a chunk, and how its events are packed, if they are.
+pub(super) fn chunk_item(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<(Item, Option<Packing>), Error> {
+    let mut item: Item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected(ITEM, error))?;
+    let packing = pack(&mut item, &chunk.events)?;
+    Ok((item, packing))
 }
 
 /// A chunk as its item, in DynamoDB's own JSON (`{"sk":{"S":"000000000000"},…}`), as in stream records and exports.
@@ -103,7 +136,7 @@ impl<'a> ChunkRow<'a> {
 /// # Errors
 /// [`Error::Aws`]: it cannot be written as an item. No such chunk is known.
 pub fn chunk_to_item(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<Value, Error> {
-    let item: Item = serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected(ITEM, error))?;
+    let (item, _) = chunk_item(key, chunk, expires_at)?;
     serde_json::to_value(item).map_err(|error| unexpected(ITEM, error))
 }
 
@@ -114,7 +147,7 @@ pub fn chunk_to_item(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Res
 pub fn chunk_from_item(item: Value) -> Result<Option<Chunk>, Error> {
     let item: Item = serde_json::from_value(item).map_err(|error| unexpected(ITEM, error))?;
     let row: ChunkRow = serde_dynamo::from_item(item).map_err(|error| unexpected(ITEM, error))?;
-    Ok(row.into_chunk())
+    row.into_chunk()
 }
 
 /// The log's companion item: which writer has the lease and until when, and until when a reader watches.

@@ -34,7 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
             output_index,
             item: Item::FunctionCall { call_id: "c".into(), name }
         }),
-        (kind.clone(), any::<u32>(), 0_u32..3, ".{0,40}")
+        (kind.clone(), any::<u32>(), 0_u32..3, prop_oneof![".{0,40}", "[a-e ]{500,3000}"])
             .prop_map(|(kind, output_index, content_index, delta)| kind.delta(Stretch { output_index, content_index, delta })),
         (kind, any::<u32>(), 0_u32..3).prop_map(|(kind, output_index, content_index)| kind.done(Place {
             output_index,
@@ -54,7 +54,11 @@ proptest! {
         let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(ChunkRow::new(&key(), &chunk, 1_800_000_000)).unwrap();
         prop_assert_eq!(item.contains_key("end"), chunk.end().is_some(), "the trigger's attribute is on the terminal chunk alone");
         let row: ChunkRow = serde_dynamo::from_item(item).unwrap();
-        prop_assert_eq!(row.into_chunk(), Some(chunk));
+        let read = row.into_chunk().unwrap();
+        prop_assert_eq!(read.as_ref(), Some(&chunk));
+        let (item, _) = chunk_item(&key(), &chunk, 1_800_000_000).unwrap();
+        let row: ChunkRow = serde_dynamo::from_item(item).unwrap();
+        prop_assert_eq!(row.into_chunk().unwrap(), Some(chunk));
     }
 
     #[test]

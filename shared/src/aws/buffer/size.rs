@@ -2,25 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde_dynamo::{AttributeValue, Item};
+use serde_dynamo::AttributeValue;
 
-use crate::aws::buffer::rows::ChunkRow;
-use crate::aws::clients::unexpected;
-use crate::error::Error;
-use crate::ids::GenerationKey;
 use crate::limits::WRITE_UNIT_BYTES;
-use crate::log::chunk::Chunk;
-
-/// Bytes of a chunk's item, names and values, as DynamoDB counts them
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
-///
-/// # Errors
-/// [`Error::Aws`]: it cannot be written as an item. No such chunk is known.
-pub fn chunk_item_bytes(key: &GenerationKey, chunk: &Chunk, expires_at: i64) -> Result<usize, Error> {
-    let item: Item =
-        serde_dynamo::to_item(ChunkRow::new(key, chunk, expires_at)).map_err(|error| unexpected("dynamodb item", error))?;
-    Ok(item_bytes(&item))
-}
 
 /// The write units of an item of `bytes`.
 #[must_use]
@@ -35,7 +19,7 @@ pub(in crate::aws) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usiz
 }
 
 /// A number takes a byte for two digits and one more; a list or map takes three, and one for each element.
-fn value_bytes(value: &AttributeValue) -> usize {
+pub(super) fn value_bytes(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,

@@ -131,6 +131,9 @@ pub struct Outcome {
 struct RequestRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<String>,
+    /// When the row expires, epoch seconds; absent where nothing else has the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
 }
 
 /// A result that did not pass validation.
@@ -224,9 +227,9 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn create(&self, record: &RecordRow, request: Option<String>) -> Result<Created, Error> {
+    pub async fn create(&self, record: &RecordRow, request: Option<String>, request_expires_at: i64) -> Result<Created, Error> {
         let key = record.key();
-        let request = RequestRow { request };
+        let request = RequestRow { request, expires_at: Some(request_expires_at) };
         let Some(Allowance { day, generations_per_day, .. }) = &record.allowance else {
             self.put(Key::Request(&key), &request).await?;
             let held = self.put_where(Key::Record(&key), record, IS_NEW, None).await?;
@@ -261,13 +264,23 @@ impl Records {
         self.get_row(Key::Record(key)).await
     }
 
-    /// The request's JSON text; `Some(None)`: the bucket has it; `None`: there is none.
+    /// The request's JSON text; `Some(None)`: the bucket has it; `None`: there is none, or it has expired.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn request(&self, key: &GenerationKey) -> Result<Option<Option<String>>, Error> {
         let row: Option<RequestRow> = self.get_row(Key::Request(key)).await?;
         Ok(row.map(|row| row.request))
+    }
+
+    /// Keeps the request's row, if there still is one, for as long as the record.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn keep_request(&self, key: &GenerationKey) -> Result<(), Error> {
+        let update = self.dynamodb.update_item().table_name(&self.table).set_key(Some(Key::Request(key).item()));
+        let update = update.update_expression("REMOVE expires_at").condition_expression("attribute_exists(pk)");
+        update_where(update.return_consumed_capacity(ReturnConsumedCapacity::Total), &self.meter).await.map(|_| ())
     }
 
     /// Writes the outcome, once, and adds `used` to the usage of its day. `false`: there is an outcome already, which was counted

@@ -42,7 +42,8 @@ pub(in crate::aws) enum Key<'a> {
     Record(&'a GenerationKey),
     /// `{organization}#{generation}`, `request`: the request's JSON text, or nothing where the bucket has it.
     ///
-    /// Written by `start`, before or with the record, and never changed. Purge deletes it.
+    /// Written by `start`, before or with the record. Expires [`limits::REQUEST_TTL`] behind the log, because the event log in the
+    /// bucket then has the request; where a generation ended without one, the row is kept. Purge deletes it.
     Request(&'a GenerationKey),
     /// `{organization}#{generation}`, `issue#{id}`: the errors of a result that did not pass validation.
     ///

@@ -12,6 +12,7 @@ pub(in crate::verbs) mod list;
 pub(in crate::verbs) mod log_page;
 pub(in crate::verbs) mod output;
 pub(in crate::verbs) mod progress;
+mod request;
 mod result;
 mod retry;
 pub(in crate::verbs) mod start;

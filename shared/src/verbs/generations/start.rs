@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::{Blobs, Created, RecordRow};
+use crate::aws::{Created, RecordRow};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::generation::job::StreamJob;
 use crate::generation::request::Request;
 use crate::ids::{GenerationId, GenerationKey, Organization};
-use crate::limits;
 use crate::quota::{self, Daily, UsedUp};
 use crate::telemetry::{generation_span, record_span_fields};
 use crate::verbs::generations::claim::Claim;
@@ -154,7 +153,7 @@ impl App {
             return self.accept_again(&key, stored).await;
         }
         let text = self.store_large_request(&key, request).await?;
-        match self.records.create(&record, text).await? {
+        match self.records.create(&record, text, self.request_expiry()).await? {
             Created::Stored => {
                 tracing::info!("A generation was accepted.");
                 Ok(Accepted::New(record))
@@ -174,30 +173,6 @@ impl App {
         let (_, seconds_left) = quota::day(self.clock.now_ms());
         let retry_after = Duration::from_secs(seconds_left);
         Error::QuotaUsedUp(UsedUp { what: Daily::Generations, most: most.unwrap_or_default(), retry_after })
-    }
-
-    /// The request's text for its row; a large one is put into the bucket instead.
-    async fn store_large_request(&self, key: &GenerationKey, request: &Request) -> Result<Option<String>, Error> {
-        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
-        if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
-            return Ok(Some(text));
-        }
-        self.blobs.put(&Blobs::request_key(key), "application/json", text.into_bytes()).await?;
-        Ok(None)
-    }
-
-    /// The request of a generation. `None`: it was purged.
-    pub(in crate::verbs) async fn request(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
-        let text = match self.records.request(key).await? {
-            None => return Ok(None),
-            Some(Some(text)) => text.into_bytes(),
-            Some(None) => match self.blobs.get(&Blobs::request_key(key)).await? {
-                Some(bytes) => bytes,
-                None => return Ok(None),
-            },
-        };
-        let damaged = |error| Error::LogDamaged(key.generation.to_string(), format!("its request cannot be read: {error}"));
-        serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 }
 

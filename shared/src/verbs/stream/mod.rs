@@ -19,6 +19,7 @@ use crate::generation::job::StreamJob;
 use crate::generation::request::Request;
 use crate::hints::Topic;
 use crate::ids::GenerationKey;
+use crate::limits;
 use crate::log::chunk::{Chunk, Counters, LogState, NextSlot};
 use crate::log::event::{End, Event, TextKind};
 use crate::log::reason;
@@ -83,7 +84,7 @@ impl App {
             return Ok(Streamed::HadEnded);
         }
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
-        let Some(request) = self.request(&key).await? else { return Ok(Streamed::Gone) };
+        let Some(request) = self.request_of_open(&key).await? else { return Ok(Streamed::Gone) };
         let log = match log {
             Ok(log) => log,
             Err(error) => {
@@ -210,7 +211,8 @@ impl App {
         Ok(log)
     }
 
-    /// The text of an item in `log`'s slots. `None`: it has none, or the result has text in other items too.
+    /// The text of an item in `log`'s slots. `None`: it has none, or more than [`limits::PREFIX_BYTES_MAX`], or the result has text in
+    /// other items too.
     async fn stored_text(&self, key: &GenerationKey, output_index: u32, log: &LogState) -> Result<Option<String>, Error> {
         let (mut text, mut slot) = (String::new(), Some(0));
         while let Some(from) = slot {
@@ -218,6 +220,9 @@ impl App {
             let chunks = page.chunks.iter().filter(|chunk| chunk.first_seq < log.next_seq);
             for (kind, stretch) in chunks.flat_map(|chunk| &chunk.events).filter_map(Event::stretch) {
                 if stretch.output_index == output_index {
+                    if text.len() + stretch.delta.len() > limits::PREFIX_BYTES_MAX {
+                        return Ok(None);
+                    }
                     text.push_str(&stretch.delta);
                 } else if stretch.output_index >= log.output_from && kind != TextKind::Reasoning {
                     return Ok(None);

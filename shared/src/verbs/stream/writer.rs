@@ -168,8 +168,25 @@ impl Writer {
         }
     }
 
-    /// Sends the request to the provider, and receives until the attempt stops.
+    /// Sends the request to the provider, and receives until the attempt stops. Where the provider refuses the key, and its secret has
+    /// another one since, the request is sent again.
     async fn ask(&mut self, resume: Resume) -> Result<Stop, Error> {
+        let key = self.provider_key(false).await;
+        let stop = self.ask_once(resume.clone()).await?;
+        let is_key_refused = matches!(&stop, Stop::Fault(error) if matches!(error.status, Some(401 | 403)));
+        if !is_key_refused || self.received_in_this_attempt() || key == self.provider_key(true).await {
+            return Ok(stop);
+        }
+        tracing::info!("The provider refused a key that has been rotated; the request is sent again with the new one.");
+        self.ask_once(resume).await
+    }
+
+    /// The provider's key, if it has one that can be read.
+    async fn provider_key(&self, again: bool) -> Option<String> {
+        self.app.provider_key(&self.request.provider, again).await.ok().flatten()
+    }
+
+    async fn ask_once(&mut self, resume: Resume) -> Result<Stop, Error> {
         let provider = match self.app.provider(&self.request.provider).await {
             Ok(provider) => provider,
             Err(Error::Configuration(message)) => return Ok(Stop::NotConfigured(message)),
@@ -315,7 +332,7 @@ impl Writer {
     /// Stores everything that waits; `false`: a slot was lost.
     async fn flush_all(&mut self) -> Result<bool, Error> {
         while self.appender.composer.has_pending() {
-            self.appender.flush();
+            self.appender.flush()?;
             match self.appender.stored().await? {
                 Some(at_ms) => self.monitor.lease.stored(at_ms),
                 None => return Ok(false),

@@ -8,7 +8,7 @@ use longhand::Clock;
 use longhand_tests::calls::Recorder;
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::hostile::{Hostile, Script, wire};
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, environment, noise};
 use serde_json::{Value, json};
 
 use super::drive::{Stores, large_prompt, log_ended, options};
@@ -26,8 +26,8 @@ type Next = Arc<Mutex<Option<(&'static str, &'static str, Mode)>>>;
 pub async fn by(function: &'static str, recorder: Recorder) {
     let hostile = Hostile::improvising("test", |_, body| match body["messages"][0]["content"].as_str() {
         Some("large") => {
-            let pieces = noise();
-            let pieces = pieces.chunks(64 * 1024).map(|piece| wire::text(&String::from_utf8_lossy(piece)));
+            let pieces = noise(LARGE_BYTES);
+            let pieces = pieces.as_bytes().chunks(64 * 1024).map(|piece| wire::text(&String::from_utf8_lossy(piece)));
             Script::stream(pieces.chain([wire::ending()]))
         }
         _ => Script::stream([wire::whole(&["no JSON"])]),
@@ -112,12 +112,11 @@ impl Compacting {
         *self.next.lock().unwrap() = Some(("PutObject", "output.txt", Mode::Late));
         self.compact(&id).await;
         assert!(self.next.lock().unwrap().is_none(), "nothing was put");
-    }
-}
 
-/// Printable characters that hardly compress, and that JSON has as they are.
-fn noise() -> Vec<u8> {
-    let mut dice = fastrand::Rng::with_seed(1);
-    let other_than = |byte: u8| if byte == b'\\' { b' ' } else { byte };
-    (0..LARGE_BYTES).map(|_| other_than(dice.u8(b'#'..=b'~'))).collect()
+        let stores = Stores::of(&self.harness).await;
+        let id = self.ended(json!({ "prompt": large_prompt() })).await;
+        stores.delete_object(&id, "request.json").await;
+        self.compact(&id).await;
+        stores.delete_record(&id).await;
+    }
 }

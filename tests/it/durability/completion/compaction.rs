@@ -109,6 +109,11 @@ async fn a_log_with_a_hole_is_never_compacted_and_its_generation_fails_with_a_re
         assert_eq!((&record["status"], &record["compacted"]), (&json!("failed"), &json!(null)));
         assert_eq!(record["error"], json!({ "code": "log_damaged", "message": message }));
         assert_eq!(record["compacted_by"], finder);
+        let table = &harness.stack.environment("compact")["LONGHAND_RECORDS_TABLE"];
+        let get = harness.clients().await.dynamodb.get_item().table_name(table);
+        let get = get.key("pk", AttributeValue::S(format!("local#{id}"))).key("sk", AttributeValue::S("request".into()));
+        let request = get.send().await.unwrap().item.unwrap();
+        assert!(request.contains_key("request") && !request.contains_key("expires_at"), "nothing else has it: {request:?}");
         harness.finish().await;
     }
 }

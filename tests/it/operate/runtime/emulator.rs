@@ -60,17 +60,41 @@ impl Emulator {
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("a JSON answer: {text}"))
     }
 
-    /// The most memory that the function's process has had at once, in bytes.
+    /// The process id of the function, once it has been invoked.
+    pub fn function_id(&self) -> u32 {
+        functions(self.server.id()).trim().parse().unwrap()
+    }
+
+    /// See [`cpu`].
+    pub fn cpu(&self) -> f64 {
+        cpu(self.function_id())
+    }
+
+    /// See [`peak_bytes`].
     pub fn peak_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", functions(self.server.id()).trim())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+        peak_bytes(self.function_id())
     }
 
     /// What kills (-9) the function while it works.
     pub fn killer(&self) -> Killer {
         Killer(self.server.id())
     }
+}
+
+/// The seconds of CPU time that a process has taken, to a hundredth (`proc_pid_stat(5)`: `utime` and `stime`).
+pub fn cpu(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name of the program, in parentheses, is the second field and may hold spaces.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: u32 = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap()).sum();
+    f64::from(ticks) / 100.0
+}
+
+/// The most memory that a process has had at once, in bytes.
+pub fn peak_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// The process ids of the functions under the emulator: one, once it has been invoked.

@@ -3,9 +3,11 @@
 pub mod background;
 mod cold_start;
 mod emulator;
+mod live;
 mod ministack;
 mod rie;
 mod sam_local;
+mod small;
 mod tools;
 
 pub use tools::skip;

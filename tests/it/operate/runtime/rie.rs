@@ -24,7 +24,7 @@ use super::emulator::Emulator;
 use super::tools::{self, sample};
 
 /// Who calls, in the samples.
-const ORGANIZATION: &str = "demo";
+pub const ORGANIZATION: &str = "demo";
 const TIMEOUT_SECONDS: u32 = 60;
 
 /// What the stack delivered: a function's handler, and its payload.
@@ -66,7 +66,7 @@ impl Delivered {
 pub struct Bench {
     pub harness: Harness,
     delivered: Delivered,
-    playback: Playback,
+    pub playback: Playback,
     pub bootstrap: PathBuf,
     rie: PathBuf,
 }
@@ -98,7 +98,16 @@ impl Bench {
 
     /// Runs the sample of `start`, and answers with the id of its generation.
     pub async fn start_sample(&self) -> String {
-        let answer = self.invoke("start", &sample("start")).await;
+        self.start_sample_with(&json!({})).await
+    }
+
+    /// The same, with these fields in its request.
+    pub async fn start_sample_with(&self, fields: &Value) -> String {
+        let mut event = sample("start");
+        let mut request: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        event["body"] = request.to_string().into();
+        let answer = self.invoke("start", &event).await;
         assert_eq!(answer["statusCode"], 202, "{answer}");
         body(&answer)["id"].as_str().unwrap().to_owned()
     }

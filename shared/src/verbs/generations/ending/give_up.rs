@@ -95,6 +95,8 @@ impl App {
             last_validation_issue_id: None,
         };
         let meta = self.meta_if_any(key).await;
+        // Before the outcome, so that no retry of a generation that was given up finds its request expired.
+        self.records.keep_request(key).await?;
         let is_written = self.records.finish(key, Status::Failed, &outcome, None).await?;
         if is_written {
             tracing::error!(reason = failure.code, "A generation was given up without its log: {}.", failure.message);

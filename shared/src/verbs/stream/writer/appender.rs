@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::{Appended, Meta};
+use crate::aws::{Appended, ChunkItem, Meta, Packing};
 use crate::error::Error;
 use crate::hints::Topic;
 use crate::ids::GenerationKey;
@@ -124,21 +124,32 @@ impl Appender {
 
     /// Begins an append if one is due and none is in flight. Returns when to call it again if nothing else happens; `None`: only
     /// when something does.
-    pub fn flush_if_due(&mut self, watched_until_ms: i64) -> Option<Duration> {
+    ///
+    /// # Errors
+    /// As for [`Self::flush`].
+    pub fn flush_if_due(&mut self, watched_until_ms: i64) -> Result<Option<Duration>, Error> {
         if self.is_storing() {
-            return None;
+            return Ok(None);
         }
         let turn = self.timer.turn(self.app.clock.now_ms(), self.composer.pending_bytes(), watched_until_ms);
         if turn.flushes {
-            self.flush();
+            self.flush()?;
         }
-        turn.sleep
+        Ok(turn.sleep)
     }
 
     /// Begins to append the next chunk. Nothing may be in flight.
-    pub fn flush(&mut self) {
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: the chunk cannot be written as an item. No such chunk is known.
+    pub fn flush(&mut self) -> Result<(), Error> {
         let chunk = self.next_chunk();
-        self.in_flight = Some(self.append(chunk));
+        let item = ChunkItem::new(&self.key, &chunk, self.expires_at)?;
+        if let Some(Packing { plain_bytes, packed_bytes }) = item.packing {
+            self.timer.packed(plain_bytes, packed_bytes);
+        }
+        self.in_flight = Some(self.append(chunk, item));
+        Ok(())
     }
 
     fn next_chunk(&mut self) -> Chunk {
@@ -170,11 +181,11 @@ impl Appender {
     }
 
     /// Stores a chunk, and retries for [`limits::STORE_PATIENCE`]: the text is in memory only.
-    fn append(&self, chunk: Chunk) -> Append {
-        let (app, key, expires_at) = (self.app.clone(), self.key.clone(), self.expires_at);
+    fn append(&self, chunk: Chunk, item: ChunkItem) -> Append {
+        let app = self.app.clone();
         let patient_until = Instant::now() + limits::STORE_PATIENCE;
         let appends = async move {
-            let try_once = || app.buffer.append(&key, &chunk, expires_at);
+            let try_once = || app.buffer.append_item(&item);
             let appended = try_once
                 .retry(exponential(limits::STORE_BACKOFF, limits::STORE_BACKOFF_MAX, usize::MAX))
                 .adjust(|_, wait| wait.filter(|wait| Instant::now() + *wait <= patient_until))

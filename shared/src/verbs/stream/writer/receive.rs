@@ -16,7 +16,7 @@ impl Writer {
                 return Ok(Stop::Fenced);
             }
             let sleep = match stop {
-                None => self.appender.flush_if_due(self.monitor.lease.view().watched_until),
+                None => self.appender.flush_if_due(self.monitor.lease.view().watched_until)?,
                 Some(_) if self.appender.is_storing() => None,
                 Some(stop) => {
                     self.await_upstream(&mut session, &stop).await;

@@ -70,7 +70,8 @@ impl App {
         let Some((status, end)) = newest.end().map(|(status, end)| (status, end.clone())) else {
             return Err(Error::NotEnded(id.to_string(), "it is compacted by itself when it has"));
         };
-        let compacted = match self.put_log(key, &newest, status, end).await {
+        let Some(request) = self.request_of_open(key).await? else { return self.compacted_by_another(key).await };
+        let compacted = match self.put_log(key, &request, &newest, status, end).await {
             Ok(compacted) => compacted,
             // A purge takes away what is being read and put.
             Err(_) if !self.is_open(key).await? => return self.compacted_by_another(key).await,
@@ -79,7 +80,6 @@ impl App {
                 return self.compacted_by_another(key).await;
             }
         };
-        let Some(request) = self.request(key).await? else { return self.compacted_by_another(key).await };
         let mut facts = Facts {
             end: compacted.end.clone(),
             meta: self.meta_if_any(key).await,
@@ -131,7 +131,7 @@ impl App {
 
     /// A deletion was cut off, or a writer that was taken for dead has put something into a slot that was free again.
     async fn delete_again(&self, key: &GenerationKey) -> Result<(), Error> {
-        if self.request(key).await?.is_some_and(|request| request.delete_after) {
+        if self.request_of_open(key).await?.is_some_and(|request| request.delete_after) {
             self.buffer.delete(key).await?;
         }
         Ok(())

@@ -7,12 +7,13 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::aws::{BlobWriter, Blobs};
+use crate::aws::{ArchiveHead, BlobWriter, Blobs};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::Status;
+use crate::generation::request::Request;
 use crate::ids::GenerationKey;
-use crate::limits::JSON_BYTES_MAX;
+use crate::limits::{JSON_BYTES_MAX, REQUEST_INLINE_BYTES_MAX};
 use crate::log::assembly::Assembly;
 use crate::log::chunk::{Chunk, LogState};
 use crate::log::event::{End, Numbered};
@@ -49,11 +50,13 @@ impl App {
     pub(super) async fn put_log(
         &self,
         key: &GenerationKey,
+        request: &Request,
         newest: &Chunk,
         status: Status,
         end: End,
     ) -> Result<Compacted, Error> {
         let mut upload = Upload::new(&self.blobs, key, newest.output_from);
+        upload.begin(key, request)?;
         if let Err(error) = self.upload_pages(key, newest, &mut upload).await {
             upload.abort().await;
             return Err(error);
@@ -125,23 +128,31 @@ impl Upload {
             parsable: BoundedText::new(JSON_BYTES_MAX as u64),
             text: blobs.writer(Blobs::output_key(key), "text/plain; charset=utf-8"),
             // The gzip header holds no time, so the same log gives the same bytes.
-            lines: GzEncoder::new(Vec::new(), Compression::fast()),
+            lines: GzEncoder::new(Vec::new(), Compression::default()),
             events: blobs.writer(Blobs::events_key(key), "application/gzip"),
         }
     }
 
+    /// Puts the request at the head of the events. A large one has an object of its own.
+    fn begin(&mut self, key: &GenerationKey, request: &Request) -> Result<(), Error> {
+        let head = serde_json::to_string(&ArchiveHead { request }).map_err(|error| damaged(key, &error))?;
+        if head.len() <= REQUEST_INLINE_BYTES_MAX {
+            writeln!(self.lines, "{head}").map_err(|error| damaged(key, &error))?;
+        }
+        Ok(())
+    }
+
     /// Checks a chunk against the log so far, and writes its text and events.
     async fn write(&mut self, key: &GenerationKey, chunk: &Chunk) -> Result<(), Error> {
-        let damaged = |damage: String| Error::LogDamaged(key.generation.to_string(), damage);
-        self.log.apply(chunk).map_err(damaged)?;
+        self.log.apply(chunk).map_err(|damage| damaged(key, &damage))?;
         for (seq, event) in (chunk.first_seq..).zip(&chunk.events) {
             if let Some(text) = self.assembly.event(event) {
                 self.sha256.update(text);
                 self.parsable.push(text);
                 self.text.write(text.as_bytes()).await?;
             }
-            let line = serde_json::to_vec(&Numbered { seq, event }).map_err(|error| damaged(error.to_string()))?;
-            self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(error.to_string()))?;
+            let line = serde_json::to_vec(&Numbered { seq, event }).map_err(|error| damaged(key, &error))?;
+            self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(key, &error))?;
         }
         let packed = std::mem::take(self.lines.get_mut());
         self.events.write(&packed).await
@@ -159,4 +170,8 @@ impl Upload {
         self.text.abort().await;
         self.events.abort().await;
     }
+}
+
+fn damaged(key: &GenerationKey, damage: &dyn std::fmt::Display) -> Error {
+    Error::LogDamaged(key.generation.to_string(), damage.to_string())
 }

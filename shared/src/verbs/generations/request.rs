@@ -1,0 +1,73 @@
+//! A generation's request, where it is stored: in its row, until the row expires; a large one in an object of its own; of a generation
+//! that was compacted, at the head of the event log too.
+
+use crate::app::App;
+use crate::aws::Blobs;
+use crate::error::Error;
+use crate::generation::request::Request;
+use crate::ids::GenerationKey;
+use crate::limits;
+
+impl App {
+    /// The request's text for its row; a large one is put into the bucket instead.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(super) async fn store_large_request(&self, key: &GenerationKey, request: &Request) -> Result<Option<String>, Error> {
+        let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
+        if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
+            return Ok(Some(text));
+        }
+        self.blobs.put(&Blobs::request_key(key), "application/json", text.into_bytes()).await?;
+        Ok(None)
+    }
+
+    /// When the row of a request that is stored now expires, epoch seconds.
+    pub(super) fn request_expiry(&self) -> i64 {
+        self.buffer_expiry(None) + limits::REQUEST_TTL.as_secs().cast_signed()
+    }
+
+    /// The request of a generation, wherever it is. `None`: it was purged.
+    ///
+    /// # Errors
+    /// [`Error::LogDamaged`]: it cannot be read. [`Error::Aws`].
+    pub(in crate::verbs) async fn request(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
+        match self.request_of_open(key).await? {
+            Some(request) => Ok(Some(request)),
+            None => self.request_of_ended(key).await,
+        }
+    }
+
+    /// The request of a generation that has not ended, or not for long. `None`: it was purged, or its row has expired.
+    ///
+    /// # Errors
+    /// [`Error::LogDamaged`]: it cannot be read. [`Error::Aws`].
+    pub(in crate::verbs) async fn request_of_open(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
+        match self.records.request(key).await? {
+            None => Ok(None),
+            Some(Some(text)) => parsed(key, text.as_bytes()).map(Some),
+            Some(None) => self.large_request(key).await,
+        }
+    }
+
+    /// The request of a generation whose row has expired.
+    async fn request_of_ended(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
+        let Some(record) = self.records.find(key).await? else { return Ok(None) };
+        if let Some(outcome) = record.outcome.filter(|outcome| outcome.compacted.is_some())
+            && let Some(text) = self.open_archive(key, outcome.last_seq).await?.request().await?
+        {
+            return parsed(key, text.get().as_bytes()).map(Some);
+        }
+        self.large_request(key).await
+    }
+
+    async fn large_request(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
+        let stored = self.blobs.get(&Blobs::request_key(key)).await?;
+        stored.map(|bytes| parsed(key, &bytes)).transpose()
+    }
+}
+
+fn parsed(key: &GenerationKey, text: &[u8]) -> Result<Request, Error> {
+    let damaged = |error| Error::LogDamaged(key.generation.to_string(), format!("its request cannot be read: {error}"));
+    serde_json::from_slice(text).map_err(damaged)
+}
