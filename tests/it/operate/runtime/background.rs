@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::{panicking, sleep};
@@ -18,12 +18,22 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts `executable`, which finds `environment` and nothing of this process's own, and waits until it listens on `port`.
+    /// Starts `executable`, which finds `environment` and nothing of this process's own, and waits until it listens on `port` of loopback.
     pub fn start<Name: AsRef<OsStr>, Text: AsRef<OsStr>>(
         executable: &Path,
         arguments: &[&str],
         environment: impl IntoIterator<Item = (Name, Text)>,
         port: u16,
+    ) -> Self {
+        Self::start_at(executable, arguments, environment, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    }
+
+    /// The same, at another address.
+    pub fn start_at<Name: AsRef<OsStr>, Text: AsRef<OsStr>>(
+        executable: &Path,
+        arguments: &[&str],
+        environment: impl IntoIterator<Item = (Name, Text)>,
+        address: SocketAddrV4,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
@@ -39,15 +49,15 @@ impl Background {
             .spawn()
             .unwrap();
         let mut server = Self { process, folder };
-        server.wait_for(port);
+        server.wait_for(address);
         server
     }
 
-    fn wait_for(&mut self, port: u16) {
+    fn wait_for(&mut self, address: SocketAddrV4) {
         let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while TcpStream::connect(address).is_err() {
             assert!(self.process.try_wait().unwrap().is_none(), "the server has stopped");
-            assert!(began.elapsed() < PATIENCE, "the server does not listen on port {port}");
+            assert!(began.elapsed() < PATIENCE, "the server does not listen at {address}");
             sleep(Duration::from_millis(5));
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,22 +24,36 @@ use crate::durability::main_job::assert_does_the_main_job;
 const ORGANIZATION: &str = "acme";
 
 /// A running ministack. Dropping it ends it, and every function in it.
-struct Ministack {
+pub struct Ministack {
     _server: Background,
     executable: PathBuf,
-    url: String,
+    pub url: String,
 }
 
 impl Ministack {
-    fn start(executable: PathBuf) -> Self {
+    pub fn start(executable: PathBuf) -> Self {
+        Self::start_at(executable, Ipv4Addr::LOCALHOST)
+    }
+
+    /// One that listens at an address of this machine. It executes what it is sent.
+    pub fn start_at(executable: PathBuf, host: Ipv4Addr) -> Self {
         let [port] = free_ports();
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://{host}:{port}");
         // A function inherits ministack's environment, and learns from it where the services are.
         let services = ["DYNAMODB", "S3", "LAMBDA", "SECRETS_MANAGER"];
         let mut environment = services.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), url.clone())).to_vec();
-        environment.push(("BIND_HOST".to_owned(), "127.0.0.1".to_owned()));
+        environment.push(("BIND_HOST".to_owned(), host.to_string()));
         environment.push(("GATEWAY_PORT".to_owned(), port.to_string()));
-        Self { _server: Background::start(&executable, &[], environment, port), executable, url }
+        let server = Background::start_at(&executable, &[], environment, SocketAddrV4::new(host, port));
+        Self { _server: server, executable, url }
+    }
+
+    /// The Python of its virtual environment, which has boto3 and aws-sam-translator.
+    pub fn python(&self) -> Command {
+        let mut python = Command::new(self.executable.with_file_name("python"));
+        // Neither a person's AWS profile nor a proxy has a say in this.
+        python.env_clear();
+        python
     }
 
     /// Deploys the product with the provider `test` at `base_url`, and answers with the stack's outputs.
@@ -51,10 +66,9 @@ impl Ministack {
             // It does not know response streaming.
             "parameters": { "Arch": "x86_64", "Providers": providers, "ResponseStreaming": "false" },
         });
-        let mut python = Command::new(self.executable.with_file_name("python"))
+        let mut python = self
+            .python()
             .arg(workspace().join("tests/it/operate/runtime/deploy.py"))
-            // Neither a person's AWS profile nor a proxy has a say in this.
-            .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -74,22 +88,28 @@ impl Ministack {
 
     /// What tells this process where the deployed stores are.
     fn environment(&self, outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let stores =
+            [("LONGHAND_BUFFER_TABLE", "BufferTable"), ("LONGHAND_RECORDS_TABLE", "RecordsTable"), ("LONGHAND_BUCKET", "Bucket")];
+        self.services().into_iter().chain(stores.map(|(name, output)| (name.to_owned(), outputs[output].clone()))).collect()
+    }
+
+    /// What tells a process where the services are.
+    pub fn services(&self) -> BTreeMap<String, String> {
         let entries = [
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.url),
             ("AWS_ENDPOINT_URL_S3", &self.url),
-            ("LONGHAND_BUFFER_TABLE", &outputs["BufferTable"]),
-            ("LONGHAND_RECORDS_TABLE", &outputs["RecordsTable"]),
-            ("LONGHAND_BUCKET", &outputs["Bucket"]),
+            ("AWS_ENDPOINT_URL_LAMBDA", &self.url),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.url),
         ];
         entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 }
 
 /// A new key, as `longhand keys create --aws` makes one.
-async fn key(environment: &BTreeMap<String, String>) -> String {
+pub async fn key(environment: &BTreeMap<String, String>) -> String {
     let app = App::new(Config::from_vars(&|name| environment.get(name).cloned()).unwrap(), Clock::system()).await;
     let new = NewKey { name: String::new(), scopes: Scopes::all(), expires_in: None };
     app.create_key(&ORGANIZATION.parse().unwrap(), new).await.unwrap().1.reveal().to_owned()
