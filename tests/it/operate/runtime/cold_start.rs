@@ -20,7 +20,7 @@ use longhand_tests::serial::turn;
 use super::rie::{Bench, sample_for};
 use super::tools::sample;
 
-const ARCHIVE_BYTES_MAX: usize = 8_000_000;
+pub const ARCHIVE_BYTES_MAX: usize = 8_000_000;
 const PEAK_BYTES_MAX: u64 = 40_000_000;
 const RUNS: usize = 9;
 
@@ -52,7 +52,7 @@ fn init(bootstrap: &Path, function: &str, environment: &BTreeMap<String, String>
 }
 
 /// The size of the archive that is deployed: the binary, deflated.
-fn archive_bytes(bootstrap: &Path) -> usize {
+pub fn archive_bytes(bootstrap: &Path) -> usize {
     let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
     deflated.write_all(&fs::read(bootstrap).unwrap()).unwrap();
     deflated.finish().unwrap().len()

@@ -1,5 +1,6 @@
 //! The real release binary, outside of this process: under Lambda's runtime interface emulator, and deployed.
 
+mod arm64;
 pub mod background;
 mod cold_start;
 mod emulator;

@@ -74,7 +74,11 @@ pub struct Bench {
 impl Bench {
     /// `None` where the tools are not there.
     pub async fn start(script: Script, env: &[(&str, &str)]) -> Option<Self> {
-        let (bootstrap, rie) = tools::rie()?;
+        Some(Self::with(tools::rie()?, script, env).await)
+    }
+
+    /// With this binary under this emulator.
+    pub async fn with((bootstrap, rie): (PathBuf, PathBuf), script: Script, env: &[(&str, &str)]) -> Self {
         let playback = play(script).unwrap();
         let openai = json!({ "openai": { "base_url": playback.base_url(), "max_tokens_name": "max_completion_tokens" } });
         let mut env: BTreeMap<String, String> =
@@ -83,7 +87,7 @@ impl Bench {
         let options = Options { organization: ORGANIZATION.to_owned(), env, expose: true, ..Options::default() };
         let delivered = Delivered::default();
         let stack = start_stack(options, TEMPLATE, delivered.registry()).await;
-        Some(Self { harness: Harness::over(stack), delivered, playback, bootstrap, rie })
+        Self { harness: Harness::over(stack), delivered, playback, bootstrap, rie }
     }
 
     /// The binary as this function under the emulator, with the environment that the template gives it.
@@ -129,7 +133,13 @@ async fn sample_events_do_the_main_job() {
     let script = Script::recorded().unwrap();
     let text = script.text();
     let Some(bench) = Bench::start(script, &[]).await else { return };
+    assert_samples_do_the_main_job(bench, &text).await;
+}
 
+/// Runs every function with its sample event, in the order in which a generation needs them.
+pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
+    // The sample's key is nobody's, and this is how an authorizer says so.
+    assert_eq!(bench.invoke("authorize", &sample("authorize")).await["errorMessage"], "Unauthorized");
     let id = bench.start_sample().await;
     assert_eq!(bench.delivered.first("stream").await, sample_for("stream", &id));
     assert_eq!(bench.harness.get(&format!("generations/{id}")).await.1["status"], "pending");
@@ -147,7 +157,7 @@ async fn sample_events_do_the_main_job() {
     assert_eq!(bench.invoke("compact", &like).await, json!({ "batchItemFailures": [] }));
     let record = bench.harness.ended(&id).await;
     assert_eq!(record["status"], "completed", "{record}");
-    assert_eq!(record["sha256"], format!("{:x}", Sha256::digest(&text)));
+    assert_eq!(record["sha256"], format!("{:x}", Sha256::digest(text)));
     assert_eq!(record["progress"]["received_chunks"], bench.playback.stats().deltas);
     assert_eq!(bench.harness.text(&id).await, text);
 

@@ -14,6 +14,8 @@ const BOOTSTRAP: &str = "LONGHAND_BOOTSTRAP";
 const RIE: &str = "LONGHAND_RIE";
 /// The executable of ministack, in a virtual environment that has boto3 and aws-sam-translator too.
 const MINISTACK: &str = "LONGHAND_MINISTACK";
+/// What `sam build` has made for the template's default architecture: a folder.
+const SAM_BUILD: &str = "LONGHAND_SAM_BUILD";
 
 const BUILD: &str = "cargo bootstrap";
 
@@ -31,6 +33,17 @@ pub fn ministack() -> Option<(PathBuf, PathBuf)> {
     Some(tools)
 }
 
+/// The folder of `sam build`, and the emulator for its architecture.
+pub fn sam_build() -> Option<(PathBuf, PathBuf)> {
+    let Some(named) = env::var_os(SAM_BUILD) else {
+        return skip(&format!("{SAM_BUILD} must name the folder of `sam build --build-dir`; `.ci/run full` builds it"));
+    };
+    let (_, rie) = rie()?;
+    let folder = workspace().join(named);
+    assert!(folder.join("template.yaml").is_file(), "{SAM_BUILD}: {} has no template.yaml", folder.display());
+    Some((folder, rie.with_file_name("aws-lambda-rie-arm64")))
+}
+
 /// The one that is named; else the one that cargo last built, if it is current.
 fn bootstrap() -> Option<PathBuf> {
     let named = env::var_os(BOOTSTRAP);
@@ -45,7 +58,7 @@ fn bootstrap() -> Option<PathBuf> {
 
 /// What is wrong with the binary: it is not there, or older than the sources that it is built from. Cargo decides by the same
 /// times. `Cargo.lock` is not among them: cargo may find that a change of it does not concern this binary.
-fn fault(binary: &Path) -> Option<String> {
+pub fn fault(binary: &Path) -> Option<String> {
     let folders = ["shared", "functions", "infra/schemas"];
     let edited = folders.into_iter().filter_map(|folder| newest(&workspace().join(folder))).max();
     match modified(binary) {
