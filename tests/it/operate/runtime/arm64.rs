@@ -14,7 +14,7 @@ use super::cold_start::{ARCHIVE_BYTES_MAX, archive_bytes};
 use super::rie::{Bench, assert_samples_do_the_main_job};
 use super::tools::{self, executable_in_path, skip};
 
-/// `e_machine` of AArch64 in the header of an ELF file.
+/// `e_machine` of a 64-bit ARM processor in the header of an ELF file.
 const AARCH64: [u8; 2] = 183_u16.to_le_bytes();
 /// The C library of `provided.al2023`.
 const GLIBC_MINOR_MAX: u32 = 34;

@@ -30,10 +30,16 @@ def for_ministack(text):
     template["Globals"]["Function"]["CodeUri"] = "s3://code/bootstrap.zip"
     resources = template["Resources"]
     for resource in resources.values():
-        for event in resource.get("Properties", {}).get("Events", {}).values():
+        events = resource.get("Properties", {}).get("Events", {})
+        for event in events.values():
             # It cannot call integrations that stream. `ResponseStreaming` is false to match.
             for name in ("ResponseTransferMode", "TimeoutInMillis"):
                 event["Properties"].pop(name, None)
+        # It passes over a path's method for all methods.
+        for name in [name for name, event in events.items() if event["Properties"].get("Method") == "ANY"]:
+            event = events.pop(name)
+            for method in ("GET", "HEAD"):
+                events[name + method] = {**event, "Properties": {**event["Properties"], "Method": method}}
     # It has no metric math, and no X-Ray. The dashboard shows those alarms too.
     math = [name for name, resource in resources.items() if "Metrics" in resource.get("Properties", {})]
     traces = [name for name, resource in resources.items() if resource["Type"] == "AWS::XRay::SamplingRule"]

@@ -57,7 +57,7 @@ impl Ministack {
     }
 
     /// Deploys the product with the provider `test` at `base_url`, and answers with the stack's outputs.
-    fn deploy(&self, bootstrap: &Path, base_url: &str) -> BTreeMap<String, String> {
+    pub fn deploy(&self, bootstrap: &Path, base_url: &str) -> BTreeMap<String, String> {
         let providers = json!({ "test": { "base_url": base_url } }).to_string();
         let order = json!({
             "endpoint": self.url,
@@ -80,14 +80,14 @@ impl Ministack {
     }
 
     /// The address of the deployed API.
-    fn api_url(&self, outputs: &BTreeMap<String, String>) -> String {
+    pub fn api_url(&self, outputs: &BTreeMap<String, String>) -> String {
         let host = outputs["ApiUrl"].strip_prefix("https://").unwrap();
         let (id, _) = host.split_once('.').unwrap();
         format!("{}/_aws/execute-api/{id}/live", self.url)
     }
 
     /// What tells this process where the deployed stores are.
-    fn environment(&self, outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub fn environment(&self, outputs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let stores =
             [("LONGHAND_BUFFER_TABLE", "BufferTable"), ("LONGHAND_RECORDS_TABLE", "RecordsTable"), ("LONGHAND_BUCKET", "Bucket")];
         self.services().into_iter().chain(stores.map(|(name, output)| (name.to_owned(), outputs[output].clone()))).collect()

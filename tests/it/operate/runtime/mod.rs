@@ -9,6 +9,7 @@ mod ministack;
 mod rie;
 mod sam_local;
 mod small;
+mod smoke;
 mod tools;
 
 pub use tools::skip;

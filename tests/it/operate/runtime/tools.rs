@@ -14,6 +14,8 @@ const BOOTSTRAP: &str = "LONGHAND_BOOTSTRAP";
 const RIE: &str = "LONGHAND_RIE";
 /// The executable of ministack, in a virtual environment that has boto3 and aws-sam-translator too.
 const MINISTACK: &str = "LONGHAND_MINISTACK";
+/// The AWS CLI.
+const AWS: &str = "LONGHAND_AWS";
 /// What `sam build` has made for the template's default architecture: a folder.
 const SAM_BUILD: &str = "LONGHAND_SAM_BUILD";
 
@@ -31,6 +33,11 @@ pub fn ministack() -> Option<(PathBuf, PathBuf)> {
     let how = "pip install ministack==1.5.33 boto3 aws-sam-translator in a virtual environment; it is bin/ministack there";
     let tools = (bootstrap()?, executable(MINISTACK, "ministack", how)?);
     Some(tools)
+}
+
+/// The AWS CLI.
+pub fn aws() -> Option<PathBuf> {
+    executable(AWS, "the AWS CLI", "pip install awscli in a virtual environment; it is bin/aws there")
 }
 
 /// The folder of `sam build`, and the emulator for its architecture.
