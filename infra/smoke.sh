@@ -272,42 +272,39 @@ sys.exit(median > median_max or p99 > p99_max)
 PY
 }
 
-# What invocations of `tail` that began since a time, in milliseconds, have logged of this type: the JSON of their records, one in a line.
-tail_log() {
-    aws logs filter-log-events --log-group-name "/aws/lambda/$stack-tail" --start-time "$1" --filter-pattern "{ \$.type = \"$2\" }" \
-        --query 'events[].message' --output json | json "'\\n'.join(it)"
-}
-
+# Lambda reports each invocation once it has ended. The reader's is the one that began with it and lasted at least as long as it stayed.
 reader_that_leaves_is_let_go() {
     needs_aws
-    local id began until
+    local id began until stays=5
     id=$(start "Write the numbers from 1 to 1500 in English words, one in a line.")
     began=$(($(date +%s) * 1000))
     # 28: curl has left, which is what this is about.
-    api "/v1/generations/$id/events" --no-buffer --max-time 5 -H 'accept: text/event-stream' --output "$work/left" >/dev/null 2>&1 || [[ $? == 28 ]] ||
+    api "/v1/generations/$id/events" --no-buffer --max-time "$stays" -H 'accept: text/event-stream' --output "$work/left" >/dev/null 2>&1 || [[ $? == 28 ]] ||
         fail "the reader got an error"
-    [[ -s $work/left ]] || fail "the reader got nothing in 5 s"
+    [[ -s $work/left ]] || fail "the reader got nothing in $stays s"
     # CloudWatch has the lines some seconds later.
     until=$((SECONDS + reader_seconds_max + 60))
     while ((SECONDS < until)); do
         sleep 5
-        tail_log "$began" platform.start >"$work/starts"
-        tail_log "$began" platform.report >"$work/reports"
-        if python3 - "$work/starts" "$work/reports" >"$work/durations" <<'PY'; then
-import json, pathlib, sys
-starts, reports = ([json.loads(line)["record"] for line in pathlib.Path(path).read_text().split("\n") if line] for path in sys.argv[1:])
-ended = {report["requestId"]: report["metrics"]["durationMs"] for report in reports}
-began = [start["requestId"] for start in starts]
-sys.exit(not began or any(id not in ended for id in began))
+        aws logs filter-log-events --log-group-name "/aws/lambda/$stack-tail" --start-time "$began" --filter-pattern '{ $.type = "platform.report" }' \
+            --query 'events[].message' --output json >"$work/reports.json"
+        python3 - "$work/reports.json" "$began" "$stays" "$reader_seconds_max" <<'PY' && return || [[ $? == 3 ]] || return 1
+import datetime, json, pathlib, sys
+
+path, began, stays, most = sys.argv[1], *map(float, sys.argv[2:])
+reports = [json.loads(message) for message in json.loads(pathlib.Path(path).read_text())]
+found = []
+for report in reports:
+    seconds = report["record"]["metrics"]["durationMs"] / 1000
+    ended = datetime.datetime.fromisoformat(report["time"].replace("Z", "+00:00")).timestamp()
+    # A second for what lies between the reader and the function.
+    if seconds >= stays - 1 and ended - seconds >= began / 1000 - 1:
+        found.append(seconds)
+if not found:
+    sys.exit(3)
+print(f"its function ended after {max(found):.1f} s; at most {most:.0f}")
+sys.exit(max(found) > most)
 PY
-            python3 - "$work/reports" "$reader_seconds_max" <<'PY'
-import json, pathlib, sys
-longest = max(json.loads(line)["record"]["metrics"]["durationMs"] for line in pathlib.Path(sys.argv[1]).read_text().split("\n") if line) / 1000
-print(f"its function ended after {longest:.0f} s; at most {sys.argv[2]}")
-sys.exit(longest > float(sys.argv[2]))
-PY
-            return
-        fi
     done
     fail "its function has not ended $((reader_seconds_max + 60)) s after it left"
 }

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
+use std::iter;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use longhand_local::{Options, Script};
@@ -14,6 +17,12 @@ use longhand_tests::{Harness, environment};
 
 use super::ministack::{Ministack, key};
 use super::tools::{self, workspace};
+
+/// Where a shell finds programs: in `folder` first.
+fn path_behind(folder: &Path) -> OsString {
+    let path = env::var_os("PATH").unwrap();
+    env::join_paths(iter::once(folder.to_owned()).chain(env::split_paths(&path))).unwrap()
+}
 
 /// The lines of the script: what each check has come to, by its name.
 fn checks(output: &Output) -> BTreeMap<String, String> {
@@ -36,7 +45,7 @@ async fn smoke_test_checks_what_ministack_can_do() {
     let ministack = Ministack::start(executable);
     let outputs = ministack.deploy(&bootstrap, playback.base_url());
     let key = key(&ministack.environment(&outputs)).await;
-    let tools = env::join_paths([aws.parent().unwrap().to_owned(), "/usr/bin".into(), "/bin".into()]).unwrap();
+    let tools = path_behind(aws.parent().unwrap());
     let smoke = |key: &str, stack: &str| {
         let mut script = Command::new(workspace().join("infra/smoke.sh"));
         script
@@ -77,12 +86,14 @@ async fn smoke_test_checks_what_ministack_can_do() {
     assert_eq!((checks(&output), output.status.code()), ([("stack".to_owned(), "FAILED".to_owned())].into(), Some(1)));
 }
 
-/// In the place of the AWS CLI: what the logs would have, of a hand-over and of two invocations of `tail`; and else the CLI itself.
+/// In the place of the AWS CLI: what the logs would have, of a hand-over and of three invocations of `tail`, the last of which began long
+/// before; and else the CLI itself.
 const AWS: &str = r#"#!/bin/sh
 case "$*" in
 *handed_over*) echo 1 ;;
-*platform.start*) echo '["{\"type\":\"platform.start\",\"record\":{\"requestId\":\"1\"}}", "{\"type\":\"platform.start\",\"record\":{\"requestId\":\"2\"}}"]' ;;
-*platform.report*) echo '["{\"type\":\"platform.report\",\"record\":{\"requestId\":\"1\",\"metrics\":{\"durationMs\":40.5}}}", "{\"type\":\"platform.report\",\"record\":{\"requestId\":\"2\",\"metrics\":{\"durationMs\":61234.5}}}"]' ;;
+*platform.report*)
+    report() { printf '"{\\\"time\\\":\\\"%s\\\",\\\"record\\\":{\\\"metrics\\\":{\\\"durationMs\\\":%s}}}"' "$(date -u +%Y-%m-%dT%H:%M:%S.000Z)" "$1"; }
+    echo "[$(report 40.5), $(report 4600.5), $(report 99999)]" ;;
 *) exec "$CLI" "$@" ;;
 esac
 "#;
@@ -103,7 +114,7 @@ async fn smoke_test_measures_readers() {
     let aws = folder.path().join("aws");
     fs::write(&aws, AWS).unwrap();
     fs::set_permissions(&aws, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = env::join_paths([folder.path(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    let path = path_behind(folder.path());
     let checks = r#"source infra/smoke.sh longhand us-east-1 --provider test --model m
         echo "$URL" >"$work/url"; echo any >"$work/key"
         is_long=yes long_seconds_min=0
@@ -123,7 +134,7 @@ async fn smoke_test_measures_readers() {
     // The figure is right, whatever this machine makes of the bounds while it is busy. A chunk is stored every 150 ms.
     let median = live.split_once("median ").and_then(|(_, rest)| rest.split_once(" ms")).unwrap_or_else(|| panic!("{live}")).0;
     assert!((40..2_000).contains(&median.parse().unwrap()), "{live}");
-    assert!(left.starts_with("ok ") && left.ends_with("its function ended after 61 s; at most 75"), "{left}");
+    assert!(left.starts_with("ok ") && left.ends_with("its function ended after 4.6 s; at most 75"), "{left}");
     assert!(long.starts_with("ok ") && long.ends_with(" s, handed over 1 times"), "{long}");
     harness.finish().await;
 }
