@@ -19,8 +19,8 @@ usage() {
 
 # The bounds for live events, in milliseconds behind the provider's deltas.
 median_max=200 p99_max=400
-# A response of the event routes lasts a minute.
-reader_seconds_max=75
+# A response of the event routes lasts a minute and a half.
+reader_seconds_max=105
 long_seconds_min=1200 long_seconds_max=1860
 skip=75
 provider=openai model=gpt-5 is_long= long_request= is_deleted=
