@@ -15,6 +15,7 @@ use crate::generation::request::Request;
 use crate::hints::Hints;
 use crate::ids::Organization;
 use crate::limits;
+use crate::log::waiting::Waiting;
 use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
 use crate::quota::Quota;
 
@@ -29,6 +30,7 @@ pub struct App {
     pub(crate) invoker: Invoker,
     pub(crate) hints: Hints,
     pub(crate) refusals: Refusals,
+    pub(crate) waiting: Waiting,
     pub(crate) quotas: Arc<Mutex<HashMap<Organization, (i64, Quota)>>>,
     secrets: Secrets,
     signer: Signer,
@@ -71,6 +73,7 @@ impl App {
             hints: Hints::default(),
             invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
             refusals: Refusals::default(),
+            waiting: Waiting::default(),
             quotas: Arc::default(),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             signer: Signer::default(),

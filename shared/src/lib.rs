@@ -44,11 +44,11 @@ pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
-pub use generation::job::StreamJob;
+pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use verbs::{
     Accepted, CaughtUp, ChatCompletionTail, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256,
-    KeyView, LogPage, LogTail, Model, NewKey, Output, Populated, ProgressView, Purged, QuotaView, ReadToken, Redriven,
-    ResponseTail, Retention, RetentionRules, Started, Streamed, Swept, Tail, ValidationIssues,
+    KeyView, LogPage, LogTail, Model, NewKey, NextRider, NoNext, Output, Populated, ProgressView, Purged, QuotaView, ReadToken,
+    Redriven, ResponseTail, Retention, RetentionRules, Rode, Started, Streamed, Swept, Tail, ValidationIssues,
 };

@@ -44,6 +44,15 @@ pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// and the request would hold several copies of it in the 128 MB of `stream`.
 pub const PREFIX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The same of all writers of a process together, which may be more by [`WAITING_BYTES_OF_EACH`] for each of them.
+pub const WAITING_BYTES_OF_ALL_MAX: usize = 8 * 1024 * 1024;
+/// What each writer may hold however much the others do: a provider that floods its own log holds up no other.
+pub const WAITING_BYTES_OF_EACH: usize = 64 * 1024;
+/// Generations that one invocation writes side by side. With 128 MB it stores 50 deltas a second of each.
+pub const RIDERS_MAX: usize = 8;
+/// An invocation with less time than this takes no further generation. Longer than most generations, so that few are handed over.
+pub const RIDE_TIME_MIN: Duration = Duration::from_mins(5);
+
 /// How long a writer goes on trying to store one chunk; each try is the SDK's own few.
 pub const STORE_PATIENCE: Duration = Duration::from_mins(5);
 /// The wait behind the first of those; it doubles.

@@ -53,6 +53,7 @@ fn generation_stays_within_its_bound() {
         (["--tokens", "3000", "--seconds", "60", "--watched", "0"], 165e-6),
         (["--tokens", "64000", "--seconds", "600", "--watched", "0"], 1_300e-6),
         (["--tokens", "3000", "--seconds", "60", "--watched", "1"], 600e-6),
+        (["--tokens", "3000", "--seconds", "60", "--riders", "8"], 65e-6),
     ] {
         let arguments: Vec<&str> = ["cost", "--json"].into_iter().chain(arguments).collect();
         let (_, stdout, _) = longhand(&arguments, "");

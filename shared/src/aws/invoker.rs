@@ -3,10 +3,11 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
+use serde::Serialize;
 
 use super::clients::{aws_error, unexpected};
 use crate::error::Error;
-use crate::generation::job::StreamJob;
+use crate::generation::job::{RideJob, StreamJob};
 
 /// Invokes `stream`.
 #[derive(Debug, Clone)]
@@ -27,6 +28,18 @@ impl Invoker {
     /// # Errors
     /// [`Error::Configuration`] where `stream_function` is missing; [`Error::Aws`].
     pub async fn stream(&self, job: &StreamJob) -> Result<(), Error> {
+        self.invoke(job).await
+    }
+
+    /// The same with a ride.
+    ///
+    /// # Errors
+    /// As for [`Self::stream`].
+    pub async fn ride(&self, job: &RideJob) -> Result<(), Error> {
+        self.invoke(job).await
+    }
+
+    async fn invoke<J: Serialize + Sync>(&self, job: &J) -> Result<(), Error> {
         let missing = || Error::Configuration("the environment variable LONGHAND_STREAM_FUNCTION is required".into());
         let name = self.stream_function.as_deref().ok_or_else(missing)?;
         let payload = serde_json::to_vec(job).map_err(|error| unexpected("lambda Invoke", error))?;

@@ -23,7 +23,8 @@ pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, RecordRow, Records, ValidationIssue,
+    Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow,
+    Records, ValidationIssue,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

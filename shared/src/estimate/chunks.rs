@@ -1,6 +1,6 @@
 //! When the chunks of a log leave, and how large their items are.
 
-use super::{Flush, Pace, Workload};
+use super::{Flush, PROSE, Pace, Workload};
 use crate::aws::{ChunkBytes, chunk_item_bytes, write_units};
 use crate::clock::millis;
 use crate::error::Error;
@@ -15,9 +15,6 @@ use crate::providers::Delta;
 /// Some day in 2026: what counts is how many digits it has.
 const NOW_MS: i64 = 1_790_000_000_000;
 
-/// How much ordinary prose takes the room of a hundred bytes where a chunk is compressed, its frame aside: `prose_takes_half_its_bytes` in
-/// `shared/src/aws/buffer/packing.rs` counts it.
-const PROSE: u64 = 215;
 /// What a hundred bytes of frames take there: they are in the dictionary.
 const PACKED_FRAME: u64 = 15;
 

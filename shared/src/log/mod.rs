@@ -7,3 +7,4 @@ pub mod event;
 pub mod flush;
 pub mod pace;
 pub mod reason;
+pub(crate) mod waiting;

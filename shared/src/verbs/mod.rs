@@ -32,3 +32,4 @@ pub use operate::sweep::Swept;
 pub use quota::QuotaView;
 pub use responses::read::ResponseTail;
 pub use stream::Streamed;
+pub use stream::ride::{NextRider, NoNext, Rode};

@@ -6,6 +6,7 @@ pub mod completion;
 pub mod crash_points;
 pub mod function_kills;
 pub mod main_job;
+pub mod riding;
 pub mod tail;
 pub mod takeover;
 pub mod triggers;

@@ -20,7 +20,7 @@ const REQUEST_BYTES: f64 = 10.0 * 1024.0 * 1024.0;
 /// Assumed seconds of functions that wait for DynamoDB and S3 alone; a small part of the bill.
 const START_SECONDS: f64 = 0.1;
 const STREAM_EXTRA_SECONDS: f64 = 0.3;
-const COMPACT_SECONDS: f64 = 0.5;
+const COMPACT_SECONDS: f64 = 0.25;
 const API_SECONDS: f64 = 0.05;
 const SWEEP_SECONDS: f64 = 0.3;
 /// A live response ends after so many: `LONGHAND_SSE_CONNECTION_MS`. Readers ask again, by number.
@@ -29,16 +29,17 @@ const CONNECTION_SECONDS: f64 = 90.0;
 const INITIALIZED: f64 = 0.05;
 const INIT_SECONDS: f64 = 0.1;
 /// Bytes of logs, with the 26 that CloudWatch adds to a line: of Lambda's own two lines of an invocation, of one line of an access log,
-/// and of the product's own lines: one of `start`, two of an invocation of `stream`, one of `compact`, one of a sweep. The product's
+/// and of the product's own lines: one of `start`, one of an invocation of `stream`, one of `compact`, one of a sweep. The product's
 /// were counted under the runtime interface emulator.
 const INVOCATION_LOG_BYTES: f64 = 500.0;
 const REQUEST_LOG_BYTES: f64 = 600.0;
 const START_LOG_BYTES: f64 = 440.0;
-const STREAM_LOG_BYTES: f64 = 1_910.0;
+const STREAM_LOG_BYTES: f64 = 1_460.0;
 const COMPACT_LOG_BYTES: f64 = 1_620.0;
 const SWEEP_LOG_BYTES: f64 = 700.0;
-/// Bytes of an event around its text, and the ratio to which gzip compresses the event log.
+/// Bytes of an event around its text, as it is sent and in the event log, and the ratio to which gzip compresses that log.
 const EVENT_FRAME_BYTES: f64 = 150.0;
+const EVENT_LINE_BYTES: f64 = 70.0;
 const PACKED: f64 = 1.0 / 3.0;
 /// DynamoDB requests a table's key every five minutes for each caller: seven functions, and the table of records.
 const KMS_REQUESTS_A_MONTH: f64 = 12.0 * 24.0 * DAYS_A_MONTH * 7.0;
@@ -52,6 +53,8 @@ const PROVIDER_SECRETS: f64 = 2.0;
 pub struct Deployment {
     /// Memory of `stream`, in megabytes.
     pub memory_mb: u32,
+    /// Generations that are started by one request, and written side by side in one invocation.
+    pub riders: u32,
     /// The name of the price of a GB-second.
     pub lambda: &'static str,
     /// How long the log stays in the buffer table.
@@ -113,7 +116,8 @@ struct Traffic {
 
 #[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 impl Traffic {
-    fn of(workload: &Workload, estimate: &Estimate, later_reads: f64) -> Self {
+    fn of(workload: &Workload, estimate: &Estimate, deployment: &Deployment) -> Self {
+        let (starts, later_reads) = (1.0 / f64::from(deployment.riders), deployment.later_reads);
         let whole = (workload.silence + workload.stream).as_secs_f64();
         let share = (workload.watched.as_secs_f64() / whole).min(1.0);
         let output = workload.output_bytes as f64;
@@ -123,7 +127,7 @@ impl Traffic {
         let of_connection = if of_each > 0.0 { seen / of_each } else { 0.0 };
         Self {
             connections,
-            api_requests: 1.0 + connections * (of_connection / REQUEST_BYTES).ceil().max(1.0) + later_reads,
+            api_requests: starts + connections * (of_connection / REQUEST_BYTES).ceil().max(1.0) + later_reads,
             streamed_bytes: connections * (of_connection - STREAMED_FREE_BYTES).max(0.0),
             sent_bytes: workload.readers as f64 * seen + later_reads * output,
         }
@@ -139,24 +143,26 @@ pub fn of_generation(
     deployed: &Deployed,
     prices: &Prices,
 ) -> anyhow::Result<Bill> {
-    let traffic = Traffic::of(workload, estimate, deployment.later_reads);
+    let traffic = Traffic::of(workload, estimate, deployment);
+    // What is paid once for all riders.
+    let share = 1.0 / f64::from(deployment.riders);
     let gigabytes = |handler| deployed.memory_mb(handler).map(gigabytes);
     let whole = (workload.silence + workload.stream).as_secs_f64();
-    let invocations = estimate.invocations as f64;
-    let stream = self::gigabytes(deployment.memory_mb) * (whole + STREAM_EXTRA_SECONDS * invocations);
+    let invocations = estimate.invocations as f64 * share;
+    let stream = self::gigabytes(deployment.memory_mb) * (whole * share + STREAM_EXTRA_SECONDS * invocations);
     let tail = gigabytes("tail")? * workload.readers as f64 * workload.watched.as_secs_f64();
-    let others = gigabytes("start")? * START_SECONDS
-        + gigabytes("authorize")? * API_SECONDS * (1.0 + traffic.connections)
+    let others = gigabytes("start")? * START_SECONDS * share
+        + gigabytes("authorize")? * API_SECONDS * (share + traffic.connections)
         + gigabytes("compact")? * COMPACT_SECONDS
         + gigabytes("api")? * API_SECONDS * deployment.later_reads;
     let memory_of_all = self::gigabytes(deployment.memory_mb) * invocations
-        + gigabytes("start")?
-        + gigabytes("authorize")? * (1.0 + traffic.connections)
+        + gigabytes("start")? * share
+        + gigabytes("authorize")? * (share + traffic.connections)
         + gigabytes("compact")?
         + gigabytes("tail")? * traffic.connections
         + gigabytes("api")? * deployment.later_reads;
     // `start`, `authorize` and `compact` once; and `authorize` for each live response, because its token may be in the query.
-    let functions = invocations + 3.0 + 2.0 * traffic.connections + deployment.later_reads;
+    let functions = invocations + 2.0 * share + 1.0 + 2.0 * traffic.connections + deployment.later_reads;
     let months = |time: Duration| time.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
     let request_months = months(deployment.chunk_ttl + limits::REQUEST_TTL).min(deployment.kept_months);
     let record = estimate.record_bytes as f64 * deployment.kept_months + estimate.request_bytes as f64 * request_months;
@@ -164,11 +170,11 @@ pub fn of_generation(
     let is_large = workload.request_bytes > limits::REQUEST_INLINE_BYTES_MAX as u64;
     // A large request is an object of its own, as it is; another lies in the event log.
     let (request, head) = if is_large { (workload.request_bytes, 0) } else { (0, workload.request_bytes) };
-    let packed = (output + EVENT_FRAME_BYTES * estimate.chunks as f64 + head as f64) * PACKED;
+    let packed = (output + EVENT_LINE_BYTES * estimate.chunks as f64 + head as f64) * PACKED;
     let mut biller = Biller::new(prices);
     biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
     // Each later read reads the record, and each `authorize` a key.
-    let looked_up = 1.0 + traffic.connections + deployment.later_reads;
+    let looked_up = share + traffic.connections + deployment.later_reads;
     biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + looked_up, "dynamodb-read")?;
     biller.add(
         "DynamoDB log, until its TTL",
@@ -188,10 +194,10 @@ pub fn of_generation(
     biller.add("S3 puts", puts(output) + puts(packed) + if is_large { 1.0 } else { 0.0 }, "s3-put")?;
     biller.add("S3 gets", deployment.later_reads + if is_large { 2.0 } else { 0.0 }, "s3-get")?;
     biller.add("S3 result", (output + packed + request as f64) / GB * deployment.kept_months, "s3-storage")?;
-    let own_logs = START_LOG_BYTES + invocations * STREAM_LOG_BYTES + COMPACT_LOG_BYTES;
+    let own_logs = START_LOG_BYTES + estimate.invocations as f64 * STREAM_LOG_BYTES + COMPACT_LOG_BYTES;
     let logs = functions * INVOCATION_LOG_BYTES + traffic.api_requests * REQUEST_LOG_BYTES + own_logs;
     biller.add("CloudWatch logs", logs / GB, "logs")?;
-    biller.add("Secrets", whole / limits::PROVIDER_KEY_AGE_MAX.as_secs_f64(), "secret-requests")?;
+    biller.add("Secrets", whole * share / limits::PROVIDER_KEY_AGE_MAX.as_secs_f64(), "secret-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
     Ok(biller.bill())
 }

@@ -67,6 +67,9 @@ pub struct CostArgs {
     /// Memory of the function `stream`, in megabytes [default: the template's]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: Option<u32>,
+    /// Generations that are started together and written side by side in one invocation of `stream`
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    riders: u32,
     /// The architecture of the functions
     #[arg(long, default_value = "arm64")]
     arch: Arch,
@@ -156,6 +159,7 @@ impl CostArgs {
 
     fn deployment(&self, deployed: &Deployed) -> anyhow::Result<Deployment> {
         Ok(Deployment {
+            riders: self.riders,
             memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,
             lambda: match self.arch {
                 Arch::Arm64 => "lambda-arm64",

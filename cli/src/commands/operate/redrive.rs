@@ -76,7 +76,7 @@ impl Redrive<'_> {
                         batches.push((message, records));
                         continue;
                     }
-                    Ok(GivenUp::Stream(job)) => self.stream(&job.key()).await,
+                    Ok(GivenUp::Stream(job)) => self.job(&job.keys()).await,
                     Err(why) => Outcome { about: "unknown".into(), did: Err(why) },
                 };
                 left.extend(self.settle(url, message, &outcome).await?);
@@ -93,6 +93,17 @@ impl Redrive<'_> {
             self.queues.give_back(url, &message).await?;
         }
         Ok(())
+    }
+
+    /// The generations of one job, each by itself. The message is kept for as long as one of them fails.
+    async fn job(&self, keys: &[GenerationKey]) -> Outcome {
+        let (mut about, mut did) = (Vec::new(), Ok(Vec::new()));
+        for key in keys {
+            let outcome = self.stream(key).await;
+            about.push(key.to_string());
+            did = did.and_then(|mut done| outcome.did.map(|one| done.push(one)).map(|()| done));
+        }
+        Outcome { about: format!("stream {}", about.join(", ")), did: did.map(|done| done.join("; ")) }
     }
 
     async fn stream(&self, key: &GenerationKey) -> Outcome {

@@ -1,6 +1,6 @@
 //! The buffer table: chunks, appended by compare-and-set, and meta.
 
-mod packing;
+pub(in crate::aws) mod packing;
 pub(in crate::aws) mod rows;
 pub(in crate::aws) mod size;
 mod sweeps;

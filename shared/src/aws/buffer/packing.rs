@@ -42,7 +42,7 @@ pub(super) fn pack(item: &mut Item, events: &[Event]) -> Result<Option<Packing>,
         return Ok(None);
     }
     let text = serde_json::to_vec(events).map_err(|error| unexpected(ITEM, error))?;
-    let packed = deflate(&text).map_err(|error| unexpected(ITEM, error))?;
+    let packed = deflate(&text)?;
     let plain_bytes = EVENTS.len() + item.get(EVENTS).map_or(0, value_bytes);
     let packed_bytes = PACKED.len() + packed.len();
     if write_units((whole - plain_bytes + packed_bytes) as u64) < write_units(whole as u64) {
@@ -54,11 +54,21 @@ pub(super) fn pack(item: &mut Item, events: &[Event]) -> Result<Option<Packing>,
 
 /// The events of a packed chunk.
 pub(super) fn unpack(packed: &[u8]) -> Result<Vec<Event>, Error> {
-    let text = inflate(packed).map_err(|error| unexpected(ITEM, error))?;
+    let text = inflate(packed)?;
     serde_json::from_slice(&text).map_err(|error| unexpected(ITEM, error))
 }
 
-fn deflate(text: &[u8]) -> Result<Vec<u8>, flate2::CompressError> {
+/// A text, compressed with the dictionary.
+pub(in crate::aws) fn deflate(text: &[u8]) -> Result<Vec<u8>, Error> {
+    deflated(text).map_err(|error| unexpected(ITEM, error))
+}
+
+/// The text that was compressed so.
+pub(in crate::aws) fn inflate(packed: &[u8]) -> Result<Vec<u8>, Error> {
+    inflated(packed).map_err(|error| unexpected(ITEM, error))
+}
+
+fn deflated(text: &[u8]) -> Result<Vec<u8>, flate2::CompressError> {
     let mut compress = Compress::new(Compression::default(), false);
     compress.set_dictionary(DICTIONARY)?;
     let mut packed = Vec::with_capacity(text.len() / 2 + ROOM_BYTES);
@@ -68,7 +78,7 @@ fn deflate(text: &[u8]) -> Result<Vec<u8>, flate2::CompressError> {
     Ok(packed)
 }
 
-fn inflate(packed: &[u8]) -> Result<Vec<u8>, String> {
+fn inflated(packed: &[u8]) -> Result<Vec<u8>, String> {
     let mut decompress = Decompress::new(false);
     decompress.set_dictionary(DICTIONARY).map_err(|error| error.to_string())?;
     let mut text = Vec::with_capacity(packed.len() * 3 + ROOM_BYTES);
@@ -121,7 +131,7 @@ mod tests {
     fn bombs_are_bounded() {
         let bomb = deflate(&vec![b' '; UNPACKED_BYTES_MAX * 4]).unwrap();
         assert!(bomb.len() < 400_000);
-        assert_eq!(inflate(&bomb).unwrap_err(), "its events have more than 33554432 bytes");
+        assert_eq!(inflated(&bomb).unwrap_err(), "its events have more than 33554432 bytes");
     }
 
     /// What the estimate of costs reckons with.

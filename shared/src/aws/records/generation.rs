@@ -10,6 +10,7 @@ use serde_json::json;
 use super::key::{self, Key};
 use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
+use crate::aws::buffer::packing;
 use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, delete_all, query_all, query_partition, update_where};
 use crate::clock::rfc3339;
@@ -126,11 +127,16 @@ pub struct Outcome {
     pub last_validation_issue_id: Option<String>,
 }
 
-/// The request's JSON text; `None`: it is too large for a row, and the bucket has it.
+/// A request up to this size stands in its row as it is, within one write unit with keys and names. A longer one is compressed.
+pub const PLAIN_REQUEST_BYTES_MAX: usize = 900;
+
+/// The request's JSON text, as it is or compressed; neither: it is too large for a row, and the bucket has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RequestRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<String>,
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
+    packed: Option<Vec<u8>>,
     /// When the row expires, epoch seconds; absent where nothing else has the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
@@ -221,6 +227,24 @@ impl RecordRow {
     }
 }
 
+impl RequestRow {
+    /// Compressed, unless the text fits into one write unit as it is.
+    fn new(request: Option<String>, expires_at: i64) -> Result<Self, Error> {
+        let expires_at = Some(expires_at);
+        match request {
+            Some(text) if text.len() > PLAIN_REQUEST_BYTES_MAX => {
+                Ok(Self { request: None, packed: Some(packing::deflate(text.as_bytes())?), expires_at })
+            }
+            request => Ok(Self { request, packed: None, expires_at }),
+        }
+    }
+
+    fn into_text(self) -> Result<Option<String>, Error> {
+        let Some(packed) = self.packed else { return Ok(self.request) };
+        String::from_utf8(packing::inflate(&packed)?).map(Some).map_err(|error| unexpected("dynamodb item", error))
+    }
+}
+
 impl Records {
     /// Stores a new record and its request (`None`: the bucket has it). A record with an allowance is counted for its day, of
     /// which `generations_per_day` is the bound.
@@ -229,7 +253,7 @@ impl Records {
     /// [`Error::Aws`].
     pub async fn create(&self, record: &RecordRow, request: Option<String>, request_expires_at: i64) -> Result<Created, Error> {
         let key = record.key();
-        let request = RequestRow { request, expires_at: Some(request_expires_at) };
+        let request = RequestRow::new(request, request_expires_at)?;
         let Some(Allowance { day, generations_per_day, .. }) = &record.allowance else {
             self.put(Key::Request(&key), &request).await?;
             let held = self.put_where(Key::Record(&key), record, IS_NEW, None).await?;
@@ -270,7 +294,7 @@ impl Records {
     /// [`Error::Aws`].
     pub async fn request(&self, key: &GenerationKey) -> Result<Option<Option<String>>, Error> {
         let row: Option<RequestRow> = self.get_row(Key::Request(key)).await?;
-        Ok(row.map(|row| row.request))
+        row.map(RequestRow::into_text).transpose()
     }
 
     /// Keeps the request's row, if there still is one, for as long as the record.

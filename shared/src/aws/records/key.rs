@@ -40,7 +40,7 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Created by `start`. The end adds the outcome, once, and takes the record out of `by_open`. Purge deletes it last.
     Record(&'a GenerationKey),
-    /// `{organization}#{generation}`, `request`: the request's JSON text, or nothing where the bucket has it.
+    /// `{organization}#{generation}`, `request`: the request's JSON text, compressed if that is long, or nothing where the bucket has it.
     ///
     /// Written by `start`, before or with the record. Expires [`limits::REQUEST_TTL`] behind the log, because the event log in the
     /// bucket then has the request; where a generation ended without one, the row is kept. Purge deletes it.

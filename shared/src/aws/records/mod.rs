@@ -11,7 +11,7 @@ mod transactions;
 mod usage;
 
 pub use api_keys::{KeyHashRow, KeyRow};
-pub use generation::{Created, IssueError, Outcome, RecordRow, ValidationIssue};
+pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, ValidationIssue};
 pub use idempotency::IdempotencyClaim;
 pub use key::INDEXES;
 pub use listing::ListPage;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::generation::job::StreamJob;
+use crate::generation::job::{Job, StreamJob};
 use crate::ids::GenerationKey;
 use crate::limits::OPEN_SHARDS;
 
@@ -21,7 +21,7 @@ const CONCURRENCY: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenUp {
     /// An async invocation of `stream`.
-    Stream(StreamJob),
+    Stream(Job),
     /// A batch of so many terminal chunks for `compact`.
     Compact(u64),
 }
@@ -59,7 +59,7 @@ impl GivenUp {
     pub fn read(body: &str) -> Result<Self, String> {
         let record: Value = serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
         if let Some(payload) = record.get("requestPayload") {
-            let job = serde_json::from_value(payload.clone());
+            let job = Job::from_json(payload.clone());
             return job.map(Self::Stream).map_err(|error| format!("its `requestPayload` is no job of `stream`: {error}"));
         }
         match record.pointer("/DDBStreamBatchInfo/batchSize").and_then(Value::as_u64) {
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn on_failure_records_are_parsed_and_others_refused_with_a_reason() {
         let job = r#"{"requestPayload":{"organization":"acme","generation":"gen_01arz3ndektsv4rrffq69g5fav"}}"#;
-        assert!(matches!(GivenUp::read(job), Ok(GivenUp::Stream(job)) if job.organization.as_str() == "acme"));
+        assert!(matches!(GivenUp::read(job), Ok(GivenUp::Stream(job)) if job.keys()[0].organization.as_str() == "acme"));
         let batch = r#"{"DDBStreamBatchInfo":{"batchSize":3,"shardId":"s"}}"#;
         assert_eq!(GivenUp::read(batch), Ok(GivenUp::Compact(3)));
         for (body, why) in [

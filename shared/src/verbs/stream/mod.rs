@@ -1,6 +1,7 @@
 //! `stream`: runs a generation's attempts, one after the other, from the provider to the log.
 
 mod lease;
+pub(in crate::verbs) mod ride;
 mod schema_watch;
 mod upstream;
 mod writer;
@@ -39,6 +40,8 @@ struct Limits {
     give_up_at: Instant,
     /// When this invocation must be done.
     stop_at: Option<Instant>,
+    /// The generation has this invocation from its beginning: a first attempt that does not end here would not end in the next either.
+    has_whole_time: bool,
     /// What the organization has left of its day.
     bounds: Bounds,
 }
@@ -53,7 +56,7 @@ pub enum Streamed {
     HadEnded,
     /// Another writer is alive.
     Busy,
-    /// The function's time is over or its process ends, and the next function continues.
+    /// The function's time is over or its process ends, and the next function continues. [`App::stream`] has invoked it.
     HandedOver,
     /// Another writer took a slot: this one stopped, and writes nothing more.
     Fenced,
@@ -68,12 +71,29 @@ impl App {
     /// # Errors
     /// [`Error::Aws`]: the store could not be reached; [`Error::Internal`]. The same job may be run again.
     pub async fn stream(&self, job: &StreamJob, stop_at: Option<Instant>) -> Result<Streamed, Error> {
-        let key = job.key();
-        let span = generation_span!("stream", key);
-        Box::pin(self.metered().stream_as(key, job.upstream.as_deref(), stop_at)).instrument(span).await
+        let streamed = self.stream_in_span(job, stop_at, true).await?;
+        if streamed == Streamed::HandedOver
+            && let Err(error) = self.invoker.stream(&StreamJob::new(&job.key())).await
+        {
+            tracing::warn!(generation = %job.generation, %error, "The next function was not invoked; the sweep will invoke it.");
+        }
+        Ok(streamed)
     }
 
-    async fn stream_as(&self, key: GenerationKey, upstream: Option<&str>, stop_at: Option<Instant>) -> Result<Streamed, Error> {
+    /// The same, except that nobody is invoked for a generation that was handed over.
+    async fn stream_in_span(&self, job: &StreamJob, stop_at: Option<Instant>, has_whole_time: bool) -> Result<Streamed, Error> {
+        let key = job.key();
+        let span = generation_span!("stream", key);
+        Box::pin(self.metered().stream_as(key, job.upstream.as_deref(), stop_at, has_whole_time)).instrument(span).await
+    }
+
+    async fn stream_as(
+        &self,
+        key: GenerationKey,
+        upstream: Option<&str>,
+        stop_at: Option<Instant>,
+        has_whole_time: bool,
+    ) -> Result<Streamed, Error> {
         let seen = self.buffer.meta_now(&key).await?;
         let upstream = upstream.or_else(|| seen.as_ref()?.upstream.as_deref());
         let log = self.read_log(&key).await;
@@ -128,7 +148,7 @@ impl App {
             return Ok(ended);
         }
         let bounds = self.bounds(&record, &request);
-        let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at, bounds };
+        let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at, has_whole_time, bounds };
         match self.claim(&key, seen.as_ref()).await? {
             Some(meta) => self.write(&key, request, log, meta, limits).await,
             None => Ok(Streamed::Busy),

@@ -39,6 +39,8 @@ pub(super) struct Writer {
     key: GenerationKey,
     request: Arc<Request>,
     attempts_max: u32,
+    /// See [`Limits::has_whole_time`].
+    has_whole_time: bool,
     meta: Meta,
     appender: Appender,
     monitor: Monitor,
@@ -114,6 +116,7 @@ impl Writer {
             key,
             request: Arc::new(request),
             attempts_max: limits.attempts_max,
+            has_whole_time: limits.has_whole_time,
             meta,
             attempt: Attempt::default(),
             attempts_here: 0,
@@ -281,7 +284,10 @@ impl Writer {
         }
         self.attempts_here += u32::from(!self.was_refused);
         self.was_refused = false;
-        tracing::info!(attempt = self.meta.attempt, goes_on = self.attempt.continues, "An attempt begins.");
+        // The first one is what every generation has, and its end is logged.
+        if self.meta.attempt > 1 {
+            tracing::info!(attempt = self.meta.attempt, goes_on = self.attempt.continues, "Another attempt begins.");
+        }
         composer.event(Event::InProgress { attempt: self.meta.attempt, used });
         self.attempt.begun_at = self.place();
         let has_message = self.appender.composer.has_open_message();

@@ -102,12 +102,14 @@ impl Bench {
 
     /// Runs the sample of `start`, and answers with the id of its generation.
     pub async fn start_sample(&self) -> String {
-        self.start_sample_with(&json!({})).await
+        self.start_sample_with(&json!({}), "sample-1").await
     }
 
-    /// The same, with these fields in its request.
-    pub async fn start_sample_with(&self, fields: &Value) -> String {
+    /// The same, with these fields in its request, and this `Idempotency-Key`.
+    pub async fn start_sample_with(&self, fields: &Value, idempotency_key: &str) -> String {
         let mut event = sample("start");
+        event["headers"]["Idempotency-Key"] = idempotency_key.into();
+        event["multiValueHeaders"]["Idempotency-Key"] = json!([idempotency_key]);
         let mut request: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
         request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         event["body"] = request.to_string().into();

@@ -149,6 +149,45 @@ async fn small_functions_keep_up() {
     }
 }
 
+/// Eight generations in one invocation, 50 deltas a second each, watched by nobody; then eight that flood their logs.
+#[expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "the figures of docs/cost.md")]
+#[tokio::test(flavor = "multi_thread")]
+async fn small_stream_takes_eight_riders() {
+    let _turn = turn().await;
+    let deltas = if sampling::is_full() { 2_500 } else { 500 };
+    let line = "All generations of this deployment end with their whole text. ".repeat(64);
+    for (what, script, deltas) in [
+        ("50 deltas a second each", Script { stamped: true, tempo: 50.0, ..Script::new(vec!["x"; deltas]) }, deltas),
+        ("4 MiB each, as fast as the provider", Script::new(vec![line.clone(); 4 * 1024 * 1024 / line.len()]), 1_057),
+    ] {
+        let Some(bench) = Bench::start(script, &WINDOWS).await else { return };
+        let mut ids = Vec::new();
+        for number in 0..8 {
+            ids.push(bench.start_sample_with(&json!({}), &format!("rider-{number}")).await);
+        }
+        let mut stream = Small::start(&bench, "stream").await;
+        let (began, before) = (Instant::now(), stream.emulator.cpu());
+        let answer = stream.emulator.invoke(&json!({ "organization": ORGANIZATION, "generations": ids })).await;
+        let (taken, cpu) = (began.elapsed().as_secs_f64(), stream.emulator.cpu() - before);
+        let outcomes = answer["generations"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        assert!(outcomes.len() == 8 && outcomes.iter().all(|one| one["outcome"]["ended"] == "completed"), "{answer}");
+        let mut late = Vec::new();
+        for id in &ids {
+            late.extend(bench.late(id, false).await);
+        }
+        late.sort_unstable();
+        println!(
+            "stream, {}, eight riders, {what}: {taken:.1} s, {:.2} ms of CPU per delta, peak {:.1} MB, 99 % of the flushes at most {} ms late",
+            stream.name(),
+            cpu * 1e3 / (8 * deltas) as f64,
+            stream.peak(),
+            if late.is_empty() { 0 } else { percentile(&late, 99) },
+        );
+        drop(stream);
+        bench.harness.finish().await;
+    }
+}
+
 /// The largest output, as fast as the provider gives it; and the largest that is parsed, of as many values as it can have.
 #[expect(clippy::print_stdout, reason = "the figures of docs/cost.md")]
 #[tokio::test(flavor = "multi_thread")]
@@ -159,12 +198,16 @@ async fn small_functions_hold_the_largest_outputs() {
     let zeros = "0,".repeat(2_048);
     let pieces = JSON_BYTES_MAX / zeros.len() - 1;
     let numbers = std::iter::once("[".to_owned()).chain(vec![zeros; pieces]).chain(["0]".to_owned()]);
-    for (what, script) in [("32 MiB of text", Script::new(vec![line; lines])), ("4 MiB of JSON", Script::new(numbers))] {
+    for (what, script) in [
+        ("12 KB of JSON", Script::recorded().unwrap()),
+        ("32 MiB of text", Script::new(vec![line; lines])),
+        ("4 MiB of JSON", Script::new(numbers)),
+    ] {
         let Some(bench) = Bench::start(script, &WINDOWS).await else { return };
         // Only what has a schema is parsed.
         let schema =
             json!({ "type": "json_schema", "json_schema": { "name": "numbers", "schema": { "items": { "type": "integer" } } } });
-        let id = bench.start_sample_with(&json!({ "response_format": schema })).await;
+        let id = bench.start_sample_with(&json!({ "response_format": schema }), "sample-1").await;
         for (function, expected) in [
             ("stream", json!({ "generation": id, "outcome": { "ended": "completed" } })),
             ("compact", json!({ "batchItemFailures": [] })),

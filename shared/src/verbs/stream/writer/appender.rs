@@ -15,6 +15,7 @@ use crate::limits;
 use crate::log::chunk::{Chunk, Counters, LogState};
 use crate::log::composer::Composer;
 use crate::log::flush::FlushTimer;
+use crate::log::waiting::OwnWaiting;
 use crate::providers::Upstream;
 use crate::retry::{Retryable, exponential};
 
@@ -36,6 +37,7 @@ pub(super) struct Appender {
     upstream: Option<Upstream>,
     timer: FlushTimer,
     in_flight: Option<Append>,
+    waiting: OwnWaiting,
     received_bytes: u64,
     /// When the log's first text was received, until the chunk that holds it leaves.
     first_text_at_ms: Option<i64>,
@@ -63,6 +65,7 @@ impl Appender {
             composer: Composer::resume(log.outline.clone(), log.counters.received_chunks),
             timer: FlushTimer::new(app.config.windows, key.partition().len()),
             in_flight: None,
+            waiting: app.waiting.own(),
             received_bytes: log.counters.stored_bytes,
             first_text_at_ms: None,
             flushes: 0,
@@ -113,9 +116,9 @@ impl Appender {
     }
 
     /// Whether more may be read from the provider before something is stored.
-    pub const fn has_room(&self) -> bool {
-        let waiting = self.composer.pending_bytes() + self.composer.pending_events() * limits::EVENT_OVERHEAD_BYTES;
-        waiting < limits::WAITING_BYTES_MAX
+    pub fn has_room(&mut self) -> bool {
+        let bytes = self.composer.pending_bytes() + self.composer.pending_events() * limits::EVENT_OVERHEAD_BYTES;
+        self.waiting.has_room(bytes)
     }
 
     pub const fn is_storing(&self) -> bool {

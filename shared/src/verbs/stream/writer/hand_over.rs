@@ -3,7 +3,6 @@
 use super::Writer;
 use crate::aws::Meta;
 use crate::error::Error;
-use crate::generation::job::StreamJob;
 use crate::limits::HAND_OVERS_MAX;
 use crate::verbs::stream::Streamed;
 
@@ -14,11 +13,11 @@ impl Writer {
         let goes_on = self.appender.composer.open_text().is_some() && self.can_continue();
         // A provider that has twice refused to be read on does so again: each hand-over would begin another response.
         let is_kept = self.appender.upstream().is_some() && self.meta.refused <= 1;
-        self.meta.hand_overs < HAND_OVERS_MAX && (goes_on || is_kept || self.attempts_here > 1)
+        self.meta.hand_overs < HAND_OVERS_MAX && (goes_on || is_kept || self.attempts_here > 1 || !self.has_whole_time)
     }
 
-    /// Stores what waits, gives the lease up, and invokes `stream`. If it fails in between, the sweep finds a generation without
-    /// a writer.
+    /// Stores what waits, and gives the lease up. Until the next function is invoked, and if it is not, the sweep finds a generation
+    /// without a writer.
     pub(super) async fn hand_over(&mut self) -> Result<Streamed, Error> {
         if !self.flush_all().await? {
             return Ok(Streamed::Fenced);
@@ -31,9 +30,6 @@ impl Writer {
             return Ok(Streamed::Fenced);
         }
         tracing::info!(attempt = self.meta.attempt, hand_overs, "This function hands over; the next one continues.");
-        if let Err(error) = self.app.invoker.stream(&StreamJob::new(&self.key)).await {
-            tracing::warn!(%error, "The next function was not invoked; the sweep will invoke it.");
-        }
         Ok(Streamed::HandedOver)
     }
 }

@@ -1,0 +1,137 @@
+//! Rides: several generations of one organization, written side by side in one invocation.
+//!
+//! Each rider is a writer of its own, with its own lease, attempts, faults and end, in a task of its own. They share the process, its
+//! deadline, and the bound on text that waits ([`Waiting`](crate::log::waiting::Waiting)).
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::Streamed;
+use crate::app::App;
+use crate::error::Error;
+use crate::generation::job::{RideJob, StreamJob};
+use crate::ids::{GenerationId, GenerationKey};
+use crate::limits;
+
+/// Gives the place of a rider that has ended to another generation of its organization.
+pub trait NextRider: Send + Sync {
+    /// Claims the next generation, for an invocation that has `left` of its time; `None`: there is none. Called once for each rider
+    /// that has ended. A generation that is claimed is streamed, or else found by the sweep.
+    fn next<'a>(&'a self, ended: &'a GenerationKey, left: Option<Duration>) -> BoxFuture<'a, Option<GenerationId>>;
+}
+
+/// No further generation.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNext;
+
+impl NextRider for NoNext {
+    fn next<'a>(&'a self, _: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<GenerationId>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// What became of one rider.
+#[derive(Debug)]
+pub struct Rode {
+    /// Which generation.
+    pub generation: GenerationId,
+    /// As [`App::stream`] returns it.
+    pub streamed: Result<Streamed, Error>,
+}
+
+/// Whether the place of a rider that came to `streamed` is given to another generation: there is time for one, and the process is not
+/// about to end.
+#[must_use]
+pub fn takes_another(streamed: &Result<Streamed, Error>, left: Option<Duration>, is_stopping: bool) -> bool {
+    let has_ended = !matches!(streamed, Ok(Streamed::HandedOver));
+    has_ended && !is_stopping && left.is_none_or(|left| left >= limits::RIDE_TIME_MIN)
+}
+
+impl App {
+    /// Streams the generations of a job side by side, and those that `next` gives in their places. Riders that are handed over ride
+    /// together in the next invocation. Returns what became of each, in the order in which they were done: whatever one of them comes to,
+    /// the others go on.
+    pub async fn ride(&self, job: &RideJob, stop_at: Option<Instant>, next: &dyn NextRider) -> Vec<Rode> {
+        let (mut riders, mut handed_over, mut rode) = (JoinSet::new(), Vec::new(), Vec::new());
+        for key in job.keys() {
+            self.board(&mut riders, key, stop_at, true);
+        }
+        while let Some(done) = riders.join_next().await {
+            // A task that panicked has no key. Its log has no writer any more, so that the sweep finds it.
+            let Ok((key, streamed)) = done else {
+                tracing::error!("A rider's task failed; the sweep finds its generation.");
+                continue;
+            };
+            if let Err(error) = &streamed {
+                tracing::error!(generation = %key.generation, %error, "A rider stopped; the others go on.");
+            }
+            if matches!(streamed, Ok(Streamed::HandedOver)) {
+                handed_over.push(key.generation.clone());
+            }
+            let left = stop_at.map(|stop_at| stop_at.saturating_duration_since(Instant::now()));
+            if takes_another(&streamed, left, self.stopping.is_cancelled())
+                && let Some(generation) = next.next(&key, left).await
+            {
+                self.board(&mut riders, GenerationKey::new(key.organization.clone(), generation), stop_at, false);
+            }
+            rode.push(Rode { generation: key.generation, streamed });
+        }
+        if !handed_over.is_empty() {
+            self.hand_ride_over(job, handed_over).await;
+        }
+        rode
+    }
+
+    /// `is_first`: it has the invocation's whole time.
+    fn board(
+        &self,
+        riders: &mut JoinSet<(GenerationKey, Result<Streamed, Error>)>,
+        key: GenerationKey,
+        stop_at: Option<Instant>,
+        is_first: bool,
+    ) {
+        let app = self.clone();
+        let writes = async move {
+            let streamed = app.stream_in_span(&StreamJob::new(&key), stop_at, is_first).await;
+            (key, streamed)
+        };
+        riders.spawn(writes.in_current_span());
+    }
+
+    async fn hand_ride_over(&self, job: &RideJob, generations: Vec<GenerationId>) {
+        let invoked = match RideJob::new(job.organization().clone(), generations) {
+            Ok(next) => self.invoker.ride(&next).await,
+            Err(message) => Err(Error::Internal(message)),
+        };
+        if let Err(error) = invoked {
+            tracing::warn!(%error, "The next function was not invoked; the sweep will invoke it.");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::generation::Status;
+
+    proptest! {
+        #[test]
+        fn places_are_given_while_there_is_time(seconds in prop::option::of(0_u64..900), is_stopping: bool, case in 0_u8..5) {
+            let streamed = match case {
+                0 => Ok(Streamed::Ended(Status::Failed)),
+                1 => Ok(Streamed::HadEnded),
+                2 => Ok(Streamed::Busy),
+                3 => Err(Error::Internal(String::new())),
+                _ => Ok(Streamed::HandedOver),
+            };
+            let takes = takes_another(&streamed, seconds.map(Duration::from_secs), is_stopping);
+            prop_assert_eq!(takes, case < 4 && !is_stopping && seconds.is_none_or(|seconds| seconds >= 300));
+        }
+    }
+}
