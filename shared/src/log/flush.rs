@@ -10,7 +10,7 @@ use crate::limits;
 /// Keys, counters and names of a chunk with one stretch of text in it, beside its partition key.
 const CHUNK_OVERHEAD_BYTES: usize = 215;
 /// Those of them that stand around the text in its list of events, and take no room worth counting where that is compressed.
-const EVENT_OVERHEAD_BYTES: usize = 56;
+const DELTA_EVENT_BYTES: usize = 56;
 /// Keeps the delta that fills a write unit from spilling into the next.
 const FILL_SLACK_BYTES: usize = 24;
 
@@ -92,7 +92,7 @@ pub const fn packed_fill_bytes(fill_bytes: usize, packed_text: usize) -> usize {
     if packed_text <= 100 {
         return fill_bytes;
     }
-    (fill_bytes + EVENT_OVERHEAD_BYTES) * packed_text / 100 - EVENT_OVERHEAD_BYTES
+    (fill_bytes + DELTA_EVENT_BYTES) * packed_text / 100 - DELTA_EVENT_BYTES
 }
 
 /// Decides what to do at `now_ms`. `fill_bytes` is the text that fills one write unit; `last_flush_ms` is when the newest flush left.

@@ -248,7 +248,9 @@ async fn request_outlives_its_row() {
     let (harness, playback) = harness(&[]).await;
     let table = &harness.stack.environment("compact")["LONGHAND_RECORDS_TABLE"];
     let dynamodb = harness.clients().await.dynamodb;
-    for prompt in ["short".to_owned(), "long ".repeat(4_000)] {
+    // The middle ones have requests of some bytes to either side of what a row takes.
+    let near = (8_000..8_200).step_by(9).map(|letters| "a".repeat(letters));
+    for prompt in ["short".to_owned(), "long ".repeat(4_000)].into_iter().chain(near) {
         let id = harness.start_generation(json!({ "prompt": prompt })).await;
         harness.ended(&id).await;
         let partition = AttributeValue::S(format!("local#{id}"));

@@ -133,13 +133,13 @@ impl Upload {
         }
     }
 
-    /// Puts the request at the head of the events. A large one has an object of its own.
+    /// Puts the request at the head of the events, if it stands in a row. A larger one has an object of its own.
     fn begin(&mut self, key: &GenerationKey, request: &Request) -> Result<(), Error> {
-        let head = serde_json::to_string(&ArchiveHead { request }).map_err(|error| damaged(key, &error))?;
-        if head.len() <= REQUEST_INLINE_BYTES_MAX {
-            writeln!(self.lines, "{head}").map_err(|error| damaged(key, &error))?;
+        if request.json_bytes() > REQUEST_INLINE_BYTES_MAX as u64 {
+            return Ok(());
         }
-        Ok(())
+        let head = serde_json::to_string(&ArchiveHead { request }).map_err(|error| damaged(key, &error))?;
+        writeln!(self.lines, "{head}").map_err(|error| damaged(key, &error))
     }
 
     /// Checks a chunk against the log so far, and writes its text and events.
