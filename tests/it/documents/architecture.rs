@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 }
 
 /// Every Rust file of the workspace, by its path from the root, with its text.
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for folder in ["shared", "functions", "infra/local", "cli", "tests"] {
         collect(&root().join(folder), &mut found);

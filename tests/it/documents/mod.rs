@@ -1,7 +1,6 @@
 //! Checks the documents against the code.
 
-mod architecture;
-
+pub mod architecture;
 pub mod configuration;
 mod runbook;
 

@@ -47,7 +47,7 @@ async fn provider() -> Hostile {
         "fails" => Script::plain("400 Bad Request", "application/json", r#"{"error":{"message":"no"}}"#),
         "breaks off" => Script::stream([wire::text("half")]).ending(Ending::Cut),
         "stalls" => Script::stream([wire::text("half")]).ending(Ending::Stall),
-        "is cancelled" => Script::stream((0..10_000).map(|_| wire::text("and so on "))).paced(Duration::from_millis(5)),
+        "is stopped" => Script::stream((0..10_000).map(|_| wire::text("and so on "))).paced(Duration::from_millis(5)),
         "floods" => {
             let pieces = noise.as_bytes().chunks(256 * 1024).map(|piece| wire::text(&String::from_utf8_lossy(piece)));
             Script::stream(pieces.chain([wire::ending()]))
@@ -87,7 +87,7 @@ async fn whatever_one_rider_comes_to_the_others_do_not_notice() {
     let hostile = provider().await;
     let harness = stack(&hostile, &[]).await;
     let calm = ["one", "two", "three"];
-    let others = ["fails", "breaks off", "stalls", "is cancelled", "floods"];
+    let others = ["fails", "breaks off", "stalls", "is stopped", "floods"];
     let ids = started(&harness, &[calm.as_slice(), others.as_slice()].concat()).await;
     let payload = json!({ "organization": "local", "generations": ids.values().collect::<Vec<_>>() });
     let ends = async {
@@ -95,7 +95,7 @@ async fn whatever_one_rider_comes_to_the_others_do_not_notice() {
             harness.ended(&ids[*name]).await;
         }
         // All of these have ended beside riders that have not.
-        for name in ["stalls", "is cancelled"] {
+        for name in ["stalls", "is stopped"] {
             assert_eq!(harness.get(&format!("generations/{}", ids[name])).await.1["status"], "running", "{name}");
             harness.cancel(&ids[name]).await;
         }
@@ -106,7 +106,7 @@ async fn whatever_one_rider_comes_to_the_others_do_not_notice() {
         let (name, _) = ids.iter().find(|(_, id)| outcome["generation"] == **id).unwrap();
         let expected = match name.as_str() {
             "fails" | "breaks off" => "failed",
-            "stalls" | "is cancelled" => "cancelled",
+            "stalls" | "is stopped" => "cancelled",
             _ => "completed",
         };
         assert_eq!(outcome["outcome"]["ended"], expected, "{name}: {answer}");

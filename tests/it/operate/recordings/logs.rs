@@ -2,7 +2,8 @@
 //!
 //! Prompts and outputs of at least 12 characters are cut into pieces of 12, and every stretch of 12 characters of a log is looked up
 //! among them: any copy of 23 characters contains a whole piece. Shorter stretches, and pieces of
-//! fewer than five different characters, are in any text by chance.
+//! fewer than five different characters, are in any text by chance. A piece that is also in the program's own sources is no evidence: the
+//! message of a log may be written in these words.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -12,6 +13,7 @@ use longhand_tests::logs;
 use longhand_tests::sensitive::{CHARS_MIN, Kind, SensitiveText};
 use serde_json::Value;
 
+use crate::documents::architecture;
 use crate::operate::runtime::skip;
 
 const DIFFERENT_CHARS_MIN: usize = 5;
@@ -26,9 +28,17 @@ struct Forbidden {
     pieces: HashMap<Vec<char>, Kind>,
     secrets: BTreeSet<String>,
     texts: BTreeMap<Kind, usize>,
+    /// The program's own sources.
+    sources: String,
 }
 
 impl Forbidden {
+    fn new() -> Self {
+        let of_program = architecture::sources().into_iter().filter(|(name, _)| !name.starts_with("tests/"));
+        let sources = of_program.map(|(_, text)| text).collect();
+        Self { sources, ..Self::default() }
+    }
+
     fn add(&mut self, sensitive: &SensitiveText) {
         *self.texts.entry(sensitive.kind).or_default() += 1;
         if sensitive.kind == Kind::Secret {
@@ -50,8 +60,10 @@ impl Forbidden {
             return Some("a secret".to_owned());
         }
         let chars: Vec<char> = text.chars().collect();
-        let piece = chars.windows(CHARS_MIN).find_map(|stretch| Some((stretch, self.pieces.get(stretch)?)));
-        piece.map(|(stretch, kind)| format!("{kind:?}: {:?}", stretch.iter().collect::<String>()))
+        let pieces =
+            chars.windows(CHARS_MIN).filter_map(|stretch| Some((stretch.iter().collect::<String>(), self.pieces.get(stretch)?)));
+        let piece = pieces.into_iter().find(|(piece, _)| !self.sources.contains(piece));
+        piece.map(|(piece, kind)| format!("{kind:?}: {piece:?}"))
     }
 }
 
@@ -102,7 +114,7 @@ fn logs_contain_no_sensitive_text() {
         skip::<()>("LONGHAND_RECORDINGS must name the folder in which the whole suite was recorded; .ci/run does so.");
         return;
     };
-    let mut forbidden = Forbidden::default();
+    let mut forbidden = Forbidden::new();
     for line in lines(&folder.join("sensitive")) {
         forbidden.add(&serde_json::from_str(&line).unwrap());
     }
@@ -128,7 +140,7 @@ fn logs_contain_no_sensitive_text() {
 
 #[test]
 fn sensitive_text_is_found() {
-    let mut forbidden = Forbidden::default();
+    let mut forbidden = Forbidden::new();
     let sensitive = |kind, text: &str| SensitiveText { kind, text: text.to_owned() };
     forbidden.add(&sensitive(Kind::Prompt, "Write a strategic scenario about the harbour of Valparaíso, please."));
     forbidden.add(&sensitive(Kind::Secret, "0123-any-form-of-key"));

@@ -134,7 +134,7 @@ async fn smoke_test_measures_readers() {
     // The figure is right, whatever this machine makes of the bounds while it is busy. A chunk is stored every 150 ms.
     let median = live.split_once("median ").and_then(|(_, rest)| rest.split_once(" ms")).unwrap_or_else(|| panic!("{live}")).0;
     assert!((40..2_000).contains(&median.parse().unwrap()), "{live}");
-    assert!(left.starts_with("ok ") && left.ends_with("its function ended after 4.6 s; at most 75"), "{left}");
+    assert!(left.starts_with("ok ") && left.ends_with("its function ended after 4.6 s; at most 105"), "{left}");
     assert!(long.starts_with("ok ") && long.ends_with(" s, handed over 1 times"), "{long}");
     harness.finish().await;
 }
