@@ -23,7 +23,13 @@ impl Clock {
     /// A clock that starts at the system time and moves only by [`advance`](Self::advance).
     #[must_use]
     pub fn manual() -> Self {
-        Self { fixed_at_ms: Some(Timestamp::now().as_millisecond()), ..Self::default() }
+        Self::manual_from(Timestamp::now().as_millisecond())
+    }
+
+    /// The same, from this time on: milliseconds since the epoch.
+    #[must_use]
+    pub fn manual_from(at_ms: i64) -> Self {
+        Self { fixed_at_ms: Some(at_ms), ..Self::default() }
     }
 
     /// Milliseconds since the epoch.

@@ -179,6 +179,20 @@ impl Buffer {
         self.last_before(key, rows::AFTER_SLOTS.into()).await
     }
 
+    /// The newest chunk and meta, read consistently by one query: meta sorts directly behind the chunks. Costs one read unit per 4 KB of
+    /// both together.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn newest_and_meta(&self, key: &GenerationKey) -> Result<(Option<Chunk>, Option<Meta>), Error> {
+        let query = self.slots(key, rows::slot(0), rows::META.into()).scan_index_forward(false).limit(2);
+        let mut items = query_page(query, &self.meter).await?.items.unwrap_or_default().into_iter().peekable();
+        let is_meta = |item: &HashMap<_, _>| item.get("sk").is_some_and(|key| *key == AttributeValue::S(rows::META.into()));
+        let meta = items.next_if(is_meta).map_or(Ok(None), |item| self.live_meta(item))?;
+        let newest = items.next().map_or(Ok(None), |item| self.live_chunk(item))?;
+        Ok((newest, meta))
+    }
+
     /// The chunk that holds event `seq`, or the newest before it.
     ///
     /// # Errors
@@ -227,8 +241,12 @@ impl Buffer {
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let got = get.send().await.map_err(aws_error("dynamodb GetItem"))?;
         self.meter.read(got.consumed_capacity());
-        let Some(item) = got.item else { return Ok(None) };
-        let meta: Meta = serde_dynamo::from_item(item).map_err(|error| unexpected("dynamodb GetItem", error))?;
+        got.item.map_or(Ok(None), |item| self.live_meta(item))
+    }
+
+    /// Meta of its item. `None`: it has expired.
+    fn live_meta(&self, item: impl Into<Item>) -> Result<Option<Meta>, Error> {
+        let meta: Meta = serde_dynamo::from_item(item.into()).map_err(|error| unexpected("dynamodb meta", error))?;
         Ok(Some(meta).filter(|meta| meta.expires_at > self.now_seconds()))
     }
 

@@ -37,8 +37,8 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Aws`].
     pub async fn progress(&self, key: &GenerationKey) -> Result<ProgressView, Error> {
-        let reads = async { futures::try_join!(self.records.get(key), self.buffer.newest(key), self.buffer.meta(key)) };
-        let (record, newest, meta) = Box::pin(reads).await?;
+        let reads = async { futures::try_join!(self.records.get(key), self.buffer.newest_and_meta(key)) };
+        let (record, (newest, meta)) = Box::pin(reads).await?;
         let record = self.reload_if_empty(key, record, newest.as_ref()).await?;
         Ok(ProgressView::new(&record, newest.as_ref(), meta.as_ref()))
     }

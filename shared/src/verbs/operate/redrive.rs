@@ -75,7 +75,7 @@ impl App {
     /// # Errors
     /// [`Error::Aws`], [`Error::Configuration`]; the call can be repeated.
     pub async fn redrive(&self, key: &GenerationKey, apply: bool) -> Result<Redriven, Error> {
-        let (newest, meta) = futures::try_join!(self.buffer.newest(key), self.buffer.meta(key))?;
+        let (newest, meta) = self.buffer.newest_and_meta(key).await?;
         let Some(record) = self.records.find(key).await? else { return Ok(Redriven::Gone) };
         if record.outcome.is_some() {
             return Ok(Redriven::HadEnded);

@@ -30,7 +30,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct Swept {
     /// Generations that have not ended.
     pub open: u64,
-    /// How many of them were checked. Fewer than `open`: time ran out, and the next sweep continues there.
+    /// How many of them were checked: those older than [`PENDING_MAX`], or fewer where time ran out; the next sweep continues there.
     pub looked_at: u64,
     /// Generations streamed again: their invoke was lost, or their writer is gone. `stream` resumes or ends them.
     pub streamed: u64,
@@ -52,8 +52,8 @@ enum Found {
 }
 
 impl App {
-    /// Checks every generation that has not ended, oldest first. An error of one does not affect the others. No check begins
-    /// once `stop` is ready; the next sweep begins with the generations that this one did not reach.
+    /// Checks every generation older than [`PENDING_MAX`] that has not ended, oldest first. An error of one does not affect the others.
+    /// No check begins once `stop` is ready; the next sweep begins with the generations that this one did not reach.
     ///
     /// # Errors
     /// [`Error::Aws`]: the index cannot be read.
@@ -62,16 +62,20 @@ impl App {
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         // Ids sort by their time.
         open.sort_by(|left, right| left.generation.cmp(&right.generation));
-        let oldest_ms = open.first().map_or(0, |key| self.clock.now_ms() - key.generation.created_ms());
+        let age_ms = |key: &GenerationKey| self.clock.now_ms() - key.generation.created_ms();
+        let oldest_ms = open.first().map_or(0, age_ms);
         let mut swept =
             Swept { open: open.len() as u64, oldest_seconds: (oldest_ms / 1_000).try_into().unwrap_or(0), ..Swept::default() };
+        // Most are younger where many are open at once. Nothing can be due: an invoke and a trigger have this long, a writer its lease.
+        open.retain(|key| age_ms(key) >= millis(PENDING_MAX));
+        let due = open.len() as u64;
         let cursor = self.records.sweep_cursor().await?;
         if let Some(cursor) = &cursor {
             let reached = open.partition_point(|key| key.generation <= *cursor);
             open.rotate_left(reached);
         }
         let last = self.check_all(open, stop, &mut swept).await;
-        let next = last.or_else(|| cursor.clone()).filter(|_| swept.looked_at < swept.open);
+        let next = last.or_else(|| cursor.clone()).filter(|_| swept.looked_at < due);
         if next != cursor {
             self.records.set_sweep_cursor(next.as_ref()).await?;
         }
@@ -126,7 +130,7 @@ impl App {
     }
 
     async fn check_generation(&self, key: &GenerationKey, compactions: &Semaphore) -> Result<Found, Error> {
-        let (newest, meta) = futures::try_join!(self.buffer.newest(key), self.buffer.meta(key))?;
+        let (newest, meta) = self.buffer.newest_and_meta(key).await?;
         let now = self.clock.now_ms();
         let has_ended = newest.as_ref().is_some_and(|chunk| chunk.end().is_some());
         let is_over_time = |since: i64, limit: Duration| now >= since + millis(limit + OVERTIME_GRACE);

@@ -1,5 +1,5 @@
-//! `stream`, `tail` and `compact` with the memory that the template gives them, and the share of a processor that comes with it: 128 MB
-//! and 0.07, 256 MB and 0.14.
+//! `stream`, `tail`, `compact` and `sweep` with the memory that the template gives them, and the share of a processor that comes with it:
+//! 128 MB and 0.07, 256 MB and 0.14, 512 MB and 0.29.
 //!
 //! A control group gives the function that share of every 20 ms, as Lambda does. It needs root and version 1 of the kernel's
 //! control groups; without them the function runs unbounded, and only its memory and its CPU time say something. What is asserted is
@@ -9,10 +9,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use longhand::aws::{Buffer, Meter};
+use futures::{StreamExt as _, stream};
+use longhand::aws::{Buffer, Meta, Meter};
+use longhand::generation::request::Request;
 use longhand::limits::JSON_BYTES_MAX;
 use longhand::log::event::Event;
-use longhand::{Clock, GenerationKey};
+use longhand::{Clock, Config, GenerationKey};
 use longhand_local::{Script, TEMPLATE, Template};
 use longhand_tests::serial::turn;
 use longhand_tests::{assert_whole, sampling};
@@ -71,8 +73,9 @@ impl Small {
     /// The function, initialized: Lambda gives whole processors until then.
     async fn start(bench: &Bench, function: &str) -> Self {
         let mut emulator = bench.host(function, TIMEOUT_SECONDS);
-        let refused = emulator.invoke(&json!({ "Records": 1 })).await;
-        assert!(refused["errorMessage"].is_string(), "{refused}");
+        let answer = emulator.invoke(&json!({ "Records": 1 })).await;
+        // `sweep` reads no payload, and nothing is open yet.
+        assert!(answer["errorMessage"].is_string() || answer["open"] == 0, "{answer}");
         let memory_mb = memory_mb(function);
         Self { share: Share::of(emulator.function_id(), memory_mb), emulator, memory_mb }
     }
@@ -223,6 +226,54 @@ async fn small_functions_hold_the_largest_outputs() {
         assert_eq!(record["sha256"], bench.playback.stats().sent_sha256, "{record}");
         bench.harness.finish().await;
     }
+}
+
+/// A sweep of ten thousand open generations (a thousand in a sampled run): a quarter are younger than a minute, a quarter have no writer,
+/// and the others are written.
+#[expect(clippy::print_stdout, reason = "the figures of docs/runbook.md")]
+#[tokio::test(flavor = "multi_thread")]
+async fn small_sweep_has_its_minute() {
+    let _turn = turn().await;
+    let open: u64 = if sampling::is_full() { 10_000 } else { 1_000 };
+    let Some(bench) = Bench::start(Script::default(), &[]).await else { return };
+    let mut sweep = Small::start(&bench, "sweep").await;
+    let now = Clock::system().now_ms();
+    let mut lost = bench.harness.stack.environment("start");
+    lost.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
+    let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();
+    let old = bench.harness.app(config.clone(), Clock::manual_from(now - 10 * 60_000)).await;
+    // Ahead of the clock, for the minute must not be over before the sweep.
+    let young = bench.harness.app(config, Clock::manual_from(now + 10 * 60_000)).await;
+    let body = json!({ "provider": "openai", "model": "m", "prompt": "p" }).to_string();
+    let request = Request::parse(body.as_bytes(), &old.config().request_rules()).unwrap();
+    let lease = json!({ "attempt": 1, "writer": "w", "lease_until": now + 3_600_000, "expires_at": now / 1_000 + 86_400 });
+    let (held, buffer): (Meta, _) = (serde_json::from_value(lease).unwrap(), bench.buffer().await);
+    let starts = (0..open).map(|number| {
+        let (app, request, held, buffer) = (if number % 4 == 0 { &young } else { &old }, &request, &held, &buffer);
+        // A start counts what its organization runs, up to the limit of a hundred.
+        let organization = format!("organization-{}", number / 50).parse().unwrap();
+        async move {
+            let started = app.start(&organization, request, None).await.unwrap();
+            if number % 4 > 1 {
+                assert!(buffer.claim(&GenerationKey::new(organization, started.id), None, held).await.unwrap());
+            }
+        }
+    });
+    stream::iter(starts).buffer_unordered(8).for_each(|()| async {}).await;
+
+    let (began, before) = (Instant::now(), sweep.emulator.cpu());
+    let swept = sweep.emulator.invoke(&json!({})).await;
+    println!(
+        "sweep, {}: {open} open generations in {:.1} s, {:.2} s of CPU, peak {:.1} MB",
+        sweep.name(),
+        began.elapsed().as_secs_f64(),
+        sweep.emulator.cpu() - before,
+        sweep.peak(),
+    );
+    let counts = ["open", "looked_at", "streamed", "errors"].map(|name| swept[name].as_u64().unwrap());
+    assert_eq!(counts, [open, open - open / 4, open / 4, 0], "{swept}");
+    drop(sweep);
+    bench.harness.finish().await;
 }
 
 fn key(id: &str) -> GenerationKey {

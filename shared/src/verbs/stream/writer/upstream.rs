@@ -83,7 +83,7 @@ impl Writer {
     /// Cancels the response of a writer that was fenced off, unless its successor reads on in it.
     pub(super) async fn leave_upstream(&self) {
         let Some(upstream) = self.appender.upstream() else { return };
-        let seen = futures::try_join!(self.app.buffer.newest(&self.key), self.app.buffer.meta_now(&self.key));
+        let seen = self.app.buffer.newest_and_meta(&self.key).await;
         // Where the store does not answer, a successor that reads the response cancels it, and otherwise it runs to its own end.
         let Ok((newest, meta)) = seen else { return };
         let has_ended = newest.is_none_or(|chunk| chunk.end().is_some());
