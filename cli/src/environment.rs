@@ -18,7 +18,7 @@ pub const PORT: &str = "LONGHAND_PORT";
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
 /// Variables that are passed on to a stack that this command starts.
-const SETTINGS: [&str; 18] = [
+const SETTINGS: [&str; 19] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_CONNECT_TIMEOUT_MS",
     "LONGHAND_CORS_ORIGIN",
@@ -30,6 +30,7 @@ const SETTINGS: [&str; 18] = [
     "LONGHAND_MAX_GENERATIONS_PER_DAY",
     "LONGHAND_MAX_OUTPUT_BYTES",
     "LONGHAND_MAX_OUTPUT_BYTES_PER_DAY",
+    "LONGHAND_MAX_ATTACHED",
     "LONGHAND_MAX_RUNNING",
     "LONGHAND_MAX_SPEND_PER_DAY",
     "LONGHAND_PRICES",

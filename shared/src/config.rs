@@ -35,6 +35,8 @@ pub struct Config {
     pub max_attempts: u32,
     /// `LONGHAND_MAX_OUTPUT_BYTES`, default 32 MiB: the largest output of a generation.
     pub max_output_bytes: u64,
+    /// `LONGHAND_MAX_ATTACHED`: the starts of the whole deployment that may stay attached at once; 0 (default): any number.
+    pub max_attached: Option<u32>,
     /// The quota of an organization that has none of its own: `LONGHAND_MAX_RUNNING`, default 100, and
     /// `LONGHAND_MAX_GENERATIONS_PER_DAY`, `LONGHAND_MAX_OUTPUT_BYTES_PER_DAY` and `LONGHAND_MAX_SPEND_PER_DAY` (micro-dollars),
     /// which are unlimited by default.
@@ -233,6 +235,7 @@ impl Config {
             lease: Duration::from_secs(vars.number("LONGHAND_LEASE_SECONDS", 30, 1)?),
             max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),
             max_output_bytes: vars.number("LONGHAND_MAX_OUTPUT_BYTES", 32 * 1024 * 1024, 1)?,
+            max_attached: u32::try_from(vars.number("LONGHAND_MAX_ATTACHED", 0, 0)?).ok().filter(|most| *most > 0),
             quota: Quota {
                 running: Some(vars.number("LONGHAND_MAX_RUNNING", 100, 1)?),
                 generations_per_day: vars.number_if("LONGHAND_MAX_GENERATIONS_PER_DAY", 1)?,

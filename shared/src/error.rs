@@ -101,6 +101,11 @@ pub enum Error {
     /// The organization has reached its limit of running generations.
     #[error("{0} generations of this organization are running, which is its limit; try again when one of them has ended")]
     TooManyRunning(u64),
+    /// The deployment has reached its limit of attached starts.
+    #[error(
+        "{0} starts are answered with their generation itself, which is this deployment's limit; try again, or start it in the background and read its events"
+    )]
+    TooManyAttached(u32),
     /// The organization has used up a daily quota.
     #[error("{0}")]
     QuotaUsedUp(UsedUp),
@@ -156,6 +161,8 @@ pub enum ErrorCode {
     IdempotencyConflict,
     /// [`Error::TooManyRunning`].
     TooManyRunning,
+    /// [`Error::TooManyAttached`].
+    TooManyAttached,
     /// [`Error::QuotaUsedUp`] of generations.
     QuotaGenerations,
     /// [`Error::QuotaUsedUp`] of bytes of output.
@@ -196,7 +203,7 @@ impl ErrorCode {
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
-            Self::Contended | Self::Unavailable => 503,
+            Self::TooManyAttached | Self::Contended | Self::Unavailable => 503,
         }
     }
 
@@ -204,7 +211,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::TooManyRunning | Self::NotEnded | Self::Contended | Self::Unavailable => true,
+            Self::TooManyRunning | Self::TooManyAttached | Self::NotEnded | Self::Contended | Self::Unavailable => true,
             Self::InvalidRequest
             | Self::Unauthorized
             | Self::Forbidden
@@ -245,6 +252,7 @@ impl Error {
             Self::NotFound(_) | Self::KeyNotFound(_) | Self::ModelNotFound(_) => ErrorCode::NotFound,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
+            Self::TooManyAttached(_) => ErrorCode::TooManyAttached,
             Self::QuotaUsedUp(UsedUp { what: Daily::Generations, .. }) => ErrorCode::QuotaGenerations,
             Self::QuotaUsedUp(UsedUp { what: Daily::OutputBytes, .. }) => ErrorCode::QuotaOutputBytes,
             Self::QuotaUsedUp(UsedUp { what: Daily::Spend, .. }) => ErrorCode::QuotaSpend,
@@ -264,6 +272,7 @@ impl Error {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRunning(_) => Some(limits::RUNNING_RETRY_AFTER),
+            Self::TooManyAttached(_) => Some(limits::ATTACHED_RETRY_AFTER),
             Self::QuotaUsedUp(used_up) => Some(used_up.retry_after),
             _ => None,
         }
@@ -282,6 +291,7 @@ impl Error {
             | ErrorCode::NotFound
             | ErrorCode::IdempotencyConflict
             | ErrorCode::TooManyRunning
+            | ErrorCode::TooManyAttached
             | ErrorCode::QuotaGenerations
             | ErrorCode::QuotaOutputBytes
             | ErrorCode::QuotaSpend

@@ -48,7 +48,7 @@ pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
 pub use ids::{GenerationId, GenerationKey, KeyId, Organization};
 pub use verbs::{
-    Accepted, CaughtUp, ChatCompletionTail, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection, KeySha256,
-    KeyView, LogPage, LogTail, Model, NewKey, NextRider, NoNext, Output, Populated, ProgressView, Purged, QuotaView, ReadToken,
-    Redriven, ResponseTail, Retention, RetentionRules, Rode, Started, Streamed, Swept, Tail, ValidationIssues,
+    Accepted, Attachment, CaughtUp, ChatCompletionTail, Claim, Compaction, EventPage, GenerationPage, GivenUp, Inspection,
+    KeySha256, KeyView, LogPage, LogTail, Model, NewKey, NextRider, NoNext, Output, Populated, ProgressView, Purged, QuotaView,
+    ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Rode, Started, Streamed, Swept, Tail, ValidationIssues,
 };

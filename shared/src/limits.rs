@@ -32,6 +32,8 @@ pub const ORPHAN_AGE_MIN: Duration = Duration::from_hours(25);
 pub const CREATE_RETRY_WINDOW: Duration = Duration::from_mins(1);
 /// The `Retry-After` of an organization that has reached its limit of running generations.
 pub const RUNNING_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// The `Retry-After` of a deployment that has reached its limit of attached starts.
+pub const ATTACHED_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// One write unit of DynamoDB: an item of up to this many bytes costs one.
 pub const WRITE_UNIT_BYTES: usize = 1024;

@@ -3,13 +3,17 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::FromRequestParts;
+use axum::response::Response;
+use futures::{StreamExt as _, stream};
 use http::request::Parts;
 use lambda_http::RequestExt as _;
 use longhand::{App, GenerationKey, StreamJob};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::problem::Problem;
 use crate::deadline::{answer_until, stop_at};
 
 /// How long the head of an answer waits for output, so that a provider's refusal is an HTTP status. Clients and proxies wait longer
@@ -34,9 +38,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Until {
     }
 }
 
+/// Answers an attached start. Takes one of the deployment's places before anything is stored, and leaves it at the end of the answer,
+/// while the function still runs.
+pub async fn attached(
+    app: &App,
+    until: Until,
+    answer: impl Future<Output = Result<Response, Problem>>,
+) -> Result<Response, Problem> {
+    let time = until.answer.map_or(app.config().timeouts.generation, |end| end.saturating_duration_since(Instant::now()));
+    let attachment = app.attach(time).await?;
+    let answer = answer.await;
+    if !attachment.is_held() {
+        return answer;
+    }
+    match answer {
+        Ok(response) => Ok(response.map(|body| {
+            let left = stream::once(attachment.leave()).filter_map(|()| std::future::ready(None));
+            Body::from_stream(body.into_data_stream().chain(left))
+        })),
+        Err(problem) => {
+            attachment.leave().await;
+            Err(problem)
+        }
+    }
+}
+
 /// Writes a log in this function. The writer goes on when the caller goes away.
-pub fn write_attached(app: App, key: &GenerationKey, stop_at: Option<Instant>) {
-    let job = StreamJob::new(key);
+pub fn write_attached(app: &App, key: &GenerationKey, stop_at: Option<Instant>) {
+    let (app, job) = (app.clone(), StreamJob::new(key));
     let writer = async move {
         if let Err(error) = app.stream(&job, stop_at).await {
             tracing::error!(generation = %job.generation, %error, "An attached writer stopped. The sweep invokes the next one.");

@@ -10,7 +10,7 @@ use longhand::generation::request::Request;
 use longhand::{App, ChatCompletionTail};
 
 use super::args::{BodyBytes, ClaimArgs, MaxAttempts};
-use super::attached::{HEAD_WAIT, Until, write_attached};
+use super::attached::{HEAD_WAIT, Until, attached, write_attached};
 use super::caller::Caller;
 use super::openai_error;
 use super::problem::Problem;
@@ -33,7 +33,11 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let app = app.for_request(request_id().as_deref());
     let request = Request { max_attempts, ..parse_create(&body, &app.config().request_rules())? };
-    let accepted = app.accept_chat_completion(&caller.organization, &request, &claim.claim()?).await?;
+    attached(&app, until, Box::pin(answer(&app, &caller, &request, &claim, until))).await
+}
+
+async fn answer(app: &App, caller: &Caller, request: &Request, claim: &ClaimArgs, until: Until) -> Result<Response, Problem> {
+    let accepted = app.accept_chat_completion(&caller.organization, request, &claim.claim()?).await?;
     let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
     if needs_writer {
         write_attached(app, tail.key(), until.stop_at);
@@ -41,7 +45,7 @@ pub async fn create(
     let generation = tail.key().generation.clone();
     let mut response = match tail.failed_at_once(HEAD_WAIT).await? {
         Some(end) => openai_error::of_provider(&end),
-        None if request.chat_completion.is_some_and(|asked| asked.stream) => {
+        None if request.chat_completion.as_ref().is_some_and(|asked| asked.stream) => {
             sse::answer(EVENT_STREAM, Chunks(tail), HEARTBEAT, until.answer)
         }
         None => whole::answer(tail, until.answer),

@@ -12,7 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, accepts, header};
-use super::attached::{Until, write_attached};
+use super::attached::{Until, attached, write_attached};
 use super::caller::Caller;
 use super::events;
 use super::problem::Problem;
@@ -38,13 +38,16 @@ pub async fn start(
         let started = app.start(&organization, &request, idempotency_key).await?;
         return Ok((StatusCode::ACCEPTED, location(&started.id), Json(started)).into_response());
     }
-    let accepted = app.accept(&organization, &request, &Claim::of_key(idempotency_key)?).await?;
-    let (needs_writer, key) = (accepted.needs_writer(), accepted.into_inner().key());
-    let tail = app.tail(&key, None).await?;
-    if needs_writer {
-        write_attached(app, &key, until.stop_at);
-    }
-    Ok((location(&key.generation), events::answer(tail, until.answer)).into_response())
+    let answer = async {
+        let accepted = app.accept(&organization, &request, &Claim::of_key(idempotency_key)?).await?;
+        let (needs_writer, key) = (accepted.needs_writer(), accepted.into_inner().key());
+        let tail = app.tail(&key, None).await?;
+        if needs_writer {
+            write_attached(&app, &key, until.stop_at);
+        }
+        Ok((location(&key.generation), events::answer(tail, until.answer)).into_response())
+    };
+    attached(&app, until, Box::pin(answer)).await
 }
 
 fn location(id: &GenerationId) -> impl axum::response::IntoResponseParts + use<> {

@@ -12,6 +12,7 @@ mod stream;
 pub use access::keys::{KeyView, NewKey};
 pub use access::tokens::ReadToken;
 pub use chat_completions::ChatCompletionTail;
+pub use generations::attach::Attachment;
 pub use generations::claim::{Claim, KeySha256};
 pub use generations::ending::compact::Compaction;
 pub use generations::events::EventPage;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use longhand::Clock;
 use longhand_local::{Data, Options, Playback, Script};
 use longhand_tests::sensitive::play;
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, PATIENCE, environment};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 const MAX: usize = 3;
 
@@ -138,7 +140,7 @@ async fn raw(harness: &Harness, request: &[u8]) -> (u16, String) {
     socket.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     // The end of the connection may be a reset where the request was not read to its end.
-    let _ = tokio::time::timeout(longhand_tests::PATIENCE, socket.read_to_end(&mut answer)).await.expect("the connection ends");
+    let _ = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await.expect("the connection ends");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status =
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {answer:?}"));
@@ -223,4 +225,101 @@ async fn a_body_over_the_limit_is_refused_before_it_is_sent_by_whom_asks_first()
     assert!(statuses[1].0 == 400 && statuses[1].1.as_str().unwrap().contains("nested less deep"), "{statuses:?}");
     assert_eq!(statuses[2], (400, json!("must have at most 4096 items")));
     harness.stack.shutdown().await;
+}
+
+/// One start may stay attached.
+async fn one_attached(data: Data, clock: &Clock, playback: &Playback) -> Harness {
+    let env = environment(playback.base_url(), &[("LONGHAND_MAX_ATTACHED", "1"), ("LONGHAND_MAX_RUNNING", "2")]);
+    Harness::without(&["EveryMinute"], Options { data, clock: clock.clone(), env, ..Options::default() }).await
+}
+
+async fn attach(harness: &Harness) -> Response {
+    let mut body = body();
+    body["stream"] = true.into();
+    create(harness, "/v1/generations", &body).send().await.unwrap()
+}
+
+/// Attaches as soon as the place is free, which is left a moment after its reader, and what ended is no longer counted.
+async fn attach_in_turn(harness: &Harness) -> (String, Response) {
+    let began = Instant::now();
+    loop {
+        let response = attach(harness).await;
+        if response.status() == StatusCode::OK {
+            let id = response.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            return (id, response);
+        }
+        assert!(["too_many_attached", "too_many_running"].contains(&told(response).await.2["code"].as_str().unwrap()));
+        assert!(began.elapsed() < PATIENCE, "nobody leaves the place");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attached_starts_leave_room_for_others() {
+    let playback = silent();
+    let harness = one_attached(Data::Memory, &Clock::system(), &playback).await;
+    let (first, answer) = attach_in_turn(&harness).await;
+    let stored = rows(&harness).await;
+    let (status, after, problem) = told(attach(&harness).await).await;
+    assert_eq!((status, after.as_deref()), (StatusCode::SERVICE_UNAVAILABLE, Some("5")), "{problem}");
+    assert_eq!(problem["code"], "too_many_attached");
+    let messages = json!([{ "role": "user", "content": "p" }]);
+    for (path, body) in [
+        ("/v1/chat/completions", json!({ "model": "test/m", "messages": messages })),
+        ("/v1/chat/completions", json!({ "model": "test/m", "messages": messages, "stream": true })),
+        ("/v1/responses", json!({ "model": "test/m", "input": "p" })),
+        ("/v1/responses", json!({ "model": "test/m", "input": "p", "stream": true })),
+        ("/v1/responses", json!({ "model": "test/m", "input": "p", "stream": true, "background": true })),
+    ] {
+        let response = create(&harness, path, &body).send().await.unwrap();
+        assert_eq!(response.headers()["x-should-retry"], "true");
+        let (status, after, refusal) = told(response).await;
+        assert_eq!((status, after.as_deref()), (StatusCode::SERVICE_UNAVAILABLE, Some("5")), "{refusal}");
+        assert_eq!((&refusal["error"]["code"], &refusal["error"]["type"]), (&json!("too_many_attached"), &json!("server_error")));
+    }
+    assert_eq!(rows(&harness).await, stored, "a refused request left a row");
+
+    // What is not attached starts as ever. An attached start leaves its place at the end of its log, where its reader goes away although
+    // its writer goes on, and where it is refused after all, here for the organization's limit.
+    let second = harness.start_generation(json!({})).await;
+    harness.cancel(&first).await;
+    assert!(answer.text().await.unwrap().contains("cancelled"));
+    let (third, answer) = attach_in_turn(&harness).await;
+    harness.cancel(&third).await;
+    answer.text().await.unwrap();
+    let (fourth, answer) = attach_in_turn(&harness).await;
+    drop(answer);
+    for _ in 0..2 {
+        let began = Instant::now();
+        while told(attach(&harness).await).await.2["code"] != "too_many_running" {
+            assert!(began.elapsed() < PATIENCE, "nobody leaves the place");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    for id in [&second, &fourth] {
+        harness.cancel(id).await;
+        harness.ended(id).await;
+    }
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn place_of_a_killed_start_is_free_after_its_time() {
+    let (playback, clock, folder) = (silent(), Clock::system(), tempfile::tempdir().unwrap());
+    let data = || Data::Folder(folder.path().to_owned());
+    let harness = one_attached(data(), &clock, &playback).await;
+    let (id, answer) = attach_in_turn(&harness).await;
+    // As a process that is killed: nobody leaves the place.
+    std::mem::forget(answer);
+    drop(harness);
+
+    let harness = one_attached(data(), &clock, &playback).await;
+    assert_eq!(told(attach(&harness).await).await.2["code"], "too_many_attached");
+    clock.advance(Duration::from_mins(30));
+    let (second, _answer) = attach_in_turn(&harness).await;
+    for id in [id, second] {
+        harness.cancel(&id).await;
+        harness.ended(&id).await;
+    }
+    harness.finish().await;
 }

@@ -13,7 +13,7 @@ use longhand::{App, Error, Scope};
 use serde_json::{Value, json};
 
 use super::args::{BodyBytes, ClaimArgs, MaxAttempts, OneArgs, QueryArgs};
-use super::attached::{HEAD_WAIT, Until, write_attached};
+use super::attached::{HEAD_WAIT, Until, attached, write_attached};
 use super::caller::Caller;
 use super::openai_error;
 use super::problem::Problem;
@@ -41,23 +41,30 @@ pub async fn create(
         given = app.with_referred(&caller.organization, given).await?;
     }
     let request = Request { max_attempts, ..create_request(&given, &app.config().request_rules())? };
-    let accepted = app.accept_response(&caller.organization, &request, &claim.claim()?).await?;
-    let (needs_writer, mut tail) = (accepted.needs_writer(), accepted.into_inner());
-    let (background, streams) = request.responses.map_or((false, false), |asked| (asked.background, asked.stream));
+    let (background, streams) = request.responses.as_ref().map_or((false, false), |asked| (asked.background, asked.stream));
+    let accept = async || {
+        let accepted = app.accept_response(&caller.organization, &request, &claim.claim()?).await?;
+        Ok::<_, Error>((accepted.needs_writer(), accepted.into_inner()))
+    };
     if background && !streams {
+        let (needs_writer, mut tail) = accept().await?;
         if needs_writer {
             app.hand_over(tail.key()).await;
             return Ok(Json(tail.response()).into_response());
         }
         return Ok(Json(tail.now().await?).into_response());
     }
-    if needs_writer {
-        write_attached(app, tail.key(), until.stop_at);
-    }
-    if !background && let Some(end) = tail.failed_at_once(HEAD_WAIT).await? {
-        return Ok(openai_error::of_provider(&end));
-    }
-    Ok(if streams { live::events(tail, until.answer) } else { whole::answer(tail, until.answer) })
+    let answer = async {
+        let (needs_writer, mut tail) = accept().await?;
+        if needs_writer {
+            write_attached(&app, tail.key(), until.stop_at);
+        }
+        if !background && let Some(end) = tail.failed_at_once(HEAD_WAIT).await? {
+            return Ok(openai_error::of_provider(&end));
+        }
+        Ok(if streams { live::events(tail, until.answer) } else { whole::answer(tail, until.answer) })
+    };
+    attached(&app, until, Box::pin(answer)).await
 }
 
 /// `GET /v1/responses/{id}`: the response, or with `stream=true` its events behind `starting_after`.

@@ -27,12 +27,15 @@ pub(in crate::aws) const BY_OPEN: &str = "by_open";
 /// The indexes of the records table, each named after its partition key.
 pub const INDEXES: [&str; 2] = [BY_ORGANIZATION, BY_OPEN];
 
+/// The partition key of [`Key::Attached`].
+pub(in crate::aws) const ATTACHED: &str = "#attached";
+
 /// What the sort keys of [`Key::Issue`] begin with.
 pub(in crate::aws) const ISSUES: &str = "issue#";
 
-/// The key of a row in the records table. No two kinds share a key, and every key names its organization, two excepted:
-/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`]. Their partitions begin with `#`,
-/// which no organization's name contains.
+/// The key of a row in the records table. No two kinds share a key, and every key names its organization, except
+/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`] and [`Key::Attached`], which are the
+/// deployment's. Their partitions begin with `#`, which no organization's name contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::enum_variant_names, reason = "an API key is a kind of row")]
 pub(in crate::aws) enum Key<'a> {
@@ -81,6 +84,10 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Overwritten by `sweep`. Never goes.
     SweepCursor,
+    /// `#attached`, the place's number (`0007`): until when an attached start holds it.
+    ///
+    /// Taken and left by `start`, conditionally. Expires a day after its last holder.
+    Attached(u32),
 }
 
 impl Key<'_> {
@@ -95,6 +102,7 @@ impl Key<'_> {
             Self::ApiKey(organization, _) => api_keys(organization),
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
             Self::SweepCursor => "#sweep".to_owned(),
+            Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
 
@@ -109,6 +117,7 @@ impl Key<'_> {
             Self::Usage(_, day) => (*day).to_owned(),
             Self::ApiKey(_, id) => id.to_string(),
             Self::SweepCursor => "cursor".to_owned(),
+            Self::Attached(place) => format!("{place:04}"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The records table: what lasts. [`key`] lists every kind of row; each noun has a file with its rows and its `impl Records`.
 
 mod api_keys;
+mod attached;
 mod generation;
 mod idempotency;
 pub(in crate::aws) mod key;

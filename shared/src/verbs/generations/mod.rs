@@ -1,6 +1,7 @@
 //! The verbs of one generation.
 
 mod admit;
+pub(in crate::verbs) mod attach;
 pub(in crate::verbs) mod cancel;
 pub(in crate::verbs) mod claim;
 pub(in crate::verbs) mod delete;

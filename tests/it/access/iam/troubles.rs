@@ -34,6 +34,23 @@ pub async fn a_lost_invoke_and_an_overtime(recorder: Recorder) {
     harness.finish().await;
 }
 
+/// More starts want to stay attached than may.
+pub async fn too_many_attached(recorder: Recorder) {
+    let provider = play(Script { first_byte_delay: Duration::from_mins(10), ..Script::new(["Hola"]) }).unwrap();
+    let env = environment(provider.base_url(), &[("LONGHAND_MAX_ATTACHED", "1")]);
+    let harness = Harness::without(&["EveryMinute"], options(&recorder, env, &Clock::system(), None)).await;
+    let body = json!({ "provider": "test", "model": "m", "prompt": "Hola", "stream": true });
+    let attach = || harness.http.post(format!("{}/v1/generations", harness.stack.url())).json(&body).send();
+    let first = attach().await.unwrap();
+    assert_eq!(first.status(), StatusCode::OK);
+    assert_eq!(attach().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    let id = first.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    assert_eq!(harness.cancel(&id).await.0, StatusCode::OK);
+    first.text().await.unwrap();
+    harness.ended(&id).await;
+    harness.finish().await;
+}
+
 /// A writer meets a log that contradicts itself.
 pub async fn a_damaged_log(recorder: Recorder) {
     let script = Script { tempo: 100.0, ..Script::new((0..150).map(|number| format!("{number} "))) };
