@@ -15,6 +15,23 @@ static BUCKET: LazyLock<String> = LazyLock::new(|| {
     bucket.clone()
 });
 
+/// The policies that are about what services do in a function's name. An optional one, of calls to a provider, has no name here.
+const OF_SERVICES: [&str; 2] = ["KeyUse", "Traces"];
+
+/// The properties of a function's role.
+pub fn role_of<'a>(tree: &'a Value, function: &Value) -> &'a Value {
+    let role = function["Properties"]["Role"].as_str().and_then(|role| role.strip_suffix(".Arn")).unwrap();
+    assert_eq!(tree["Resources"][role]["Type"], "AWS::IAM::Role", "{role}");
+    &tree["Resources"][role]["Properties"]
+}
+
+/// The document of a role's own policy of that name.
+pub fn inline<'a>(role: &'a Value, name: &str) -> &'a Value {
+    let mut policies = role["Policies"].as_sequence().unwrap().iter();
+    let policy = policies.find(|policy| policy["PolicyName"] == name).unwrap_or_else(|| panic!("no policy `{name}`: {role:?}"));
+    &policy["PolicyDocument"]
+}
+
 /// A role's permission, with the partition keys that it is bound to.
 pub struct Grant {
     /// What it is.
@@ -37,11 +54,11 @@ impl Roles {
         let tree: Value = serde_norway::from_str(template).unwrap();
         let mut roles = Self { grants: Vec::new(), denials: Vec::new() };
         for (id, function) in resources(&tree, "AWS::Serverless::Function") {
-            let policies = function["Properties"]["Policies"].as_sequence().unwrap();
-            // An optional policy is of calls to a provider, which are not the SDK's.
-            let policies = policies.iter().filter(|policy| !matches!(policy, Value::Tagged(policy) if policy.tag == "If"));
-            for policy in policies.filter(|policy| policy.as_str() != Some("KeyUse")) {
-                let policy = policy.as_str().map_or(policy, |named| &tree["Resources"][named]["Properties"]["PolicyDocument"]);
+            let role = role_of(&tree, function);
+            let managed = role["ManagedPolicyArns"].as_sequence().unwrap().iter();
+            let named = managed.filter_map(Value::as_str).filter(|named| !OF_SERVICES.contains(named));
+            let named = named.map(|named| &tree["Resources"][named]["Properties"]["PolicyDocument"]);
+            for policy in named.chain([inline(role, "calls")]) {
                 for statement in policy["Statement"].as_sequence().unwrap_or_else(|| panic!("{id}: {policy:?}")) {
                     roles.add(&tree, function["Properties"]["Handler"].as_str().unwrap(), statement);
                 }
@@ -84,7 +101,7 @@ fn partitions(handler: &str, statement: &Value, condition: &str) -> Vec<String> 
 }
 
 /// A text, or each of several.
-fn texts(value: &Value) -> Vec<String> {
+pub fn texts(value: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("a text: {value:?}")).to_owned();
     value.as_sequence().map_or_else(|| vec![text(value)], |texts| texts.iter().map(text).collect())
 }
