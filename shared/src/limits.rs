@@ -114,8 +114,8 @@ pub const PROVIDER_BACKOFF: Duration = Duration::from_millis(500);
 /// The longest such wait that is ours to choose. A provider's `Retry-After` may ask for more.
 pub const PROVIDER_BACKOFF_MAX: Duration = Duration::from_secs(20);
 /// Hand-overs of one generation from a function that is near its deadline to the next: three hours, with Lambda's 15 minutes.
-/// Lambda takes a function that invokes itself for a loop, and stops the chain at about the 16th (its developer guide,
-/// "recursive loop detection").
+/// Lambda's own guard against functions that invoke themselves is off for `stream` (`RecursiveLoop` in the template), so this is
+/// what ends a chain.
 pub const HAND_OVERS_MAX: u32 = 12;
 /// How long the writer waits for usage after the finish reason.
 pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);

@@ -28,8 +28,10 @@ use resolve::Resolver;
 pub const TEMPLATE: &str = include_str!("../../../template.yaml");
 
 /// Resource types that have no local counterpart, because they have no effect on one machine. `infra/README.md` lists them.
-const NOT_HOSTED: [&str; 21] = [
+const NOT_HOSTED: [&str; 23] = [
     "AWS::ApiGateway::Account",
+    "AWS::ApiGateway::BasePathMapping",
+    "AWS::ApiGateway::DomainName",
     "AWS::AppConfig::Application",
     "AWS::AppConfig::ConfigurationProfile",
     "AWS::AppConfig::HostedConfigurationVersion",

@@ -175,6 +175,39 @@ fn access_log_names_the_caller() {
     }
 }
 
+/// API Gateway's metric of latency does not tell streams from other requests, so the dashboard asks the access log, by route.
+#[test]
+fn dashboard_asks_the_access_log() {
+    let tree = tree();
+    let body = tree["Resources"]["Dashboard"]["Properties"]["DashboardBody"].as_str().unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let widgets = body["widgets"].as_array().unwrap();
+    let [query] = widgets.iter().filter(|widget| widget["type"] == "log").collect::<Vec<_>>()[..] else { panic!("one query") };
+    let query = query["properties"]["query"].as_str().unwrap();
+    let group = tree["Resources"]["AccessLogs"]["Properties"]["LogGroupName"].as_str().unwrap();
+    let (source, asked) = query.split_once(" | ").unwrap();
+    assert_eq!(source, format!("SOURCE '{group}'"));
+    let format = tree["Resources"]["Api"]["Properties"]["AccessLogSetting"]["Format"].as_str().unwrap();
+    let line: serde_json::Value = serde_json::from_str(format).unwrap();
+    let aggregated = asked.split("pct(").skip(1).map(|rest| rest.split(',').next().unwrap());
+    let grouped = asked.split(" by ").nth(1).unwrap().split(" | ").next().unwrap().split(", ");
+    let fields: BTreeSet<&str> = aggregated.chain(grouped).collect();
+    assert_eq!(fields, ["first_byte_ms", "latency_ms", "method", "route"].into());
+    assert!(fields.iter().all(|field| line[field].is_string()), "{line}");
+    assert!(!body.to_string().contains("\"Latency\""), "it includes streams");
+}
+
+/// The alarm divides by a parameter: Lambda has no metric of the account's limit.
+#[test]
+fn concurrency_alarm_is_for_the_whole_account() {
+    let tree = tree();
+    let alarm = &tree["Resources"]["ConcurrencyAlarm"]["Properties"];
+    let metric = &alarm["Metrics"][1]["MetricStat"]["Metric"];
+    assert_eq!((metric["MetricName"].as_str(), metric.get("Dimensions")), (Some("ConcurrentExecutions"), None));
+    assert_eq!(alarm["Metrics"][0]["Expression"].as_str(), Some("100 * executions / ${AccountConcurrency}"));
+    assert_eq!(tree["Parameters"]["AccountConcurrency"]["Default"].as_u64(), Some(1_000));
+}
+
 #[test]
 fn functions_have_log_groups() {
     let tree = tree();

@@ -149,6 +149,29 @@ fn invoke_permissions_match() {
     assert_eq!(TEMPLATE.matches(&format!(":function:${{AWS::StackName}}-stream{alias}\"")).count(), granted);
 }
 
+/// Lambda's guard against functions that invoke themselves would end a chain of hand-overs: only `stream` invokes itself.
+#[test]
+fn only_stream_may_invoke_itself() {
+    let tree = tree();
+    for (id, function) in resources(&tree, "AWS::Serverless::Function") {
+        let allowed = function["Properties"].get("RecursiveLoop").and_then(serde_norway::Value::as_str);
+        assert_eq!(allowed, (id == "StreamFunction").then_some("Allow"), "{id}");
+    }
+}
+
+/// The address that callers are told is the domain where there is one, and then the only one.
+#[test]
+fn domain_replaces_the_address() {
+    let tree = tree();
+    let url = &tree["Outputs"]["ApiUrl"]["Value"];
+    assert_eq!((url[0].as_str(), url[1].as_str()), (Some("HasDomain"), Some("https://${DomainName}")));
+    let own = &tree["Resources"]["Api"]["Properties"]["DisableExecuteApiEndpoint"];
+    assert_eq!((own[0].as_str(), own[1].as_bool(), own[2].as_bool()), (Some("HasDomain"), Some(true), Some(false)));
+    for id in ["Domain", "DomainOfApi"] {
+        assert_eq!(tree["Resources"][id]["Condition"].as_str(), Some("HasDomain"), "{id}");
+    }
+}
+
 #[test]
 fn sweep_schedule_fits_pending_max() {
     let template = hosted();
