@@ -1,5 +1,6 @@
 //! `template.yaml` and the code agree.
 
+mod deployer;
 mod settings;
 mod watching;
 pub mod wiring;
