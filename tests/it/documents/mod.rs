@@ -2,6 +2,7 @@
 
 pub mod architecture;
 pub mod configuration;
+mod limits;
 mod runbook;
 
 use std::fs;
