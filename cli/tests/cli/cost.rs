@@ -91,6 +91,11 @@ fn what_is_asked_for_is_what_is_reckoned() {
     );
     let slower = of(&["--watched", "1", "--watched-window", "600"], "DynamoDB writes");
     assert!(slower < 0.35 * of(&["--watched", "1"], "DynamoDB writes"), "a quarter of the chunks");
+    // Each function asks for the table's key, and `stream` for the provider's.
+    assert!(near(of(&["--cold", "100%"], "KMS, for the records"), 5.0 * 3e-6));
+    assert!(near(of(&["--cold", "100%"], "Secrets"), 5e-6));
+    assert!(near(of(&["--cold", "100%"], "Lambda, initialization"), 100.0 * item("Lambda, initialization")));
+    assert!(item("KMS, for the records") > 0.0 && item("KMS, for the records") < 1e-6);
     assert!(near(of(&["--kept-months", "24"], "S3 result"), 2.0 * item("S3 result")));
     assert!(of(&["--output-is-json"], "DynamoDB writes") > item("DynamoDB writes"));
     assert!(of(&["--deltas-per-second", "0.5"], "DynamoDB writes") < item("DynamoDB writes"));

@@ -25,8 +25,7 @@ const API_SECONDS: f64 = 0.05;
 const SWEEP_SECONDS: f64 = 0.3;
 /// A live response ends after so many: `LONGHAND_SSE_CONNECTION_MS`. Readers ask again, by number.
 const CONNECTION_SECONDS: f64 = 90.0;
-/// The share of invocations that begin in a new execution environment, and how long that takes.
-const INITIALIZED: f64 = 0.05;
+/// How long the initialization of a new execution environment takes.
 const INIT_SECONDS: f64 = 0.1;
 /// Bytes of logs, with the 26 that CloudWatch adds to a line: of Lambda's own two lines of an invocation, of one line of an access log,
 /// and of the product's own lines: one of `start`, one of an invocation of `stream`, one of `compact`, one of a sweep. The product's
@@ -41,8 +40,11 @@ const SWEEP_LOG_BYTES: f64 = 700.0;
 const EVENT_FRAME_BYTES: f64 = 150.0;
 const EVENT_LINE_BYTES: f64 = 70.0;
 const PACKED: f64 = 1.0 / 3.0;
-/// DynamoDB requests a table's key every five minutes for each caller: seven functions, and the table of records.
-const KMS_REQUESTS_A_MONTH: f64 = 12.0 * 24.0 * DAYS_A_MONTH * 7.0;
+/// How long DynamoDB keeps a table's key for each connection before it asks KMS again. Of the two tables, that of the records has the
+/// stack's key. A function asks it one thing after the other, over one connection.
+const TABLE_KEY_SECONDS: f64 = 300.0;
+/// A sweep asks all shards of an index at once, over as many connections.
+const KMS_REQUESTS_OF_SWEEPS_A_MONTH: f64 = 86_400.0 / TABLE_KEY_SECONDS * DAYS_A_MONTH * limits::OPEN_SHARDS as f64;
 /// The share of requests that are traced: the template's sampling rule.
 const TRACED: f64 = 0.01;
 /// The keys of two providers, in addition to the template's secrets.
@@ -55,6 +57,8 @@ pub struct Deployment {
     pub memory_mb: u32,
     /// Generations that are started by one request, and written side by side in one invocation.
     pub riders: u32,
+    /// The share of invocations that begin in a new execution environment.
+    pub cold: f64,
     /// The name of the price of a GB-second.
     pub lambda: &'static str,
     /// How long the log stays in the buffer table.
@@ -81,6 +85,14 @@ pub struct Item {
 pub struct Bill {
     pub items: Vec<Item>,
     pub dollars: f64,
+}
+
+impl Deployment {
+    /// How often an invocation of so many seconds asks for what its environment keeps for `kept` seconds: a new environment has nothing,
+    /// and one that is always in use asks again when it is over.
+    fn asks(&self, seconds: f64, kept: f64) -> f64 {
+        (self.cold + seconds / kept).min(1.0)
+    }
 }
 
 struct Biller<'a> {
@@ -186,7 +198,7 @@ pub fn of_generation(
     biller.add("Lambda stream", stream, deployment.lambda)?;
     biller.add("Lambda tail", tail, deployment.lambda)?;
     biller.add("Lambda others", others, deployment.lambda)?;
-    biller.add("Lambda, initialization", INITIALIZED * INIT_SECONDS * memory_of_all, deployment.lambda)?;
+    biller.add("Lambda, initialization", deployment.cold * INIT_SECONDS * memory_of_all, deployment.lambda)?;
     biller.add("Lambda invocations", functions, "lambda-requests")?;
     biller.add("Lambda response streaming", traffic.streamed_bytes / GB, "lambda-streaming")?;
     biller.add("API Gateway", traffic.api_requests, "api-requests")?;
@@ -197,9 +209,30 @@ pub fn of_generation(
     let own_logs = START_LOG_BYTES + estimate.invocations as f64 * STREAM_LOG_BYTES + COMPACT_LOG_BYTES;
     let logs = functions * INVOCATION_LOG_BYTES + traffic.api_requests * REQUEST_LOG_BYTES + own_logs;
     biller.add("CloudWatch logs", logs / GB, "logs")?;
-    biller.add("Secrets", whole * share / limits::PROVIDER_KEY_AGE_MAX.as_secs_f64(), "secret-requests")?;
+    let [of_provider, of_table] = keys_asked(workload, estimate, deployment, &traffic);
+    biller.add("Secrets", of_provider, "secret-requests")?;
+    biller.add("KMS, for the records", of_table, "kms-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
     Ok(biller.bill())
+}
+
+/// Reads of the provider's key, and of the key of the records table.
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
+fn keys_asked(workload: &Workload, estimate: &Estimate, deployment: &Deployment, traffic: &Traffic) -> [f64; 2] {
+    let share = 1.0 / f64::from(deployment.riders);
+    let invocations = estimate.invocations as f64 * share;
+    let of_stream = (workload.silence + workload.stream).as_secs_f64() / estimate.invocations as f64;
+    let of_connection = workload.watched.as_secs_f64().min(CONNECTION_SECONDS);
+    let of_functions = [
+        (share, START_SECONDS),
+        (share + traffic.connections + deployment.later_reads, API_SECONDS),
+        (invocations, of_stream),
+        (1.0, COMPACT_SECONDS),
+        (traffic.connections, of_connection),
+    ];
+    let of_table = of_functions.map(|(times, seconds)| times * deployment.asks(seconds, TABLE_KEY_SECONDS));
+    let of_provider = invocations * deployment.asks(of_stream, limits::PROVIDER_KEY_AGE_MAX.as_secs_f64());
+    [of_provider, of_table.iter().sum()]
 }
 
 fn gigabytes(memory_mb: u32) -> f64 {
@@ -225,7 +258,7 @@ pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::R
     biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS) / 2.0, "dynamodb-read")?;
     biller.add("Sweeps, logs", SWEEPS_A_MONTH * (INVOCATION_LOG_BYTES + SWEEP_LOG_BYTES) / GB, "logs")?;
     biller.add("KMS key", deployed.kms_keys as f64, "kms-key")?;
-    biller.add("KMS requests", KMS_REQUESTS_A_MONTH, "kms-requests")?;
+    biller.add("KMS requests", KMS_REQUESTS_OF_SWEEPS_A_MONTH, "kms-requests")?;
     biller.add("Secrets", deployed.secrets as f64 + PROVIDER_SECRETS, "secret")?;
     biller.add("Alarms", deployed.alarm_metrics as f64, "alarm")?;
     biller.add("Metrics from logs", deployed.idle_metrics as f64, "metric")?;
