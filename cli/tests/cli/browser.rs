@@ -152,7 +152,7 @@ async fn foreign_page_opens_no_door() {
     assert!(listed.data.is_empty(), "a page started a generation");
 }
 
-/// The page of the guide, word for word, but for its three constants; it reports its text once it shows a status.
+/// The page of the guide, word for word, but for its three constants.
 fn guide(api: &str, generation: &str, token: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let guide = std::fs::read_to_string(root.join("docs/browser.md")).unwrap();
@@ -163,15 +163,43 @@ fn guide(api: &str, generation: &str, token: &str) -> String {
         assert_eq!(page.matches(&format!("\"{constant}\"")).count(), 1, "{constant}");
         page = page.replace(constant, value);
     }
-    page + r##"<script>
+    page
+}
+
+/// Reports the text of a page once it shows a status.
+const REPORT: &str = r##"<script>
       const timer = setInterval(() => {
         const [status, text] = ["#status", "#text"].map((name) => document.querySelector(name).textContent);
         if (!status) return;
         clearInterval(timer);
         fetch("/report", { method: "POST", body: JSON.stringify({ status, text }) });
       }, 20);
-    </script>"##
-}
+    </script>"##;
+
+/// Hides the page of the guide once it shows some text, and shows it again after the generation has gone on; reports what it read meanwhile.
+const HIDE: &str = r##"<script>
+  const shown = () => document.querySelector("#text").textContent;
+  const turn = (hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  const until = async (holds) => { while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20)); };
+  const received = async () => {
+    const answer = await fetch(`${api}/v1/generations/${generation}/progress`, { headers: { authorization: `Bearer ${token}` } });
+    return (await answer.json()).progress.received_chunks;
+  };
+  (async () => {
+    await until(() => shown().length > 60);
+    turn(true);
+    const [before, count] = [shown(), await received()];
+    await until(async () => (await received()) > count + 5);
+    const grew = shown() !== before;
+    turn(false);
+    const status = document.querySelector("#status");
+    await until(() => status.textContent);
+    await fetch("/report", { method: "POST", body: JSON.stringify({ status: status.textContent, text: shown(), grew }) });
+  })();
+</script>"##;
 
 async fn token_of(place: &Place, id: &str) -> String {
     place.client().create_token(id, None).await.unwrap().token.clone()
@@ -190,8 +218,25 @@ async fn page_of_the_guide_shows_a_generation_live() {
     let request = json!({ "provider": "openai", "model": "m", "prompt": "p" });
     let id = place.client().start(&request, None).await.unwrap().id.to_string();
     let token = token_of(&place, &id).await;
-    let report = site.visit(&chromium, guide(&place.url, &id, &token)).await;
+    let report = site.visit(&chromium, guide(&place.url, &id, &token) + REPORT).await;
     assert_eq!((&report["status"], &report["text"]), (&json!("completed"), &json!(words.concat())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_of_the_guide_reads_nothing_in_the_background() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let words: Vec<String> = (0..120).map(|number| format!("<b>{number}</b> ñ 😀\n")).collect();
+    let playback = play(Script { tempo: 30.0, ..Script::new(words.iter().map(String::as_str)) }).unwrap();
+    let site = Site::bind().await;
+    let environment = [("OPENAI_API_KEY", "k"), ("LONGHAND_CORS_ORIGIN", site.origin.as_str())];
+    let (_dev, place) =
+        Dev::start(folder.path(), &["--provider", "openai", "--base-url", playback.base_url()], &environment).await;
+    let id =
+        place.client().start(&json!({ "provider": "openai", "model": "m", "prompt": "p" }), None).await.unwrap().id.to_string();
+    let token = token_of(&place, &id).await;
+    let report = site.visit(&chromium, guide(&place.url, &id, &token) + HIDE).await;
+    assert_eq!(report, json!({ "status": "completed", "text": words.concat(), "grew": false }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +245,7 @@ async fn page_of_the_guide_says_when_its_token_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::bind().await;
     let (_dev, place) = Dev::start(folder.path(), &[], &[("LONGHAND_CORS_ORIGIN", site.origin.as_str())]).await;
-    let page = guide(&place.url, "gen_01arz3ndektsv4rrffq69g5fav", "lht_e30.AAAA");
+    let page = guide(&place.url, "gen_01arz3ndektsv4rrffq69g5fav", "lht_e30.AAAA") + REPORT;
     let report = site.visit(&chromium, page).await;
     assert_eq!(report, json!({ "status": "closed", "text": "" }));
 }
@@ -220,6 +265,6 @@ async fn page_of_the_guide_shows_the_result_of_attempts_and_items() {
     let request = json!({ "provider": "test", "model": "m", "prompt": "p" });
     let id = place.client().start(&request, None).await.unwrap().id.to_string();
     let token = token_of(&place, &id).await;
-    let report = site.visit(&chromium, guide(&place.url, &id, &token)).await;
+    let report = site.visit(&chromium, guide(&place.url, &id, &token) + REPORT).await;
     assert_eq!(report, json!({ "status": "completed", "text": "uno dos" }));
 }
