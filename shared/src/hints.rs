@@ -1,47 +1,39 @@
-//! Hints within one process: "read again". They carry no data and may be lost; every reader of hints also polls.
+//! Hints within one process: "read meta again". They carry no data and may be lost; every reader of hints also polls.
 //!
-//! On a laptop every function runs in one process, and a hint saves a reader or a writer its next poll. On Lambda a function is
-//! alone in its process, and no hint ever comes.
+//! On a laptop every function runs in one process, and a hint saves a writer its next look at meta. On Lambda a function is alone in its
+//! process, and no hint ever comes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::feeds::Feeds;
 use crate::ids::GenerationKey;
 
-/// What to read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Topic {
-    /// For readers: the log has grown.
-    Log,
-    /// For the writer: a reader or a cancel has changed meta.
-    Meta,
-}
+type Senders = HashMap<GenerationKey, watch::Sender<u64>>;
 
-type Senders = HashMap<(GenerationKey, Topic), watch::Sender<u64>>;
-
-/// Passes hints between the [`App`](crate::App)s that share it: those of one process over the same tables. Clones are the same
-/// hub.
+/// What the [`App`](crate::App)s of one process over the same tables tell each other: that a reader or a cancel has changed a generation's
+/// meta; and, among readers and writers, the chunks of its log. Clones are the same hub.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
     senders: Arc<Mutex<Senders>>,
+    pub(crate) feeds: Feeds,
 }
 
 impl Hints {
-    /// Wakes every listener of `topic`.
-    pub fn send(&self, key: &GenerationKey, topic: Topic) {
-        if let Some(sender) = self.senders().get(&(key.clone(), topic)) {
+    /// Wakes every listener of this generation.
+    pub fn send(&self, key: &GenerationKey) {
+        if let Some(sender) = self.senders().get(key) {
             sender.send_modify(|count| *count += 1);
         }
     }
 
     /// Listens from now on.
     #[must_use]
-    pub fn listen(&self, key: &GenerationKey, topic: Topic) -> Hint {
-        let listened = (key.clone(), topic);
-        let received = self.senders().entry(listened.clone()).or_insert_with(|| watch::Sender::new(0)).subscribe();
-        Hint { hints: self.clone(), listened, received }
+    pub fn listen(&self, key: &GenerationKey) -> Hint {
+        let received = self.senders().entry(key.clone()).or_insert_with(|| watch::Sender::new(0)).subscribe();
+        Hint { hints: self.clone(), key: key.clone(), received }
     }
 
     fn senders(&self) -> MutexGuard<'_, Senders> {
@@ -49,11 +41,11 @@ impl Hints {
     }
 }
 
-/// A listener. Dropping the last one of a topic removes the topic from the hub.
+/// A listener. Dropping the last one of a generation removes it from the hub.
 #[derive(Debug)]
 pub struct Hint {
     hints: Hints,
-    listened: (GenerationKey, Topic),
+    key: GenerationKey,
     received: watch::Receiver<u64>,
 }
 
@@ -64,19 +56,13 @@ impl Hint {
             std::future::pending::<()>().await;
         }
     }
-
-    /// Whether any hint has ever been sent: then the sender is in this process.
-    #[must_use]
-    pub fn has_been_sent(&self) -> bool {
-        *self.received.borrow() > 0
-    }
 }
 
 impl Drop for Hint {
     fn drop(&mut self) {
         let mut senders = self.hints.senders();
-        if senders.get(&self.listened).is_some_and(|sender| sender.receiver_count() <= 1) {
-            senders.remove(&self.listened);
+        if senders.get(&self.key).is_some_and(|sender| sender.receiver_count() <= 1) {
+            senders.remove(&self.key);
         }
     }
 }
@@ -91,22 +77,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hints_wake_listeners_of_their_topic_and_hub_only() {
+    async fn hints_wake_listeners_of_their_hub_only() {
         let (key, hints) = (key(), Hints::default());
-        let (mut one, mut other) = (hints.listen(&key, Topic::Log), hints.listen(&key, Topic::Log));
-        let of_another_hub = Hints::default().listen(&key, Topic::Log);
-        hints.send(&key, Topic::Meta);
-        assert!(!one.has_been_sent());
-        hints.clone().send(&key, Topic::Log);
+        let (mut one, mut other) = (hints.listen(&key), hints.listen(&key));
+        let of_another_hub = Hints::default().listen(&key);
+        hints.clone().send(&key);
         one.received().await;
         other.received().await;
-        assert!(one.has_been_sent() && !of_another_hub.has_been_sent());
+        assert!(!of_another_hub.received.has_changed().unwrap());
     }
 
     #[test]
-    fn topics_without_listeners_are_removed() {
+    fn generations_without_listeners_are_removed() {
         let (key, hints) = (key(), Hints::default());
-        let (first, second) = (hints.listen(&key, Topic::Log), hints.listen(&key, Topic::Log));
+        let (first, second) = (hints.listen(&key), hints.listen(&key));
         drop(first);
         assert_eq!(hints.senders().len(), 1);
         drop(second);

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod estimate;
+mod feeds;
 pub mod generation;
 pub mod hints;
 pub mod ids;

@@ -124,6 +124,8 @@ pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
 pub const META_READ_EVERY: Duration = Duration::from_millis(1_500);
 /// A reader's announcement holds for this long; it renews it at half.
 pub const WATCH_TTL: Duration = Duration::from_secs(20);
+/// What a process keeps of the newest part of a log that several readers follow: text, and [`EVENT_OVERHEAD_BYTES`] for each event.
+pub const RECENT_BYTES_MAX: usize = 512 * 1024;
 /// The shortest pause before a reader's next poll.
 pub const TAIL_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The same, when nothing has come for a while.

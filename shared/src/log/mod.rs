@@ -7,4 +7,5 @@ pub mod event;
 pub mod flush;
 pub mod pace;
 pub mod reason;
+pub(crate) mod recent;
 pub(crate) mod waiting;

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use longhand::aws::Blobs;
-use longhand::{App, Clock, Error};
+use longhand::hints::Hints;
+use longhand::log::event::NumberedEvent;
+use longhand::{App, Clock, Error, Tail};
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Script};
 use longhand_tests::sensitive::play;
@@ -15,6 +17,7 @@ use longhand_tests::tap::{self, Action, Call, Fault, Tap};
 use longhand_tests::{Api, Harness, PATIENCE, assert_whole, environment, key_of, read_live};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 fn script(deltas: usize, tempo: f64) -> Script {
     Script { deltas: (0..deltas).map(|number| format!("{number} ñ€😀 ")).collect(), tempo, ..Script::default() }
@@ -56,7 +59,7 @@ async fn two_hundred_reconnecting_readers_get_whole_logs() {
         tokio::spawn(drop_and_come_back(harness.api.clone(), id, number + 1))
     });
     let expected = script(150, 0.0).text();
-    for seen in futures::future::join_all(readers).await {
+    for seen in join_all(readers).await {
         let seen = seen.unwrap();
         assert_whole(&seen);
         assert_eq!(text(&seen), expected);
@@ -229,5 +232,102 @@ async fn failed_announcement_is_repeated_by_the_next_poll() {
     }
     assert_eq!(writes.made("UpdateItem"), 1, "{:?}", writes.made);
     harness.cancel(&id).await;
+    harness.finish().await;
+}
+
+/// Readers of one generation in one app, and the tap in front of it.
+async fn readers(harness: &Harness, id: &str, hints: Option<&Hints>, count: usize) -> (Arc<Writes>, Vec<Tail>) {
+    let calls = Arc::new(Writes::default());
+    let parts = tap::in_front_of(harness.stack.parts(), Arc::<Writes>::clone(&calls));
+    let app = App::from_parts(harness.config("tail"), Clock::system(), parts).await;
+    let app = app.with_hints(hints.cloned().unwrap_or_default());
+    let mut tails = Vec::new();
+    for _ in 0..count {
+        tails.push(app.tail(&key_of(id), None).await.unwrap());
+    }
+    (calls, tails)
+}
+
+async fn read_to_the_end(mut tail: Tail) -> Vec<NumberedEvent> {
+    let mut events = Vec::new();
+    while let Some(next) = tail.next().await.unwrap() {
+        events.extend(next);
+    }
+    events
+}
+
+/// Twenty readers in one process poll as often as one, and where the writer is in it too, hardly at all.
+#[expect(clippy::print_stdout, reason = "the figures are part of the result")]
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_in_one_process_share_their_polls() {
+    const READERS: usize = 20;
+    /// The queries with which a reader finds its place, and one more where it looks again.
+    const OWN: usize = 3;
+    let (harness, _playback) = Harness::playing(script(200, 80.0), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    let of_the_stack = harness.stack.app().await.unwrap();
+    let (by_one, one) = readers(&harness, &id, None, 1).await;
+    let (by_many, many) = readers(&harness, &id, None, READERS).await;
+    let (beside_writer, beside) = readers(&harness, &id, Some(of_the_stack.hints()), READERS).await;
+    let tails = one.into_iter().chain(many).chain(beside);
+    let mut logs = join_all(tails.map(|tail| tokio::spawn(read_to_the_end(tail)))).await.into_iter().map(Result::unwrap);
+    let first = logs.next().unwrap();
+    assert_whole(&first.iter().map(|event| serde_json::to_value(event).unwrap()).collect::<Vec<_>>());
+    assert!(logs.all(|log| log == first));
+    let [one, many, beside] = [by_one, by_many, beside_writer].map(|calls| calls.made("Query"));
+    println!("queries of one reader: {one}; of {READERS} in one process: {many}; of as many beside the writer: {beside}");
+    assert!(many <= 2 * one + OWN * READERS, "{one} queries of one reader, {many} of {READERS}");
+    assert!(beside <= OWN * READERS + one / 2, "{one} queries of one reader, {beside} of {READERS} beside the writer");
+    harness.ended(&id).await;
+    harness.finish().await;
+}
+
+/// Holds the answers of queries back while it is closed.
+#[derive(Debug)]
+struct Gate(watch::Sender<bool>);
+
+impl Tap for Gate {
+    fn call(&self, call: Call) -> BoxFuture<'static, Action> {
+        let mut is_closed = self.0.subscribe();
+        let until = async move { drop(is_closed.wait_for(|is_closed| !is_closed).await) };
+        let action = if call.operation == "Query" { Action::Hold { until: until.boxed(), lost: false } } else { Action::Pass };
+        std::future::ready(action).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_readers_go_on_in_the_bucket() {
+    let playback = play(Script { ending: Ending::Stall, ..script(3, 0.0) }).unwrap();
+    let clock = Clock::system();
+    let options = Options { clock: clock.clone(), env: environment(playback.base_url(), &[]), ..Options::default() };
+    let harness = Harness::without(&["EveryMinute"], options).await;
+    let id = harness.start_generation(json!({})).await;
+    harness.until(&id, |record| record["progress"]["received_chunks"] == 3).await;
+    let gate = Arc::new(Gate(watch::Sender::new(false)));
+    let parts = tap::in_front_of(harness.stack.parts(), Arc::<Gate>::clone(&gate));
+    let app = App::from_parts(harness.config("tail"), clock.clone(), parts).await;
+    let mut tails = Vec::new();
+    for _ in 0..5 {
+        let mut tail = app.tail(&key_of(&id), None).await.unwrap();
+        let mut read = Vec::new();
+        while text(&read) != script(3, 0.0).text() {
+            let events = tail.next().await.unwrap().expect("more");
+            read.extend(events.iter().map(|event| serde_json::to_value(event).unwrap()));
+        }
+        tails.push((tail, read));
+    }
+    // The next poll has no end yet, and the one after it finds that the buffer has expired.
+    gate.0.send_replace(true);
+    let rest = tails.into_iter().map(|(tail, read)| tokio::spawn(async move { (read, read_to_the_end(tail).await) }));
+    let rest: Vec<_> = rest.collect();
+    harness.cancel(&id).await;
+    harness.ended(&id).await;
+    clock.advance(Duration::from_hours(25));
+    gate.0.send_replace(false);
+    for (mut read, rest) in join_all(rest).await.into_iter().map(Result::unwrap) {
+        read.extend(rest.iter().map(|event| serde_json::to_value(event).unwrap()));
+        assert_whole(&read);
+        assert_eq!(read.last().unwrap()["type"], "cancelled");
+    }
     harness.finish().await;
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::estimate::{Estimate, Pace, Workload, estimate};
-use longhand::hints::Topic;
 use longhand::limits::META_READ_EVERY;
 use longhand::log::flush::Windows;
 use longhand::{Clock, Config};
@@ -204,7 +203,7 @@ async fn silent_provider_costs_one_in_ten_seconds() {
         paced.clock.advance(Duration::from_secs(1));
         let looks = paced.looks();
         while paced.looks() == looks {
-            app.hints().send(&key_of(&id), Topic::Meta);
+            app.hints().send(&key_of(&id));
             paced.pacer.settled().await;
         }
     }

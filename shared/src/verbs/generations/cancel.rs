@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::aws::Meta;
 use crate::error::Error;
 use crate::generation::{Generation, Status};
-use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::log::chunk::{Chunk, NextSlot};
 use crate::log::event::{End, Event};
@@ -43,7 +42,7 @@ impl App {
         if record.outcome.is_none() {
             let meta = self.buffer.meta(key).await?;
             self.buffer.request_cancel(key, self.buffer_expiry(meta.as_ref())).await?;
-            self.hints.send(key, Topic::Meta);
+            self.hints.send(key);
             self.wait_for_writer(key, meta.as_ref()).await?;
             let append = || self.append_cancelled(key, meta.as_ref());
             let is_own = append.retry(schedule()).when(|error| matches!(error, Error::Contended(_))).await?;

@@ -1,8 +1,9 @@
 //! `tail`: follows a log live, from behind any event to its end, with the same numbers wherever the log lies.
 //!
-//! Reads `DynamoDB` at an adaptive pace: soon after text was stored, later while nothing is. Announces the reader on meta, so that
-//! the writer flushes for it. Where the writer is in the same process, a hint replaces the next poll.
+//! Reads `DynamoDB` at an adaptive pace: soon after text was stored, later while nothing is; one poll serves all readers of the log in
+//! this process ([`crate::feeds`]), and a writer in it replaces the polls. Announces the reader on meta, so that the writer flushes for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -11,12 +12,13 @@ use crate::app::App;
 use crate::aws::{Archive, ChunkPage, RecordRow};
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
+use crate::feeds::{PollTurn, Reader};
 use crate::generation::Status;
-use crate::hints::{Hint, Topic};
 use crate::ids::GenerationKey;
 use crate::limits;
+use crate::log::chunk::Chunk;
 use crate::log::event::{End, Event, NumberedEvent};
-use crate::log::pace::{first_pause, next_pause};
+use crate::log::recent::Found;
 
 /// A reader's place in a log. Dropping it costs nothing: another one can begin behind any event.
 pub struct Tail {
@@ -29,8 +31,9 @@ pub struct Tail {
     /// Read already, and not returned yet.
     ready: Vec<NumberedEvent>,
     ended_ms: Option<i64>,
-    hint: Hint,
-    pause: Duration,
+    reader: Reader,
+    /// Everything before its place has been read: what follows is awaited with the other readers of this log.
+    is_at_head: bool,
     announce_at: Instant,
 }
 
@@ -56,7 +59,7 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Aws`].
     pub async fn tail(&self, key: &GenerationKey, after: Option<u64>) -> Result<Tail, Error> {
-        let hint = self.hints.listen(key, Topic::Log);
+        let reader = self.hints.feeds.follow(key, self.config.windows.watched);
         let record = self.records.get(key).await?;
         Ok(Tail {
             app: self.clone(),
@@ -65,8 +68,8 @@ impl App {
             next: after.map_or(0, |after| after.saturating_add(1)),
             ready: Vec::new(),
             ended_ms: None,
-            hint,
-            pause: first_pause(self.config.windows.watched),
+            reader,
+            is_at_head: false,
             announce_at: Instant::now(),
             key: key.clone(),
         })
@@ -81,14 +84,22 @@ impl Tail {
     /// [`Error::Aws`], after which it may be called again; [`Error::LogGone`]; [`Error::LogDamaged`].
     pub async fn next(&mut self) -> Result<Option<Vec<NumberedEvent>>, Error> {
         loop {
-            if let Some(events) = self.poll().await? {
+            if let Some(events) = self.take_known() {
                 return Ok(Some(events));
             }
             if self.has_ended() {
                 return Ok(None);
             }
+            if !self.is_at_head {
+                if let Some(events) = self.poll().await? {
+                    return Ok(Some(events));
+                }
+                self.is_at_head = true;
+                // The next chunk may have been handed over meanwhile.
+                continue;
+            }
             self.announce().await?;
-            self.wait().await;
+            self.wait().await?;
         }
     }
 
@@ -109,13 +120,45 @@ impl Tail {
             return Ok(Some(std::mem::take(&mut self.ready)));
         }
         let events = self.read().await?;
-        let Some(last) = events.last() else { return Ok(None) };
+        Ok(self.step(events))
+    }
+
+    /// Moves behind these events. `None`: there are none.
+    fn step(&mut self, events: Vec<NumberedEvent>) -> Option<Vec<NumberedEvent>> {
+        let last = events.last()?;
         self.next = last.seq + 1;
         if last.event.end().is_some() {
             self.source = Source::Ended;
         }
-        self.pause = first_pause(self.app.config.windows.watched);
-        Ok(Some(events))
+        Some(events)
+    }
+
+    /// Returns the next events that this process knows already: read for this reader, read by another one, or handed over by the writer.
+    fn take_known(&mut self) -> Option<Vec<NumberedEvent>> {
+        if !self.ready.is_empty() {
+            return Some(std::mem::take(&mut self.ready));
+        }
+        let slot = match self.source {
+            Source::Buffer { slot, .. } => slot,
+            // The log was empty.
+            Source::Unplaced if self.is_at_head => 0,
+            Source::Unplaced => self.reader.slot_of(self.next)?,
+            Source::Archive(_) | Source::Ended => return None,
+        };
+        match self.reader.find(slot) {
+            Found::Chunks(chunks) => {
+                let events = self.accept(&chunks);
+                self.step(events)
+            }
+            Found::Older => {
+                self.is_at_head = false;
+                None
+            }
+            Found::Nothing => {
+                self.is_at_head &= !self.reader.has_moved();
+                None
+            }
+        }
     }
 
     /// Whether the terminal event has been returned.
@@ -162,6 +205,9 @@ impl Tail {
     }
 
     async fn read(&mut self) -> Result<Vec<NumberedEvent>, Error> {
+        if matches!(self.source, Source::Unplaced | Source::Buffer { .. }) && self.reader.has_moved() {
+            return self.read_bucket().await;
+        }
         match &mut self.source {
             Source::Unplaced => match self.app.buffer.holding(&self.key, self.next).await? {
                 Some(chunk) => self.read_buffer(chunk.first_seq, Instant::now()).await,
@@ -194,19 +240,27 @@ impl Tail {
             self.source = Source::Buffer { slot, check_bucket_at: now + limits::TAIL_PAUSE_MAX };
             return self.read_bucket().await;
         }
-        let last = page.chunks.last();
-        let slot = last.map_or(slot, |chunk| chunk.last_seq() + 1);
-        // Where there are chunks, the buffer was not deleted.
-        let check_bucket_at = if last.is_some() { now + limits::TAIL_PAUSE_MAX } else { check_bucket_at };
         self.source = Source::Buffer { slot, check_bucket_at };
-        if let Some(end) = last.filter(|chunk| chunk.end().is_some()) {
-            self.ended_ms = Some(end.at_ms);
-            if end.last_seq() < self.next {
+        let chunks: Vec<Arc<Chunk>> = page.chunks.into_iter().map(Arc::new).collect();
+        self.reader.read(&chunks);
+        Ok(self.accept(&chunks))
+    }
+
+    /// Moves behind these chunks, and returns what they have from the next event on.
+    fn accept(&mut self, chunks: &[Arc<Chunk>]) -> Vec<NumberedEvent> {
+        let Some(last) = chunks.last() else { return Vec::new() };
+        // The buffer was not deleted.
+        let check_bucket_at = Instant::now() + limits::TAIL_PAUSE_MAX;
+        self.source = Source::Buffer { slot: last.last_seq() + 1, check_bucket_at };
+        if last.end().is_some() {
+            self.ended_ms = Some(last.at_ms);
+            if last.last_seq() < self.next {
                 self.source = Source::Ended;
             }
         }
-        let numbered = page.chunks.into_iter().flat_map(|chunk| (chunk.first_seq..).zip(chunk.events));
-        Ok(numbered.map(|(seq, event)| NumberedEvent { seq, event }).filter(|event| event.seq >= self.next).collect())
+        let numbered = chunks.iter().flat_map(|chunk| (chunk.first_seq..).zip(&chunk.events));
+        let new = numbered.filter(|(seq, _)| *seq >= self.next);
+        new.map(|(seq, event)| NumberedEvent { seq, event: event.clone() }).collect()
     }
 
     /// Moves on to the bucket, if the log lies there, and reads its next events. Nothing changes while the record has no outcome.
@@ -215,6 +269,7 @@ impl Tail {
             self.record = self.app.records.get(&self.key).await?;
         }
         let Some(outcome) = &self.record.outcome else { return Ok(Vec::new()) };
+        self.reader.moved();
         self.ended_ms = millis_of(&outcome.completed_at);
         if outcome.compacted.is_none() {
             return Err(Error::LogGone(self.key.generation.to_string()));
@@ -242,19 +297,25 @@ impl Tail {
         if watched_until < now_ms + millis(limits::WATCH_TTL) / 2 {
             let until = now_ms + millis(limits::WATCH_TTL);
             self.app.buffer.watch(&self.key, until, self.app.buffer_expiry(meta.as_ref())).await?;
-            self.app.hints.send(&self.key, Topic::Meta);
+            self.app.hints.send(&self.key);
         }
         self.announce_at = now + limits::WATCH_TTL / 2;
         Ok(())
     }
 
-    /// Waits until the next poll is due, or a hint comes. Where hints come, polls only make up for lost ones.
-    async fn wait(&mut self) {
-        let pause = if self.hint.has_been_sent() { limits::TAIL_PAUSE_MAX } else { self.pause };
-        let due = Instant::now() + pause;
+    /// Waits until more is known of the log, or polls for all of its readers once that is due.
+    async fn wait(&mut self) -> Result<(), Error> {
         tokio::select! {
-            () = self.hint.received() => {}
-            () = sleep_until(due.min(self.announce_at)) => self.pause = next_pause(self.pause),
+            () = self.reader.changed() => Ok(()),
+            () = sleep_until(self.announce_at) => Ok(()),
+            turn = self.reader.turn() => self.poll_in(turn).await,
         }
+    }
+
+    async fn poll_in(&mut self, turn: PollTurn) -> Result<(), Error> {
+        let events = self.read().await?;
+        turn.polled(!events.is_empty());
+        self.ready = self.step(events).unwrap_or_default();
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::aws::Meta;
 use crate::clock::millis;
-use crate::hints::{Hint, Topic};
+use crate::hints::Hint;
 use crate::ids::GenerationKey;
 use crate::log::pace::{meta_read_every, renew_after};
 
@@ -40,7 +40,7 @@ impl Lease {
         let (sender, view) = watch::channel(first);
         let last_stored_ms = Arc::new(AtomicI64::new(app.clock.now_ms()));
         let renewer = Renewer {
-            hint: app.hints.listen(key, Topic::Meta),
+            hint: app.hints.listen(key),
             app: app.clone(),
             key: key.clone(),
             meta: meta.clone(),

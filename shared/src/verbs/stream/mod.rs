@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::generation::Status;
 use crate::generation::job::StreamJob;
 use crate::generation::request::Request;
-use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::{Chunk, Counters, LogState, NextSlot};
@@ -282,7 +281,7 @@ impl App {
         let status = chunk.end().map_or(Status::Failed, |(status, _)| status);
         match self.buffer.append(key, &chunk, self.buffer_expiry(meta)).await? {
             Appended::Stored => {
-                self.hints.send(key, Topic::Log);
+                self.hints.feeds.stored(key, &chunk);
                 Ok(Streamed::Ended(status))
             }
             Appended::Lost => Ok(Streamed::Fenced),

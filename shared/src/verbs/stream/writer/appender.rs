@@ -9,7 +9,6 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::aws::{Appended, ChunkItem, Meta, Packing};
 use crate::error::Error;
-use crate::hints::Topic;
 use crate::ids::GenerationKey;
 use crate::limits;
 use crate::log::chunk::{Chunk, Counters, LogState};
@@ -216,7 +215,7 @@ impl Appender {
         self.log.apply(&chunk).map_err(|damage| Error::LogDamaged(self.key.generation.to_string(), damage))?;
         self.flushes += 1;
         self.timer.stored(self.app.clock.now_ms());
-        self.app.hints.send(&self.key, Topic::Log);
+        self.app.hints.feeds.stored(&self.key, &chunk);
         Ok(Some(chunk.at_ms))
     }
 }
