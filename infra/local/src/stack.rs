@@ -175,7 +175,8 @@ impl Stack {
         lambda.resume()?;
         let (callers, key) = self.callers(&api).await?;
         edge.serve(listener, gateway::router(lambda, callers, &api, self.options.clock.clone())?);
-        schedule::start(lambda, lease, &edge.stop, &edge.tasks);
+        // The leases of a killed stack have expired then, and the sweep looks at its youngest generation.
+        schedule::start(lambda, lease * 2, &edge.stop, &edge.tasks);
         self.key = key;
         Ok(())
     }

@@ -130,7 +130,7 @@ async fn sweep_compacts_after_a_lost_trigger() {
         assert!(began.elapsed() < PATIENCE, "the log does not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(sweep(&harness).await, found(1, "young"), "the trigger has a minute");
+    assert_eq!(sweep(&harness).await, found(1, "young"), "the trigger has its time");
     clock.advance(Duration::from_mins(1));
     assert_eq!(sweep(&harness).await, found(1, "compacted"));
     let record = harness.ended(&id).await;

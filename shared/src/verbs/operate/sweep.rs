@@ -30,7 +30,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct Swept {
     /// Generations that have not ended.
     pub open: u64,
-    /// How many of them were checked: those older than [`PENDING_MAX`], or fewer where time ran out; the next sweep continues there.
+    /// How many of them were checked: those older than [`age_min`], or fewer where time ran out; the next sweep continues there.
     pub looked_at: u64,
     /// Generations streamed again: their invoke was lost, or their writer is gone. `stream` resumes or ends them.
     pub streamed: u64,
@@ -52,7 +52,7 @@ enum Found {
 }
 
 impl App {
-    /// Checks every generation older than [`PENDING_MAX`] that has not ended, oldest first. An error of one does not affect the others.
+    /// Checks every generation older than [`age_min`] that has not ended, oldest first. An error of one does not affect the others.
     /// No check begins once `stop` is ready; the next sweep begins with the generations that this one did not reach.
     ///
     /// # Errors
@@ -66,8 +66,8 @@ impl App {
         let oldest_ms = open.first().map_or(0, age_ms);
         let mut swept =
             Swept { open: open.len() as u64, oldest_seconds: (oldest_ms / 1_000).try_into().unwrap_or(0), ..Swept::default() };
-        // Most are younger where many are open at once. Nothing can be due: an invoke and a trigger have this long, a writer its lease.
-        open.retain(|key| age_ms(key) >= millis(PENDING_MAX));
+        // Most are younger where many are open at once.
+        open.retain(|key| age_ms(key) >= millis(age_min(self.config.lease)));
         let due = open.len() as u64;
         let cursor = self.records.sweep_cursor().await?;
         if let Some(cursor) = &cursor {
@@ -213,6 +213,12 @@ impl Swept {
             None => self.errors += 1,
         }
     }
+}
+
+/// The age from which a sweep looks at a generation: until then its writer may hold its first lease, and an invoke or a trigger may be on
+/// its way.
+fn age_min(lease: Duration) -> Duration {
+    (lease * 2).min(PENDING_MAX)
 }
 
 /// The wait after invoke number `sweeps`.
