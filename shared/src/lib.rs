@@ -20,6 +20,7 @@
 pub mod access;
 pub mod app;
 pub mod aws;
+pub mod batch;
 pub mod chat_completions;
 pub mod clock;
 pub mod config;
