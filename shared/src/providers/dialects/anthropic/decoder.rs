@@ -26,8 +26,10 @@ pub(in crate::providers) struct Decoder {
     own_finish_words: OwnFinishWords,
     text: HalfPairs,
     thinking: HalfPairs,
-    /// By the index of its block.
+    /// The newest call at each index of a block.
     calls: BTreeMap<u64, Call>,
+    /// Calls that have begun.
+    begun: usize,
     usage: Usage,
 }
 
@@ -92,10 +94,13 @@ impl Decoder {
         if block.kind.and_then(word).as_deref() != Some("tool_use") {
             return self.add_text(block, deltas);
         }
-        let begun = begin_call(self.calls.len(), block.id.and_then(word), block.name.and_then(word))?;
+        let begun = begin_call(self.begun, block.id.and_then(word), block.name.and_then(word))?;
         let whole_input = block.input.map(|input| input.get().to_owned());
         let call = Call { number: begun.index, pairs: HalfPairs::default(), whole_input };
-        self.calls.insert(index.and_then(count).unwrap_or_default(), call);
+        self.begun += 1;
+        if let Some(mut before) = self.calls.insert(index.and_then(count).unwrap_or_default(), call) {
+            deltas.extend(rest_of_arguments(before.number, &mut before.pairs));
+        }
         deltas.push(Delta::ToolCall(begun));
         Ok(())
     }

@@ -150,6 +150,27 @@ fn whole_message_is_read() {
     assert_eq!(read(&body.concat(), &[]), expected);
 }
 
+/// A gateway that numbers its blocks anew gives several calls one index: each is a call of its own.
+#[test]
+fn calls_at_one_index_are_different_calls() {
+    let call = |index: u32, id: &str| begin(index, json!({ "type": "tool_use", "id": id, "name": "f", "input": {} }));
+    let arguments = |index: u32, json: &str| delta(index, json!({ "type": "input_json_delta", "partial_json": json }));
+    let body = [
+        start(),
+        call(0, "c1"),
+        arguments(0, "\"@").replace('@', "\\ud83d"),
+        call(0, "c2"),
+        arguments(0, "2"),
+        call(1, "c3"),
+        arguments(1, "3"),
+        stop("tool_use"),
+    ];
+    let read = read(&body.concat(), &[]);
+    let calls = [("c1", "\"\u{fffd}"), ("c2", "2"), ("c3", "3")];
+    let calls = calls.map(|(id, arguments)| (Some(id.to_owned()), Some("f".to_owned()), arguments.to_owned()));
+    assert_eq!((read.calls, read.fault), (calls.to_vec(), None));
+}
+
 #[test]
 fn ends_are_told_apart() {
     let begun = [start(), begin(0, json!({ "type": "text", "text": "Uno" }))].concat();

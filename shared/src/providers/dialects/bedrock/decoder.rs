@@ -28,8 +28,10 @@ pub(in crate::providers) struct Decoder {
     own_finish_words: OwnFinishWords,
     text: HalfPairs,
     reasoning: HalfPairs,
-    /// By the index of its block.
+    /// The newest call at each index of a block.
     calls: BTreeMap<u64, (u32, HalfPairs)>,
+    /// Calls that have begun.
+    begun: usize,
 }
 
 impl Decoder {
@@ -74,8 +76,11 @@ impl Decoder {
     fn tool_use(&mut self, index: u64, tool_use: &ToolUseWire<'_>, deltas: &mut Vec<Delta>) -> Result<(), Unreadable> {
         let (id, name) = (tool_use.id.and_then(word), tool_use.name.and_then(word));
         if id.is_some() || !self.calls.contains_key(&index) {
-            let begun = begin_call(self.calls.len(), id, name)?;
-            self.calls.insert(index, (begun.index, HalfPairs::default()));
+            let begun = begin_call(self.begun, id, name)?;
+            self.begun += 1;
+            if let Some((before, mut pairs)) = self.calls.insert(index, (begun.index, HalfPairs::default())) {
+                deltas.extend(rest_of_arguments(before, &mut pairs));
+            }
             deltas.push(Delta::ToolCall(begun));
         }
         if let (Some(input), Some((number, pairs))) = (tool_use.input, self.calls.get_mut(&index)) {

@@ -151,6 +151,24 @@ fn fixture_is_read() {
     assert_eq!(read(&fixture(), &[]), expected);
 }
 
+/// Several calls at one index are each a call of its own.
+#[test]
+fn calls_at_one_index_are_different_calls() {
+    let call = |index: u32, id: &str| {
+        event(
+            "contentBlockStart",
+            json!({ "contentBlockIndex": index, "start": { "toolUse": { "toolUseId": id, "name": "f" } } }),
+        )
+    };
+    let arguments = |index: u32, json: &str| delta(index, json!({ "toolUse": { "input": json } }));
+    let body =
+        [call(0, "c1"), arguments(0, "1"), call(0, "c2"), arguments(0, "2"), call(1, "c3"), arguments(1, "3"), stop("tool_use")];
+    let read = read(&body.concat(), &[]);
+    let calls = [("c1", "1"), ("c2", "2"), ("c3", "3")];
+    let calls = calls.map(|(id, arguments)| (Some(id.to_owned()), Some("f".to_owned()), arguments.to_owned()));
+    assert_eq!((read.calls, read.fault), (calls.to_vec(), None));
+}
+
 #[test]
 fn ends_are_told_apart() {
     let begun = delta(0, json!({ "text": "Uno" }));
