@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::ids::GenerationId;
 
-    fn keys<'a>(generation: &'a GenerationKey, id: &'a KeyId, text: &'a str) -> [Key<'a>; 10] {
+    fn keys<'a>(generation: &'a GenerationKey, id: &'a KeyId, text: &'a str) -> [Key<'a>; 11] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -174,6 +174,7 @@ mod tests {
             Key::ApiKey(organization, id),
             Key::ApiKeyHash(text),
             Key::SweepCursor,
+            Key::Attached(7),
         ]
     }
 
@@ -191,8 +192,8 @@ mod tests {
             let (one, other) = (generation(&one), generation(&other));
             let all = [keys(&one, &id, &text), keys(&other, &id, &text)].concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
-            // The last two of each are no organization's.
-            prop_assert_eq!(distinct.len(), 18);
+            // The last three of each are no organization's.
+            prop_assert_eq!(distinct.len(), 19);
             for key in &keys(&one, &id, &text)[..8] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
@@ -219,6 +220,7 @@ mod tests {
                 format!("acme#keys {id}"),
                 "#key#5e key".to_owned(),
                 "#sweep cursor".to_owned(),
+                "#attached 0007".to_owned(),
             ]
         );
         assert_eq!(open_at(&generation.organization, "2026-11-21T09:30:00.123Z"), "acme#2026-11-21T09:30:00.123Z");
