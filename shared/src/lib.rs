@@ -20,7 +20,7 @@
 pub mod access;
 pub mod app;
 pub mod aws;
-pub mod batch;
+pub mod batches;
 pub mod chat_completions;
 pub mod clock;
 pub mod config;

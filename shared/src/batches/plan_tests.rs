@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::Counts;
+use crate::batches::Counts;
 
 /// What the world does next. Numbers are dice: each is taken modulo what there is.
 #[derive(Debug, Clone)]
