@@ -13,7 +13,7 @@ use crate::config::{Config, TokenKey};
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
-use crate::ids::Organization;
+use crate::ids::{KeyId, Organization};
 use crate::limits;
 use crate::log::waiting::Waiting;
 use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
@@ -37,6 +37,7 @@ pub struct App {
     http: Arc<OnceLock<reqwest::Client>>,
     meter: Meter,
     pub(crate) request_id: Option<Arc<str>>,
+    pub(crate) caller: Option<KeyId>,
     wrap_provider: Option<WrapProvider>,
     pub(crate) stopping: CancellationToken,
 }
@@ -82,6 +83,7 @@ impl App {
             http: Arc::default(),
             meter,
             request_id: None,
+            caller: None,
             wrap_provider: parts.wrap_provider,
             stopping: parts.stopping,
         }
@@ -91,6 +93,12 @@ impl App {
     #[must_use]
     pub fn for_request(self, id: Option<&str>) -> Self {
         Self { request_id: id.map(Into::into), ..self }
+    }
+
+    /// The same for a caller with this API key: what it makes names the key.
+    #[must_use]
+    pub fn by(self, key: Option<KeyId>) -> Self {
+        Self { caller: key, ..self }
     }
 
     /// The same, sharing hints with the other apps of this process that use the same tables. An app has a hub of its own at first.

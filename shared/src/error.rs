@@ -92,6 +92,21 @@ pub enum Error {
     /// The model is not among those that are listed.
     #[error("the model {0:?} is not listed; `GET /v1/models` lists those that are")]
     ModelNotFound(String),
+    /// The subject does not exist, or belongs to another organization.
+    #[error("there is no subject {0:?}")]
+    SubjectNotFound(String),
+    /// The subject has no such version.
+    #[error("the subject {0:?} has no version {1:?}")]
+    VersionNotFound(String, String),
+    /// `If-Match` names another version than the current one, which has this number; 0: there is none.
+    #[error("the current version of the subject {0:?} is {1}, and not the one that `If-Match` names; read it, and decide again")]
+    VersionChanged(String, u64),
+    /// Texts are too large for what is asked.
+    #[error("{0}")]
+    TextTooLarge(String),
+    /// Others changed the subject for as long as the verb tried.
+    #[error("the subject {0:?} was being changed or deleted for all of the time that this tried to change it; try again")]
+    SubjectContended(String),
     /// The API key does not exist.
     #[error("there is no key {0:?}")]
     KeyNotFound(String),
@@ -155,8 +170,12 @@ pub enum ErrorCode {
     Unauthorized,
     /// [`Error::Forbidden`].
     Forbidden,
-    /// [`Error::NotFound`], [`Error::KeyNotFound`] and [`Error::ModelNotFound`].
+    /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::SubjectNotFound`] and [`Error::VersionNotFound`].
     NotFound,
+    /// [`Error::VersionChanged`].
+    VersionChanged,
+    /// [`Error::TextTooLarge`].
+    TextTooLarge,
     /// [`Error::IdempotencyConflict`].
     IdempotencyConflict,
     /// [`Error::TooManyRunning`].
@@ -181,7 +200,7 @@ pub enum ErrorCode {
     LogGone,
     /// [`Error::LogDamaged`], [`Error::Configuration`] and [`Error::Internal`].
     Internal,
-    /// [`Error::Contended`].
+    /// [`Error::Contended`] and [`Error::SubjectContended`].
     Contended,
     /// [`Error::Aws`].
     Unavailable,
@@ -198,7 +217,8 @@ impl ErrorCode {
             Self::NotFound => 404,
             Self::IdempotencyConflict | Self::NotEnded => 409,
             Self::LogGone => 410,
-            Self::RequestTooLarge => 413,
+            Self::VersionChanged => 412,
+            Self::RequestTooLarge | Self::TextTooLarge => 413,
             Self::UriTooLong => 414,
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
@@ -216,6 +236,8 @@ impl ErrorCode {
             | Self::Unauthorized
             | Self::Forbidden
             | Self::NotFound
+            | Self::VersionChanged
+            | Self::TextTooLarge
             | Self::IdempotencyConflict
             | Self::AlreadyEnded
             | Self::LogGone
@@ -249,7 +271,13 @@ impl Error {
             Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
-            Self::NotFound(_) | Self::KeyNotFound(_) | Self::ModelNotFound(_) => ErrorCode::NotFound,
+            Self::NotFound(_)
+            | Self::KeyNotFound(_)
+            | Self::ModelNotFound(_)
+            | Self::SubjectNotFound(_)
+            | Self::VersionNotFound(..) => ErrorCode::NotFound,
+            Self::VersionChanged(..) => ErrorCode::VersionChanged,
+            Self::TextTooLarge(_) => ErrorCode::TextTooLarge,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
             Self::TooManyAttached(_) => ErrorCode::TooManyAttached,
@@ -262,7 +290,7 @@ impl Error {
             Self::AlreadyEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) | Self::Internal(_) => ErrorCode::Internal,
-            Self::Contended(_) => ErrorCode::Contended,
+            Self::Contended(_) | Self::SubjectContended(_) => ErrorCode::Contended,
             Self::Aws { .. } => ErrorCode::Unavailable,
         }
     }
@@ -289,6 +317,8 @@ impl Error {
             | ErrorCode::Unauthorized
             | ErrorCode::Forbidden
             | ErrorCode::NotFound
+            | ErrorCode::VersionChanged
+            | ErrorCode::TextTooLarge
             | ErrorCode::IdempotencyConflict
             | ErrorCode::TooManyRunning
             | ErrorCode::TooManyAttached

@@ -4,11 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 const ORGANIZATION_CHARS_MAX: usize = 64;
 const GENERATION_PREFIX: &str = "gen_";
 const KEY_PREFIX: &str = "key_";
+const SUBJECT_CHARS_MAX: usize = 128;
+const FOLDER_DIGITS: usize = 20;
 const ULID_CHARS: usize = 26;
 
 /// The error of a malformed name. The message states the expected form.
@@ -112,6 +115,31 @@ impl FromStr for KeyId {
     }
 }
 
+/// A subject's name, which the caller chooses: 1 to 128 letters, digits, `.`, `_`, `:`, `@` or `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SubjectId(String);
+
+impl SubjectId {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SubjectId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let fits = (1..=SUBJECT_CHARS_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte)) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidId(format!("a subject is 1 to {SUBJECT_CHARS_MAX} letters, digits, `.`, `_`, `:`, `@` or `-`, not {text:?}")))
+    }
+}
+
 fn new_id(prefix: &str, now_ms: i64) -> String {
     let random = Ulid::generate().random();
     let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
@@ -151,6 +179,7 @@ macro_rules! text_conversions {
 text_conversions!(Organization);
 text_conversions!(GenerationId);
 text_conversions!(KeyId);
+text_conversions!(SubjectId);
 
 /// Names one generation of one organization: the partition of its log and of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -191,6 +220,44 @@ impl fmt::Display for GenerationKey {
     }
 }
 
+/// Names one subject of one organization: the partition of its rows, and the folder of its texts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SubjectKey {
+    /// The organization.
+    pub organization: Organization,
+    /// The subject.
+    pub subject: SubjectId,
+}
+
+impl SubjectKey {
+    /// The key of an organization's subject.
+    #[must_use]
+    pub const fn new(organization: Organization, subject: SubjectId) -> Self {
+        Self { organization, subject }
+    }
+
+    /// The partition key in the records table: `{organization}#subject:{subject}`. The colon keeps a subject `keys` apart from the
+    /// partition of API keys, by whose ending roles deny it.
+    #[must_use]
+    pub fn partition(&self) -> String {
+        format!("{}#subject:{}", self.organization, self.subject)
+    }
+
+    /// What the keys of its objects begin with: `{organization}/subjects/` and 20 digits of the subject's SHA-256. A subject may be `..`,
+    /// which is no name of a folder; and the embedded S3 takes keys of 120 bytes.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        let sha256 = format!("{:x}", Sha256::digest(self.subject.as_str()));
+        format!("{}/subjects/{}/", self.organization, &sha256[..FOLDER_DIGITS])
+    }
+}
+
+impl fmt::Display for SubjectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.organization, self.subject)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -208,6 +275,7 @@ mod tests {
         fn parsed_ids_write_back_unchanged(text in prop_oneof![".{0,80}", "[a-z_-]{0,6}(gen_)?[0-9a-z]{0,30}", "[a-z]{1,3}#gen_[0-9a-z]{26}"]) {
             prop_assert!(text.parse::<Organization>().map_or(true, |name| name.to_string() == text));
             prop_assert!(text.parse::<GenerationId>().map_or(true, |id| id.to_string() == text));
+            prop_assert!(text.parse::<SubjectId>().map_or(true, |id| id.to_string() == text));
             if let Ok(key) = GenerationKey::from_partition(&text) {
                 prop_assert_eq!(key.partition(), text);
             }
@@ -224,5 +292,17 @@ mod tests {
         let id = GenerationId::new(1_000).to_string();
         assert!(id.to_ascii_uppercase().parse::<GenerationId>().is_err());
         assert!(id.replace("gen_", "gen_!").parse::<GenerationId>().is_err());
+    }
+
+    #[test]
+    fn subjects_have_partitions_that_no_policy_on_api_keys_means() {
+        for subject in ["keys", "..", "a@b.c:d-e_f", &"x".repeat(SUBJECT_CHARS_MAX)] {
+            let key = SubjectKey::new("acme".parse().unwrap(), subject.parse().unwrap());
+            assert!(!key.partition().ends_with("#keys"), "{subject}");
+            assert!(!key.folder().contains(".."), "{subject}");
+        }
+        for wrong in ["", "a b", "a/b", "a#b", "ñ", &"x".repeat(SUBJECT_CHARS_MAX + 1)] {
+            assert!(wrong.parse::<SubjectId>().is_err(), "{wrong}");
+        }
     }
 }

@@ -20,6 +20,24 @@ pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
 pub const REQUEST_TTL: Duration = Duration::from_hours(14 * 24);
 /// The caller's `metadata` object, as JSON text.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
+/// A subject's title, in characters.
+pub const SUBJECT_TITLE_CHARS_MAX: usize = 200;
+/// A subject's `attributes` object, as JSON text.
+pub const SUBJECT_ATTRIBUTES_BYTES_MAX: usize = 4 * 1024;
+/// Labels of a subject, and of a version.
+pub const LABELS_MAX: usize = 20;
+/// Labels of all versions of a subject.
+pub const VERSION_LABELS_MAX: usize = 100;
+/// The reason of a change, in characters.
+pub const CHANGE_REASON_CHARS_MAX: usize = 500;
+/// A text that is compared with another, as it is and, where both are JSON, in its canonical form.
+pub const DIFF_BYTES_MAX: usize = 1_000_000;
+/// The same in lines.
+pub const DIFF_LINES_MAX: usize = 20_000;
+/// The texts of an export together. Lambda answers 6 MB at most, in which the file is escaped.
+pub const EXPORT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Versions of an export.
+pub const EXPORT_VERSIONS_MAX: usize = 1_000;
 /// An `Idempotency-Key` header, in characters.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long an `Idempotency-Key` is remembered.

@@ -8,4 +8,5 @@ mod durability;
 mod edge;
 mod operate;
 mod providers;
+mod subjects;
 mod template;

@@ -13,12 +13,14 @@ use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
 
 /// Every code of an error.
-pub const CODES: [longhand::ErrorCode; 18] = [
+pub const CODES: [longhand::ErrorCode; 20] = [
     longhand::ErrorCode::InvalidRequest,
     longhand::ErrorCode::RequestTooLarge,
     longhand::ErrorCode::Unauthorized,
     longhand::ErrorCode::Forbidden,
     longhand::ErrorCode::NotFound,
+    longhand::ErrorCode::VersionChanged,
+    longhand::ErrorCode::TextTooLarge,
     longhand::ErrorCode::IdempotencyConflict,
     longhand::ErrorCode::TooManyRunning,
     longhand::ErrorCode::QuotaGenerations,

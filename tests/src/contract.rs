@@ -171,7 +171,7 @@ impl Contract {
         if media_type == "text/event-stream" {
             return self.check_stream(&schema, text);
         }
-        if media_type == "text/plain" {
+        if ["text/plain", "text/csv", "text/markdown", "application/x-ndjson"].contains(&media_type) {
             return self.check(&schema, &text.into());
         }
         let value = serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))?;

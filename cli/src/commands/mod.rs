@@ -8,4 +8,5 @@ pub mod generations;
 pub mod openapi;
 pub mod operate;
 pub mod shell;
+pub mod subjects;
 pub mod validate;

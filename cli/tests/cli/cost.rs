@@ -96,6 +96,10 @@ fn what_is_asked_for_is_what_is_reckoned() {
     assert!(near(of(&["--cold", "100%"], "Secrets"), 5e-6));
     assert!(near(of(&["--cold", "100%"], "Lambda, initialization"), 100.0 * item("Lambda, initialization")));
     assert!(item("KMS, for the records") > 0.0 && item("KMS, for the records") < 1e-6);
+    let (bare, with_subject) = (items(&plain["generation"]), items(&cost(&["--subject"])["generation"]));
+    let added: f64 = with_subject.iter().filter(|(name, _)| !bare.contains_key(*name)).map(|(_, dollars)| dollars).sum();
+    assert!(bare.iter().all(|(name, dollars)| with_subject[name] == *dollars), "a version adds, and changes nothing else");
+    assert!(added > 5e-6 && added < 20e-6, "{added}");
     assert!(near(of(&["--kept-months", "24"], "S3 result"), 2.0 * item("S3 result")));
     assert!(of(&["--output-is-json"], "DynamoDB writes") > item("DynamoDB writes"));
     assert!(of(&["--deltas-per-second", "0.5"], "DynamoDB writes") < item("DynamoDB writes"));
@@ -155,6 +159,6 @@ fn function_without_memory_is_an_error() {
     assert_eq!(deployed.memory_mb("sweep").unwrap(), 512, "it has a size of its own");
     let error = deployed.memory_mb("start").unwrap_err().to_string();
     assert_eq!(error, "the template sets no MemorySize for the function start");
-    let error = deployed.memory_mb("settle").unwrap_err().to_string();
-    assert_eq!(error, "the template has no function settle");
+    let error = deployed.memory_mb("unsettle").unwrap_err().to_string();
+    assert_eq!(error, "the template has no function unsettle");
 }

@@ -1,15 +1,16 @@
 //! Arguments that several handlers take from a request.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT};
+use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT, IF_MATCH};
 use http::request::Parts;
 use http_body_util::LengthLimitError;
 use longhand::limits::{ATTEMPTS_MAX, REQUEST_BYTES_MAX};
-use longhand::{Claim, Error, FieldError, GenerationId, GenerationKey};
+use longhand::{Claim, Error, FieldError, GenerationId, GenerationKey, SubjectKey};
 
 use super::caller::Caller;
 use super::problem::Problem;
@@ -18,6 +19,14 @@ use super::problem::Problem;
 pub struct OneArgs<Id = GenerationId> {
     pub caller: Caller,
     pub id: Id,
+}
+
+/// The caller, the subject that the path names, and the version of it, where the path names one.
+pub struct SubjectArgs {
+    pub caller: Caller,
+    pub key: SubjectKey,
+    /// As it stands in the path.
+    number: Option<String>,
 }
 
 /// The parameters of the query, in order. A handler of our own routes refuses unknown ones by [`Self::only`]; OpenAI's routes and
@@ -106,6 +115,46 @@ impl QueryArgs {
     pub fn limit(&self) -> Option<usize> {
         self.first("limit").map(|limit| limit.parse().unwrap_or(0))
     }
+}
+
+impl SubjectArgs {
+    /// The version that the path names; `None`: `current`.
+    ///
+    /// # Errors
+    /// [`Error::VersionNotFound`]: it is no number.
+    pub fn number(&self) -> Result<Option<u64>, Error> {
+        match self.number.as_deref() {
+            None | Some("current") => Ok(None),
+            Some(text) => {
+                let number = text.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == text);
+                number.map(Some).ok_or_else(|| Error::VersionNotFound(self.key.subject.to_string(), text.to_owned()))
+            }
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SubjectArgs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let names = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
+        let mut names = names.map_or_else(|_| HashMap::new(), |Path(names)| names);
+        let named = names.remove("subject").unwrap_or_else(|| parts.uri.path().split('/').nth(3).unwrap_or_default().to_owned());
+        let subject = named.parse().map_err(|_| Error::SubjectNotFound(named))?;
+        let key = SubjectKey::new(caller.organization.clone(), subject);
+        Ok(Self { caller, key, number: names.remove("number") })
+    }
+}
+
+/// The version that `If-Match` names, by its number: `"3"`. `None`: there is no such field, or it has `*`.
+///
+/// # Errors
+/// [`Error::InvalidRequest`]: it names no version.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Error> {
+    let Some(given) = header(headers, IF_MATCH.as_str())?.filter(|given| given.trim() != "*") else { return Ok(None) };
+    let number = given.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|number| number.parse().ok());
+    number.map(Some).ok_or_else(|| Error::invalid("If-Match", "must be the number of a version in quotation marks, like \"3\""))
 }
 
 /// Whether `Accept` names a media type, in any case, with or without parameters.

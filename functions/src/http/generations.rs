@@ -31,7 +31,7 @@ pub async fn start(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref());
+    let app = app.for_request(request_id().as_deref()).by(caller.key);
     let (organization, idempotency_key) = (caller.organization, idempotency_key.as_deref());
     let request = Request::parse(&body, &app.config().request_rules())?;
     if !request.stream {
@@ -60,7 +60,7 @@ pub async fn retry(
     one: OneArgs,
     IdempotencyKey(idempotency_key): IdempotencyKey,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref());
+    let app = app.for_request(request_id().as_deref()).by(one.caller.key.clone());
     let started = app.retry(&one.key(), idempotency_key.as_deref()).await?;
     // The path of this route is one segment longer than that of a start.
     let location = [(LOCATION, format!("../{}", started.id))];
@@ -72,10 +72,11 @@ pub async fn list(State(app): State<App>, caller: Caller, query: QueryArgs) -> R
     Ok(Json(app.list(&caller.organization, &list_query(&query)?).await?).into_response())
 }
 
-/// `after`, `limit`, `order`, `since`, `until`, `status`, `provider`, `model`, and `metadata.KEY` for each entry.
+/// `after`, `limit`, `order`, `since`, `until`, `status`, `provider`, `model`, `subject`, and `metadata.KEY` for each entry.
 fn list_query(query: &QueryArgs) -> Result<ListQuery, Error> {
     const ENTRY: &str = "metadata.";
-    query.only(&["after", "limit", "order", "since", "until", "status", "provider", "model", ENTRY])?;
+    query.only(&["after", "limit", "order", "since", "until", "status", "provider", "model", "subject", ENTRY])?;
+    let subject = query.first("subject").map(str::parse).transpose();
     let after = query.first("after").map(str::parse).transpose();
     let moment = |name: &str| {
         let expected = || Error::invalid(name, "must be a time like 2026-11-21T09:30:00Z (RFC 3339)");
@@ -98,6 +99,7 @@ fn list_query(query: &QueryArgs) -> Result<ListQuery, Error> {
         })?,
         provider: query.first("provider").map(str::to_owned),
         model: query.first("model").map(str::to_owned),
+        subject: subject.map_err(|error| Error::invalid("subject", format!("must be a subject: {error}")))?,
         metadata: query.starting_with(ENTRY).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     })
 }

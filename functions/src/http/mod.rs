@@ -17,6 +17,7 @@ mod responses;
 mod route;
 mod routes;
 mod sse;
+mod subjects;
 mod whole;
 
 use std::collections::BTreeMap;

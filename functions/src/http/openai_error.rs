@@ -89,6 +89,8 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::UriTooLong
         | ErrorCode::HeadersTooLarge
         | ErrorCode::NotFound
+        | ErrorCode::VersionChanged
+        | ErrorCode::TextTooLarge
         | ErrorCode::Forbidden
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, Method, StatusCode, Uri};
 use longhand::{Error, FieldError};
 use serde_json::{Value, json};
@@ -44,6 +44,9 @@ impl IntoResponse for Problem {
         };
         if let Some(after) = error.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
+        }
+        if let Error::VersionChanged(_, current) = &error {
+            response.headers_mut().extend(HeaderValue::from_str(&format!("\"{current}\"")).ok().map(|current| (ETAG, current)));
         }
         if response.status().is_server_error() {
             response.extensions_mut().insert(Cause(Arc::new(error)));

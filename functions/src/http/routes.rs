@@ -5,11 +5,12 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{chat_completions, durable, events, generations, health, models, responses};
+use super::{chat_completions, durable, events, generations, health, models, responses, subjects};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
 const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
 /// The table of routes. A path and a method have one row.
@@ -19,6 +20,7 @@ pub static ROUTES: &[Route] = &[
     Route::new("start", POST, "/v1/responses", Start, |at, method| at.on(method, responses::create)).open_ai(),
     Route::new("start", POST, "/v1/chat/completions", Start, |at, method| at.on(method, chat_completions::create)).open_ai(),
     Route::new("start", POST, "/v1/generations/{id}/retry", Start, |at, method| at.on(method, generations::retry)),
+    Route::new("start", POST, "/v1/subjects/{subject}/regenerate", Start, |at, method| at.on(method, subjects::regenerate)),
     // `tail` follows logs live.
     Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token_in_query(),
     Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token_in_query(),
@@ -36,6 +38,20 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/generations/{id}/output", Read, |at, method| at.on(method, generations::output)).by_token(),
     // A token can do less than the caller who makes it.
     Route::new("api", POST, "/v1/generations/{id}/tokens", Read, |at, method| at.on(method, generations::create_token)),
+    Route::new("api", GET, "/v1/subjects", Read, |at, method| at.on(method, subjects::list)),
+    Route::new("api", GET, "/v1/subjects/{subject}", Read, |at, method| at.on(method, subjects::get)),
+    Route::new("api", PUT, "/v1/subjects/{subject}", Start, |at, method| at.on(method, subjects::put)),
+    Route::new("api", DELETE, "/v1/subjects/{subject}", Admin, |at, method| at.on(method, subjects::delete)),
+    Route::new("api", GET, "/v1/subjects/{subject}/versions", Read, |at, method| at.on(method, subjects::versions)),
+    Route::new("api", POST, "/v1/subjects/{subject}/versions", Start, |at, method| at.on(method, subjects::edit)),
+    Route::new("api", GET, "/v1/subjects/{subject}/versions/{number}", Read, |at, method| at.on(method, subjects::version)),
+    Route::new("api", GET, "/v1/subjects/{subject}/versions/{number}/output", Read, |at, method| at.on(method, subjects::output)),
+    Route::new("api", POST, "/v1/subjects/{subject}/versions/{number}/restore", Start, |at, method| {
+        at.on(method, subjects::restore)
+    }),
+    Route::new("api", PUT, "/v1/subjects/{subject}/versions/{number}/labels", Start, |at, method| at.on(method, subjects::label)),
+    Route::new("api", GET, "/v1/subjects/{subject}/diff", Read, |at, method| at.on(method, subjects::diff)),
+    Route::new("api", GET, "/v1/subjects/{subject}/export", Read, |at, method| at.on(method, subjects::export)),
     Route::new("api", GET, "/v1/models", Read, |at, method| at.on(method, models::list)).open_ai(),
     Route::new("api", GET, "/v1/models/{model}", Read, |at, method| at.on(method, models::get)).open_ai(),
     Route::new("api", DELETE, "/v1/responses/{id}", Admin, |at, method| at.on(method, responses::delete)).open_ai(),

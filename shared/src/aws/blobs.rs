@@ -4,15 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, MetadataDirective, Object};
 use bytes::Bytes;
 
 use super::clients::{aws_error, unexpected};
+use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationId, GenerationKey, Organization, SubjectKey};
 use crate::limits::PART_BYTES;
+
+/// The folder of an organization in which the texts of versions are; see [`SubjectKey::folder`].
+const SUBJECTS: &str = "subjects";
 
 /// The bucket of results.
 #[derive(Debug, Clone)]
@@ -99,6 +104,49 @@ impl Blobs {
         }
     }
 
+    /// Copies an object within the bucket. `false`: there is none of this key.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<bool, Error> {
+        let copy = self.s3.copy_object().bucket(&self.bucket).copy_source(format!("{}/{from}", self.bucket)).key(to);
+        let copy = copy.metadata_directive(MetadataDirective::Replace).content_type(content_type);
+        match copy.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|error| error.code() == Some("NoSuchKey")) => Ok(false),
+            Err(error) => Err(aws_error("s3 CopyObject")(error)),
+        }
+    }
+
+    /// The keys of a subject's objects that are older than `age` at `now_ms`.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn of_subject(&self, key: &SubjectKey, age: Duration, now_ms: i64) -> Result<Vec<String>, Error> {
+        let newest = now_ms.saturating_sub(millis(age));
+        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(key.folder()).into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
+            let is_old = |object: &&Object| {
+                age.is_zero() || object.last_modified().and_then(|at| at.to_millis().ok()).is_some_and(|at| at <= newest)
+            };
+            found.extend(page.contents().iter().filter(is_old).filter_map(|object| object.key().map(str::to_owned)));
+        }
+        Ok(found)
+    }
+
+    /// Deletes objects, as far as they exist.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn delete_objects(&self, objects: &[String]) -> Result<(), Error> {
+        for object in objects {
+            self.s3.delete_object().bucket(&self.bucket).key(object).send().await.map_err(aws_error("s3 DeleteObject"))?;
+        }
+        Ok(())
+    }
+
     /// A URL with which anyone may read the object for `ttl`.
     ///
     /// # Errors
@@ -136,6 +184,10 @@ impl Blobs {
             let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
             for key in page.contents().iter().filter_map(|object| object.key()) {
                 let id = key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
+                // Texts of versions: what is left over of those, the retention of subjects finds.
+                if id.is_some_and(|(id, _)| id == SUBJECTS) {
+                    continue;
+                }
                 match id.and_then(|(id, _)| id.parse().ok()) {
                     Some(id) => drop(stored.generations.insert(id)),
                     None => stored.foreign.push(key.to_owned()),

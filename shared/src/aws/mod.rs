@@ -11,6 +11,7 @@ mod records;
 mod secrets;
 mod signer;
 mod tables;
+mod texts;
 
 pub use archive::{Archive, ArchiveHead};
 pub use blobs::{BlobWriter, Blobs, Body, Stored};
@@ -23,8 +24,8 @@ pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow,
-    Records, ValidationIssue,
+    Added, Created, INDEXES, IdempotencyClaim, IssueError, KeyHashRow, KeyRow, ListPage, Outcome, PLAIN_REQUEST_BYTES_MAX,
+    RecordRow, Records, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

@@ -56,14 +56,19 @@ pub(super) async fn query_all(query: QueryFluentBuilder, meter: &Meter) -> Resul
 
 /// Updates an item where its condition holds; `false`: it does not.
 pub(super) async fn update_where(update: UpdateItemFluentBuilder, meter: &Meter) -> Result<bool, Error> {
+    Ok(touched(update, meter).await?.is_some())
+}
+
+/// The same, with what `update` asks to be returned of the item; `None`: its condition does not hold.
+pub(super) async fn touched(update: UpdateItemFluentBuilder, meter: &Meter) -> Result<Option<Item>, Error> {
     match update.send().await {
         Ok(updated) => {
             meter.wrote(updated.consumed_capacity());
-            Ok(true)
+            Ok(Some(updated.attributes.unwrap_or_default()))
         }
         Err(error) if matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_))) => {
             meter.wrote(None);
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(aws_error("dynamodb UpdateItem")(error)),
     }

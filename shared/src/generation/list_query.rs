@@ -1,7 +1,7 @@
 //! Which generations a list has.
 
 use crate::generation::Status;
-use crate::ids::GenerationId;
+use crate::ids::{GenerationId, SubjectId};
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct ListQuery {
     pub provider: Option<String>,
     /// Those of this model.
     pub model: Option<String>,
+    /// Those about this subject.
+    pub subject: Option<SubjectId>,
     /// Those whose `request_metadata` has these entries: a text, or any other value by its JSON.
     pub metadata: Vec<(String, String)>,
 }
@@ -40,6 +42,10 @@ impl ListQuery {
     /// Whether it leaves out some generations of its time.
     #[must_use]
     pub const fn has_filter(&self) -> bool {
-        self.status.is_some() || self.provider.is_some() || self.model.is_some() || !self.metadata.is_empty()
+        self.status.is_some()
+            || self.provider.is_some()
+            || self.model.is_some()
+            || self.subject.is_some()
+            || !self.metadata.is_empty()
     }
 }

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::generation::usage::TotalUsage;
-use crate::ids::GenerationId;
+use crate::ids::{GenerationId, SubjectId};
 
 /// The status of a generation. The last four are terminal and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ pub struct Progress {
     /// Deltas in all: once it has completed, and before that what the request expects. `None`: unknown.
     #[serde(default)]
     pub total_chunks: Option<u64>,
-    /// Bytes in all, as the request expects. `None`: unknown.
+    /// Bytes in all, as the request expects, or as earlier versions of its subject had. `None`: unknown.
     #[serde(default)]
     pub expected_total_bytes: Option<u64>,
     /// What was received of what the request expects: at most 99 until it has completed, and then 100. `None`: unknown.
@@ -126,6 +126,9 @@ pub struct Generation {
     /// The generation that this one repeats, where it was created by a retry.
     #[serde(default)]
     pub retry_of: Option<GenerationId>,
+    /// What it is about, as the request named it.
+    #[serde(default)]
+    pub subject: Option<SubjectId>,
     /// The reason for the status, where there is one.
     pub reason: Option<String>,
     /// The error of a failed generation.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::conversation::{Conversation, Entry, Message, Role};
-use crate::ids::GenerationId;
+use crate::ids::{GenerationId, SubjectId};
 use crate::json::json_bytes;
 use crate::json::schema::{GENERATION_REQUEST, Schema};
 use crate::limits;
@@ -98,6 +98,12 @@ pub struct Request {
     /// Merged into the provider's request body.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub provider_options: Map<String, Value>,
+    /// What the generation is about. Once it has completed, it is the subject's next version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectId>,
+    /// Why it is asked for, as the version tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change_reason: Option<String>,
     /// The generation that this one repeats. Not a field of the request: a retry sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GenerationId>,
@@ -267,6 +273,17 @@ impl Request {
         }
     }
 
+    /// SHA-256 in hex of what the model is given to continue: instructions, messages, input items and prompt; independent of the order of
+    /// fields and of white space in their JSON.
+    #[must_use]
+    pub fn prompt_sha256(&self) -> String {
+        let input = self.responses.as_ref().and_then(|responses| responses.input.as_ref());
+        let mut sorted =
+            json!({ "instructions": self.instructions, "messages": self.messages, "input": input, "prompt": self.prompt });
+        sorted.sort_all_objects();
+        format!("{:x}", Sha256::digest(sorted.to_string()))
+    }
+
     /// SHA-256 in hex of the request; independent of the order of fields and of white space in its JSON.
     #[must_use]
     pub fn fingerprint(&self) -> String {
@@ -277,7 +294,10 @@ impl Request {
 }
 
 /// The JSON of a body.
-fn read_json(body: &[u8]) -> Result<Value, Error> {
+///
+/// # Errors
+/// [`Error::RequestTooLarge`]; [`Error::InvalidRequest`]: it is no JSON.
+pub(crate) fn read_json(body: &[u8]) -> Result<Value, Error> {
     if body.len() > limits::REQUEST_BYTES_MAX {
         return Err(Error::RequestTooLarge(body.len()));
     }
@@ -401,6 +421,9 @@ fn check_across_fields(body: &Map<String, Value>, rules: &RequestRules<'_>, erro
             let expected = format!("must have at most {} bytes as JSON; it has {bytes}", limits::METADATA_BYTES_MAX);
             errors.push(FieldError::new("/metadata", expected));
         }
+    }
+    if body.contains_key("change_reason") && !body.contains_key("subject") {
+        errors.push(FieldError::new("/change_reason", "needs a `subject`, whose version tells it"));
     }
     check_response_format(body, errors);
 }

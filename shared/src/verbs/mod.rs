@@ -8,6 +8,7 @@ mod operate;
 mod quota;
 mod responses;
 mod stream;
+mod subjects;
 
 pub use access::keys::{KeyView, NewKey};
 pub use access::tokens::ReadToken;
@@ -34,3 +35,8 @@ pub use quota::QuotaView;
 pub use responses::read::ResponseTail;
 pub use stream::Streamed;
 pub use stream::ride::{NextRider, NoNext, Rode};
+pub use subjects::compare::{Diff, Export};
+pub use subjects::head::SubjectList;
+pub use subjects::retention::VersionRetention;
+pub use subjects::settle::Settled;
+pub use subjects::versions::{VersionList, VersionOutput};

@@ -5,6 +5,7 @@ mod drive;
 mod everyday;
 pub mod granted;
 mod services;
+mod subjects;
 mod troubles;
 mod used;
 
@@ -126,6 +127,7 @@ async fn roles_equal_use() {
     let scenarios = [
         everyday::with_keys(own()).boxed(),
         everyday::with_large_requests(own()).boxed(),
+        subjects::with_versions(own()).boxed(),
         compacting::by("compact", own()).boxed(),
         compacting::by("sweep", own()).boxed(),
         troubles::a_lost_invoke_and_an_overtime(own()).boxed(),

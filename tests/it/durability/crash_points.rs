@@ -45,6 +45,7 @@ walks! {
     cancelled: Kind::Cancelled;
     buffer_deleted: Kind::Deleted;
     counted: Kind::Counted;
+    versioned: Kind::Versioned;
     provider_breaks_off: Kind::BrokenOff;
     attached_start: Kind::Attached;
     hand_over: Kind::HandedOver;

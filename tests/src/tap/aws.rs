@@ -128,7 +128,7 @@ fn items(operation: &str, body: &Value) -> Vec<Item> {
     }
 }
 
-/// Path style: `/bucket/key?…&x-id=GetObject`. Three operations of an upload have no `x-id`.
+/// Path style: `/bucket/key?…&x-id=GetObject`. Three operations of an upload, and lists, have no `x-id`.
 fn s3_operation(request: &HttpRequest) -> String {
     let query = request.uri().split_once('?').map_or("", |(_, query)| query);
     let named = query.split('&').find_map(|pair| pair.strip_prefix("x-id="));
@@ -140,6 +140,7 @@ fn s3_operation(request: &HttpRequest) -> String {
         (None, "POST") => "CompleteMultipartUpload",
         (None, "DELETE") => "DeleteObject",
         (None, "HEAD") => "HeadObject",
+        (None, "GET") if query.split('&').any(|pair| pair == "list-type=2") => "ListObjectsV2",
         (None, method) => method,
     };
     operation.to_owned()

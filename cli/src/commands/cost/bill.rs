@@ -23,6 +23,11 @@ const STREAM_EXTRA_SECONDS: f64 = 0.3;
 const COMPACT_SECONDS: f64 = 0.25;
 const API_SECONDS: f64 = 0.05;
 const SWEEP_SECONDS: f64 = 0.3;
+const SETTLE_SECONDS: f64 = 0.25;
+/// Units of a generation with a subject: one write when it starts; in the transaction of its version, in which a write has two, the subject,
+/// the version, and which generation it came from. Reads of the record, of that note, and of the subject.
+const VERSION_WRITES: f64 = 1.0 + 2.0 * 3.0;
+const VERSION_READS: f64 = 3.0;
 /// A live response ends after so many: `LONGHAND_SSE_CONNECTION_MS`. Readers ask again, by number.
 const CONNECTION_SECONDS: f64 = 90.0;
 /// How long the initialization of a new execution environment takes.
@@ -35,6 +40,7 @@ const REQUEST_LOG_BYTES: f64 = 600.0;
 const START_LOG_BYTES: f64 = 440.0;
 const STREAM_LOG_BYTES: f64 = 1_460.0;
 const COMPACT_LOG_BYTES: f64 = 1_620.0;
+const SETTLE_LOG_BYTES: f64 = 500.0;
 const SWEEP_LOG_BYTES: f64 = 700.0;
 /// Bytes of an event around its text, as it is sent and in the event log, and the ratio to which gzip compresses that log.
 const EVENT_FRAME_BYTES: f64 = 150.0;
@@ -57,6 +63,8 @@ pub struct Deployment {
     pub memory_mb: u32,
     /// Generations that are started by one request, and written side by side in one invocation.
     pub riders: u32,
+    /// Whether the generation has a subject, whose next version it becomes.
+    pub has_subject: bool,
     /// The share of invocations that begin in a new execution environment.
     pub cold: f64,
     /// The name of the price of a GB-second.
@@ -213,7 +221,22 @@ pub fn of_generation(
     biller.add("Secrets", of_provider, "secret-requests")?;
     biller.add("KMS, for the records", of_table, "kms-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
+    if deployment.has_subject {
+        add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
+    }
     Ok(biller.bill())
+}
+
+/// What a generation with a subject costs beside that. Others do not reach `settle`: the trigger's filter drops them, at no cost.
+fn add_version(biller: &mut Biller<'_>, output: f64, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+    biller.add("Version, writes", VERSION_WRITES, "dynamodb-write")?;
+    biller.add("Version, reads", VERSION_READS, "dynamodb-read")?;
+    biller.add("Version, Lambda settle", memory * SETTLE_SECONDS, deployment.lambda)?;
+    biller.add("Version, invocation", 1.0, "lambda-requests")?;
+    biller.add("Version, S3 put", 1.0, "s3-put")?;
+    biller.add("Version, S3 get", 1.0, "s3-get")?;
+    biller.add("Version, text", output * PACKED / GB * deployment.kept_months, "s3-storage")?;
+    biller.add("Version, logs", (INVOCATION_LOG_BYTES + SETTLE_LOG_BYTES) / GB, "logs")
 }
 
 /// Reads of the provider's key, and of the key of the records table.

@@ -70,6 +70,9 @@ pub struct CostArgs {
     /// Generations that are started together and written side by side in one invocation of `stream`
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     riders: u32,
+    /// The generation has a subject, and becomes its next version
+    #[arg(long)]
+    subject: bool,
     /// The share of invocations that begin in a new execution environment; 100% for a stack with a few generations an hour
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
     cold: f64,
@@ -163,6 +166,7 @@ impl CostArgs {
     fn deployment(&self, deployed: &Deployed) -> anyhow::Result<Deployment> {
         Ok(Deployment {
             riders: self.riders,
+            has_subject: self.subject,
             cold: self.cold,
             memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,
             lambda: match self.arch {

@@ -29,6 +29,9 @@ pub struct ListArgs {
     /// Those of this model
     #[arg(long)]
     model: Option<String>,
+    /// Those about this subject
+    #[arg(long)]
+    subject: Option<String>,
     /// Those created at this time or later, such as 2026-11-21T09:30:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -63,6 +66,7 @@ impl ListArgs {
             ("status", &self.status),
             ("provider", &self.provider),
             ("model", &self.model),
+            ("subject", &self.subject),
             ("since", &self.since),
             ("until", &self.until),
         ];

@@ -21,7 +21,7 @@ pub struct RedriveArgs {
     /// Only report what would be done; every message is kept
     #[arg(long)]
     dry_run: bool,
-    /// An on-failure queue of the deployment: `StreamFailures` and `CompactFailures` of the stack's outputs
+    /// An on-failure queue of the deployment: `StreamFailures`, `CompactFailures` and `SettleFailures` of the stack's outputs
     #[arg(long = "queue", value_name = "URL", required_if_eq("aws", "true"))]
     queues: Vec<String>,
     #[command(flatten)]
@@ -76,6 +76,9 @@ impl Redrive<'_> {
                         batches.push((message, records));
                         continue;
                     }
+                    Ok(GivenUp::Settle { records, since_ms }) => {
+                        Outcome { about: format!("settle, {}", count(records, "record")), did: self.settle_again(since_ms).await }
+                    }
                     Ok(GivenUp::Stream(job)) => self.job(&job.keys()).await,
                     Err(why) => Outcome { about: "unknown".into(), did: Err(why) },
                 };
@@ -118,6 +121,13 @@ impl Redrive<'_> {
         };
         let did = self.app.redrive(key, self.apply).await;
         Outcome { about: format!("stream {key}"), did: did.map(|did| words(did).into()).map_err(|error| error.to_string()) }
+    }
+
+    /// A message of `settle` does not name its generations either, but when the first of them ended.
+    async fn settle_again(&self, since_ms: i64) -> Result<String, String> {
+        let settled = self.app.catch_up_settling(since_ms, self.apply).await.map_err(|error| error.to_string())?;
+        let verb = if self.apply { "were" } else { "would be" };
+        Ok(format!("{} that nobody had settled {verb} settled", count(settled, "generation")))
     }
 
     /// A message of `compact` does not name its generations. Its work is done when every log that has ended is compacted.

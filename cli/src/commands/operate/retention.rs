@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use longhand::subjects::retention::VersionRules;
 use longhand::{App, GenerationId, Organization, RetentionRules};
 use serde_json::json;
 
@@ -28,6 +29,12 @@ pub struct RetentionArgs {
     /// Look for rows without a record as well; this reads the whole table
     #[arg(long)]
     rows: bool,
+    /// Versions of subjects, in place of generations: those older than `--days` [default: 90], but for the last, the first, and those with labels
+    #[arg(long)]
+    subjects: bool,
+    /// With `--subjects`: the newest versions that are kept however old they are
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "subjects")]
+    keep_last: u64,
     /// This organization only [default: every one that has something in the bucket]
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
@@ -43,6 +50,9 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![parse_organization(name)?],
         None => app.organizations().await?,
     };
+    if args.subjects {
+        return versions(&app, &args, &organizations).await;
+    }
     let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
     let rules = RetentionRules { keep: days.or(app.config().retention), rows: args.rows, apply: args.apply };
     if rules.keep.is_none() {
@@ -57,6 +67,38 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     let verb = if args.apply { "removed" } else { "would be removed" };
     let looked_at = count(organizations.len() as u64, "organization");
     eprintln!("{} {verb}, {failed} could not be; {looked_at} looked at", count(removed, "generation"));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+/// The versions of every organization.
+async fn versions(app: &App, args: &RetentionArgs, organizations: &[Organization]) -> anyhow::Result<ExitCode> {
+    let keep = args.days.map_or_else(|| VersionRules::default().keep, |days| Duration::from_hours(24).saturating_mul(days));
+    let rules = VersionRules { keep, keep_last: args.keep_last };
+    let (mut removed, mut failed) = (0, 0);
+    let verb = if args.apply { "removed" } else { "would remove" };
+    for organization in organizations {
+        let found = app.retain_versions(organization, rules, args.apply).await?;
+        for (subject, number) in &found.versions {
+            if args.format.json {
+                line(json!({ "organization": organization, "subject": subject, "version": number, "removed": args.apply }))?;
+            } else {
+                line(format!("{verb}  {organization}/{subject}  version {number}"))?;
+            }
+        }
+        for object in &found.objects {
+            if args.format.json {
+                line(json!({ "organization": organization, "object": object, "removed": args.apply }))?;
+            } else {
+                line(format!("{verb}  {object}  a text that no version has"))?;
+            }
+        }
+        for (subject, error) in &found.failed {
+            eprintln!("error: {organization}/{subject}: {error}");
+        }
+        (removed, failed) = (removed + found.versions.len() as u64, failed + found.failed.len());
+    }
+    let verb = if args.apply { "removed" } else { "would be removed" };
+    eprintln!("{} {verb}, of {failed} subjects some could not be", count(removed, "version"));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
 }
 

@@ -11,11 +11,11 @@ use s3s::{
     S3, S3Request, S3Response, S3Result,
     dto::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-        CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
-        DeleteObjectsOutput, DeletedObject, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
-        HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-        ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput,
-        UploadPartOutput,
+        CopyObjectInput, CopyObjectOutput, CopySource, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+        DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, GetObjectInput,
+        GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+        ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
+        ListPartsOutput, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
     },
     s3_error,
 };
@@ -98,6 +98,20 @@ impl S3 for Store {
         request.input.body = Some(body);
         let _lock = self.locks.write(&bucket, &key).await;
         self.files.put_object(request).await.map_err(|error| digest.refine(error))
+    }
+
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let CopySource::Bucket { bucket, key, .. } = &request.input.copy_source else { return Err(s3_error!(NotImplemented)) };
+        let (from_bucket, from) = (bucket.to_string(), key.to_string());
+        let (bucket, to) = (request.input.bucket.clone(), request.input.key.clone());
+        self.check(&from_bucket, &from)?;
+        self.check(&bucket, &to)?;
+        if (&from_bucket, &from) == (&bucket, &to) {
+            return Err(s3_error!(NotImplemented, "The local S3 does not copy an object onto itself."));
+        }
+        let _source = self.locks.read(&from_bucket, &from).await;
+        let _lock = self.locks.write(&bucket, &to).await;
+        self.files.copy_object(request).await
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {

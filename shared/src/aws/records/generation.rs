@@ -1,7 +1,5 @@
 //! A generation's rows: its record, request and validation issues.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Update};
 use serde::{Deserialize, Serialize};
@@ -18,8 +16,9 @@ use crate::error::{Error, FieldError};
 use crate::generation::request::Request;
 use crate::generation::usage::TotalUsage;
 use crate::generation::{Failure, Status};
-use crate::ids::{GenerationId, GenerationKey, Organization};
+use crate::ids::{GenerationId, GenerationKey, Organization, SubjectId};
 use crate::quota::{Allowance, DayUsage};
+use crate::subjects::version::Origin;
 
 /// A generation's record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,10 +56,16 @@ pub struct RecordRow {
     /// The generation that it repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GenerationId>,
+    /// What it is about. The trigger of `settle` selects by it, so it is absent from generations without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectId>,
+    /// What its version tells of the request. Present with `subject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The request's `timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
-    /// The request's.
+    /// The request's; without one, what earlier versions of its subject had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_total_bytes: Option<u64>,
     /// The request's.
@@ -213,6 +218,8 @@ impl RecordRow {
             request_id,
             request_metadata: Some(&request.metadata).filter(|own| !own.is_empty()).map(|own| json!(own).to_string()),
             retry_of: request.retry_of.clone(),
+            subject: request.subject.clone(),
+            origin: None,
             timeout_seconds: request.timeout,
             expected_total_bytes: request.expected_total_bytes,
             expected_total_chunks: request.expected_total_chunks,
@@ -324,40 +331,15 @@ impl Records {
             let items = vec![update.into_item(), self.count(&key.organization, day, used, None)?.into_item()];
             return Ok(self.transact(items).await? == Transacted::Done);
         }
-        let single = self
-            .dynamodb
-            .update_item()
-            .table_name(update.table_name)
-            .set_key(Some(update.key))
-            .set_condition_expression(update.condition_expression)
-            .update_expression(update.update_expression)
-            .set_expression_attribute_names(update.expression_attribute_names)
-            .set_expression_attribute_values(update.expression_attribute_values)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        update_where(single, &self.meter).await
+        self.update_alone(update).await
     }
 
     /// The update that writes an outcome on a record that has none.
     fn outcome_update(&self, key: &GenerationKey, status: Status, outcome: &Outcome) -> Result<Update, Error> {
-        let failed = |error| unexpected("dynamodb UpdateItem", error);
-        let mut fields: Item = serde_dynamo::to_item(outcome).map_err(|error| failed(error.to_string()))?;
+        let mut fields: Item = serde_dynamo::to_item(outcome).map_err(|error| unexpected("dynamodb UpdateItem", error))?;
         fields.insert("status".into(), AttributeValue::S(status.as_str().into()));
-        let (mut names, mut values, mut sets) =
-            (HashMap::from([("#open".to_owned(), "open".to_owned())]), Item::new(), Vec::new());
-        for (number, (name, value)) in fields.into_iter().enumerate() {
-            sets.push(format!("#n{number} = :v{number}"));
-            names.insert(format!("#n{number}"), name);
-            values.insert(format!(":v{number}"), value);
-        }
-        Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::Record(key).item()))
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(compacted_at)")
-            .update_expression(format!("SET {} REMOVE #open, open_at", sets.join(", ")))
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values))
-            .build()
-            .map_err(|error| failed(error.to_string()))
+        let condition = "attribute_exists(pk) AND attribute_not_exists(compacted_at)";
+        self.set_in_transaction(Key::Record(key), fields, condition, "REMOVE #open, open_at", [("#open", "open")], [])
     }
 
     /// Stores a validation issue. The same one again changes nothing.
@@ -459,6 +441,8 @@ mod tests {
             allowance: None,
             request_metadata: Some("{\"a\":1}".into()),
             retry_of: Some(key().generation),
+            subject: Some("s@1".parse().unwrap()),
+            origin: Some(Origin { temperature: Some(0.25), prompt_sha256: "5e".into(), ..Origin::default() }),
             timeout_seconds: Some(9),
             expected_total_bytes: Some(8),
             expected_total_chunks: Some(7),

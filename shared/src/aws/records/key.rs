@@ -14,7 +14,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::aws::tables::Item;
-use crate::ids::{GenerationKey, KeyId, Organization};
+use crate::ids::{GenerationId, GenerationKey, KeyId, Organization, SubjectKey};
 use crate::limits;
 
 /// The index of an organization's generations: partition key `organization`, sort key `generation`.
@@ -76,6 +76,20 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written by `longhand keys` in one transaction with [`Key::ApiKeyHash`]; revoking marks both. Never goes.
     ApiKey(&'a Organization, &'a KeyId),
+    /// `{organization}#subject:{subject}`, `subject`: [`Subject`](crate::subjects::Subject). In [`BY_ORGANIZATION`] under
+    /// [`subjects_of`], sorted by the subject's name.
+    ///
+    /// Created by `start` or with the first version; every change of it but the generation that was started last is made under its
+    /// revision. Deleted last of its partition, when the subject is.
+    Subject(&'a SubjectKey),
+    /// The same partition, `version#` and the number in 9 digits: [`Version`](crate::subjects::version::Version).
+    ///
+    /// Written once, in one transaction with the subject. Retention deletes it, or the deletion of the subject.
+    Version(&'a SubjectKey, u64),
+    /// The same partition, `generation#{generation}`: the number of the version that the generation has become.
+    ///
+    /// Written with that version, so that there is one however often `settle` runs. Goes with the subject.
+    VersionOf(&'a SubjectKey, &'a GenerationId),
     /// `#key#{sha256 of the API key}`, `key`: [`KeyHashRow`](super::KeyHashRow), for `authorize`.
     ///
     /// Written and marked with [`Key::ApiKey`]. Never goes.
@@ -100,6 +114,7 @@ impl Key<'_> {
             Self::Quota(organization) => format!("{organization}#settings"),
             Self::Usage(organization, _) => format!("{organization}#usage"),
             Self::ApiKey(organization, _) => api_keys(organization),
+            Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) => key.partition(),
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
             Self::SweepCursor => "#sweep".to_owned(),
             Self::Attached(_) => ATTACHED.to_owned(),
@@ -116,6 +131,9 @@ impl Key<'_> {
             Self::Quota(_) => "quota".to_owned(),
             Self::Usage(_, day) => (*day).to_owned(),
             Self::ApiKey(_, id) => id.to_string(),
+            Self::Subject(_) => "subject".to_owned(),
+            Self::Version(_, number) => format!("version#{number:09}"),
+            Self::VersionOf(_, generation) => format!("generation#{generation}"),
             Self::SweepCursor => "cursor".to_owned(),
             Self::Attached(place) => format!("{place:04}"),
         }
@@ -130,6 +148,11 @@ impl Key<'_> {
 /// The partition of all of an organization's [`Key::ApiKey`].
 pub(in crate::aws) fn api_keys(organization: &Organization) -> String {
     format!("{organization}#keys")
+}
+
+/// The partition of an organization's subjects in [`BY_ORGANIZATION`]. No organization is called so.
+pub(in crate::aws) fn subjects_of(organization: &Organization) -> String {
+    format!("{organization}#subject")
 }
 
 /// What the partition keys of an organization's rows begin with, and the sort keys of its generations in [`BY_OPEN`].
@@ -161,7 +184,7 @@ mod tests {
     use super::*;
     use crate::ids::GenerationId;
 
-    fn keys<'a>(generation: &'a GenerationKey, id: &'a KeyId, text: &'a str) -> [Key<'a>; 11] {
+    fn keys<'a>(generation: &'a GenerationKey, id: &'a KeyId, text: &'a str, subject: &'a SubjectKey) -> [Key<'a>; 14] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -172,6 +195,9 @@ mod tests {
             Key::Quota(organization),
             Key::Usage(organization, "2026-11-21"),
             Key::ApiKey(organization, id),
+            Key::Subject(subject),
+            Key::Version(subject, 12),
+            Key::VersionOf(subject, &generation.generation),
             Key::ApiKeyHash(text),
             Key::SweepCursor,
             Key::Attached(7),
@@ -190,11 +216,13 @@ mod tests {
             let id = KeyId::new(now);
             let generation = |organization: &str| GenerationKey::new(organization.parse().unwrap(), GenerationId::first_at(now));
             let (one, other) = (generation(&one), generation(&other));
-            let all = [keys(&one, &id, &text), keys(&other, &id, &text)].concat();
+            let subject = |of: &GenerationKey| SubjectKey::new(of.organization.clone(), text.parse().unwrap());
+            let (one_subject, other_subject) = (subject(&one), subject(&other));
+            let all = [keys(&one, &id, &text, &one_subject), keys(&other, &id, &text, &other_subject)].concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 19);
-            for key in &keys(&one, &id, &text)[..8] {
+            prop_assert_eq!(distinct.len(), 25);
+            for key in &keys(&one, &id, &text, &one_subject)[..11] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -205,7 +233,8 @@ mod tests {
     fn stored_keys_stay_as_they_are() {
         let generation = GenerationKey::new("acme".parse().unwrap(), GenerationId::first_at(0));
         let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
-        let keys = keys(&generation, &id, "5e").map(|key| format!("{} {}", key.partition(), key.sort()));
+        let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
+        let keys = keys(&generation, &id, "5e", &subject).map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
         assert_eq!(
             keys,
@@ -218,6 +247,9 @@ mod tests {
                 "acme#settings quota".to_owned(),
                 "acme#usage 2026-11-21".to_owned(),
                 format!("acme#keys {id}"),
+                "acme#subject:a@b subject".to_owned(),
+                "acme#subject:a@b version#000000012".to_owned(),
+                format!("acme#subject:a@b generation#{}", generation.generation),
                 "#key#5e key".to_owned(),
                 "#sweep cursor".to_owned(),
                 "#attached 0007".to_owned(),

@@ -122,7 +122,16 @@ impl Records {
     /// The records with these keys, in their order, without those that are gone.
     async fn get_all(&self, keys: &[GenerationKey]) -> Result<Vec<RecordRow>, Error> {
         let mut found: HashMap<GenerationKey, RecordRow> = HashMap::with_capacity(keys.len());
-        let mut wanted: Vec<Item> = keys.iter().map(|key| Key::Record(key).item()).collect();
+        for item in self.get_items(keys.iter().map(|key| Key::Record(key).item()).collect()).await? {
+            let record: RecordRow = serde_dynamo::from_item(item).map_err(|error| unexpected(BATCH_GET, error))?;
+            found.insert(record.key(), record);
+        }
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+
+    /// The rows with these keys, at most 100, in any order, without those that are gone.
+    pub(super) async fn get_items(&self, mut wanted: Vec<Item>) -> Result<Vec<Item>, Error> {
+        let mut found = Vec::with_capacity(wanted.len());
         let mut waits = UnprocessedWaits::new(BATCH_GET);
         while !wanted.is_empty() {
             let batch = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
@@ -131,14 +140,11 @@ impl Records {
             let answer =
                 get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(aws_error(BATCH_GET))?;
             self.meter.read(answer.consumed_capacity().first());
-            for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
-                let record: RecordRow = serde_dynamo::from_item(item).map_err(|error| unexpected(BATCH_GET, error))?;
-                found.insert(record.key(), record);
-            }
+            found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items));
             wanted = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
             waits.sleep(wanted.len()).await?;
         }
-        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+        Ok(found)
     }
 }
 

@@ -7,6 +7,7 @@ mod idempotency;
 pub(in crate::aws) mod key;
 mod listing;
 mod open;
+mod subjects;
 mod sweeps;
 mod transactions;
 mod usage;
@@ -16,17 +17,20 @@ pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, Reco
 pub use idempotency::IdempotencyClaim;
 pub use key::INDEXES;
 pub use listing::ListPage;
+pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE};
+
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, Update};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::key::Key;
 use super::clients::{aws_error, unexpected};
 use super::meter::Meter;
-use super::tables::Item;
+use super::tables::{Item, update_where};
 use crate::error::Error;
 
 /// The condition of a put that must not replace a row.
@@ -103,11 +107,68 @@ impl Records {
         let put = put.set_condition_expression(condition.map(str::to_owned)).build();
         put.map_err(|error| unexpected("dynamodb TransactWriteItems", error))
     }
+
+    /// The update that sets `fields` of a row where `condition` holds, for a transaction. `rest` follows the `SET`; it and `condition` may
+    /// use `names` and `values`.
+    fn set_in_transaction<const N: usize, const V: usize>(
+        &self,
+        key: Key<'_>,
+        fields: Item,
+        condition: &str,
+        rest: &str,
+        names: [(&str, &str); N],
+        values: [(&str, AttributeValue); V],
+    ) -> Result<Update, Error> {
+        let mut set = SetFields::new(fields);
+        set.names.extend(names.map(|(name, of)| (name.to_owned(), of.to_owned())));
+        set.values.extend(values.map(|(name, value)| (name.to_owned(), value)));
+        let update = Update::builder().table_name(&self.table).set_key(Some(key.item())).condition_expression(condition);
+        let update = update.update_expression(format!("{} {rest}", set.sets).trim_end().to_owned());
+        let update = update.set_expression_attribute_names(Some(set.names)).set_expression_attribute_values(Some(set.values));
+        update.build().map_err(|error| unexpected("dynamodb UpdateItem", error))
+    }
+
+    /// Applies one update by itself. `false`: its condition does not hold.
+    async fn update_alone(&self, update: Update) -> Result<bool, Error> {
+        let single = self
+            .dynamodb
+            .update_item()
+            .table_name(update.table_name)
+            .set_key(Some(update.key))
+            .set_condition_expression(update.condition_expression)
+            .update_expression(update.update_expression)
+            .set_expression_attribute_names(update.expression_attribute_names)
+            .set_expression_attribute_values(update.expression_attribute_values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        update_where(single, &self.meter).await
+    }
 }
 
-/// A row under its key. Whatever the row itself has under the names of a key is replaced.
+/// The update of the row of `key` that sets `fields`, for a transaction or alone. Field names stand in the expression as `#n0`, `#n1` …:
+/// many are reserved words.
+struct SetFields {
+    sets: String,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl SetFields {
+    fn new(fields: Item) -> Self {
+        let (mut names, mut values, mut sets) = (HashMap::new(), Item::new(), Vec::new());
+        for (number, (name, value)) in fields.into_iter().enumerate() {
+            sets.push(format!("#n{number} = :v{number}"));
+            names.insert(format!("#n{number}"), name);
+            values.insert(format!(":v{number}"), value);
+        }
+        Self { sets: format!("SET {}", sets.join(", ")), names, values }
+    }
+}
+
+/// A row under its key. Whatever the row itself has under the names of a key is replaced. An absent field is no attribute: under the name
+/// of an index's key, a NULL is refused.
 fn item<R: Serialize>(key: Key<'_>, row: &R) -> Result<Item, Error> {
     let mut item: Item = serde_dynamo::to_item(row).map_err(|error| unexpected("dynamodb item", error))?;
+    item.retain(|_, value| !value.is_null());
     item.extend(key.item());
     Ok(item)
 }

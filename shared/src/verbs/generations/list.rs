@@ -75,7 +75,10 @@ impl App {
 /// Whether a query selects a record by all but its status.
 fn is_selected(query: &ListQuery, record: &RecordRow) -> bool {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-    is(&query.provider, &record.provider) && is(&query.model, &record.model) && has_metadata(query, record)
+    is(&query.provider, &record.provider)
+        && is(&query.model, &record.model)
+        && query.subject.as_ref().is_none_or(|wanted| record.subject.as_ref() == Some(wanted))
+        && has_metadata(query, record)
 }
 
 fn has_metadata(query: &ListQuery, record: &RecordRow) -> bool {

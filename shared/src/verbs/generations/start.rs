@@ -99,7 +99,7 @@ impl App {
     }
 
     /// [`Self::start`] of a request with this claim.
-    pub(super) async fn start_claimed(
+    pub(in crate::verbs) async fn start_claimed(
         &self,
         organization: &Organization,
         request: &Request,
@@ -152,6 +152,7 @@ impl App {
         if !is_new && let Some(stored) = self.records.find(&key).await? {
             return self.accept_again(&key, stored).await;
         }
+        let record = self.about_subject(request, record).await?;
         let text = self.store_large_request(&key, request).await?;
         match self.records.create(&record, text, self.request_expiry()).await? {
             Created::Stored => {

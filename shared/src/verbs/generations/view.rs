@@ -99,6 +99,7 @@ impl Generation {
             status,
             finalizing: false,
             retry_of: record.retry_of,
+            subject: record.subject,
             reason: None,
             error: None,
             finish_reason: None,

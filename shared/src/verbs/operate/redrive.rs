@@ -3,12 +3,15 @@
 //! The record of a failed `stream` invocation names its generation. That of a failed batch of stream records has only its
 //! position in the stream; but any log that has ended and is not compacted may have been in it.
 
+use std::time::Duration;
+
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::job::{Job, StreamJob};
 use crate::ids::GenerationKey;
@@ -17,6 +20,9 @@ use crate::limits::OPEN_SHARDS;
 /// Logs that are read side by side. They are compacted one by one, as each holds parts of two objects in memory.
 const CONCURRENCY: usize = 16;
 
+/// How long before its end a generation was created, at most.
+const GENERATION_AGE_MAX: Duration = Duration::from_hours(24);
+
 /// What an on-failure record is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenUp {
@@ -24,6 +30,13 @@ pub enum GivenUp {
     Stream(Job),
     /// A batch of so many terminal chunks for `compact`.
     Compact(u64),
+    /// A batch of so many records for `settle`, the first of which was written at this moment, in milliseconds.
+    Settle {
+        /// How many.
+        records: u64,
+        /// When.
+        since_ms: i64,
+    },
 }
 
 /// What a generation needs, or what was done.
@@ -62,7 +75,17 @@ impl GivenUp {
             let job = Job::from_json(payload.clone());
             return job.map(Self::Stream).map_err(|error| format!("its `requestPayload` is no job of `stream`: {error}"));
         }
+        let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
+        // `…:function:NAME:live`; on the local stack the name is the function's own.
+        let is_settle = text("/requestContext/functionArn").is_some_and(|arn| {
+            arn.split(':').nth(6).is_some_and(|name| name.to_ascii_lowercase().trim_end_matches("function").ends_with("settle"))
+        });
         match record.pointer("/DDBStreamBatchInfo/batchSize").and_then(Value::as_u64) {
+            Some(records) if is_settle => {
+                let since_ms = text("/DDBStreamBatchInfo/approximateArrivalOfFirstRecord").and_then(millis_of);
+                let missing = "it does not tell when its first record arrived, as on-failure records do";
+                Ok(Self::Settle { records, since_ms: since_ms.ok_or(missing)? })
+            }
             Some(records) => Ok(Self::Compact(records)),
             None => Err("it has neither `requestPayload` nor `DDBStreamBatchInfo`, as on-failure records have".into()),
         }
@@ -117,6 +140,21 @@ impl App {
         Ok(caught_up)
     }
 
+    /// Settles every generation that has ended since `since_ms` and was not settled, of every organization that has objects; without
+    /// `apply` only tells how many there are.
+    ///
+    /// # Errors
+    /// As [`Self::settle`]; the call can be repeated.
+    pub async fn catch_up_settling(&self, since_ms: i64, apply: bool) -> Result<u64, Error> {
+        // One that ended then was created a day before at the earliest: its buffer would have expired.
+        let created_since = since_ms.saturating_sub(millis(GENERATION_AGE_MAX)).max(0);
+        let mut settled = 0;
+        for organization in self.organizations().await? {
+            settled += self.settle_since(&organization, created_since, apply).await?;
+        }
+        Ok(settled)
+    }
+
     /// Whether a generation's log has ended, and the generation has no outcome.
     async fn is_uncompacted(&self, key: &GenerationKey) -> Result<bool, Error> {
         let newest = self.buffer.newest(key).await?;
@@ -142,6 +180,17 @@ mod tests {
         assert!(matches!(GivenUp::read(job), Ok(GivenUp::Stream(job)) if job.keys()[0].organization.as_str() == "acme"));
         let batch = r#"{"DDBStreamBatchInfo":{"batchSize":3,"shardId":"s"}}"#;
         assert_eq!(GivenUp::read(batch), Ok(GivenUp::Compact(3)));
+        let settle = |arn: &str| {
+            format!(
+                r#"{{"requestContext":{{"functionArn":"{arn}"}},"DDBStreamBatchInfo":{{"batchSize":2,"approximateArrivalOfFirstRecord":"2026-11-21T09:30:00.000Z"}}}}"#
+            )
+        };
+        for arn in ["arn:aws:lambda:us-east-1:1:function:prod-settle:live", "arn:aws:lambda:us-east-1:1:function:SettleFunction"]
+        {
+            assert_eq!(GivenUp::read(&settle(arn)), Ok(GivenUp::Settle { records: 2, since_ms: 1_795_253_400_000 }), "{arn}");
+        }
+        let compact = settle("arn:aws:lambda:us-east-1:1:function:prod-compact:live");
+        assert_eq!(GivenUp::read(&compact), Ok(GivenUp::Compact(2)));
         for (body, why) in [
             ("", "no JSON"),
             ("{}", "neither"),

@@ -20,12 +20,17 @@ const OF_ALL: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>,
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>). Streams can be listed only all together
 /// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>).
-const OF_SOME: [(&str, &str, &str); 6] = [
+const OF_SOME: [(&str, &str, &str); 11] = [
     ("compact", "dynamodb:DescribeStream", "BufferTable.StreamArn"),
     ("compact", "dynamodb:GetRecords", "BufferTable.StreamArn"),
     ("compact", "dynamodb:GetShardIterator", "BufferTable.StreamArn"),
     ("compact", "dynamodb:ListStreams", "*"),
     ("compact", "sqs:SendMessage", "CompactFailures.Arn"),
+    ("settle", "dynamodb:DescribeStream", "RecordsTable.StreamArn"),
+    ("settle", "dynamodb:GetRecords", "RecordsTable.StreamArn"),
+    ("settle", "dynamodb:GetShardIterator", "RecordsTable.StreamArn"),
+    ("settle", "dynamodb:ListStreams", "*"),
+    ("settle", "sqs:SendMessage", "SettleFailures.Arn"),
     ("stream", "sqs:SendMessage", "StreamFailures.Arn"),
 ];
 

@@ -6,6 +6,8 @@ use longhand::Scope;
 pub const GENERATION: &str = "<generation>";
 /// The same as a response's.
 pub const RESPONSE: &str = "<response>";
+/// Stands for a subject in the path.
+pub const SUBJECT: &str = "<subject>";
 /// Stands for a part of the path.
 pub const PART: &str = "<part>";
 /// Stands for the other organization's name, or one that nobody has.
@@ -49,7 +51,7 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 17] = [
+const QUERIES: [&str; 20] = [
     "metadata.of=metadata-of-acme",
     "order=asc&after=<generation>&model=m&status=completed",
     "after=0",
@@ -59,6 +61,9 @@ const QUERIES: [&str; 17] = [
     "limit=1&order=asc&after=msg_<generation>",
     "wait=0&after=1",
     "partial=json",
+    "prefix=s&after=<subject>",
+    "subject=<subject>",
+    "from=1&to=1",
     "offset=-1",
     "offset=now",
     "offset=0000000000000001&live=long-poll",
@@ -69,11 +74,12 @@ const QUERIES: [&str; 17] = [
     "generation=<generation>&id=<generation>",
 ];
 
-const HEADERS: [(&str, &str); 14] = [
+const HEADERS: [(&str, &str); 15] = [
     ("last-event-id", "1"),
     ("accept", "text/event-stream"),
     ("if-none-match", "\"<generation>:0:5:c\""),
     ("if-none-match", "*"),
+    ("if-match", "\"1\""),
     ("x-organization", "<organization>"),
     ("organization", "<organization>"),
     ("openai-organization", "<organization>"),
@@ -101,7 +107,12 @@ const BODIES: [&str; 9] = [
 
 /// Every probe of one route.
 pub fn probes(method: &str, route: &str) -> Vec<Probe> {
-    let parts = route.split('/').map(|part| if part.starts_with('{') { PART } else { part });
+    let parts = route.split('/').map(|part| match part {
+        "{subject}" => SUBJECT,
+        "{number}" => "1",
+        part if part.starts_with('{') => PART,
+        part => part,
+    });
     let path = parts.collect::<Vec<_>>().join("/");
     let plain = Probe { method: method.to_owned(), path, headers: Vec::new(), body: None, is_plain: true };
     let with_query = |query: &&str| Probe { path: format!("{}?{query}", plain.path), is_plain: false, ..plain.clone() };

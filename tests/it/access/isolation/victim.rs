@@ -9,7 +9,7 @@ use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment};
 use serde_json::{Value, json};
 
-use super::probes::{Credential, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, USED_KEY};
+use super::probes::{Credential, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, USED_KEY};
 use crate::access::keys::key;
 
 /// Its name.
@@ -18,6 +18,8 @@ pub const NAME: &str = "acme";
 pub const MARKS: [&str; 3] = ["output-of-acme", "prompt-of-acme", "metadata-of-acme"];
 /// The `Idempotency-Key`s that it has used, for a generation and for a response.
 const ITS_KEYS: [&str; 2] = ["key-of-acme", "response-key-of-acme"];
+/// Its subject, which has a version, and one that nobody has.
+const SUBJECTS: [&str; 2] = ["s.first", "s.other"];
 /// Those that nobody has.
 const OTHER_KEYS: [&str; 2] = ["other-key", "other-response-key"];
 
@@ -83,6 +85,11 @@ impl Victim {
     /// Everything that it sees of its own. Others must not change it.
     pub async fn state(&self) -> Vec<Value> {
         let mut state = vec![self.api.get("generations?limit=100").await.1];
+        for way in ["", "/versions", "/versions/1/output"] {
+            let (status, told) = self.api.get(&format!("subjects/{}{way}", SUBJECTS[0])).await;
+            assert!(status.is_success(), "{told}");
+            state.push(told);
+        }
         for id in &self.generations {
             let (status, record) = self.api.get(&format!("generations/{id}")).await;
             assert!(status.is_success(), "{record}");
@@ -104,7 +111,10 @@ impl Victim {
         let pairs = generations.iter().flat_map(|id| forms.iter().map(move |form| (id, *form)));
         let route = usize::from(probe.path.starts_with("/v1/responses"));
         pairs
-            .map(|(id, form)| (names(id, form, NAME, ITS_KEYS[route]), names(&absent(id), form, "nobody", OTHER_KEYS[route])))
+            .map(|(id, form)| {
+                let theirs = names(id, form, [NAME, ITS_KEYS[route], SUBJECTS[0]]);
+                (theirs, names(&absent(id), form, ["nobody", OTHER_KEYS[route], SUBJECTS[1]]))
+            })
             .collect()
     }
 }
@@ -120,7 +130,9 @@ async fn generations(api: &Api) -> Vec<String> {
     let (_, completed) =
         api.post_once(ITS_KEYS[0], &json!({ "provider": "theirs", "model": "m", "prompt": "prompt-of-acme" })).await;
     let mut ids = vec![completed["id"].as_str().unwrap().to_owned()];
-    for (provider, extra) in [("stall", json!({})), ("stall", json!({})), ("theirs", json!({ "delete_after": true }))] {
+    for (provider, extra) in
+        [("stall", json!({})), ("stall", json!({})), ("theirs", json!({ "delete_after": true, "subject": SUBJECTS[0] }))]
+    {
         let (_, started) = api.post(&body(provider, extra)).await;
         ids.push(started["id"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned());
     }
@@ -137,6 +149,13 @@ async fn generations(api: &Api) -> Vec<String> {
     for ended in [0, 2, 3, 4] {
         api.ended(&ids[ended]).await;
     }
+    let subject = format!("subjects/{}", SUBJECTS[0]);
+    let put = api.http.put(api.url_of(&format!("/v1/{subject}"))).json(&json!({ "title": "metadata-of-acme" }));
+    assert!(api.send(put.build().unwrap()).await.0.is_success());
+    // The last change of it, whatever the probes do.
+    while api.get(&subject).await.1["current"].is_null() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     ids
 }
 
@@ -144,7 +163,7 @@ fn form(probe: &Probe) -> &'static str {
     if probe.path.starts_with("/v1/responses") { "resp_" } else { "gen_" }
 }
 
-fn names(id: &str, form: &str, organization: &str, key: &str) -> Names {
+fn names(id: &str, form: &str, [organization, key, subject]: [&str; 3]) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
         (PART, format!("{form}{ulid}")),
@@ -152,6 +171,7 @@ fn names(id: &str, form: &str, organization: &str, key: &str) -> Names {
         (RESPONSE, format!("resp_{ulid}")),
         (ORGANIZATION, organization.to_owned()),
         (USED_KEY, key.to_owned()),
+        (SUBJECT, subject.to_owned()),
     ]
 }
 

@@ -1,12 +1,12 @@
 //! What must hold of a generation that has ended, whatever went wrong on the way.
 
-use longhand_tests::key_of;
+use longhand_tests::{PATIENCE, key_of};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand::generation::Generation;
 use longhand::log::event::{Event, NumberedEvent};
-use longhand::{GenerationId, Inspection};
+use longhand::{GenerationId, Inspection, SubjectKey};
 use longhand_tests::faults::Made;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -79,6 +79,9 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
     let used = app.quota_view(&organization()).await.expect("what is used").used;
     let (generations, output_bytes) = if run.kind == Kind::Counted { (1, record.progress.received_bytes) } else { (0, 0) };
     must((used.generations, used.output_bytes) == (generations, output_bytes), format!("counted {used:?}"));
+    if run.kind == Kind::Versioned {
+        check_version(run, id, &text, &mut must).await;
+    }
     // The buffer goes; what a reader gets stays.
     if run.kind == Kind::Deleted && !run.faults.made().iter().any(is_deleters_fault) {
         must(is_gone(&inspection), format!("of the buffer are left {:?}", inspection.slots));
@@ -88,6 +91,22 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
     must(is_gone(&expired), format!("of the buffer are left {:?}", expired.slots));
     let archived = app.events(&key_of(id), None, Some(10_000)).await.expect("the events");
     must(archived.data == page.data, format!("from the bucket comes {:?} in place of {:?}", archived.data, page.data));
+}
+
+/// There is one version, with the text, however often the generation was settled.
+async fn check_version(run: &Run, id: &GenerationId, text: &str, must: &mut impl FnMut(bool, String)) {
+    let key = SubjectKey::new(organization(), kind::SUBJECT.parse().expect("a subject"));
+    let began = Instant::now();
+    // Whoever settles may be between two tries.
+    while run.app.subject(&key).await.expect("the subject").current.is_none() && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    run.until_idle().await;
+    let versions = run.app.versions(&key, None, None).await.expect("the versions").data;
+    let made: Vec<_> = versions.iter().map(|view| (view.version.number, view.version.generation.as_ref())).collect();
+    must(made == [(1, Some(id))], format!("it became {made:?}"));
+    let output = run.app.version_output(&key, None).await.ok().and_then(|output| output.text);
+    must(output.as_deref() == Some(text), format!("its version says {output:?}"));
 }
 
 /// Whether it kept the buffer from being deleted: it expires then.

@@ -16,6 +16,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// What a writer's function has in place of 15 minutes. It hands over when half of it is gone.
 const SHORT_TIMEOUT_SECONDS: u64 = 20;
 
+/// The subject of those that have one.
+pub const SUBJECT: &str = "crashes";
+
 /// A kind of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -29,6 +32,8 @@ pub enum Kind {
     Counted,
     /// The provider breaks off in the middle, and goes on from what it has said.
     BrokenOff,
+    /// It has a subject, whose first version it becomes.
+    Versioned,
     /// `POST /v1/responses` with `stream: true`: the function that answers writes.
     Attached,
     /// The provider falls silent in the middle, the function's time runs out, and the next one goes on.
@@ -49,7 +54,11 @@ impl Kind {
 
     /// What is asked for, beside provider, model and prompt.
     pub fn extra(self) -> Value {
-        if self == Self::Deleted { json!({ "delete_after": true }) } else { json!({}) }
+        match self {
+            Self::Deleted => json!({ "delete_after": true }),
+            Self::Versioned => json!({ "subject": SUBJECT }),
+            _ => json!({}),
+        }
     }
 
     /// How many generations its organization may start in a day; empty: any number.
@@ -86,7 +95,7 @@ impl Kind {
                 Upstream::GoingOn(Hostile::improvising("test", make).await)
             }
             Self::Cancelled => Upstream::play(Script { ending: Ending::Stall, ..script() }),
-            Self::Plain | Self::Deleted | Self::Counted | Self::Attached => Upstream::play(script()),
+            Self::Plain | Self::Deleted | Self::Counted | Self::Versioned | Self::Attached => Upstream::play(script()),
         }
     }
 }

@@ -39,6 +39,9 @@ pub struct RequestArgs {
     /// A JSON file with a `response_format` as in chat completions
     #[arg(long, value_name = "PATH")]
     response_format: Option<PathBuf>,
+    /// What the generation is about; once completed, it is the subject's next version
+    #[arg(long)]
+    subject: Option<String>,
     /// An entry of the request's metadata; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     metadata: Vec<(String, String)>,
@@ -76,6 +79,7 @@ impl RequestArgs {
             ("temperature", json!(self.temperature)),
             ("max_output_tokens", json!(self.max_output_tokens)),
             ("response_format", json!(response_format)),
+            ("subject", json!(self.subject)),
             ("validation", json!(validation)),
         ];
         let given = flags.into_iter().filter(|(_, value)| !value.is_null());

@@ -1,0 +1,136 @@
+//! Subjects: begun, read, described, listed and deleted.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::waits;
+use crate::app::App;
+use crate::aws::RecordRow;
+use crate::clock::rfc3339;
+use crate::error::Error;
+use crate::generation::request::Request;
+use crate::ids::{Organization, SubjectId, SubjectKey};
+use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX};
+use crate::subjects::version::Origin;
+use crate::subjects::{Details, SubjectView};
+
+/// A page of subjects, by name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubjectList {
+    /// Always `list`.
+    #[serde(skip_deserializing, default = "list")]
+    pub object: &'static str,
+    /// Them. With a label, a page may have fewer than there are, and none.
+    pub data: Vec<SubjectView>,
+    /// Whether there may be more.
+    pub has_more: bool,
+    /// The `after` of the next page: the name of the last subject that was looked at.
+    pub last_id: Option<SubjectId>,
+}
+
+const fn list() -> &'static str {
+    "list"
+}
+
+impl App {
+    /// The record of a new generation, with what its subject adds: the subject appears, and earlier versions tell how long the text may
+    /// become, where the request does not.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(in crate::verbs) async fn about_subject(&self, request: &Request, mut record: RecordRow) -> Result<RecordRow, Error> {
+        let Some(subject) = &request.subject else { return Ok(record) };
+        let key = SubjectKey::new(record.organization.clone(), subject.clone());
+        let head = self.records.note_start(&key, &record.generation, &record.created_at).await?;
+        record.origin = Some(Origin {
+            reason: request.change_reason.clone(),
+            created_by: self.caller_name(),
+            temperature: request.temperature,
+            prompt_sha256: request.prompt_sha256(),
+        });
+        if record.expected_total_chunks.is_none() && record.expected_total_bytes.is_none() {
+            record.expected_total_bytes = head.and_then(|head| head.expected_bytes());
+        }
+        Ok(record)
+    }
+
+    /// A subject.
+    ///
+    /// # Errors
+    /// [`Error::SubjectNotFound`], [`Error::Aws`].
+    pub async fn subject(&self, key: &SubjectKey) -> Result<SubjectView, Error> {
+        Ok(self.known_subject(key).await?.view(key.subject.clone()))
+    }
+
+    /// Describes a subject, in place of what was said of it before. It appears, where there was none.
+    ///
+    /// # Errors
+    /// [`Error::SubjectContended`], [`Error::Aws`].
+    pub async fn describe_subject(&self, key: &SubjectKey, details: Details) -> Result<SubjectView, Error> {
+        let mut waits = waits();
+        loop {
+            let subject = self.records.subject(key).await?.unwrap_or_default();
+            let next = subject.with_details(details.clone(), &rfc3339(self.clock.now_ms()));
+            if self.records.change_subject(key, subject.revision, &next).await? {
+                return Ok(next.view(key.subject.clone()));
+            }
+            sleep(waits.next().ok_or_else(|| Error::SubjectContended(key.subject.to_string()))?).await;
+        }
+    }
+
+    /// A page of the subjects whose names begin with `prefix` and which have the label, those behind `after`. A label looks at
+    /// [`LIST_SCAN_MAX`] subjects at most.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::Aws`].
+    pub async fn subjects(
+        &self,
+        organization: &Organization,
+        prefix: &str,
+        label: Option<&str>,
+        after: Option<SubjectId>,
+        limit: Option<usize>,
+    ) -> Result<SubjectList, Error> {
+        let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
+        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
+            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
+        }
+        let mut page = SubjectList { object: "list", data: Vec::new(), has_more: true, last_id: after };
+        let mut scanned = 0;
+        while page.has_more && page.data.len() < limit && scanned < LIST_SCAN_MAX {
+            let most = if label.is_some() { LIST_LIMIT_MAX } else { limit - page.data.len() };
+            let found = self.records.subjects(organization, prefix, page.last_id.as_ref(), most).await?;
+            (page.has_more, scanned) = (found.has_more, scanned + most);
+            page.last_id = found.last.or(page.last_id);
+            let has_label = |labels: &BTreeSet<String>| label.is_none_or(|label| labels.contains(label));
+            let mut selected = found.subjects.into_iter().filter(|(_, subject)| has_label(&subject.details.labels));
+            page.data.extend(selected.by_ref().take(limit - page.data.len()).map(|(name, subject)| subject.view(name)));
+            if selected.next().is_some() {
+                page.has_more = true;
+                page.last_id = page.data.last().map(|subject| subject.id.clone());
+            }
+        }
+        page.last_id = page.last_id.filter(|_| page.has_more || !page.data.is_empty());
+        Ok(page)
+    }
+
+    /// Deletes a subject with all its versions; its generations stay. Interrupted, it can be called again.
+    ///
+    /// # Errors
+    /// [`Error::SubjectNotFound`], [`Error::Aws`].
+    pub async fn delete_subject(&self, key: &SubjectKey) -> Result<(), Error> {
+        // First, so that no version is made meanwhile, whose rows would be left over.
+        if !self.records.mark_deleting(key).await? {
+            return Err(Error::SubjectNotFound(key.subject.to_string()));
+        }
+        self.records.delete_subject_rows(key, false).await?;
+        let objects = self.blobs.of_subject(key, Duration::ZERO, self.clock.now_ms()).await?;
+        self.blobs.delete_objects(&objects).await?;
+        self.records.delete_subject_rows(key, true).await?;
+        tracing::info!(subject = %key.subject, organization = %key.organization, "A subject was deleted.");
+        Ok(())
+    }
+}
