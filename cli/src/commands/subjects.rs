@@ -1,5 +1,6 @@
 //! `longhand subjects`: subjects and their versions, over the API.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -273,9 +274,9 @@ async fn diff(args: DiffArgs) -> anyhow::Result<()> {
     }
     let mut lines = format!("--- version {}\n+++ version {}\n", diff.from, diff.to);
     for hunk in diff.changes.hunks {
-        lines += &format!("@@ -{},{} +{},{} @@\n", hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines);
+        writeln!(lines, "@@ -{},{} +{},{} @@", hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines)?;
         for line in hunk.lines {
-            lines += &format!("{}{}\n", line.op, line.text.trim_end_matches('\n'));
+            writeln!(lines, "{}{}", line.op, line.text.trim_end_matches('\n'))?;
         }
     }
     Ok(text(&lines)?)

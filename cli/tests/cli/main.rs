@@ -20,5 +20,6 @@ mod memory;
 mod otlp;
 mod redrive;
 mod retention;
+mod subjects;
 mod survive;
 mod tail;

@@ -14,6 +14,7 @@ use crate::options::Format;
 use crate::terminal::output::{count, line};
 
 /// Report or remove data past its window: generations that ended long ago, and what a crash left over
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("what").required(true).args(["dry_run", "apply"]))]
 pub struct RetentionArgs {
