@@ -27,6 +27,8 @@ use reader::Reader;
 
 /// The pause between reads that return less than a full page: a read for each write would cost as much as the writes.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The same after records that no filter matches, as while text is written. (AWS reads four times a second.)
+const UNMATCHED_PAUSE: Duration = Duration::from_millis(50);
 /// The longest wait for a write. Expired items are deleted without one that is noted.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Pauses after errors.
@@ -82,6 +84,8 @@ enum Progress {
     /// A full page: there are probably more records.
     Behind,
     Some,
+    /// Only records that no filter matched.
+    Unmatched,
     None,
 }
 
@@ -132,8 +136,10 @@ impl Trigger {
                             () = stop.cancelled() => {}
                         }
                     }
-                    if !matches!(progress, Progress::Behind) {
-                        sleep(PAUSE).await;
+                    match progress {
+                        Progress::Behind => {}
+                        Progress::Unmatched => sleep(UNMATCHED_PAUSE).await,
+                        Progress::Some | Progress::None => sleep(PAUSE).await,
                     }
                 }
                 Err(error) => {
@@ -166,7 +172,7 @@ impl Trigger {
             if let Some(last) = last {
                 self.checkpoint.advance(&last)?;
             }
-            return Ok(progress);
+            return Ok(if matches!(progress, Progress::Some) { Progress::Unmatched } else { progress });
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let window_is_over = since.elapsed() >= self.rules.window;

@@ -9,11 +9,19 @@ use dynoxide::Database;
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
-/// Each write to a table with a stream queries the table's highest sequence number, which without an index scans every record.
+/// Each write to a table with a stream queries the table's highest sequence number, which without an index scans every record. Reads
+/// of a stream use the same index, because a table has one shard. Each index more is another page that each write stores, so those
+/// of earlier versions are dropped.
 const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS longhand_stream_by_table ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
-    CREATE INDEX IF NOT EXISTS longhand_stream_by_shard ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));
-    CREATE INDEX IF NOT EXISTS longhand_stream_by_age ON _stream_records (created_at);";
+    DROP INDEX IF EXISTS longhand_stream_by_shard;
+    DROP INDEX IF EXISTS longhand_stream_by_age;";
+
+/// The oldest records come first by `id`, so a batch with a record that is kept is the last one.
+const TRIM: &str = "
+    DELETE FROM _stream_records WHERE id IN (
+        SELECT id FROM (SELECT id, created_at FROM _stream_records ORDER BY id LIMIT ?2) WHERE created_at < ?1
+    )";
 
 const PERIOD: Duration = Duration::from_mins(1);
 /// How long DynamoDB keeps stream records.
@@ -27,7 +35,7 @@ fn connect(path: &str) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Adds the indexes that are missing.
+/// Adds the index if it is missing.
 pub fn index(path: &str) -> Result<()> {
     connect(path)?.execute_batch(INDEXES).context("the stream records of this version of dynoxide cannot be indexed")
 }
@@ -57,7 +65,6 @@ pub fn round(database: &Database, path: &str) -> Result<()> {
 /// Deletes the stream records older than `before` (epoch seconds), in batches so that writers are not blocked.
 pub fn trim(path: &str, before: u64) -> Result<()> {
     let connection = connect(path)?;
-    let trim = "DELETE FROM _stream_records WHERE id IN (SELECT id FROM _stream_records WHERE created_at < ?1 LIMIT ?2)";
-    while connection.execute(trim, (i64::try_from(before)?, TRIM_BATCH))? > 0 {}
+    while connection.execute(TRIM, (i64::try_from(before)?, TRIM_BATCH))? > 0 {}
     Ok(())
 }
