@@ -107,7 +107,16 @@ pub struct AwsConfig {
     pub credentials: Option<(String, String, Option<String>)>,
 }
 
+/// The domain of services in this process, which no resolver knows (RFC 6761).
+pub const IN_PROCESS_DOMAIN: &str = "invalid";
+
 impl AwsConfig {
+    /// Whether DynamoDB is in this process. Then no request to it can leave the process, and none needs a signature.
+    pub(crate) fn has_dynamodb_in_process(&self) -> bool {
+        let domain = self.dynamodb_endpoint.as_deref().and_then(|url| url.rsplit_once('.'));
+        domain.is_some_and(|(_, domain)| domain == IN_PROCESS_DOMAIN)
+    }
+
     /// Whether every service has an explicit endpoint without TLS.
     pub(crate) fn is_plain_http(&self) -> bool {
         let endpoints = [&self.dynamodb_endpoint, &self.s3_endpoint, &self.lambda_endpoint];

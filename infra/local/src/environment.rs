@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use longhand::config::IN_PROCESS_DOMAIN;
 use serde::Serialize;
 
 use crate::{
@@ -29,7 +30,8 @@ pub struct Endpoints {
 impl Endpoints {
     /// The endpoints of services without ports.
     pub fn in_process() -> Self {
-        let [dynamodb, s3, lambda, sqs] = ["dynamodb", "s3", "lambda", "sqs"].map(|name| format!("http://{name}.invalid"));
+        let [dynamodb, s3, lambda, sqs] =
+            ["dynamodb", "s3", "lambda", "sqs"].map(|name| format!("http://{name}.{IN_PROCESS_DOMAIN}"));
         Self { dynamodb, s3, lambda, sqs }
     }
 }
@@ -84,12 +86,12 @@ impl Connection {
         self.services.http_client()
     }
 
-    /// A client of the embedded DynamoDB.
+    /// A client of the embedded DynamoDB, whose requests need no signature in this process.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .credentials_provider(self.credentials())
+            .allow_no_auth()
             .retry_config(RetryConfig::disabled())
             .http_client(self.http_client())
             .endpoint_url(&self.endpoints.dynamodb);
@@ -101,14 +103,10 @@ impl Connection {
         let config = aws_sdk_dynamodbstreams::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .credentials_provider(self.credentials())
+            .allow_no_auth()
             .retry_config(RetryConfig::disabled())
             .http_client(self.http_client())
             .endpoint_url(&self.endpoints.dynamodb);
         aws_sdk_dynamodbstreams::Client::from_conf(config.build())
-    }
-
-    fn credentials(&self) -> Credentials {
-        Credentials::new(&self.key.id, &self.key.secret, None, None, "longhand-local")
     }
 }

@@ -7,6 +7,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_smithy_runtime_api::client::auth::AuthSchemeId;
 pub use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::config::AwsConfig;
@@ -26,6 +27,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_millis(200);
 /// The same for `DynamoDB`, whose throttling passes quickly (AWS's SDK for Java begins with 25 ms).
 const DYNAMODB_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The SDK's name for requests without a signature (smithy.api#noAuth).
+const NO_AUTH: AuthSchemeId = AuthSchemeId::new("noAuth");
 
 /// The SDK's clients. On a laptop they differ only in their endpoints.
 #[derive(Debug, Clone)]
@@ -52,6 +56,9 @@ impl Clients {
         };
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared(DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
+        if config.has_dynamodb_in_process() {
+            dynamodb = dynamodb.allow_no_auth().auth_scheme_preference([NO_AUTH]);
+        }
         let mut s3 = aws_sdk_s3::config::Builder::from(&shared(S3_ATTEMPT_TIMEOUT, BACKOFF));
         // A custom endpoint has no DNS name for each bucket.
         s3.set_endpoint_url(config.s3_endpoint.clone()).set_force_path_style(config.s3_endpoint.as_ref().map(|_| true));
