@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use longhand_client::Url;
-use longhand_local::{Data, Options, Stack};
+use longhand_local::{Data, Durability, Options, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment;
@@ -43,6 +43,9 @@ pub struct DevArgs {
     /// Give DynamoDB, Lambda and SQS ports for other tools of this machine, which sign with the access key in the data folder
     #[arg(long)]
     expose: bool,
+    /// Answer a write before the disk has it: faster, and a power cut loses the last seconds, though never the tables
+    #[arg(long)]
+    relaxed_sync: bool,
 }
 
 pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
@@ -55,6 +58,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         ports_tried: if args.port.is_none() { PORTS_TRIED } else { 1 },
         authorize: !args.no_auth,
         expose: args.expose,
+        durability: if args.relaxed_sync { Durability::Normal } else { Durability::Full },
         organization: args.tenant.name(),
         env: args.provider.environment()?,
         ..Options::default()

@@ -1,5 +1,6 @@
 //! The embedded DynamoDB: dynoxide over SQLite.
 
+mod group;
 mod operations;
 mod tables;
 mod upkeep;
@@ -14,9 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     environment::{Connection, Endpoints},
     folder::Folder,
+    options::Durability,
     services::Services,
     template::HostedTable,
 };
+use group::Group;
+pub use workers::Counts;
 use workers::Workers;
 
 /// A running DynamoDB. Dropping it stops it without waiting.
@@ -30,7 +34,7 @@ impl DynamoDb {
     ///
     /// # Errors
     /// The database cannot be opened, or a table differs from its definition in the template.
-    pub async fn start(folder: &Folder, tables: &[HostedTable]) -> Result<Self> {
+    pub async fn start(folder: &Folder, tables: &[HostedTable], durability: Durability) -> Result<Self> {
         let open =
             || Database::new(folder.database()).map_err(|error| anyhow!("the database in {}: {error}", folder.path().display()));
         let database = open()?;
@@ -40,6 +44,9 @@ impl DynamoDb {
         // Two connections to a shared database in memory lock its tables against each other.
         if !folder.is_in_memory() {
             running.workers.add_reader(open()?)?;
+            let group =
+                Group::open(folder.database(), durability).map_err(|error| anyhow!("a connection for writes: {error}"))?;
+            running.workers.add_group(group)?;
         }
         tokio::spawn(upkeep::run(database, folder.database().to_owned(), running.stop.clone()));
         Ok(running)
@@ -54,6 +61,11 @@ impl DynamoDb {
     /// Changes after each write.
     pub fn writes(&self) -> watch::Receiver<u64> {
         self.workers.writes()
+    }
+
+    /// What has been done since the start.
+    pub fn counts(&self) -> Counts {
+        self.workers.counts()
     }
 
     /// A client in this process.

@@ -24,10 +24,11 @@ mod template;
 mod testing;
 mod triggers;
 
+pub use dynamodb::Counts;
 pub use environment::Endpoints;
 pub use folder::is_running;
 pub use openapi::openapi;
-pub use options::{Data, Options, PartsOf};
+pub use options::{Data, Durability, Options, PartsOf};
 pub use playback::{Playback, Script};
 pub use services::Services;
 pub use socket::socket_client;

@@ -22,6 +22,8 @@ pub struct Options {
     pub env: BTreeMap<String, String>,
     /// The clock of the functions.
     pub clock: Clock,
+    /// When a write to a table is answered.
+    pub durability: Durability,
     /// Whether DynamoDB, Lambda and SQS have ports, for other programs of this machine that sign with the data folder's access key.
     pub expose: bool,
     /// The pause before the first retry of a failed async invocation or stream batch. It doubles with each retry up to 16 times
@@ -62,6 +64,17 @@ impl fmt::Debug for PartsOf {
     }
 }
 
+/// When a write to a table is answered. Neither loses anything when the process is killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When the disk has it.
+    #[default]
+    Full,
+    /// When the operating system has it: a power cut or a crash of the machine loses the last writes (since the last checkpoint of
+    /// SQLite's log, at most 4 MB of it), and never breaks the tables.
+    Normal,
+}
+
 /// Where a stack stores its data.
 #[derive(Clone, Debug)]
 pub enum Data {
@@ -81,6 +94,7 @@ impl Default for Options {
             organization: "local".to_owned(),
             env: BTreeMap::new(),
             clock: Clock::system(),
+            durability: Durability::Full,
             expose: false,
             retry_delay: Duration::from_secs(1),
             parts: PartsOf::default(),

@@ -22,7 +22,7 @@ use tokio_util::{
 
 use crate::{
     access,
-    dynamodb::DynamoDb,
+    dynamodb::{Counts, DynamoDb},
     environment::{Connection, Endpoints},
     folder::Folder,
     gateway::{self, Authorizer, Callers},
@@ -129,7 +129,7 @@ impl Stack {
         let ports = Ports::open(options.expose).await?;
         let connection =
             Connection { endpoints: ports.endpoints()?, key: key::aws_key(folder.path())?, services: Services::default() };
-        let dynamodb = DynamoDb::start(&folder, &template.tables).await?;
+        let dynamodb = DynamoDb::start(&folder, &template.tables, options.durability).await?;
         let s3 = s3::router(&folder.s3(), &template.buckets, &connection.key)?;
         let stopping = CancellationToken::new();
         let Functions { hosted, hints, meters, lease } =
@@ -230,6 +230,12 @@ impl Stack {
     #[must_use]
     pub fn read_units(&self, handler: &str) -> f64 {
         self.meters.get(handler).map_or(0.0, |meter| meter.reading().read_units)
+    }
+
+    /// What the embedded tables have done since the stack started.
+    #[must_use]
+    pub fn table_counts(&self) -> Counts {
+        self.dynamodb.counts()
     }
 
     /// The API's address, `http://127.0.0.1:PORT`.

@@ -6,7 +6,11 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use dynoxide::{Database, DynoxideError};
+use dynoxide::{
+    Database, DynoxideError,
+    actions::{delete_item, put_item, update_item},
+    storage::Storage,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::workers::{Worker, Workers};
@@ -21,6 +25,7 @@ const WRITES: [&str; 5] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteIte
 pub async fn answer(State(workers): State<Workers>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default();
+    workers.note_request();
     let (status, body) = match call(&workers, operation, &body).await {
         Ok(answer) => {
             if WRITES.contains(&operation) {
@@ -43,9 +48,9 @@ async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>
         "UpdateTable" => run(writer, body, Database::update_table).await,
         "DeleteTable" => run(writer, body, Database::delete_table).await,
         "UpdateTimeToLive" => run(writer, body, Database::update_time_to_live).await,
-        "PutItem" => run(writer, body, Database::put_item).await,
-        "UpdateItem" => run(writer, body, Database::update_item).await,
-        "DeleteItem" => run(writer, body, Database::delete_item).await,
+        "PutItem" => write(workers, body, Database::put_item, put_item::execute::<Storage>).await,
+        "UpdateItem" => write(workers, body, Database::update_item, update_item::execute::<Storage>).await,
+        "DeleteItem" => write(workers, body, Database::delete_item, delete_item::execute::<Storage>).await,
         "BatchWriteItem" => run(writer, body, Database::batch_write_item).await,
         "TransactWriteItems" => run(writer, body, Database::transact_write_items).await,
         // The reader would describe the table as it was when the reader opened it.
@@ -75,7 +80,32 @@ where
     Q: DeserializeOwned + Send + 'static,
     A: Serialize + Send + 'static,
 {
-    let request = serde_json::from_slice(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))?;
-    let answer = worker.run(move |database| operation(database, request)).await?;
-    serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+    let request = parse(body)?;
+    render(&worker.run(move |database| operation(database, request)).await?)
+}
+
+/// The same for a write of a single item: together with others that wait where the database can do that, as `alone` otherwise.
+async fn write<Q, A>(
+    workers: &Workers,
+    body: &[u8],
+    alone: impl FnOnce(&Database, Q) -> dynoxide::Result<A> + Send + 'static,
+    grouped: impl AsyncFnOnce(&Storage, Q) -> dynoxide::Result<A> + Send + 'static,
+) -> Result<Vec<u8>, DynoxideError>
+where
+    Q: DeserializeOwned + Send + 'static,
+    A: Serialize + Send + 'static,
+{
+    if !workers.has_groups() {
+        return run(workers.writer(), body, alone).await;
+    }
+    let request = parse(body)?;
+    render(&workers.writer().write(async move |storage: &Storage| grouped(storage, request).await).await?)
+}
+
+fn parse<Q: DeserializeOwned>(body: &[u8]) -> Result<Q, DynoxideError> {
+    serde_json::from_slice(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))
+}
+
+fn render(answer: &impl Serialize) -> Result<Vec<u8>, DynoxideError> {
+    serde_json::to_vec(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }

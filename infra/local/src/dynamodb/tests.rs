@@ -5,7 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rusqlite::Connection;
 
 use super::*;
-use crate::{options::Data, template::Template};
+use crate::{
+    options::{Data, Durability},
+    template::Template,
+};
 
 const TABLES: &str = r"
 Resources:
@@ -38,7 +41,7 @@ async fn each_kind(test: impl AsyncFn(&Folder, &DynamoDb)) {
     let temporary = tempfile::tempdir().unwrap();
     for data in [Data::Folder(temporary.path().to_owned()), Data::Memory] {
         let folder = Folder::open(&data).unwrap();
-        let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
+        let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables, Durability::Full).await.unwrap();
         test(&folder, &dynamodb).await;
         dynamodb.shutdown().await;
     }
@@ -55,7 +58,7 @@ async fn next_sequence_number_uses_an_index() {
              ORDER BY CAST(sequence_number AS INTEGER) LIMIT 1",
         ] {
             let plan: String = connection.query_row(&format!("EXPLAIN QUERY PLAN {query}"), (), |row| row.get(3)).unwrap();
-            assert!(plan.contains("USING") && plan.contains("INDEX longhand_stream_by"), "{plan}");
+            assert!(plan.contains("USING") && plan.contains("INDEX longhand_stream_by_table"), "{plan}");
         }
     })
     .await;
@@ -81,10 +84,10 @@ async fn restart_keeps_items_and_settings() {
     let temporary = tempfile::tempdir().unwrap();
     let data = Data::Folder(temporary.path().to_owned());
     let tables = Template::read(TABLES).unwrap().tables;
-    let first = DynamoDb::start(&Folder::open(&data).unwrap(), &tables).await.unwrap();
+    let first = DynamoDb::start(&Folder::open(&data).unwrap(), &tables, Durability::Full).await.unwrap();
     put(&first, "kept").await;
     first.shutdown().await;
-    let second = DynamoDb::start(&Folder::open(&data).unwrap(), &tables).await.unwrap();
+    let second = DynamoDb::start(&Folder::open(&data).unwrap(), &tables, Durability::Full).await.unwrap();
     let client = second.client();
     let answer = client.get_item().table_name("Log").key("pk", AttributeValue::S("kept".into())).send().await.unwrap();
     assert!(answer.item.is_some());
@@ -106,7 +109,9 @@ fn with_index(projection: &str) -> String {
 async fn table_of_an_earlier_version_is_migrated() {
     let temporary = tempfile::tempdir().unwrap();
     let data = Data::Folder(temporary.path().to_owned());
-    let start = async |yaml: &str| DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables).await;
+    let start = async |yaml: &str| {
+        DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables, Durability::Full).await
+    };
     let first = start(TABLES).await.unwrap();
     for (key, kind) in [("a", "x"), ("b", "y"), ("c", "x")] {
         let put = first.client().put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
@@ -137,7 +142,9 @@ async fn table_of_an_earlier_version_is_migrated() {
 async fn table_of_a_newer_version_is_refused_by_name() {
     let temporary = tempfile::tempdir().unwrap();
     let data = Data::Folder(temporary.path().to_owned());
-    let start = async |yaml: &str| DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables).await;
+    let start = async |yaml: &str| {
+        DynamoDb::start(&Folder::open(&data).unwrap(), &Template::read(yaml).unwrap().tables, Durability::Full).await
+    };
     start(&with_index("{ ProjectionType: ALL }")).await.unwrap().shutdown().await;
     let message = format!("{:#}", start(TABLES).await.err().unwrap());
     assert!(message.contains("Log") && message.contains("the data folder has the index by_kind"), "{message}");
@@ -149,7 +156,10 @@ async fn table_of_a_newer_version_is_refused_by_name() {
 async fn memory_is_separate_per_stack() {
     let tables = Template::read(TABLES).unwrap().tables;
     let (one, two) = (Folder::open(&Data::Memory).unwrap(), Folder::open(&Data::Memory).unwrap());
-    let (one, two) = (DynamoDb::start(&one, &tables).await.unwrap(), DynamoDb::start(&two, &tables).await.unwrap());
+    let (one, two) = (
+        DynamoDb::start(&one, &tables, Durability::Full).await.unwrap(),
+        DynamoDb::start(&two, &tables, Durability::Full).await.unwrap(),
+    );
     put(&one, "a").await;
     let client = two.client();
     assert_eq!(client.scan().table_name("Log").send().await.unwrap().count(), 0);
@@ -159,7 +169,7 @@ async fn memory_is_separate_per_stack() {
 async fn maintenance_deletes_expired_items_and_keeps_recent_records() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = Folder::open(&Data::Folder(temporary.path().to_owned())).unwrap();
-    let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables).await.unwrap();
+    let dynamodb = DynamoDb::start(&folder, &Template::read(TABLES).unwrap().tables, Durability::Full).await.unwrap();
     let client = dynamodb.client();
     for (key, expires_at) in [("old", "1"), ("young", "99999999999")] {
         let put = client.put_item().table_name("Log").item("pk", AttributeValue::S(key.to_owned()));
@@ -198,4 +208,38 @@ async fn invalid_expressions_are_rejected() {
         assert!(twice.contains("overlap"), "{twice}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn writes_that_wait_share_a_transaction() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&Data::Folder(temporary.path().to_owned())).unwrap();
+    let tables = Template::read(TABLES).unwrap().tables;
+    let dynamodb = DynamoDb::start(&folder, &tables, Durability::Full).await.unwrap();
+    let (release, released) = std::sync::mpsc::channel();
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let workers = dynamodb.workers.clone();
+    let wait = move |_: &Database| Ok(begin.send(()).is_ok() && released.recv().is_ok());
+    let busy = tokio::spawn(async move { workers.writer().run(wait).await });
+    begun.await.unwrap();
+    let puts = async {
+        // The keys repeat, and a repeated one is refused.
+        futures::future::join_all((0..20).map(|number| {
+            let put = dynamodb.client().put_item().table_name("Log").condition_expression("attribute_not_exists(pk)");
+            put.item("pk", AttributeValue::S((number % 15).to_string())).send()
+        }))
+        .await
+    };
+    let release = async {
+        while dynamodb.counts().requests < 20 {
+            tokio::task::yield_now().await;
+        }
+        release.send(()).unwrap();
+    };
+    let (answers, ()) = tokio::join!(puts, release);
+    assert!(busy.await.unwrap().unwrap());
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 15);
+    assert_eq!(dynamodb.counts().joined, 19);
+    // A refused write leaves no stream record either.
+    assert_eq!(stream_records(&Connection::open(folder.database()).unwrap()), 15);
 }

@@ -2,13 +2,20 @@
 //! a write's `fsync`.
 
 use std::{
-    sync::{Arc, OnceLock, mpsc},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
 };
 
 use anyhow::{Context, Result};
-use dynoxide::{Database, DynoxideError};
+use dynoxide::{Database, DynoxideError, storage::Storage};
+use futures::FutureExt;
 use tokio::sync::{oneshot, watch};
+
+use super::group::{Group, WRITES_MAX, Write, Written};
 
 type Job = Box<dyn FnOnce(&Database) + Send>;
 
@@ -16,25 +23,56 @@ type Job = Box<dyn FnOnce(&Database) + Send>;
 #[derive(Clone)]
 pub struct Workers(Arc<Inner>);
 
+/// What a database has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests, those of stream triggers included.
+    pub requests: u64,
+    /// Requests that have written.
+    pub writes: u64,
+    /// Of these, those that shared the transaction of another one.
+    pub joined: u64,
+}
+
 struct Inner {
+    requests: AtomicU64,
+    /// Writes that shared the transaction of another one.
+    joined: Arc<AtomicU64>,
     /// Counts the writes that have been made.
     written: watch::Sender<u64>,
     writer: Worker,
+    /// Whether the writer stores writes in groups.
+    groups: OnceLock<()>,
     reader: OnceLock<Worker>,
 }
 
 impl Workers {
     /// One thread, which writes and reads.
     pub fn start(database: Database) -> Result<Self> {
-        let writer = Worker::start(database)?;
-        Ok(Self(Arc::new(Inner { written: watch::Sender::new(0), writer, reader: OnceLock::new() })))
+        let joined = Arc::new(AtomicU64::new(0));
+        let writer = Worker::start(database, joined.clone())?;
+        Ok(Self(Arc::new(Inner {
+            requests: AtomicU64::new(0),
+            joined,
+            written: watch::Sender::new(0),
+            writer,
+            groups: OnceLock::new(),
+            reader: OnceLock::new(),
+        })))
     }
 
     /// Adds a thread that reads, over a connection of its own. A read that begins after a write has been answered sees that write,
     /// because SQLite reads the newest commit.
     pub fn add_reader(&self, database: Database) -> Result<()> {
-        let reader = Worker::start(database)?;
+        let reader = Worker::start(database, Arc::default())?;
         let _ = self.0.reader.set(reader);
+        Ok(())
+    }
+
+    /// Lets the writer store writes of single items in groups, over this connection.
+    pub fn add_group(&self, group: Group) -> Result<()> {
+        self.0.writer.send(Message::Group(group)).context("the database has stopped")?;
+        let _ = self.0.groups.set(());
         Ok(())
     }
 
@@ -44,6 +82,21 @@ impl Workers {
 
     pub fn reader(&self) -> &Worker {
         self.0.reader.get().unwrap_or(&self.0.writer)
+    }
+
+    /// Whether [`Worker::write`] may be called.
+    pub fn has_groups(&self) -> bool {
+        self.0.groups.get().is_some()
+    }
+
+    /// Counts a request.
+    pub fn note_request(&self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn counts(&self) -> Counts {
+        let Inner { requests, joined, written, .. } = &*self.0;
+        Counts { requests: requests.load(Ordering::Relaxed), writes: *written.borrow(), joined: joined.load(Ordering::Relaxed) }
     }
 
     /// Tells those who wait for stream records that there may be new ones.
@@ -69,24 +122,17 @@ pub struct Worker {
 
 enum Message {
     Run(Job),
+    Write(Write),
+    Group(Group),
     /// The sender is dropped when the thread has closed its connection.
     Stop(oneshot::Sender<()>),
 }
 
 impl Worker {
-    fn start(database: Database) -> Result<Self> {
+    fn start(database: Database, joined: Arc<AtomicU64>) -> Result<Self> {
         let (jobs, received) = mpsc::channel();
         let work = move || {
-            let mut stopped = None;
-            for message in &received {
-                match message {
-                    Message::Run(job) => job(&database),
-                    Message::Stop(stopping) => {
-                        stopped = Some(stopping);
-                        break;
-                    }
-                }
-            }
+            let stopped = work(&database, &received, &joined);
             drop(database);
             drop(stopped);
         };
@@ -105,14 +151,75 @@ impl Worker {
                 let _ = answer.send(work(database));
             }
         });
-        let stopped = || DynoxideError::InternalServerError("the embedded DynamoDB has stopped".to_owned());
-        self.jobs.send(Message::Run(job)).map_err(|_| stopped())?;
+        self.send(Message::Run(job))?;
         answered.await.map_err(|_| stopped())?
+    }
+
+    /// The same for a write of a single item, in one transaction with those that wait beside it.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce(&Storage) -> dynoxide::Result<T> + Send + 'static,
+    ) -> dynoxide::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let write: Write = Box::new(move |storage| {
+            if answer.is_closed() {
+                return Written { is_kept: false, answer: Box::new(|_| {}) };
+            }
+            // dynoxide's futures over SQLite never wait.
+            let done = work(storage).now_or_never().unwrap_or_else(|| Err(internal("an operation waits")));
+            let is_kept = done.is_ok();
+            let answer = move |error: Option<&str>| {
+                let _ = answer.send(error.map_or(done, |error| Err(internal(error))));
+            };
+            Written { is_kept, answer: Box::new(answer) }
+        });
+        self.send(Message::Write(write))?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    fn send(&self, message: Message) -> dynoxide::Result<()> {
+        self.jobs.send(message).map_err(|_| stopped())
     }
 
     fn stop(&self) -> oneshot::Receiver<()> {
         let (stopping, stopped) = oneshot::channel();
-        let _ = self.jobs.send(Message::Stop(stopping));
+        let _ = self.send(Message::Stop(stopping));
         stopped
     }
+}
+
+/// Works until it is told to stop, or until nobody can send any more.
+fn work(database: &Database, received: &mpsc::Receiver<Message>, joined: &AtomicU64) -> Option<oneshot::Sender<()>> {
+    let (mut group, mut next) = (None, None);
+    while let Some(message) = next.take().or_else(|| received.recv().ok()) {
+        match message {
+            Message::Run(job) => job(database),
+            Message::Group(added) => group = Some(added),
+            Message::Stop(stopping) => return Some(stopping),
+            Message::Write(first) => {
+                let mut writes = vec![first];
+                while writes.len() < WRITES_MAX && next.is_none() {
+                    match received.try_recv() {
+                        Ok(Message::Write(write)) => writes.push(write),
+                        Ok(other) => next = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                joined.fetch_add(writes.len() as u64 - 1, Ordering::Relaxed);
+                // Without a group there is no `Write`, and its caller would notice that it is dropped.
+                if let Some(group) = &group {
+                    Group::run(group, writes);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn stopped() -> DynoxideError {
+    internal("the embedded DynamoDB has stopped, or dropped this request after the failure of another one")
+}
+
+fn internal(message: &str) -> DynoxideError {
+    DynoxideError::InternalServerError(message.to_owned())
 }
