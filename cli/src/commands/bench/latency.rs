@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use futures::future::try_join_all;
-use longhand_local::{Playback, Script};
+use longhand_local::{Counts, Playback, Script};
 
 use super::Bench;
 use super::reader::{self, Seen};
@@ -18,6 +18,13 @@ pub struct Latency {
     deltas: usize,
 }
 
+/// What the readers of logs measured, and what the tables did meanwhile.
+pub struct Followed {
+    /// The latencies.
+    pub latency: Latency,
+    counts: Counts,
+}
+
 /// The provider, read directly.
 pub async fn direct(seconds: u32) -> anyhow::Result<Latency> {
     let playback = Playback::start(script(seconds))?;
@@ -26,15 +33,22 @@ pub async fn direct(seconds: u32) -> anyhow::Result<Latency> {
 }
 
 /// Generations that are started, each with one reader of its log.
-pub async fn followed(watched_window_ms: Option<&str>, seconds: u32) -> anyhow::Result<Latency> {
+pub async fn followed(watched_window_ms: Option<&str>, seconds: u32) -> anyhow::Result<Followed> {
     let bench = Bench::start(script(seconds), watched_window_ms).await?;
     let reads = (0..GENERATIONS).map(|_| async {
         let id = bench.start_generation().await?;
         reader::read_events(bench.client.open_events(&id, None).await?.context("the log has ended already")?).await
     });
+    let before = bench.stack.table_counts();
     let seen = try_join_all(reads).await?;
+    let after = bench.stack.table_counts();
     bench.finish().await;
-    Ok(Latency::of(&seen))
+    let counts = Counts {
+        requests: after.requests - before.requests,
+        writes: after.writes - before.writes,
+        joined: after.joined - before.joined,
+    };
+    Ok(Followed { latency: Latency::of(&seen), counts })
 }
 
 /// Generations started with `stream: true`, whose response is the log: all deltas, and the first ones alone.
@@ -52,6 +66,16 @@ pub async fn attached(seconds: u32) -> anyhow::Result<[Latency; 2]> {
 fn script(seconds: u32) -> Script {
     let deltas = vec![String::new(); (seconds * TEMPO) as usize];
     Script { deltas, stamped: true, tempo: f64::from(TEMPO), ..Script::default() }
+}
+
+impl Followed {
+    /// The requests to the tables, as shares of the deltas.
+    pub fn describe_requests(&self) -> String {
+        let Counts { requests, writes, joined } = self.counts;
+        let per_delta = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(self.latency.deltas());
+        let (requests, transactions, writes) = (per_delta(requests), per_delta(writes.saturating_sub(joined)), per_delta(writes));
+        format!("{requests:.2} requests to the tables per delta, {writes:.2} of them writes, in {transactions:.2} transactions")
+    }
 }
 
 impl Latency {

@@ -13,7 +13,7 @@ mod throughput;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use longhand_client::Client;
 use longhand_local::{Data, Options, Playback, Script, Stack};
 use serde_json::{Value, json};
@@ -29,35 +29,78 @@ pub struct BenchArgs {
     /// Deltas of each throughput run
     #[arg(long, default_value_t = 1_000_000)]
     deltas: usize,
+    /// Measure this part alone
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Latency,
+    /// The second line of the latencies: text that is read while it is written
+    Watched,
+    Throughput,
+    Replay,
+    Crowd,
 }
 
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    let is_asked = |part| args.only.is_none_or(|only| only == part);
+    if is_asked(Part::Latency) {
+        latencies(args.seconds).await?;
+    } else if is_asked(Part::Watched) {
+        watched(args.seconds, None).await?;
+    }
+    if is_asked(Part::Throughput) {
+        throughputs(args.deltas).await?;
+    }
+    if is_asked(Part::Replay) {
+        line("\nreplay of a finished generation")?;
+        line(replay::measure().await?)?;
+    }
+    if is_asked(Part::Crowd) {
+        line("\nmany at once (readers and stack share this process: two descriptors for each)")?;
+        line(crowd::starts().await?)?;
+        for text in crowd::readers().await? {
+            line(text)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn latencies(seconds: u32) -> anyhow::Result<()> {
     line("latency, 10 generations at 50 deltas/s, from the provider's byte to the reader's (ms)")?;
-    let direct = latency::direct(args.seconds).await?;
+    let direct = latency::direct(seconds).await?;
     line(direct.describe("the provider, read directly", None))?;
-    let before = cpu_seconds();
-    let watched = latency::followed(None, args.seconds).await?;
-    let cpu = (cpu_seconds() - before) * 1e6 / f64::from(watched.deltas());
-    line(watched.describe("tail, laptop windows", Some(&direct)))?;
-    line(format!("    CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas"))?;
-    line(latency::followed(Some("50"), args.seconds).await?.describe("tail, AWS windows", Some(&direct)))?;
-    let [all, first] = latency::attached(args.seconds).await?;
+    watched(seconds, Some(&direct)).await?;
+    line(latency::followed(Some("50"), seconds).await?.latency.describe("tail, AWS windows", Some(&direct)))?;
+    let [all, first] = latency::attached(seconds).await?;
     line(all.describe("attached start", Some(&direct)))?;
     line(first.describe("attached start, first delta", Some(&direct)))?;
+    Ok(())
+}
+
+/// Text that is read while it is written, and what it costs.
+async fn watched(seconds: u32, direct: Option<&latency::Latency>) -> anyhow::Result<()> {
+    let before = cpu_seconds();
+    let followed = latency::followed(None, seconds).await?;
+    let deltas = f64::from(followed.latency.deltas());
+    let cpu = (cpu_seconds() - before) * 1e6 / deltas;
+    line(followed.latency.describe("tail, laptop windows", direct))?;
+    line(format!("    CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas"))?;
+    line(format!("    {}, {} MB resident", followed.describe_requests(), crowd::resident_mb()))?;
+    Ok(())
+}
+
+async fn throughputs(deltas: usize) -> anyhow::Result<()> {
     line("\nthroughput of a provider without a limit (from the request to the last byte that a reader reads)")?;
-    for (generations, deltas) in [(1, args.deltas), (10, args.deltas / 10)] {
+    for (generations, deltas) in [(1, deltas), (10, deltas / 10)] {
         let direct = throughput::direct(generations, deltas).await?;
         line(direct.describe(None))?;
         line(throughput::measure(generations, deltas).await?.describe(Some(&direct)))?;
     }
-    line("\nreplay of a finished generation")?;
-    line(replay::measure().await?)?;
-    line("\nmany at once (readers and stack share this process: two descriptors for each)")?;
-    line(crowd::starts().await?)?;
-    for text in crowd::readers().await? {
-        line(text)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// A stack, and its provider `bench`, which plays a script.
