@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// An eighth of the time with the system's allocator went into it (docs/performance.md).
+/// With the system's allocator, an eighth of the time went into it (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -25,8 +25,10 @@ pub struct Written {
     /// Whether its changes are kept.
     pub is_kept: bool,
     /// Answers the caller; with the message of an error where the transaction has failed.
-    pub answer: Box<dyn FnOnce(Option<&str>)>,
+    pub answer: Answer,
 }
+
+type Answer = Box<dyn FnOnce(Option<&str>)>;
 
 /// A connection that stores writes in groups.
 pub struct Group {

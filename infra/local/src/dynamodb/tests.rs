@@ -243,3 +243,25 @@ async fn writes_that_wait_share_a_transaction() {
     // A refused write leaves no stream record either.
     assert_eq!(stream_records(&Connection::open(folder.database()).unwrap()), 15);
 }
+
+#[tokio::test]
+async fn only_requests_that_leave_the_process_are_signed() {
+    for (endpoint, is_signed) in [(Endpoints::in_process().dynamodb.as_str(), false), ("http://127.0.0.1:1", true)] {
+        let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let services = Services::default();
+        let router = Router::new().fallback(async move |headers: axum::http::HeaderMap| {
+            sender.send(headers.contains_key("authorization")).unwrap();
+            "{}"
+        });
+        services.add(endpoint, router);
+        let config = longhand::config::AwsConfig {
+            region: Some("us-east-1".to_owned()),
+            dynamodb_endpoint: Some(endpoint.to_owned()),
+            credentials: Some(("id".to_owned(), "secret".to_owned(), None)),
+            ..Default::default()
+        };
+        let clients = longhand::aws::Clients::new(&config, Some(services.http_client())).await;
+        clients.dynamodb.list_tables().send().await.unwrap();
+        assert_eq!(seen.recv().await, Some(is_signed), "{endpoint}");
+    }
+}

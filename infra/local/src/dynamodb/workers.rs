@@ -71,7 +71,7 @@ impl Workers {
 
     /// Lets the writer store writes of single items in groups, over this connection.
     pub fn add_group(&self, group: Group) -> Result<()> {
-        self.0.writer.send(Message::Group(group)).context("the database has stopped")?;
+        self.0.writer.send(Message::Group(Box::new(group))).context("the database has stopped")?;
         let _ = self.0.groups.set(());
         Ok(())
     }
@@ -123,7 +123,7 @@ pub struct Worker {
 enum Message {
     Run(Job),
     Write(Write),
-    Group(Group),
+    Group(Box<Group>),
     /// The sender is dropped when the thread has closed its connection.
     Stop(oneshot::Sender<()>),
 }
