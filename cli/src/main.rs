@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// With the system's allocator, an eighth of the time went into it (docs/performance.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     longhand_cli::run().await
