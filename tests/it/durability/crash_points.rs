@@ -55,7 +55,7 @@ walks! {
 async fn without_faults() {
     let _turn = turn().await;
     for &kind in KINDS {
-        let life = Box::pin(live(kind, &[])).await;
+        let life = live(kind, &[]).await;
         println!("{kind:?}");
         for (number, made) in life.made.iter().enumerate() {
             println!("{number:3}  {made} {}", made.call.resource);
@@ -68,7 +68,7 @@ async fn without_faults() {
 async fn walk(kind: Kind) {
     let began = Instant::now();
     let seed = seed_from(SEED);
-    let made = Box::pin(live(kind, &[])).await.made;
+    let made = live(kind, &[]).await.made;
     // The calls of a recovery come behind those of an untroubled life; they fail in the random pairs.
     let every: Vec<_> =
         own_calls(kind, &made).flat_map(|call| Mode::ALL.into_iter().map(move |mode| vec![(call, mode)])).collect();
@@ -93,7 +93,7 @@ async fn random_pairs() {
     let began = Instant::now();
     let seed = seed_from(SEED);
     let runs = number(RUNS).unwrap_or_else(|| rounds(PAIRS.0, PAIRS.1));
-    let calls = Box::pin(live(Kind::Plain, &[])).await.made.len();
+    let calls = live(Kind::Plain, &[]).await.made.len();
     let plans = (0..runs).map(|run| {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_add(run));
         // The second may hit what mends the first.
@@ -109,7 +109,7 @@ async fn all(kind: Kind, plans: Vec<Vec<(usize, Mode)>>) -> Vec<(Vec<(usize, Mod
     let lives = futures::stream::iter(plans).map(|plan| async move {
         let life = tokio::spawn({
             let plan = plan.clone();
-            async move { Box::pin(live(kind, &plan)).await }
+            async move { live(kind, &plan).await }
         });
         (plan, life.await.expect("a life does not panic"))
     });

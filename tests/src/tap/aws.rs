@@ -88,12 +88,15 @@ fn describe(request: &HttpRequest) -> Call {
     }
 }
 
-/// The service that a request is signed for: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+/// The service that a request is signed for, `Credential=KEY/DATE/REGION/SERVICE/aws4_request`; without a signature, that of its
+/// operation, `DynamoDB_20120810.PutItem`.
 fn service(request: &HttpRequest) -> &'static str {
     const SERVICES: [&str; 5] = ["dynamodb", "s3", "lambda", "secretsmanager", "sqs"];
-    let signature = request.headers().get("authorization").unwrap_or_default();
-    let signed_for = signature.split_once("Credential=").and_then(|(_, scope)| scope.split('/').nth(3)).unwrap_or_default();
-    SERVICES.into_iter().find(|service| *service == signed_for).unwrap_or_else(|| panic!("a call to {signed_for:?}"))
+    let header = |name| request.headers().get(name).unwrap_or_default();
+    let signed_for = header("authorization").split_once("Credential=").and_then(|(_, scope)| scope.split('/').nth(3));
+    let called = signed_for.unwrap_or_else(|| header("x-amz-target").split('_').next().unwrap_or_default());
+    let is_called = |service: &&str| service.eq_ignore_ascii_case(called);
+    SERVICES.into_iter().find(is_called).unwrap_or_else(|| panic!("a call to {called:?}"))
 }
 
 fn json_protocol(service: &'static str, request: &HttpRequest) -> Call {

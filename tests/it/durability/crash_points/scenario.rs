@@ -84,7 +84,7 @@ pub async fn live(kind: Kind, plan: &[(usize, Mode)]) -> Life {
         clock,
         upstream,
     };
-    let life = run.to_the_end(plan).await;
+    let life = Box::pin(run.to_the_end(plan)).await;
     drop(run);
     if let Some(stack) = Arc::into_inner(stack) {
         stack.shutdown().await;

@@ -162,6 +162,8 @@ pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
     assert_eq!(record["sha256"], format!("{:x}", Sha256::digest(text)));
     assert_eq!(record["progress"]["received_chunks"], bench.playback.stats().deltas);
     assert_eq!(bench.harness.text(&id).await, text);
+    // The sample has no subject, so that there is nothing to settle.
+    assert_eq!(bench.invoke("settle", &sample_for("settle", &id)).await, json!({ "batchItemFailures": [] }));
 
     let listed = body(&bench.invoke("api", &sample("api")).await);
     assert_eq!(listed["data"][0]["id"], id.as_str());
