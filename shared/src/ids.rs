@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+use crate::limits::SUBJECT_CHARS_MAX;
+
 const ORGANIZATION_CHARS_MAX: usize = 64;
 const GENERATION_PREFIX: &str = "gen_";
 const KEY_PREFIX: &str = "key_";
-const SUBJECT_CHARS_MAX: usize = 128;
 const FOLDER_DIGITS: usize = 20;
 const ULID_CHARS: usize = 26;
 

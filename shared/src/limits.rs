@@ -24,6 +24,12 @@ pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 pub const SUBJECT_TITLE_CHARS_MAX: usize = 200;
 /// A subject's `attributes` object, as JSON text.
 pub const SUBJECT_ATTRIBUTES_BYTES_MAX: usize = 4 * 1024;
+/// The highest number of a version: a longer one would not sort after it.
+pub const VERSION_NUMBER_MAX: u64 = 999_999_999;
+/// A subject's name, in characters.
+pub const SUBJECT_CHARS_MAX: usize = 128;
+/// A label, in characters.
+pub const LABEL_CHARS_MAX: usize = 64;
 /// Labels of a subject, and of a version.
 pub const LABELS_MAX: usize = 20;
 /// Labels of all versions of a subject.

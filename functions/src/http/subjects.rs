@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, StatusCode};
+use longhand::limits::{LABEL_CHARS_MAX, SUBJECT_CHARS_MAX, VERSION_NUMBER_MAX};
 use longhand::subjects::body;
 use longhand::subjects::version::VersionView;
 use longhand::{App, Error};
@@ -21,6 +22,11 @@ pub async fn list(State(app): State<App>, caller: Caller, query: QueryArgs) -> R
     let after = query.first("after").map(str::parse).transpose();
     let after = after.map_err(|error| Error::invalid("after", format!("must be a subject: {error}")))?;
     let (prefix, label) = (query.first("prefix").unwrap_or_default(), query.first("label"));
+    for (name, given, most) in [("prefix", prefix, SUBJECT_CHARS_MAX), ("label", label.unwrap_or_default(), LABEL_CHARS_MAX)] {
+        if given.chars().count() > most {
+            return Err(Error::invalid(name, format!("must have at most {most} characters")).into());
+        }
+    }
     Ok(Json(app.subjects(&caller.organization, prefix, label, after, query.limit()).await?).into_response())
 }
 
@@ -133,6 +139,7 @@ fn with_etag(version: VersionView) -> impl IntoResponse {
 
 /// A parameter that is the number of a version.
 fn number(query: &QueryArgs, name: &str) -> Result<Option<u64>, Error> {
-    let number = query.first(name).map(|text| text.parse().ok().filter(|number| *number > 0));
-    number.map(|number| number.ok_or_else(|| Error::invalid(name, "must be the number of a version, from 1 on"))).transpose()
+    let number = query.first(name).map(|text| text.parse().ok().filter(|number| (1..=VERSION_NUMBER_MAX).contains(number)));
+    let expected = || Error::invalid(name, format!("must be the number of a version, from 1 to {VERSION_NUMBER_MAX}"));
+    number.map(|number| number.ok_or_else(expected)).transpose()
 }
