@@ -64,6 +64,7 @@ impl Feeds {
 
     /// Hands over a chunk that was stored, to those who follow its log in this process.
     pub fn stored(&self, key: &GenerationKey, chunk: &Chunk) {
+        // Locked until the feed is let go of: a reader that leaves meanwhile would find it in use, and not remove it.
         if let Some(feed) = self.lock().get(key).and_then(Weak::upgrade) {
             feed.change(|state| {
                 state.fed_at = Some(Instant::now());
@@ -116,14 +117,14 @@ impl Reader {
     }
 
     /// Tells the others that the log is no longer in the buffer.
-    pub fn moved(&self) {
+    pub fn mark_moved(&self) {
         if !self.has_moved() {
             self.feed.change(|state| state.has_moved = true);
         }
     }
 
     /// Tells the others what was read from the store: consecutive chunks.
-    pub fn read(&self, chunks: &[Arc<Chunk>]) {
+    pub fn share(&self, chunks: &[Arc<Chunk>]) {
         let mut is_new = false;
         {
             let mut state = self.feed.state();

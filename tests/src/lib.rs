@@ -93,6 +93,13 @@ impl Harness {
         Config::from_vars(&|name| environment.get(name).cloned()).expect("a function's environment")
     }
 
+    /// What `start` is configured with, but that its invokes of `stream` are lost.
+    pub fn config_of_lost_invokes(&self) -> Config {
+        let mut environment = self.stack.environment("start");
+        environment.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
+        Config::from_vars(&|name| environment.get(name).cloned()).expect("a function's environment")
+    }
+
     /// The SDK's clients of the stack's services.
     pub async fn clients(&self) -> Clients {
         Clients::new(&self.config("api").aws, Some(self.stack.http_client())).await

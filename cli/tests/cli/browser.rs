@@ -205,12 +205,11 @@ async fn token_of(place: &Place, id: &str) -> String {
     place.client().create_token(id, None).await.unwrap().token.clone()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn page_of_the_guide_shows_a_generation_live() {
-    let Some(chromium) = chromium() else { return };
+/// What the page of the guide reports of a generation of so many lines, at so many a second; and the whole text.
+async fn report_of_guide(chromium: &str, lines: usize, tempo: f64, report: &str) -> (Value, String) {
     let folder = tempfile::tempdir().unwrap();
-    let words: Vec<String> = (0..40).map(|number| format!("<b>{number}</b> ñ 😀\n")).collect();
-    let playback = play(Script { tempo: 20.0, ..Script::new(words.iter().map(String::as_str)) }).unwrap();
+    let words: Vec<String> = (0..lines).map(|number| format!("<b>{number}</b> ñ 😀\n")).collect();
+    let playback = play(Script { tempo, ..Script::new(words.iter().map(String::as_str)) }).unwrap();
     let site = Site::bind().await;
     let environment = [("OPENAI_API_KEY", "k"), ("LONGHAND_CORS_ORIGIN", site.origin.as_str())];
     let (_dev, place) =
@@ -218,25 +217,21 @@ async fn page_of_the_guide_shows_a_generation_live() {
     let request = json!({ "provider": "openai", "model": "m", "prompt": "p" });
     let id = place.client().start(&request, None).await.unwrap().id.to_string();
     let token = token_of(&place, &id).await;
-    let report = site.visit(&chromium, guide(&place.url, &id, &token) + REPORT).await;
-    assert_eq!((&report["status"], &report["text"]), (&json!("completed"), &json!(words.concat())));
+    (site.visit(chromium, guide(&place.url, &id, &token) + report).await, words.concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_of_the_guide_shows_a_generation_live() {
+    let Some(chromium) = chromium() else { return };
+    let (report, text) = report_of_guide(&chromium, 40, 20.0, REPORT).await;
+    assert_eq!((&report["status"], &report["text"]), (&json!("completed"), &json!(text)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn page_of_the_guide_reads_nothing_in_the_background() {
     let Some(chromium) = chromium() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let words: Vec<String> = (0..120).map(|number| format!("<b>{number}</b> ñ 😀\n")).collect();
-    let playback = play(Script { tempo: 30.0, ..Script::new(words.iter().map(String::as_str)) }).unwrap();
-    let site = Site::bind().await;
-    let environment = [("OPENAI_API_KEY", "k"), ("LONGHAND_CORS_ORIGIN", site.origin.as_str())];
-    let (_dev, place) =
-        Dev::start(folder.path(), &["--provider", "openai", "--base-url", playback.base_url()], &environment).await;
-    let id =
-        place.client().start(&json!({ "provider": "openai", "model": "m", "prompt": "p" }), None).await.unwrap().id.to_string();
-    let token = token_of(&place, &id).await;
-    let report = site.visit(&chromium, guide(&place.url, &id, &token) + HIDE).await;
-    assert_eq!(report, json!({ "status": "completed", "text": words.concat(), "grew": false }));
+    let (report, text) = report_of_guide(&chromium, 120, 30.0, HIDE).await;
+    assert_eq!(report, json!({ "status": "completed", "text": text, "grew": false }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, StatusCode};
-use longhand::limits::{LABEL_CHARS_MAX, SUBJECT_CHARS_MAX, VERSION_NUMBER_MAX};
+use longhand::limits::VERSION_NUMBER_MAX;
 use longhand::subjects::body;
 use longhand::subjects::version::VersionView;
 use longhand::{App, Error};
@@ -22,11 +22,6 @@ pub async fn list(State(app): State<App>, caller: Caller, query: QueryArgs) -> R
     let after = query.first("after").map(str::parse).transpose();
     let after = after.map_err(|error| Error::invalid("after", format!("must be a subject: {error}")))?;
     let (prefix, label) = (query.first("prefix").unwrap_or_default(), query.first("label"));
-    for (name, given, most) in [("prefix", prefix, SUBJECT_CHARS_MAX), ("label", label.unwrap_or_default(), LABEL_CHARS_MAX)] {
-        if given.chars().count() > most {
-            return Err(Error::invalid(name, format!("must have at most {most} characters")).into());
-        }
-    }
     Ok(Json(app.subjects(&caller.organization, prefix, label, after, query.limit()).await?).into_response())
 }
 
@@ -74,8 +69,7 @@ pub async fn edit(
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
     let made = app.by(of.caller.key).edit_subject(&of.key, body::edit(&body)?, if_match(&headers)?).await?;
-    let location = [(LOCATION, format!("versions/{}", made.version.number))];
-    Ok((StatusCode::CREATED, location, with_etag(made)).into_response())
+    Ok(created("versions", made))
 }
 
 /// `GET /v1/subjects/{subject}/versions/{number}`.
@@ -107,8 +101,7 @@ pub async fn restore(
 ) -> Result<Response, Problem> {
     let (number, reason, made_from) = (of.number()?, body::reason_of(&body)?, if_match(&headers)?);
     let made = app.by(of.caller.key).restore_version(&of.key, number, reason, made_from).await?;
-    let location = [(LOCATION, format!("../{}", made.version.number))];
-    Ok((StatusCode::CREATED, location, with_etag(made)).into_response())
+    Ok(created("..", made))
 }
 
 /// `PUT /v1/subjects/{subject}/versions/{number}/labels`.
@@ -130,6 +123,12 @@ pub async fn export(State(app): State<App>, of: SubjectArgs, query: QueryArgs) -
     let file = app.export(&of.key, format, number(&query, "from")?, number(&query, "to")?).await?;
     let disposition = format!("attachment; filename=\"{}\"", file.name);
     Ok(([(CONTENT_TYPE, file.media_type), (CONTENT_DISPOSITION, &disposition)], file.bytes).into_response())
+}
+
+/// A new version, which is in this folder, seen from the request's path.
+fn created(folder: &str, version: VersionView) -> Response {
+    let location = [(LOCATION, format!("{folder}/{}", version.version.number))];
+    (StatusCode::CREATED, location, with_etag(version)).into_response()
 }
 
 /// A version, with its number as the `ETag` by which an edit names it.

@@ -1,4 +1,4 @@
-//! A batch: many generations that are started, followed and told of as one. The rules are pure; [`crate::aws`] stores what they say.
+//! A batch: many generations that are started, followed and reported as one. The rules are pure; [`crate::aws`] stores what they say.
 
 pub mod plan;
 

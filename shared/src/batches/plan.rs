@@ -35,22 +35,22 @@ pub fn step(
     mut mint: impl FnMut() -> GenerationId,
 ) -> Option<Step> {
     let mut step = Step { items: Vec::new(), started: Vec::new(), progress: progress.clone(), has_more: false };
-    let mut told = BTreeSet::new();
+    let mut counted = BTreeSet::new();
     for (item, generation, news) in news {
         // What is told of an earlier try, or twice, was counted before.
         let is_of_this_try = item.status == ItemStatus::Running && item.generation.as_ref() == Some(generation);
         if is_of_this_try
-            && !told.contains(&item.index)
-            && let Some(next) = hear(item, *news, &mut step.progress)
+            && !counted.contains(&item.index)
+            && let Some(next) = count_news(item, *news, &mut step.progress)
         {
-            told.insert(item.index);
+            counted.insert(item.index);
             step.items.push((item.clone(), next));
         }
     }
     if step.progress.status == BatchStatus::Running && has_too_many_failed(&step.progress) {
         step.progress.status = BatchStatus::Cancelling;
     }
-    step.serve(waiting, starts_max, &mut mint);
+    step.fill_places(waiting, starts_max, &mut mint);
     step.finish();
     // An item that is tried again at once leaves the counts as they were.
     (!step.items.is_empty() || step.progress != *progress).then(|| {
@@ -60,7 +60,7 @@ pub fn step(
 }
 
 /// What an item becomes by the news of its generation, which is counted; `None`: nothing changes.
-fn hear(item: &Item, news: News, progress: &mut Progress) -> Option<Item> {
+fn count_news(item: &Item, news: News, progress: &mut Progress) -> Option<Item> {
     if news == News::LogEnded {
         progress.ending += u32::from(!item.is_ending);
         return (!item.is_ending).then(|| Item { is_ending: true, ..item.clone() });
@@ -96,7 +96,7 @@ fn free_places(progress: &Progress) -> u32 {
 
 impl Step {
     /// Starts what waits, or cancels it.
-    fn serve(&mut self, waiting: &[Item], most: usize, mint: &mut impl FnMut() -> GenerationId) {
+    fn fill_places(&mut self, waiting: &[Item], most: usize, mint: &mut impl FnMut() -> GenerationId) {
         let is_cancelling = self.progress.status == BatchStatus::Cancelling;
         if self.progress.status.is_terminal() {
             return;

@@ -13,7 +13,9 @@ use crate::error::{Error, FieldError};
 use crate::generation::request::read_json;
 use crate::json::json_bytes;
 use crate::json::schema::Schema;
-use crate::limits::{CHANGE_REASON_CHARS_MAX, LABELS_MAX, SUBJECT_ATTRIBUTES_BYTES_MAX, SUBJECT_TITLE_CHARS_MAX};
+use crate::limits::{
+    CHANGE_REASON_CHARS_MAX, LABEL_CHARS_MAX, LABELS_MAX, SUBJECT_ATTRIBUTES_BYTES_MAX, SUBJECT_TITLE_CHARS_MAX,
+};
 
 static DETAILS: LazyLock<Schema> = LazyLock::new(|| {
     compiled(&json!({
@@ -37,7 +39,8 @@ pub struct Edit {
 }
 
 fn labels() -> Value {
-    json!({ "type": "array", "maxItems": LABELS_MAX, "uniqueItems": true, "items": { "type": "string", "pattern": "^[A-Za-z0-9._:@-]{1,64}$" } })
+    let pattern = format!("^[A-Za-z0-9._:@-]{{1,{LABEL_CHARS_MAX}}}$");
+    json!({ "type": "array", "maxItems": LABELS_MAX, "uniqueItems": true, "items": { "type": "string", "pattern": pattern } })
 }
 
 fn reason() -> Value {

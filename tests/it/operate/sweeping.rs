@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use longhand::generation::request::Request;
-use longhand::{App, Clock, Config};
+use longhand::{App, Clock};
 use longhand_functions::Function;
 use longhand_local::{Data, Options, Registry, Script};
 use longhand_tests::hostile::{Ending, Hostile, Script as Bytes, wire};
@@ -270,10 +270,7 @@ async fn interrupted_sweeps_check_each_generation_once() {
     let env = environment("http://127.0.0.1:9", &[]);
     let options = Options { clock: clock.clone(), env, ..Options::default() };
     let harness = Harness::over(start_stack(options, &template_without(&["EveryMinute"]), registry).await);
-    let mut lost = harness.stack.environment("start");
-    lost.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
-    let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();
-    let starter = harness.app(config, clock.clone()).await;
+    let starter = harness.app(harness.config_of_lost_invokes(), clock.clone()).await;
     let body = json!({ "provider": "test", "model": "m", "prompt": "p" }).to_string();
     let request = Request::parse(body.as_bytes(), &starter.config().request_rules()).unwrap();
     let starts = (0..ORGANIZATIONS * EACH).map(|number| {

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::clock::millis;
 use crate::error::Error;
 
-/// How often a place is looked for that turns out to be taken.
+/// How many places a start tries to take.
 const TRIES_MAX: u32 = 5;
 
 /// A place, held until it is left or its time is over. One that is dropped is left in the background.

@@ -12,6 +12,7 @@ use crate::generation::Status;
 use crate::ids::GenerationKey;
 use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX, EVENTS_PAGE_BYTES_MAX};
 use crate::log::event::NumberedEvent;
+use crate::verbs::generations::list::page_limit;
 use crate::verbs::generations::view;
 
 /// A page of events.
@@ -41,10 +42,7 @@ impl App {
     /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::NotFound`]. [`Error::LogGone`]: the log expired before it
     /// was compacted. [`Error::Aws`].
     pub async fn events(&self, key: &GenerationKey, after: Option<u64>, limit: Option<usize>) -> Result<EventPage, Error> {
-        let limit = limit.unwrap_or(EVENTS_LIMIT_DEFAULT);
-        if !(1..=EVENTS_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {EVENTS_LIMIT_MAX}")));
-        }
+        let limit = page_limit(limit, EVENTS_LIMIT_DEFAULT, EVENTS_LIMIT_MAX)?;
         let record = self.records.get(key).await?;
         let from = after.map_or(0, |after| after.saturating_add(1));
         // One event more than fits shows that there is more.

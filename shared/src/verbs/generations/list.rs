@@ -32,16 +32,25 @@ const fn object() -> &'static str {
     "list"
 }
 
+/// How many entries a page of a list has at most: `limit`, from 1 to `most`.
+///
+/// # Errors
+/// [`Error::InvalidRequest`]: it is out of bounds.
+pub(in crate::verbs) fn page_limit(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Error> {
+    let limit = limit.unwrap_or(default);
+    if (1..=most).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Error::invalid("limit", format!("must be a whole number from 1 to {most}")))
+}
+
 impl App {
     /// A page of generations. A filter looks at [`LIST_SCAN_MAX`] generations at most.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::Aws`].
     pub async fn list(&self, organization: &Organization, query: &ListQuery) -> Result<GenerationPage, Error> {
-        let limit = query.limit.unwrap_or(LIST_LIMIT_DEFAULT);
-        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
-        }
+        let limit = page_limit(query.limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)?;
         let mut page =
             GenerationPage { object: "list", data: Vec::new(), has_more: true, last_id: query.after.clone(), scanned: 0 };
         while page.has_more && page.data.len() < limit && page.scanned < LIST_SCAN_MAX {

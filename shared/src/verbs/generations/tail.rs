@@ -242,7 +242,7 @@ impl Tail {
         }
         self.source = Source::Buffer { slot, check_bucket_at };
         let chunks: Vec<Arc<Chunk>> = page.chunks.into_iter().map(Arc::new).collect();
-        self.reader.read(&chunks);
+        self.reader.share(&chunks);
         Ok(self.accept(&chunks))
     }
 
@@ -269,7 +269,7 @@ impl Tail {
             self.record = self.app.records.get(&self.key).await?;
         }
         let Some(outcome) = &self.record.outcome else { return Ok(Vec::new()) };
-        self.reader.moved();
+        self.reader.mark_moved();
         self.ended_ms = millis_of(&outcome.completed_at);
         if outcome.compacted.is_none() {
             return Err(Error::LogGone(self.key.generation.to_string()));

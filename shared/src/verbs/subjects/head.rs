@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
-use super::waits;
+use super::Tries;
 use crate::app::App;
 use crate::aws::RecordRow;
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::ids::{Organization, SubjectId, SubjectKey};
-use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX};
+use crate::limits::{LABEL_CHARS_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX, SUBJECT_CHARS_MAX};
 use crate::subjects::version::Origin;
 use crate::subjects::{Details, SubjectView};
+use crate::verbs::generations::list::page_limit;
 
 /// A page of subjects, by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,14 +70,14 @@ impl App {
     /// # Errors
     /// [`Error::SubjectContended`], [`Error::Aws`].
     pub async fn describe_subject(&self, key: &SubjectKey, details: Details) -> Result<SubjectView, Error> {
-        let mut waits = waits();
+        let mut tries = Tries::new(key);
         loop {
             let subject = self.records.subject(key).await?.unwrap_or_default();
             let next = subject.with_details(details.clone(), &rfc3339(self.clock.now_ms()));
             if self.records.change_subject(key, subject.revision, &next).await? {
                 return Ok(next.view(key.subject.clone()));
             }
-            sleep(waits.next().ok_or_else(|| Error::SubjectContended(key.subject.to_string()))?).await;
+            tries.again().await?;
         }
     }
 
@@ -85,7 +85,7 @@ impl App {
     /// [`LIST_SCAN_MAX`] subjects at most.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::Aws`].
+    /// [`Error::InvalidRequest`]: `prefix`, `label` or `limit` is out of bounds. [`Error::Aws`].
     pub async fn subjects(
         &self,
         organization: &Organization,
@@ -94,10 +94,13 @@ impl App {
         after: Option<SubjectId>,
         limit: Option<usize>,
     ) -> Result<SubjectList, Error> {
-        let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
-        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
+        for (name, given, most) in [("prefix", prefix, SUBJECT_CHARS_MAX), ("label", label.unwrap_or_default(), LABEL_CHARS_MAX)]
+        {
+            if given.chars().count() > most {
+                return Err(Error::invalid(name, format!("must have at most {most} characters")));
+            }
         }
+        let limit = page_limit(limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)?;
         let mut page = SubjectList { object: "list", data: Vec::new(), has_more: true, last_id: after };
         let mut scanned = 0;
         while page.has_more && page.data.len() < limit && scanned < LIST_SCAN_MAX {

@@ -9,6 +9,10 @@ pub(in crate::verbs) mod versions;
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
+use crate::error::Error;
+use crate::ids::SubjectKey;
 use crate::retry::{self, BackoffBuilder, ExponentialBackoff};
 
 /// The waits between tries to change a subject that others change: 640 ms at the longest, 8 s in all.
@@ -16,6 +20,23 @@ const CHANGED_WAIT: Duration = Duration::from_millis(10);
 const CHANGED_WAIT_MAX: Duration = Duration::from_millis(640);
 const CHANGED_RETRIES: usize = 18;
 
-fn waits() -> ExponentialBackoff {
-    retry::exponential(CHANGED_WAIT, CHANGED_WAIT_MAX, CHANGED_RETRIES).build()
+/// The tries to change a subject.
+struct Tries<'a> {
+    key: &'a SubjectKey,
+    waits: ExponentialBackoff,
+}
+
+impl<'a> Tries<'a> {
+    fn new(key: &'a SubjectKey) -> Self {
+        Self { key, waits: retry::exponential(CHANGED_WAIT, CHANGED_WAIT_MAX, CHANGED_RETRIES).build() }
+    }
+
+    /// Waits until the next try, because others have changed the subject.
+    ///
+    /// # Errors
+    /// [`Error::SubjectContended`]: there are no more.
+    async fn again(&mut self) -> Result<(), Error> {
+        sleep(self.waits.next().ok_or_else(|| Error::SubjectContended(self.key.subject.to_string()))?).await;
+        Ok(())
+    }
 }

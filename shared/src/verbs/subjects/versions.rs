@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
-use super::waits;
+use super::Tries;
 use crate::app::App;
 use crate::aws::Added;
 use crate::clock::rfc3339;
@@ -15,6 +14,7 @@ use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, OUTPUT_INLINE_BYTES_MAX,
 use crate::subjects::body::Edit;
 use crate::subjects::version::{Change, Version, VersionView};
 use crate::subjects::{Stale, Subject};
+use crate::verbs::generations::list::page_limit;
 
 /// A page of versions, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,10 +62,7 @@ impl App {
     /// # Errors
     /// [`Error::InvalidRequest`]: `limit` is out of bounds. [`Error::SubjectNotFound`], [`Error::Aws`].
     pub async fn versions(&self, key: &SubjectKey, before: Option<u64>, limit: Option<usize>) -> Result<VersionList, Error> {
-        let limit = limit.unwrap_or(LIST_LIMIT_DEFAULT);
-        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
-            return Err(Error::invalid("limit", format!("must be a whole number from 1 to {LIST_LIMIT_MAX}")));
-        }
+        let limit = page_limit(limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)?;
         let subject = self.known_subject(key).await?;
         let newest = before.map_or(subject.current, |before| before.saturating_sub(1).min(subject.current));
         let mut found = self.records.versions(key, (1, newest), false, limit + 1).await?;
@@ -149,7 +146,7 @@ impl App {
         number: Option<u64>,
         labels: BTreeSet<String>,
     ) -> Result<VersionView, Error> {
-        let mut waits = waits();
+        let mut tries = Tries::new(key);
         loop {
             let subject = self.known_subject(key).await?;
             let number = number.unwrap_or(subject.current);
@@ -163,7 +160,7 @@ impl App {
             if next.version_labels == subject.version_labels || self.records.change_subject(key, subject.revision, &next).await? {
                 return Ok(view(key, &next, version));
             }
-            sleep(waits.next().ok_or_else(|| Error::SubjectContended(key.subject.to_string()))?).await;
+            tries.again().await?;
         }
     }
 
@@ -182,7 +179,7 @@ impl App {
             Change::Generation(generation) => Some(generation),
             Change::Edit { .. } | Change::Restoration { .. } => None,
         };
-        let mut waits = waits();
+        let mut tries = Tries::new(key);
         loop {
             let subject = self.records.subject(key).await?.unwrap_or_default();
             let stale = |Stale(current)| Error::VersionChanged(key.subject.to_string(), current);
@@ -191,7 +188,7 @@ impl App {
             match self.records.add_version(key, subject.revision, &next, &numbered, generation).await? {
                 Added::Stored => return Ok(Some(numbered)),
                 Added::Known | Added::SourceGone => return Ok(None),
-                Added::Changed => sleep(waits.next().ok_or_else(|| Error::SubjectContended(key.subject.to_string()))?).await,
+                Added::Changed => tries.again().await?,
             }
         }
     }

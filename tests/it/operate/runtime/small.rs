@@ -14,7 +14,7 @@ use longhand::aws::{Buffer, Meta, Meter};
 use longhand::generation::request::Request;
 use longhand::limits::JSON_BYTES_MAX;
 use longhand::log::event::Event;
-use longhand::{Clock, Config, GenerationKey};
+use longhand::{Clock, GenerationKey};
 use longhand_local::{Script, TEMPLATE, Template};
 use longhand_tests::serial::turn;
 use longhand_tests::{assert_whole, sampling};
@@ -238,9 +238,7 @@ async fn small_sweep_has_its_minute() {
     let Some(bench) = Bench::start(Script::default(), &[]).await else { return };
     let mut sweep = Small::start(&bench, "sweep").await;
     let now = Clock::system().now_ms();
-    let mut lost = bench.harness.stack.environment("start");
-    lost.insert("LONGHAND_STREAM_FUNCTION".into(), "nobody".into());
-    let config = Config::from_vars(&|name| lost.get(name).cloned()).unwrap();
+    let config = bench.harness.config_of_lost_invokes();
     let old = bench.harness.app(config.clone(), Clock::manual_from(now - 10 * 60_000)).await;
     // Ahead of the clock, for the minute must not be over before the sweep.
     let young = bench.harness.app(config, Clock::manual_from(now + 10 * 60_000)).await;
