@@ -92,6 +92,15 @@ pub enum Error {
     /// The model is not among those that are listed.
     #[error("the model {0:?} is not listed; `GET /v1/models` lists those that are")]
     ModelNotFound(String),
+    /// The batch does not exist, or belongs to another organization.
+    #[error("there is no batch {0:?}")]
+    BatchNotFound(String),
+    /// The batch must have ended first.
+    #[error("batch {0} has not ended; cancel it first")]
+    BatchNotEnded(String),
+    /// The batch has ended, or is being cancelled, and goes on no more.
+    #[error("batch {0} cannot be changed: it is {1}")]
+    BatchEnded(String, &'static str),
     /// The subject does not exist, or belongs to another organization.
     #[error("there is no subject {0:?}")]
     SubjectNotFound(String),
@@ -153,6 +162,9 @@ pub enum Error {
     /// Other writers took every place in the log for as long as the verb tried.
     #[error("the log of generation {0} was being written for all of the time that this tried to write to it; try again")]
     Contended(String),
+    /// Others changed the batch for as long as the verb tried.
+    #[error("batch {0} was being changed for all of the time that this tried to change it; try again")]
+    BatchContended(String),
     /// This process failed: a task of it panicked or was aborted.
     #[error("{0}")]
     Internal(String),
@@ -170,7 +182,8 @@ pub enum ErrorCode {
     Unauthorized,
     /// [`Error::Forbidden`].
     Forbidden,
-    /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::SubjectNotFound`] and [`Error::VersionNotFound`].
+    /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::BatchNotFound`], [`Error::SubjectNotFound`] and
+    /// [`Error::VersionNotFound`].
     NotFound,
     /// [`Error::VersionChanged`].
     VersionChanged,
@@ -192,15 +205,15 @@ pub enum ErrorCode {
     UriTooLong,
     /// [`Error::TooMuch`] of header fields.
     HeadersTooLarge,
-    /// [`Error::NotEnded`].
+    /// [`Error::NotEnded`] and [`Error::BatchNotEnded`].
     NotEnded,
-    /// [`Error::AlreadyEnded`]. Not 409, which `OpenAI`'s clients would send again.
+    /// [`Error::AlreadyEnded`] and [`Error::BatchEnded`]. Not 409, which `OpenAI`'s clients would send again.
     AlreadyEnded,
     /// [`Error::LogGone`].
     LogGone,
     /// [`Error::LogDamaged`], [`Error::Configuration`] and [`Error::Internal`].
     Internal,
-    /// [`Error::Contended`] and [`Error::SubjectContended`].
+    /// [`Error::Contended`], [`Error::BatchContended`] and [`Error::SubjectContended`].
     Contended,
     /// [`Error::Aws`].
     Unavailable,
@@ -274,6 +287,7 @@ impl Error {
             Self::NotFound(_)
             | Self::KeyNotFound(_)
             | Self::ModelNotFound(_)
+            | Self::BatchNotFound(_)
             | Self::SubjectNotFound(_)
             | Self::VersionNotFound(..) => ErrorCode::NotFound,
             Self::VersionChanged(..) => ErrorCode::VersionChanged,
@@ -286,11 +300,11 @@ impl Error {
             Self::QuotaUsedUp(UsedUp { what: Daily::Spend, .. }) => ErrorCode::QuotaSpend,
             Self::TooMuch(TooMuch { what: TooMuchOf::PathBytes | TooMuchOf::QueryBytes, .. }) => ErrorCode::UriTooLong,
             Self::TooMuch(TooMuch { what: TooMuchOf::Headers | TooMuchOf::HeaderBytes, .. }) => ErrorCode::HeadersTooLarge,
-            Self::NotEnded(..) => ErrorCode::NotEnded,
-            Self::AlreadyEnded(..) => ErrorCode::AlreadyEnded,
+            Self::NotEnded(..) | Self::BatchNotEnded(_) => ErrorCode::NotEnded,
+            Self::AlreadyEnded(..) | Self::BatchEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) | Self::Internal(_) => ErrorCode::Internal,
-            Self::Contended(_) | Self::SubjectContended(_) => ErrorCode::Contended,
+            Self::Contended(_) | Self::BatchContended(_) | Self::SubjectContended(_) => ErrorCode::Contended,
             Self::Aws { .. } => ErrorCode::Unavailable,
         }
     }

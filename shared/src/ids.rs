@@ -12,6 +12,7 @@ use crate::limits::SUBJECT_CHARS_MAX;
 const ORGANIZATION_CHARS_MAX: usize = 64;
 const GENERATION_PREFIX: &str = "gen_";
 const KEY_PREFIX: &str = "key_";
+const BATCH_PREFIX: &str = "bat_";
 const FOLDER_DIGITS: usize = 20;
 const ULID_CHARS: usize = 26;
 
@@ -141,6 +142,34 @@ impl FromStr for SubjectId {
     }
 }
 
+/// A batch's id: `bat_` and a ULID in lower case, so that ids sort by the time they were made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BatchId(String);
+
+impl BatchId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self(new_id(BATCH_PREFIX, now_ms))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BatchId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("a batch's id is `{BATCH_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(BATCH_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
 fn new_id(prefix: &str, now_ms: i64) -> String {
     let random = Ulid::generate().random();
     let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
@@ -180,6 +209,47 @@ macro_rules! text_conversions {
 text_conversions!(Organization);
 text_conversions!(GenerationId);
 text_conversions!(KeyId);
+text_conversions!(BatchId);
+
+/// Names one batch of one organization: the partition of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BatchKey {
+    /// The organization.
+    pub organization: Organization,
+    /// The batch.
+    pub batch: BatchId,
+}
+
+impl BatchKey {
+    /// The key of an organization's batch.
+    #[must_use]
+    pub const fn new(organization: Organization, batch: BatchId) -> Self {
+        Self { organization, batch }
+    }
+
+    /// The partition key: `{organization}#{batch}`.
+    #[must_use]
+    pub fn partition(&self) -> String {
+        format!("{}#{}", self.organization, self.batch)
+    }
+
+    /// Parses [`Self::partition`].
+    ///
+    /// # Errors
+    /// The text has another form.
+    pub fn from_partition(text: &str) -> Result<Self, InvalidId> {
+        let (organization, batch) =
+            text.split_once('#').ok_or_else(|| InvalidId(format!("a partition is `organization#batch`, not {text:?}")))?;
+        Ok(Self::new(organization.parse()?, batch.parse()?))
+    }
+}
+
+impl fmt::Display for BatchKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.organization, self.batch)
+    }
+}
+
 text_conversions!(SubjectId);
 
 /// Names one generation of one organization: the partition of its log and of its rows.

@@ -12,11 +12,13 @@
 //! | buffer | log and meta: the short-lived part |
 //! | blob | the compacted result in S3, and beside it the event log |
 //! | attempt | one run of the writer; a crash or an interruption begins the next |
+//! | batch | many generations that are started, followed and reported as one |
+//! | item | one of a batch's generations, with its tries |
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`subjects`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`subjects`], [`batches`]), the world outside
 //! ([`providers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;
@@ -39,6 +41,7 @@ pub mod providers;
 pub mod quota;
 pub mod responses;
 pub mod retry;
+mod spreadsheet;
 pub mod subjects;
 pub mod telemetry;
 mod verbs;
@@ -51,10 +54,11 @@ pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
-pub use ids::{GenerationId, GenerationKey, KeyId, Organization, SubjectId, SubjectKey};
+pub use ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization, SubjectId, SubjectKey};
 pub use verbs::{
-    Accepted, Attachment, CaughtUp, ChatCompletionTail, Claim, Compaction, Diff, EventPage, Export, GenerationPage, GivenUp,
-    Inspection, KeySha256, KeyView, LogPage, LogTail, Model, NewKey, NextRider, NoNext, Output, Populated, ProgressView, Purged,
-    QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Rode, Settled, Started, Streamed, SubjectList,
-    Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
+    ChatCompletionTail, Claim, Compaction, CountsView, Diff, EventPage, Export, GenerationPage, GivenUp, Inspection, ItemList,
+    ItemView, KeySha256, KeyView, LogPage, LogTail, Model, NewKey, NextItem, NextRider, NoNext, Output, Populated, ProgressView,
+    Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Rode, Settled, Started, Streamed,
+    SubjectList, Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

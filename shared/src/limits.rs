@@ -18,6 +18,16 @@ pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
 /// How long a request's row outlives the log's. The end of the generation puts the request into the bucket, where a kilobyte costs a
 /// twentieth; two weeks are what the queues of failures keep.
 pub const REQUEST_TTL: Duration = Duration::from_hours(14 * 24);
+/// Items of a batch.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// Items of a batch that have a place at once.
+pub const BATCH_CONCURRENCY_MAX: u32 = 1_000;
+/// How long the requests of a batch's items are kept, from its start: so long it may take, and so long its items can be started again.
+pub const BATCH_REQUESTS_KEPT: Duration = Duration::from_hours(30 * 24);
+/// How long the answer to a start of a batch may wait for its end.
+pub const BATCH_WAIT_MAX: Duration = Duration::from_mins(1);
+/// Items that are to be generated of a batch whose end a start may wait for.
+pub const BATCH_WAIT_ITEMS_MAX: u32 = 5;
 /// The caller's `metadata` object, as JSON text.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 /// A subject's title, in characters.
@@ -194,6 +204,8 @@ pub const KEY_NAME_CHARS_MAX: usize = 64;
 
 /// Generations in one page of a list.
 pub const LIST_LIMIT_MAX: usize = 100;
+/// The most items of a batch in one page.
+pub const ITEMS_LIMIT_MAX: usize = 1_000;
 /// Generations that one page of a filtered list looks at.
 pub const LIST_SCAN_MAX: usize = 1_000;
 /// Generations in one page of a list by default.

@@ -12,6 +12,12 @@ pub const fn exponential(first: Duration, longest: Duration, retries: usize) -> 
     Exponential::new().with_min_delay(half(first)).with_max_delay(half(longest)).with_max_times(retries).with_jitter()
 }
 
+/// The waits of a change that others overtook, until it is planned again: 640 ms at the longest, 8 s in all.
+#[must_use]
+pub const fn overtaken() -> Exponential {
+    exponential(Duration::from_millis(10), Duration::from_millis(640), 18)
+}
+
 const fn half(wait: Duration) -> Duration {
     match wait.checked_div(2) {
         Some(half) => half,

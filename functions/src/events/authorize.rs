@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lambda_runtime::{Error, LambdaEvent};
-use longhand::access::read_token::Claims;
+use longhand::access::read_token::{Claims, Reads};
 use longhand::{App, KeyId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,9 +35,15 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     let principal = grant.key.as_ref().map_or("token", KeyId::as_str);
     // API Gateway rejects a context with lists or null.
     let mut context = json!({ "organization": grant.organization, "scopes": grant.scopes.to_string() });
+    let (generation, batch) = match grant.reads {
+        Some(Reads::Generation(id)) => (Some(id.to_string()), None),
+        Some(Reads::Batch(id)) => (None, Some(id.to_string())),
+        None => (None, None),
+    };
     for (name, value) in [
         ("key", grant.key.as_ref().map(ToString::to_string)),
-        ("generation", grant.generation.map(|generation| generation.to_string())),
+        ("generation", generation),
+        ("batch", batch),
         ("valid_until", grant.valid_until.map(|until| until.to_string())),
     ] {
         if let Some(value) = value {

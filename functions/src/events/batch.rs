@@ -7,6 +7,15 @@ use lambda_runtime::Error;
 use longhand::GenerationKey;
 use serde_json::Value;
 
+/// The batch of stream records of a payload.
+///
+/// # Errors
+/// The payload is none.
+pub fn read(payload: Value) -> Result<Event, Error> {
+    serde_json::from_value(payload)
+        .map_err(|error| format!("the payload must be a batch of DynamoDB stream records: {error}").into())
+}
+
 /// Handles the records of a payload, `at_once` of them side by side, and returns those that failed.
 ///
 /// # Errors
@@ -16,20 +25,27 @@ where
     F: Fn(EventRecord) -> O,
     O: Future<Output = Result<(), String>>,
 {
-    let batch: Event = serde_json::from_value(payload)
-        .map_err(|error| format!("the payload must be a batch of DynamoDB stream records: {error}"))?;
-    let failures: Vec<DynamoDbBatchItemFailure> = futures::stream::iter(batch.records)
+    let batch = read(payload)?;
+    let failed: Vec<(Option<String>, String)> = futures::stream::iter(batch.records)
         .map(|record| {
             let number = record.change.sequence_number.clone();
             let handled = handle(record);
-            async move { handled.await.err().map(|error| failure(number, &error)) }
+            async move { handled.await.err().map(|error| (number, error)) }
         })
         .buffered(at_once)
         .filter_map(futures::future::ready)
         .collect()
         .await;
+    failures(failed)
+}
+
+/// The answer that has the trigger retry these records, by their sequence numbers, each of which is logged with its error.
+///
+/// # Errors
+/// It cannot be serialised. No such answer is known.
+pub fn failures(failed: impl IntoIterator<Item = (Option<String>, String)>) -> Result<Value, Error> {
     let mut response = DynamoDbEventResponse::default();
-    response.batch_item_failures = failures;
+    response.batch_item_failures = failed.into_iter().map(|(number, error)| failure(number, &error)).collect();
     Ok(serde_json::to_value(response)?)
 }
 

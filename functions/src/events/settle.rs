@@ -1,27 +1,70 @@
-//! `settle`, invoked by the records table's stream with a batch of records that have their outcome. Each generation fails alone.
+//! `settle`, invoked by the records table's stream with a batch of records that have their outcome. Each generation fails alone, and the
+//! items of each batch do.
 
-use aws_lambda_events::dynamodb::EventRecord;
+use std::collections::BTreeMap;
+
+use aws_lambda_events::dynamodb::{Event, EventRecord};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::App;
+use longhand::aws::RecordRow;
 use serde_json::Value;
 
-use super::batch::{generation_of, handle_each};
+use super::batch::{failures, generation_of, read};
 
 /// Generations settled at once. Each has a text of at most a megabyte in memory, twice.
 const CONCURRENCY: usize = 8;
 
-/// Settles the generations whose records are in the batch, and returns the records that failed.
+/// Settles the generations whose records are in the batch, and returns the records that failed. Versions are made first: who hears of the
+/// end of a batch finds them.
 ///
 /// # Errors
 /// The payload is no batch of stream records.
 pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error> {
-    handle_each(event.payload, CONCURRENCY, |record| settle(&app, record)).await
+    let Event { records, .. } = read(event.payload)?;
+    let versions = records.iter().map(|record| settle(&app, record).boxed()).collect::<Vec<_>>();
+    let versions: Vec<Result<(), String>> = stream::iter(versions).buffered(CONCURRENCY).collect().await;
+    let items = settle_items(&app, &records).await;
+    let failed = records.iter().zip(versions).filter_map(|(record, version)| {
+        let number = record.change.sequence_number.clone();
+        let of_item = number.as_ref().and_then(|number| items.get(number).cloned());
+        version.err().or(of_item).map(|error| (number, error))
+    });
+    failures(failed)
 }
 
-async fn settle(app: &App, record: EventRecord) -> Result<(), String> {
-    // The trigger's filter drops all others.
+async fn settle(app: &App, record: &EventRecord) -> Result<(), String> {
+    // The trigger's filter drops those with neither this nor a batch.
     if !["subject", "compacted_at"].iter().all(|name| record.change.new_image.contains_key(*name)) {
         return Ok(());
     }
-    app.settle(&generation_of(&record)?).await.map(drop).map_err(|error| error.to_string())
+    app.settle(&generation_of(record)?).await.map(drop).map_err(|error| error.to_string())
+}
+
+/// Counts the ends of a batch's items together. Returns the errors of those that were not counted, by their sequence numbers.
+async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, String> {
+    let mut by_batch: BTreeMap<String, (Vec<String>, Vec<RecordRow>)> = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    for record in records {
+        let image = &record.change.new_image;
+        if !image.contains_key("parent") {
+            continue;
+        }
+        let number = record.change.sequence_number.clone().unwrap_or_default();
+        match serde_dynamo::from_item::<_, RecordRow>(image.clone()) {
+            Ok(row) => {
+                let Some((batch, _)) = row.parent() else { continue };
+                let (numbers, rows) = by_batch.entry(batch.partition()).or_default();
+                numbers.push(number);
+                rows.push(row);
+            }
+            Err(error) => drop(errors.insert(number, format!("the record cannot be read: {error}"))),
+        }
+    }
+    for (numbers, rows) in by_batch.into_values() {
+        if let Err(error) = app.settle_items(&rows).await {
+            errors.extend(numbers.into_iter().map(|number| (number, error.to_string())));
+        }
+    }
+    errors
 }

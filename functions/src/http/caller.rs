@@ -9,7 +9,7 @@ use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use lambda_http::request::RequestContext;
 use longhand::responses::ResponseId;
-use longhand::{Error, GenerationId, KeyId, Organization, Scope, Scopes};
+use longhand::{App, Error, GenerationId, GenerationKey, KeyId, Organization, Scope, Scopes};
 use serde_json::Value;
 
 use super::problem::Problem;
@@ -51,7 +51,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         if let Some(scope) = route.scope {
             check_scope(&scopes, scope, context_field(context, "key"))?;
         }
-        check_generation(context, route, parts.uri.path())?;
+        check_token(context, route, parts, &organization).await?;
         let key = context_field(context, "key").and_then(|key| key.parse().ok());
         Ok(Self { organization, key, scopes })
     }
@@ -95,17 +95,41 @@ fn check_scope(granted: &Scopes, needed: Scope, key: Option<impl Display>) -> Re
     Err(Error::Forbidden(format!("this needs the scope `{needed}`, and {holder} has `{granted}`")))
 }
 
-/// A read token opens the routes for tokens, with the id of its own generation, whether another one exists or not.
-fn check_generation(context: &ApiGatewayProxyRequestContext, route: &Route, path: &str) -> Result<(), Error> {
-    let Some(generation) = context_field(context, "generation") else { return Ok(()) };
-    let is_own = |id: GenerationId| {
-        let names = [id.to_string(), ResponseId::of(id).to_string()];
-        names.iter().any(|name| path == route.path.replace("{id}", name))
+/// A read token opens the routes for tokens, with the id of what it is for, whether another one exists or not. That of a batch opens those of
+/// the generations of its items, too.
+async fn check_token(
+    context: &ApiGatewayProxyRequestContext,
+    route: &Route,
+    parts: &Parts,
+    organization: &Organization,
+) -> Result<(), Error> {
+    let (generation, batch) = (context_field(context, "generation"), context_field(context, "batch"));
+    let Some(reads) = generation.or(batch) else { return Ok(()) };
+    let path = parts.uri.path();
+    let names = |name: &str| path == route.path.replace("{id}", name);
+    let is_own = match (generation, batch) {
+        _ if !route.by_token => false,
+        (Some(generation), _) => names(generation) || names(&response_of(generation)),
+        (None, Some(batch)) => names(batch) || is_of_batch(route, parts, organization, batch).await?,
+        (None, None) => false,
     };
-    if route.by_token && generation.parse().is_ok_and(is_own) {
-        return Ok(());
-    }
-    Err(Error::Forbidden(format!("this token is for reading {generation}, and nothing else")))
+    if is_own { Ok(()) } else { Err(Error::Forbidden(format!("this token is for reading {reads}, and nothing else"))) }
+}
+
+/// The name of a generation in `OpenAI`'s API.
+fn response_of(generation: &str) -> String {
+    generation.parse().map(|id| ResponseId::of(id).to_string()).unwrap_or_default()
+}
+
+/// Whether the path names a try of one of the batch's items.
+async fn is_of_batch(route: &Route, parts: &Parts, organization: &Organization, batch: &str) -> Result<bool, Error> {
+    let Some((before, after)) = route.path.split_once("{id}") else { return Ok(false) };
+    let name = parts.uri.path().strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap_or_default();
+    let generation =
+        name.parse::<GenerationId>().ok().or_else(|| name.parse::<ResponseId>().ok().map(|id| id.generation().clone()));
+    let (Some(generation), Ok(batch)) = (generation, batch.parse()) else { return Ok(false) };
+    let Some(app) = parts.extensions.get::<App>() else { return Ok(false) };
+    app.is_of_batch(&GenerationKey::new(organization.clone(), generation), &batch).await
 }
 
 #[cfg(test)]

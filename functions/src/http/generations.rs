@@ -72,11 +72,12 @@ pub async fn list(State(app): State<App>, caller: Caller, query: QueryArgs) -> R
     Ok(Json(app.list(&caller.organization, &list_query(&query)?).await?).into_response())
 }
 
-/// `after`, `limit`, `order`, `since`, `until`, `status`, `provider`, `model`, `subject`, and `metadata.KEY` for each entry.
+/// `after`, `limit`, `order`, `since`, `until`, `status`, `provider`, `model`, `subject`, `batch`, and `metadata.KEY` for each entry.
 fn list_query(query: &QueryArgs) -> Result<ListQuery, Error> {
     const ENTRY: &str = "metadata.";
-    query.only(&["after", "limit", "order", "since", "until", "status", "provider", "model", "subject", ENTRY])?;
+    query.only(&["after", "limit", "order", "since", "until", "status", "provider", "model", "subject", "batch", ENTRY])?;
     let subject = query.first("subject").map(str::parse).transpose();
+    let batch = query.first("batch").map(str::parse).transpose();
     let after = query.first("after").map(str::parse).transpose();
     let moment = |name: &str| {
         let expected = || Error::invalid(name, "must be a time like 2026-11-21T09:30:00Z (RFC 3339)");
@@ -100,6 +101,7 @@ fn list_query(query: &QueryArgs) -> Result<ListQuery, Error> {
         provider: query.first("provider").map(str::to_owned),
         model: query.first("model").map(str::to_owned),
         subject: subject.map_err(|error| Error::invalid("subject", format!("must be a subject: {error}")))?,
+        batch: batch.map_err(|error| Error::invalid("batch", format!("must be the id of a batch: {error}")))?,
         metadata: query.starting_with(ENTRY).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     })
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod attached;
+mod batches;
 mod caller;
 mod chat_completions;
 mod cors;
@@ -22,9 +23,9 @@ mod whole;
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::middleware::{from_fn, map_request, map_response, map_response_with_state};
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 use http::HeaderValue;
 use longhand::App;
 
@@ -65,6 +66,7 @@ fn router(function: &'static str, app: App) -> Router {
         .layer(from_fn(problem::finish))
         .layer(from_fn(move |request, next| invocation::of_request(function, request, next)))
         .layer(map_request(routes::identify))
+        .layer(Extension(app.clone()))
         .with_state(app);
     match origin {
         Some(origin) => routes.layer(map_response_with_state(origin, cors::allow_origin)),

@@ -5,12 +5,13 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{chat_completions, durable, events, generations, health, models, responses, subjects};
+use super::{batches, chat_completions, durable, events, generations, health, models, responses, subjects};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 /// The table of routes. A path and a method have one row.
@@ -21,11 +22,16 @@ pub static ROUTES: &[Route] = &[
     Route::new("start", POST, "/v1/chat/completions", Start, |at, method| at.on(method, chat_completions::create)).open_ai(),
     Route::new("start", POST, "/v1/generations/{id}/retry", Start, |at, method| at.on(method, generations::retry)),
     Route::new("start", POST, "/v1/subjects/{subject}/regenerate", Start, |at, method| at.on(method, subjects::regenerate)),
-    // `tail` follows logs live.
+    Route::new("start", POST, "/v1/batches", Start, |at, method| at.on(method, batches::start)),
+    Route::new("start", PATCH, "/v1/batches/{id}", Start, |at, method| at.on(method, batches::update)),
+    Route::new("start", POST, "/v1/batches/{id}/retry", Start, |at, method| at.on(method, batches::retry)),
+    // `tail` follows logs live, and sends what is long.
     Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token_in_query(),
     Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token_in_query(),
     Route::new("tail", HEAD, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::head)).by_token_in_query(),
     Route::new("tail", GET, "/v1/responses/{id}", Read, |at, method| at.on(method, responses::retrieve)).by_token().open_ai(),
+    Route::new("tail", GET, "/v1/batches/{id}/events", Read, |at, method| at.on(method, batches::events)).by_token_in_query(),
+    Route::new("tail", GET, "/v1/batches/{id}/results", Read, |at, method| at.on(method, batches::results)).by_token(),
     // `api` answers at once.
     Route::new("api", GET, "/healthz", Read, |at, method| at.on(method, health::get)).open(),
     Route::new("api", GET, "/v1/generations", Read, |at, method| at.on(method, generations::list)),
@@ -38,6 +44,13 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/generations/{id}/output", Read, |at, method| at.on(method, generations::output)).by_token(),
     // A token can do less than the caller who makes it.
     Route::new("api", POST, "/v1/generations/{id}/tokens", Read, |at, method| at.on(method, generations::create_token)),
+    Route::new("api", GET, "/v1/batches", Read, |at, method| at.on(method, batches::list)),
+    Route::new("api", GET, "/v1/batches/{id}", Read, |at, method| at.on(method, batches::get)).by_token(),
+    Route::new("api", DELETE, "/v1/batches/{id}", Admin, |at, method| at.on(method, batches::delete)),
+    Route::new("api", GET, "/v1/batches/{id}/items", Read, |at, method| at.on(method, batches::items)).by_token(),
+    Route::new("api", GET, "/v1/batches/{id}/report", Read, |at, method| at.on(method, batches::report)).by_token(),
+    Route::new("api", POST, "/v1/batches/{id}/cancel", Start, |at, method| at.on(method, batches::cancel)),
+    Route::new("api", POST, "/v1/batches/{id}/tokens", Read, |at, method| at.on(method, batches::create_token)),
     Route::new("api", GET, "/v1/subjects", Read, |at, method| at.on(method, subjects::list)),
     Route::new("api", GET, "/v1/subjects/{subject}", Read, |at, method| at.on(method, subjects::get)),
     Route::new("api", PUT, "/v1/subjects/{subject}", Start, |at, method| at.on(method, subjects::put)),

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../schemas/openapi.yaml");
 /// The schemas that the document references by file name.
-const SCHEMAS: [(&str, &str); 2] = [
+const SCHEMAS: [(&str, &str); 3] = [
+    ("batch-request.schema.json", include_str!("../../schemas/batch-request.schema.json")),
     ("generation-request.schema.json", include_str!("../../schemas/generation-request.schema.json")),
     ("generation-metadata.schema.json", include_str!("../../schemas/generation-metadata.schema.json")),
 ];

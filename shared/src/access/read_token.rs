@@ -1,4 +1,4 @@
-//! Read tokens: signed, short-lived, each for reading one generation. The holder of the signing key can make them; none is stored.
+//! Read tokens: signed, short-lived, each for reading one generation, or one batch with the generations of its items. The holder of the signing key can make them; none is stored.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::ids::{GenerationId, KeyId, Organization};
+use crate::ids::{BatchId, GenerationId, KeyId, Organization};
 
 const PREFIX: &str = "lht_";
 /// A token has about 250 characters. A longer text than this is rejected unread.
@@ -38,15 +38,35 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// What a token reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reads {
+    /// This generation.
+    #[serde(rename = "g")]
+    Generation(GenerationId),
+    /// This batch, and the generations of its items.
+    #[serde(rename = "b")]
+    Batch(BatchId),
+}
+
+impl fmt::Display for Reads {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generation(id) => id.fmt(formatter),
+            Self::Batch(id) => id.fmt(formatter),
+        }
+    }
+}
+
 /// The claims of a token. Their serialised names are short because every request carries them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// The generation's organization.
+    /// Whose it is.
     #[serde(rename = "o")]
     pub organization: Organization,
-    /// The generation.
-    #[serde(rename = "g")]
-    pub generation: GenerationId,
+    /// What it reads.
+    #[serde(flatten)]
+    pub reads: Reads,
     /// When the token expires, in seconds since the epoch.
     #[serde(rename = "e")]
     pub expires_at: i64,
@@ -88,7 +108,7 @@ mod tests {
     fn claims() -> Claims {
         Claims {
             organization: "acme".parse().unwrap(),
-            generation: GenerationId::new(1_000),
+            reads: Reads::Generation(GenerationId::new(1_000)),
             expires_at: 1_900_000_000,
             key: Some(KeyId::new(1_000)),
         }

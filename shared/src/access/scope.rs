@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{GenerationId, KeyId, Organization};
+use super::read_token::Reads;
+use crate::ids::{KeyId, Organization};
 
 /// What a key permits. No scope includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,8 +108,8 @@ pub struct Grant {
     pub key: Option<KeyId>,
     /// When it expires, in milliseconds since the epoch; `None`: it is valid until it is revoked.
     pub valid_until: Option<i64>,
-    /// The only generation that it is valid for; `None`: all.
-    pub generation: Option<GenerationId>,
+    /// All that it reads; `None`: it is not bound so.
+    pub reads: Option<Reads>,
 }
 
 #[cfg(test)]

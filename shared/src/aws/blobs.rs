@@ -13,11 +13,13 @@ use bytes::Bytes;
 use super::clients::{aws_error, unexpected};
 use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{GenerationId, GenerationKey, Organization, SubjectKey};
+use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, SubjectKey};
 use crate::limits::PART_BYTES;
 
 /// The folder of an organization in which the texts of versions are; see [`SubjectKey::folder`].
 const SUBJECTS: &str = "subjects";
+/// The folder of an organization in which the large requests of its batches are.
+const BATCHES: &str = "batches";
 
 /// The bucket of results.
 #[derive(Debug, Clone)]
@@ -49,6 +51,17 @@ impl Blobs {
     #[must_use]
     pub fn request_key(key: &GenerationKey) -> String {
         format!("{key}/request.json")
+    }
+
+    /// The key of a large request of a batch's item.
+    #[must_use]
+    pub fn item_request_key(key: &BatchKey, index: u32) -> String {
+        format!("{}{index:06}/request.json", Self::batch_folder(key))
+    }
+
+    /// What the keys of a batch's objects begin with.
+    fn batch_folder(key: &BatchKey) -> String {
+        format!("{}/{BATCHES}/{}/", key.organization, key.batch)
     }
 
     /// The name of an object on records: `s3://bucket/key`.
@@ -124,14 +137,27 @@ impl Blobs {
     /// [`Error::Aws`].
     pub async fn of_subject(&self, key: &SubjectKey, age: Duration, now_ms: i64) -> Result<Vec<String>, Error> {
         let newest = now_ms.saturating_sub(millis(age));
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(key.folder()).into_paginator().send();
+        let is_old = |object: &Object| {
+            age.is_zero() || object.last_modified().and_then(|at| at.to_millis().ok()).is_some_and(|at| at <= newest)
+        };
+        self.in_folder(key.folder(), is_old).await
+    }
+
+    /// The keys of a batch's objects.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn of_batch(&self, key: &BatchKey) -> Result<Vec<String>, Error> {
+        self.in_folder(Self::batch_folder(key), |_| true).await
+    }
+
+    async fn in_folder(&self, folder: String, is_wanted: impl Fn(&Object) -> bool) -> Result<Vec<String>, Error> {
+        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(folder).into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
-            let is_old = |object: &&Object| {
-                age.is_zero() || object.last_modified().and_then(|at| at.to_millis().ok()).is_some_and(|at| at <= newest)
-            };
-            found.extend(page.contents().iter().filter(is_old).filter_map(|object| object.key().map(str::to_owned)));
+            let wanted = page.contents().iter().filter(|object| is_wanted(object));
+            found.extend(wanted.filter_map(|object| object.key().map(str::to_owned)));
         }
         Ok(found)
     }
@@ -184,8 +210,8 @@ impl Blobs {
             let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
             for key in page.contents().iter().filter_map(|object| object.key()) {
                 let id = key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
-                // Texts of versions: what is left over of those, the retention of subjects finds.
-                if id.is_some_and(|(id, _)| id == SUBJECTS) {
+                // Texts of versions: what is left over of those, the retention of subjects finds. Requests of a batch go with the batch.
+                if id.is_some_and(|(id, _)| [SUBJECTS, BATCHES].contains(&id)) {
                     continue;
                 }
                 match id.and_then(|(id, _)| id.parse().ok()) {

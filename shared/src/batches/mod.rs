@@ -1,6 +1,9 @@
 //! A batch: many generations that are started, followed and reported as one. The rules are pure; [`crate::aws`] stores what they say.
 
+pub mod body;
 pub mod plan;
+pub mod report;
+pub mod request;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,19 @@ impl BatchStatus {
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Failed)
     }
+
+    /// Its name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Cancelling => "cancelling",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The status of an item. The last four are terminal and never change.
@@ -52,6 +68,22 @@ pub enum ItemStatus {
 }
 
 impl ItemStatus {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Skipped];
+
+    /// Its name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+        }
+    }
+
     /// Whether the status is final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
@@ -81,6 +113,29 @@ impl Counts {
     #[must_use]
     pub const fn total(&self) -> u32 {
         self.pending + self.running + self.completed + self.failed + self.cancelled + self.skipped
+    }
+
+    /// Of items with these statuses.
+    #[must_use]
+    pub fn all(statuses: impl IntoIterator<Item = ItemStatus>) -> Self {
+        let mut counts = Self::default();
+        for status in statuses {
+            *counts.of(status) += 1;
+        }
+        counts
+    }
+
+    /// Items with this status.
+    #[must_use]
+    pub const fn with(&self, status: ItemStatus) -> u32 {
+        match status {
+            ItemStatus::Pending => self.pending,
+            ItemStatus::Running => self.running,
+            ItemStatus::Completed => self.completed,
+            ItemStatus::Failed => self.failed,
+            ItemStatus::Cancelled => self.cancelled,
+            ItemStatus::Skipped => self.skipped,
+        }
     }
 
     fn of(&mut self, status: ItemStatus) -> &mut u32 {

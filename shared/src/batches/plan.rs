@@ -26,12 +26,13 @@ pub struct Step {
 /// Plans the next step of a batch; `None`: nothing changes.
 ///
 /// `news` are of items as they are stored. `waiting` are items as they are stored: those of `progress.again`, and the next ones from
-/// `progress.next` on, in their order and without gaps. At most `starts_max` of them are started, or cancelled where the batch is.
+/// `progress.next` on, in their order and without gaps. At most `starts_max` of them are started, or cancelled where the batch is; those
+/// whose index is in `gone` cannot be started, and fail.
 pub fn step(
     progress: &Progress,
     news: &[(Item, GenerationId, News)],
     waiting: &[Item],
-    starts_max: usize,
+    (starts_max, gone): (usize, &[u32]),
     mut mint: impl FnMut() -> GenerationId,
 ) -> Option<Step> {
     let mut step = Step { items: Vec::new(), started: Vec::new(), progress: progress.clone(), has_more: false };
@@ -50,7 +51,11 @@ pub fn step(
     if step.progress.status == BatchStatus::Running && has_too_many_failed(&step.progress) {
         step.progress.status = BatchStatus::Cancelling;
     }
-    step.fill_places(waiting, starts_max, &mut mint);
+    step.fill_places(waiting, (starts_max, gone), &mut mint);
+    if step.progress.status == BatchStatus::Running && has_too_many_failed(&step.progress) {
+        step.progress.status = BatchStatus::Cancelling;
+        step.has_more = step.progress.counts.pending > 0;
+    }
     step.finish();
     // An item that is tried again at once leaves the counts as they were.
     (!step.items.is_empty() || step.progress != *progress).then(|| {
@@ -96,7 +101,7 @@ fn free_places(progress: &Progress) -> u32 {
 
 impl Step {
     /// Starts what waits, or cancels it.
-    fn fill_places(&mut self, waiting: &[Item], most: usize, mint: &mut impl FnMut() -> GenerationId) {
+    fn fill_places(&mut self, waiting: &[Item], (most, gone): (usize, &[u32]), mint: &mut impl FnMut() -> GenerationId) {
         let is_cancelling = self.progress.status == BatchStatus::Cancelling;
         if self.progress.status.is_terminal() {
             return;
@@ -123,6 +128,8 @@ impl Step {
             let Some(item) = item else { continue };
             let to = if is_cancelling {
                 Item { status: ItemStatus::Cancelled, ..item }
+            } else if gone.contains(&item.index) {
+                Item { status: ItemStatus::Failed, ..item }
             } else {
                 let started = Item { status: ItemStatus::Running, generation: Some(mint()), tries: item.tries + 1, ..item };
                 self.started.push(started.clone());

@@ -96,7 +96,7 @@ impl World {
             minted += 1;
             GenerationId::first_at(minted)
         };
-        let Some(step) = step(&progress, &news, &waiting, 3, mint) else { return false };
+        let Some(step) = step(&progress, &news, &waiting, (3, &[]), mint) else { return false };
         if crash == Crash::Before {
             return false;
         }

@@ -1,7 +1,7 @@
 //! Which generations a list has.
 
 use crate::generation::Status;
-use crate::ids::{GenerationId, SubjectId};
+use crate::ids::{BatchId, GenerationId, SubjectId};
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct ListQuery {
     pub model: Option<String>,
     /// Those about this subject.
     pub subject: Option<SubjectId>,
+    /// Those of this batch.
+    pub batch: Option<BatchId>,
     /// Those whose `request_metadata` has these entries: a text, or any other value by its JSON.
     pub metadata: Vec<(String, String)>,
 }
@@ -46,6 +48,7 @@ impl ListQuery {
             || self.provider.is_some()
             || self.model.is_some()
             || self.subject.is_some()
+            || self.batch.is_some()
             || !self.metadata.is_empty()
     }
 }

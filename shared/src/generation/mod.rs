@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::generation::usage::TotalUsage;
-use crate::ids::{GenerationId, SubjectId};
+use crate::ids::{BatchId, GenerationId, SubjectId};
 
 /// The status of a generation. The last four are terminal and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +129,8 @@ pub struct Generation {
     /// What it is about, as the request named it.
     #[serde(default)]
     pub subject: Option<SubjectId>,
+    /// The batch that it is a try of an item of.
+    pub batch: Option<BatchId>,
     /// The reason for the status, where there is one.
     pub reason: Option<String>,
     /// The error of a failed generation.

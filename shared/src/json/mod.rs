@@ -1,5 +1,6 @@
 //! JSON in a model's output: found in text, read while it is incomplete, and validated against schemas.
 
+pub(crate) mod body;
 pub mod partial;
 pub mod schema;
 mod schema_cost;

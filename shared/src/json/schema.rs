@@ -31,6 +31,10 @@ pub static GENERATION_METADATA: LazyLock<Schema> =
 pub static GENERATION_REQUEST: LazyLock<Schema> =
     LazyLock::new(|| published(include_str!("../../../infra/schemas/generation-request.schema.json")));
 
+/// The body of `POST /v1/batches` (draft-07).
+pub static BATCH_REQUEST: LazyLock<Schema> =
+    LazyLock::new(|| published(include_str!("../../../infra/schemas/batch-request.schema.json")));
+
 #[expect(clippy::expect_used, reason = "the text is compiled in, and a test compiles it")]
 fn published(text: &str) -> Schema {
     let schema: Value = serde_json::from_str(text).expect("a published schema is JSON");

@@ -130,6 +130,9 @@ pub struct Allowance {
     /// The quota of generations on that day.
     #[serde(skip)]
     pub generations_per_day: Option<u64>,
+    /// Generations that were left.
+    #[serde(skip)]
+    pub generations_left: Option<u64>,
 }
 
 /// The bounds at which a writer stops.

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Details;
-use crate::error::{Error, FieldError};
-use crate::generation::request::read_json;
+use crate::error::Error;
+use crate::json::body::{self, check, read};
 use crate::json::json_bytes;
 use crate::json::schema::Schema;
 use crate::limits::{
@@ -18,16 +17,17 @@ use crate::limits::{
 };
 
 static DETAILS: LazyLock<Schema> = LazyLock::new(|| {
-    compiled(&json!({
+    let properties = json!({
         "title": { "type": ["string", "null"], "maxLength": SUBJECT_TITLE_CHARS_MAX },
         "attributes": { "type": "object" },
         "labels": labels(),
-    }))
+    });
+    body::object(&properties, &[])
 });
 static EDIT: LazyLock<Schema> =
-    LazyLock::new(|| compiled(&json!({ "text": { "type": "string" }, "json": {}, "reason": reason() })));
-static REASON: LazyLock<Schema> = LazyLock::new(|| compiled(&json!({ "reason": reason() })));
-static LABELS: LazyLock<Schema> = LazyLock::new(|| compiled(&json!({ "labels": labels() })));
+    LazyLock::new(|| body::object(&json!({ "text": { "type": "string" }, "json": {}, "reason": reason() }), &[]));
+static REASON: LazyLock<Schema> = LazyLock::new(|| body::object(&json!({ "reason": reason() }), &[]));
+static LABELS: LazyLock<Schema> = LazyLock::new(|| body::object(&json!({ "labels": labels() }), &[]));
 
 /// The new text of an edit, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +45,6 @@ fn labels() -> Value {
 
 fn reason() -> Value {
     json!({ "type": ["string", "null"], "maxLength": CHANGE_REASON_CHARS_MAX })
-}
-
-#[expect(clippy::expect_used, reason = "the schemas are compiled in, and a test compiles them")]
-fn compiled(properties: &Value) -> Schema {
-    let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-    Schema::compile(&schema).expect("a schema of this file compiles")
 }
 
 /// The details of a subject. An absent field is empty.
@@ -122,17 +116,6 @@ pub fn version_labels(body: &[u8]) -> Result<BTreeSet<String>, Error> {
         labels: BTreeSet<String>,
     }
     read(body, &LABELS).map(|Body { labels }| labels)
-}
-
-fn read<T: DeserializeOwned>(body: &[u8], schema: &Schema) -> Result<T, Error> {
-    let value = check(body, schema)?;
-    serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))
-}
-
-fn check(body: &[u8], schema: &Schema) -> Result<Value, Error> {
-    let value = read_json(body)?;
-    let errors: Vec<FieldError> = schema.errors(&value);
-    if errors.is_empty() { Ok(value) } else { Err(Error::InvalidRequest(errors)) }
 }
 
 #[cfg(test)]

@@ -8,11 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::version::VersionView;
 use crate::error::Error;
 use crate::ids::SubjectId;
-
-/// U+FEFF in UTF-8, by which Excel knows that a CSV is UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Characters with which a spreadsheet takes the beginning of a cell for a formula (OWASP, "CSV Injection").
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+use crate::spreadsheet;
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,8 +120,6 @@ fn fence(text: &str) -> String {
 }
 
 fn csv(versions: &[WithText]) -> Result<Vec<u8>, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(BYTE_ORDER_MARK.to_vec());
     let head = [
         "number",
         "change_type",
@@ -144,21 +138,20 @@ fn csv(versions: &[WithText]) -> Result<Vec<u8>, Error> {
         "sha256",
         "text",
     ];
-    writer.write_record(head).map_err(|error| failed(&error))?;
-    for WithText { view, text } in versions {
+    let rows = versions.iter().map(|WithText { view, text }| {
         let version = &view.version;
-        let word = serde_json::to_value(version.change_type).map_err(|error| failed(&error))?;
+        let word = serde_json::to_value(version.change_type).unwrap_or_default();
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let tokens = version.usage.map(|usage| usage.total);
-        let row = [
+        [
             version.number.to_string(),
             word.as_str().unwrap_or_default().to_owned(),
             version.created_at.clone(),
             version.created_by.clone().unwrap_or_default(),
-            harmless(version.reason.as_deref().unwrap_or_default()),
-            harmless(&view.labels.iter().cloned().collect::<Vec<_>>().join(" ")),
-            harmless(version.provider.as_deref().unwrap_or_default()),
-            harmless(version.model.as_deref().unwrap_or_default()),
+            version.reason.clone().unwrap_or_default(),
+            view.labels.iter().cloned().collect::<Vec<_>>().join(" "),
+            version.provider.clone().unwrap_or_default(),
+            version.model.clone().unwrap_or_default(),
             version.temperature.map(|degrees| degrees.to_string()).unwrap_or_default(),
             number(version.duration_ms),
             number(tokens.map(|tokens| tokens.input_tokens)),
@@ -166,16 +159,10 @@ fn csv(versions: &[WithText]) -> Result<Vec<u8>, Error> {
             number(version.cost),
             version.bytes.to_string(),
             version.sha256.clone(),
-            harmless(text),
-        ];
-        writer.write_record(row).map_err(|error| failed(&error))?;
-    }
-    writer.into_inner().map_err(|error| failed(&error))
-}
-
-/// A cell that no spreadsheet takes for a formula: an apostrophe stands before what would begin one.
-fn harmless(cell: &str) -> String {
-    if cell.starts_with(FORMULA) { format!("'{cell}") } else { cell.to_owned() }
+            text.clone(),
+        ]
+    });
+    spreadsheet::csv(head, rows)
 }
 
 #[cfg(test)]
@@ -184,6 +171,7 @@ mod tests {
 
     use super::super::version::Version;
     use super::*;
+    use crate::spreadsheet::{BYTE_ORDER_MARK, FORMULA, harmless};
 
     fn version(number: u64, reason: &str, text: &str) -> WithText {
         let made = Version::by_hand("5e".into(), text.len() as u64, Some(reason.into()), None, "2026-11-21T09:30:00.000Z".into());

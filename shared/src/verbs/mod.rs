@@ -1,6 +1,7 @@
 //! What [`crate::App`] does: a folder for each noun, a file for each verb.
 
 mod access;
+mod batches;
 mod chat_completions;
 mod generations;
 mod models;
@@ -12,6 +13,10 @@ mod subjects;
 
 pub use access::keys::{KeyView, NewKey};
 pub use access::tokens::ReadToken;
+pub use batches::follow::NextItem;
+pub use batches::results::BatchResults;
+pub use batches::tail::{BatchEvent, BatchEventData, BatchTail};
+pub use batches::view::{BatchList, BatchQuery, BatchView, CountsView, ItemList, ItemView};
 pub use chat_completions::ChatCompletionTail;
 pub use generations::attach::Attachment;
 pub use generations::claim::{Claim, KeySha256};

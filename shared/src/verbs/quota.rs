@@ -82,6 +82,23 @@ impl App {
         request: &Request,
         now_ms: i64,
     ) -> Result<Option<Allowance>, Error> {
+        if quota.spend_per_day.is_some() && self.config.prices.find(&request.provider, &request.model).is_none() {
+            let expected = "must be one whose price is known (LONGHAND_PRICES), because this organization has a spend limit";
+            return Err(Error::invalid("/model", expected));
+        }
+        self.day_allowance(organization, quota, now_ms).await
+    }
+
+    /// What is left of today for more generations of whatever request; `None` as for [`Self::allowance`].
+    ///
+    /// # Errors
+    /// [`Error::QuotaUsedUp`]; [`Error::Aws`].
+    pub(in crate::verbs) async fn day_allowance(
+        &self,
+        organization: &Organization,
+        quota: &Quota,
+        now_ms: i64,
+    ) -> Result<Option<Allowance>, Error> {
         if !quota.counts_days() {
             return Ok(None);
         }
@@ -90,15 +107,12 @@ impl App {
         if let Some((what, most)) = used.used_up(quota) {
             return Err(Error::QuotaUsedUp(UsedUp { what, most, retry_after: Duration::from_secs(seconds_left) }));
         }
-        if quota.spend_per_day.is_some() && self.config.prices.find(&request.provider, &request.model).is_none() {
-            let expected = "must be one whose price is known (LONGHAND_PRICES), because this organization has a spend limit";
-            return Err(Error::invalid("/model", expected));
-        }
         Ok(Some(Allowance {
             day,
             output_bytes_left: quota.output_bytes_per_day.map(|most| most - used.output_bytes),
             spend_left: quota.spend_per_day.map(|most| most - used.spend),
             generations_per_day: quota.generations_per_day,
+            generations_left: quota.generations_per_day.map(|most| most - used.generations),
         }))
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, FieldError};
 use crate::generation::request::Request;
 use crate::generation::usage::TotalUsage;
 use crate::generation::{Failure, Status};
-use crate::ids::{GenerationId, GenerationKey, Organization, SubjectId};
+use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, Organization, SubjectId};
 use crate::quota::{Allowance, DayUsage};
 use crate::subjects::version::Origin;
 
@@ -53,6 +53,9 @@ pub struct RecordRow {
     /// The caller's own entries: a JSON object as text, as in [`Outcome::metadata`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_metadata: Option<String>,
+    /// The batch that it is an item of, and which: `bat_…#12`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// The generation that it repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GenerationId>,
@@ -137,7 +140,7 @@ pub const PLAIN_REQUEST_BYTES_MAX: usize = 900;
 
 /// The request's JSON text, as it is or compressed; neither: it is too large for a row, and the bucket has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct RequestRow {
+pub(super) struct RequestRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<String>,
     #[serde(default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
@@ -217,6 +220,7 @@ impl RecordRow {
             allowance,
             request_id,
             request_metadata: Some(&request.metadata).filter(|own| !own.is_empty()).map(|own| json!(own).to_string()),
+            parent: None,
             retry_of: request.retry_of.clone(),
             subject: request.subject.clone(),
             origin: None,
@@ -225,6 +229,19 @@ impl RecordRow {
             expected_total_chunks: request.expected_total_chunks,
             outcome: None,
         }
+    }
+
+    /// The same as an item of a batch.
+    #[must_use]
+    pub fn of_parent(self, batch: &BatchId, index: u32) -> Self {
+        Self { parent: Some(format!("{batch}#{index}")), ..self }
+    }
+
+    /// The batch that it is an item of, and the item's index.
+    #[must_use]
+    pub fn parent(&self) -> Option<(BatchKey, u32)> {
+        let (batch, index) = self.parent.as_deref()?.split_once('#')?;
+        Some((BatchKey::new(self.organization.clone(), batch.parse().ok()?), index.parse().ok()?))
     }
 
     /// The row of the `Idempotency-Key` that it was created with. The key's hash is all that follows the last `#`.
@@ -236,7 +253,7 @@ impl RecordRow {
 
 impl RequestRow {
     /// Compressed, unless the text fits into one write unit as it is.
-    fn new(request: Option<String>, expires_at: i64) -> Result<Self, Error> {
+    pub(super) fn new(request: Option<String>, expires_at: i64) -> Result<Self, Error> {
         let expires_at = Some(expires_at);
         match request {
             Some(text) if text.len() > PLAIN_REQUEST_BYTES_MAX => {
@@ -246,7 +263,7 @@ impl RequestRow {
         }
     }
 
-    fn into_text(self) -> Result<Option<String>, Error> {
+    pub(super) fn into_text(self) -> Result<Option<String>, Error> {
         let Some(packed) = self.packed else { return Ok(self.request) };
         String::from_utf8(packing::inflate(&packed)?).map(Some).map_err(|error| unexpected("dynamodb item", error))
     }
@@ -410,10 +427,7 @@ impl Records {
         if rows.len() == stored {
             return Ok(());
         }
-        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(record));
-        let deleted = delete.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        self.meter.wrote(deleted.map_err(aws_error("dynamodb DeleteItem"))?.consumed_capacity());
-        Ok(())
+        self.delete_row(Key::Record(key)).await
     }
 }
 
@@ -431,6 +445,7 @@ mod tests {
             organization: key().organization,
             generation: key().generation,
             open: Some("3".into()),
+            parent: None,
             open_at: Some("acme#2026-11-21T09:30:00.123Z".into()),
             created_at: "2026-11-21T09:29:00.000Z".into(),
             status: Status::Pending,

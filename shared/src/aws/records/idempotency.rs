@@ -6,13 +6,15 @@ use super::Records;
 use super::key::Key;
 use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{GenerationId, Organization};
+use crate::ids::{BatchId, GenerationId, Organization};
 use crate::limits;
 
 /// The generation that a request has created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct IdempotencyRow {
-    generation: GenerationId,
+struct IdempotencyRow<Id = GenerationId> {
+    /// Of whatever it is.
+    #[serde(rename = "generation")]
+    id: Id,
     fingerprint: String,
     /// Epoch seconds.
     expires_at: i64,
@@ -42,13 +44,36 @@ impl Records {
     ) -> Result<IdempotencyClaim, Error> {
         let now = now_ms / 1_000;
         let row = IdempotencyRow {
-            generation: generation.clone(),
+            id: generation.clone(),
             fingerprint: fingerprint.to_owned(),
             expires_at: now + limits::IDEMPOTENCY_TTL.as_secs().cast_signed(),
         };
         let key = Key::Idempotency(organization, key_sha256);
         let held = self.put_where(key, &row, "attribute_not_exists(pk) OR expires_at <= :now", Some(now)).await?;
-        Ok(held.map_or(IdempotencyClaim::New, |held| IdempotencyClaim::Used(held.generation, held.fingerprint)))
+        Ok(held.map_or(IdempotencyClaim::New, |held| IdempotencyClaim::Used(held.id, held.fingerprint)))
+    }
+
+    /// Claims an `Idempotency-Key` for `batch`. `Some`: it was used for this batch, by a request of this fingerprint.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn claim_batch(
+        &self,
+        organization: &Organization,
+        key_sha256: &str,
+        batch: &BatchId,
+        fingerprint: &str,
+        now_ms: i64,
+    ) -> Result<Option<(BatchId, String)>, Error> {
+        let now = now_ms / 1_000;
+        let row = IdempotencyRow {
+            id: batch.clone(),
+            fingerprint: fingerprint.to_owned(),
+            expires_at: now + limits::IDEMPOTENCY_TTL.as_secs().cast_signed(),
+        };
+        let key = Key::Idempotency(organization, key_sha256);
+        let held = self.put_where(key, &row, "attribute_not_exists(pk) OR expires_at <= :now", Some(now)).await?;
+        Ok(held.map(|held| (held.id, held.fingerprint)))
     }
 
     /// The generation that an `Idempotency-Key` was used for, without claiming the key.
@@ -62,7 +87,7 @@ impl Records {
         now_ms: i64,
     ) -> Result<Option<GenerationId>, Error> {
         let row: Option<IdempotencyRow> = self.get_row(Key::Idempotency(organization, key_sha256)).await?;
-        Ok(row.filter(|row| row.expires_at > now_ms / 1_000).map(|row| row.generation))
+        Ok(row.filter(|row| row.expires_at > now_ms / 1_000).map(|row| row.id))
     }
 
     /// Stores that a request of this fingerprint has created `generation`, in place of any earlier one.
@@ -77,7 +102,7 @@ impl Records {
         now_ms: i64,
     ) -> Result<(), Error> {
         let row = IdempotencyRow {
-            generation: generation.clone(),
+            id: generation.clone(),
             fingerprint: fingerprint.to_owned(),
             expires_at: (now_ms + millis(limits::CREATE_RETRY_WINDOW)) / 1_000,
         };
@@ -95,6 +120,6 @@ impl Records {
         now_ms: i64,
     ) -> Result<Option<GenerationId>, Error> {
         let row: Option<IdempotencyRow> = self.get_row(Key::Create(organization, fingerprint)).await?;
-        Ok(row.filter(|row| row.expires_at >= now_ms / 1_000).map(|row| row.generation))
+        Ok(row.filter(|row| row.expires_at >= now_ms / 1_000).map(|row| row.id))
     }
 }

@@ -14,7 +14,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::aws::tables::Item;
-use crate::ids::{GenerationId, GenerationKey, KeyId, Organization, SubjectKey};
+use crate::ids::{BatchKey, GenerationId, GenerationKey, KeyId, Organization, SubjectKey};
 use crate::limits;
 
 /// The index of an organization's generations: partition key `organization`, sort key `generation`.
@@ -29,6 +29,12 @@ pub const INDEXES: [&str; 2] = [BY_ORGANIZATION, BY_OPEN];
 
 /// The partition key of [`Key::Attached`].
 pub(in crate::aws) const ATTACHED: &str = "#attached";
+
+/// What the sort keys of [`Key::BatchItem`] begin with.
+pub(in crate::aws) const ITEMS: &str = "item#";
+
+/// What the sort keys of [`Key::ItemRequest`] begin with.
+pub(in crate::aws) const ITEM_REQUESTS: &str = "request#";
 
 /// What the sort keys of [`Key::Issue`] begin with.
 pub(in crate::aws) const ISSUES: &str = "issue#";
@@ -98,6 +104,18 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Overwritten by `sweep`. Never goes.
     SweepCursor,
+    /// `{organization}#{batch}`, `batch`: [`BatchRow`](super::BatchRow).
+    ///
+    /// Created by `start` of a batch. Each step of the batch writes it anew, on the condition of its revision.
+    Batch(&'a BatchKey),
+    /// `{organization}#{batch}`, `item#000012`: [`ItemRow`](super::ItemRow).
+    ///
+    /// Written before the batch begins, and then by its steps, in the transaction that writes the batch.
+    BatchItem(&'a BatchKey, u32),
+    /// `{organization}#{batch}`, `request#000012`: the request of the item's tries, or a note that the bucket has it.
+    ///
+    /// Written before the batch begins, and deleted with the batch or with the generation of a try. Expires.
+    ItemRequest(&'a BatchKey, u32),
     /// `#attached`, the place's number (`0007`): until when an attached start holds it.
     ///
     /// Taken and left by `start`, conditionally. Expires a day after its last holder.
@@ -117,6 +135,7 @@ impl Key<'_> {
             Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) => key.partition(),
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
             Self::SweepCursor => "#sweep".to_owned(),
+            Self::Batch(key) | Self::BatchItem(key, _) | Self::ItemRequest(key, _) => key.partition(),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
@@ -135,6 +154,9 @@ impl Key<'_> {
             Self::Version(_, number) => format!("version#{number:09}"),
             Self::VersionOf(_, generation) => format!("generation#{generation}"),
             Self::SweepCursor => "cursor".to_owned(),
+            Self::Batch(_) => "batch".to_owned(),
+            Self::BatchItem(_, index) => format!("{ITEMS}{index:06}"),
+            Self::ItemRequest(_, index) => format!("{ITEM_REQUESTS}{index:06}"),
             Self::Attached(place) => format!("{place:04}"),
         }
     }
@@ -170,6 +192,21 @@ pub(in crate::aws) fn open_shard(organization: &Organization) -> String {
     (hash % u64::from(limits::OPEN_SHARDS)).to_string()
 }
 
+/// The partition key of an organization's open batches in [`BY_OPEN`], apart from that of its generations, which count as running.
+pub(in crate::aws) fn job_shard(organization: &Organization) -> String {
+    job_shard_name(&open_shard(organization))
+}
+
+/// The partition key of a shard of open batches in [`BY_OPEN`].
+pub(in crate::aws) fn job_shard_name(shard: &str) -> String {
+    format!("job{shard}")
+}
+
+/// The partition key of an organization's batches in [`BY_ORGANIZATION`]; no organization's name contains `#`.
+pub(in crate::aws) fn batches(organization: &Organization) -> String {
+    format!("{organization}#batch")
+}
+
 /// The sort key of a generation in [`BY_OPEN`].
 pub(in crate::aws) fn open_at(organization: &Organization, created_at: &str) -> String {
     format!("{}{created_at}", prefix(organization))
@@ -182,9 +219,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ids::GenerationId;
+    use crate::ids::{BatchId, GenerationId};
 
-    fn keys<'a>(generation: &'a GenerationKey, id: &'a KeyId, text: &'a str, subject: &'a SubjectKey) -> [Key<'a>; 14] {
+    fn keys<'a>(
+        generation: &'a GenerationKey,
+        id: &'a KeyId,
+        text: &'a str,
+        (subject, batch): &'a (SubjectKey, BatchKey),
+    ) -> [Key<'a>; 17] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -198,6 +240,9 @@ mod tests {
             Key::Subject(subject),
             Key::Version(subject, 12),
             Key::VersionOf(subject, &generation.generation),
+            Key::Batch(batch),
+            Key::BatchItem(batch, 12),
+            Key::ItemRequest(batch, 12),
             Key::ApiKeyHash(text),
             Key::SweepCursor,
             Key::Attached(7),
@@ -216,13 +261,16 @@ mod tests {
             let id = KeyId::new(now);
             let generation = |organization: &str| GenerationKey::new(organization.parse().unwrap(), GenerationId::first_at(now));
             let (one, other) = (generation(&one), generation(&other));
-            let subject = |of: &GenerationKey| SubjectKey::new(of.organization.clone(), text.parse().unwrap());
-            let (one_subject, other_subject) = (subject(&one), subject(&other));
-            let all = [keys(&one, &id, &text, &one_subject), keys(&other, &id, &text, &other_subject)].concat();
+            let above = |of: &GenerationKey| {
+                let subject = SubjectKey::new(of.organization.clone(), text.parse().unwrap());
+                (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)))
+            };
+            let (one_above, other_above) = (above(&one), above(&other));
+            let all = [keys(&one, &id, &text, &one_above), keys(&other, &id, &text, &other_above)].concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 25);
-            for key in &keys(&one, &id, &text, &one_subject)[..11] {
+            prop_assert_eq!(distinct.len(), 31);
+            for key in &keys(&one, &id, &text, &one_above)[..14] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -234,7 +282,8 @@ mod tests {
         let generation = GenerationKey::new("acme".parse().unwrap(), GenerationId::first_at(0));
         let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
         let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
-        let keys = keys(&generation, &id, "5e", &subject).map(|key| format!("{} {}", key.partition(), key.sort()));
+        let batch = BatchKey::new("acme".parse().unwrap(), "bat_00000000000000000000000000".parse().unwrap());
+        let keys = keys(&generation, &id, "5e", &(subject, batch)).map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
         assert_eq!(
             keys,
@@ -250,6 +299,9 @@ mod tests {
                 "acme#subject:a@b subject".to_owned(),
                 "acme#subject:a@b version#000000012".to_owned(),
                 format!("acme#subject:a@b generation#{}", generation.generation),
+                "acme#bat_00000000000000000000000000 batch".to_owned(),
+                "acme#bat_00000000000000000000000000 item#000012".to_owned(),
+                "acme#bat_00000000000000000000000000 request#000012".to_owned(),
                 "#key#5e key".to_owned(),
                 "#sweep cursor".to_owned(),
                 "#attached 0007".to_owned(),

@@ -15,7 +15,9 @@ use crate::ids::{GenerationId, GenerationKey, Organization};
 
 /// The last moment that an id can have, in milliseconds (48 bits).
 const LAST_MS: i64 = (1 << 48) - 1;
-const BATCH_GET: &str = "dynamodb BatchGetItem";
+pub(super) const BATCH_GET: &str = "dynamodb BatchGetItem";
+/// Items of one `BatchGetItem` (DynamoDB's limit).
+pub(super) const BATCH_GET_MAX: usize = 100;
 
 /// A page of generations.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +63,7 @@ impl Records {
         keys.retain(|key| Some(&key.generation) != after && key.generation != to);
         let has_more = keys.len() > limit;
         keys.truncate(limit);
-        Ok(ListPage { records: self.get_all(&keys).await?, has_more })
+        Ok(ListPage { records: self.find_all(&keys).await?, has_more })
     }
 
     /// An organization's generations from before `before`, oldest first, up to `limit`, those newer than `after` if it is given.
@@ -120,21 +122,31 @@ impl Records {
     }
 
     /// The records with these keys, in their order, without those that are gone.
-    async fn get_all(&self, keys: &[GenerationKey]) -> Result<Vec<RecordRow>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn find_all(&self, keys: &[GenerationKey]) -> Result<Vec<RecordRow>, Error> {
         let mut found: HashMap<GenerationKey, RecordRow> = HashMap::with_capacity(keys.len());
-        for item in self.get_items(keys.iter().map(|key| Key::Record(key).item()).collect()).await? {
-            let record: RecordRow = serde_dynamo::from_item(item).map_err(|error| unexpected(BATCH_GET, error))?;
-            found.insert(record.key(), record);
+        for some in keys.chunks(BATCH_GET_MAX) {
+            for item in self.get_items(some.iter().map(|key| Key::Record(key).item()).collect()).await? {
+                let record: RecordRow = serde_dynamo::from_item(item).map_err(|error| unexpected(BATCH_GET, error))?;
+                found.insert(record.key(), record);
+            }
         }
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
 
-    /// The rows with these keys, at most 100, in any order, without those that are gone.
-    pub(super) async fn get_items(&self, mut wanted: Vec<Item>) -> Result<Vec<Item>, Error> {
+    /// The rows with these keys, at most [`BATCH_GET_MAX`], in any order, without those that are gone. Eventually consistent.
+    pub(super) async fn get_items(&self, wanted: Vec<Item>) -> Result<Vec<Item>, Error> {
+        self.get_items_at(wanted, false).await
+    }
+
+    /// The same, as they are stored now where `is_consistent`.
+    pub(super) async fn get_items_at(&self, mut wanted: Vec<Item>, is_consistent: bool) -> Result<Vec<Item>, Error> {
         let mut found = Vec::with_capacity(wanted.len());
         let mut waits = UnprocessedWaits::new(BATCH_GET);
         while !wanted.is_empty() {
-            let batch = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let batch = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(is_consistent).build();
             let batch = batch.map_err(|error| unexpected(BATCH_GET, error))?;
             let get = self.dynamodb.batch_get_item().request_items(&self.table, batch);
             let answer =

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod attached;
+mod batches;
 mod generation;
 mod idempotency;
 pub(in crate::aws) mod key;
@@ -13,6 +14,7 @@ mod transactions;
 mod usage;
 
 pub use api_keys::{KeyHashRow, KeyRow};
+pub use batches::{BatchPage, BatchRow, ItemRow, NewItem, StepWritten};
 pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, ValidationIssue};
 pub use idempotency::IdempotencyClaim;
 pub use key::INDEXES;
@@ -99,6 +101,14 @@ impl Records {
         self.meter.wrote(None);
         let held = failed.item().cloned().unwrap_or_default();
         serde_dynamo::from_item(held).map(Some).map_err(|error| unexpected("dynamodb PutItem", error))
+    }
+
+    /// Deletes a row, if there is one.
+    async fn delete_row(&self, key: Key<'_>) -> Result<(), Error> {
+        let delete = self.dynamodb.delete_item().table_name(&self.table).set_key(Some(key.item()));
+        let deleted = delete.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        self.meter.wrote(deleted.map_err(aws_error("dynamodb DeleteItem"))?.consumed_capacity());
+        Ok(())
     }
 
     /// The put of a row, for a transaction; `condition` as in [`Self::put_where`].

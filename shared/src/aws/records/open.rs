@@ -46,7 +46,7 @@ impl Records {
         Ok(generations(&items).collect())
     }
 
-    fn query_open(&self, shard: String, condition: &str) -> QueryFluentBuilder {
+    pub(super) fn query_open(&self, shard: String, condition: &str) -> QueryFluentBuilder {
         let query = self.dynamodb.query().table_name(&self.table).index_name(BY_OPEN).key_condition_expression(condition);
         let query = query.expression_attribute_names("#open", "open");
         let query = query.expression_attribute_values(":shard", AttributeValue::S(shard));

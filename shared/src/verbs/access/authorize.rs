@@ -5,6 +5,7 @@ use crate::access::read_token::{Claims, SigningKey};
 use crate::access::scope::{Grant, Scope, Scopes};
 use crate::app::App;
 use crate::error::Error;
+use crate::ids::{BatchId, GenerationKey};
 
 impl App {
     /// What an API key or a read token allows. `None`: nothing. Unknown, expired and revoked credentials are not distinguished,
@@ -24,7 +25,7 @@ impl App {
             scopes: row.scopes,
             key: Some(row.id),
             valid_until: row.valid_until,
-            generation: None,
+            reads: None,
         }))
     }
 
@@ -47,8 +48,17 @@ impl App {
             scopes: Scopes::from_iter([Scope::Read]),
             key: claims.key,
             valid_until: Some(valid_until),
-            generation: Some(claims.generation),
+            reads: Some(claims.reads),
         }))
+    }
+
+    /// Whether a generation is a try of one of a batch's items.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn is_of_batch(&self, key: &GenerationKey, batch: &BatchId) -> Result<bool, Error> {
+        let record = self.records.find(key).await?;
+        Ok(record.and_then(|record| record.parent()).is_some_and(|(parent, _)| parent.batch == *batch))
     }
 
     fn is_in_future(&self, at_ms: Option<i64>) -> bool {

@@ -1,15 +1,15 @@
-//! `tokens`: read tokens, with which a browser follows one generation.
+//! `tokens`: read tokens, with which a browser follows one generation, or one batch with its items.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::access::read_token::Claims;
+use crate::access::read_token::{Claims, Reads};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
-use crate::ids::{GenerationId, GenerationKey, KeyId};
+use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization};
 use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
 /// A token and its scope.
@@ -21,7 +21,11 @@ pub struct ReadToken {
     /// The token itself.
     pub token: String,
     /// The generation that it reads.
-    pub generation: GenerationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationId>,
+    /// The batch that it reads, with the generations of its items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
     /// When it expires, RFC 3339.
     pub expires_at: String,
 }
@@ -39,15 +43,39 @@ impl App {
     pub async fn create_read_token(&self, key: &GenerationKey, by: Option<KeyId>, body: &[u8]) -> Result<ReadToken, Error> {
         let lifetime = expires_in(body)?;
         self.records.get(key).await?;
+        self.sign_token(&key.organization, Reads::Generation(key.generation.clone()), by, lifetime).await
+    }
+
+    /// Creates a token that reads one batch and the generations of its items, as [`Self::create_read_token`] does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] names the field; [`Error::BatchNotFound`]; [`Error::Configuration`] without a signing key; [`Error::Aws`].
+    pub async fn create_batch_token(&self, key: &BatchKey, by: Option<KeyId>, body: &[u8]) -> Result<ReadToken, Error> {
+        let lifetime = expires_in(body)?;
+        self.batch(key).await?;
+        self.sign_token(&key.organization, Reads::Batch(key.batch.clone()), by, lifetime).await
+    }
+
+    async fn sign_token(
+        &self,
+        organization: &Organization,
+        reads: Reads,
+        key: Option<KeyId>,
+        lifetime: Duration,
+    ) -> Result<ReadToken, Error> {
         let expires_at = self.clock.now_ms() / 1_000 + lifetime.as_secs().cast_signed();
-        let claims = Claims { organization: key.organization.clone(), generation: key.generation.clone(), expires_at, key: by };
+        let claims = Claims { organization: organization.clone(), reads: reads.clone(), expires_at, key };
         let keys = self.signing_keys(false).await?;
         let missing = || {
             let names = "LONGHAND_TOKEN_SECRET or LONGHAND_TOKEN_KEY";
             Error::Configuration(format!("read tokens need the environment variable {names}"))
         };
         let token = keys.first().and_then(|signing| claims.sign(signing)).ok_or_else(missing)?;
-        Ok(ReadToken { object: "token", token, generation: key.generation.clone(), expires_at: rfc3339(expires_at * 1_000) })
+        let (generation, batch) = match reads {
+            Reads::Generation(id) => (Some(id), None),
+            Reads::Batch(id) => (None, Some(id)),
+        };
+        Ok(ReadToken { object: "token", token, generation, batch, expires_at: rfc3339(expires_at * 1_000) })
     }
 }
 

@@ -1,11 +1,11 @@
 //! A generation's request, where it is stored: in its row, until the row expires; a large one in an object of its own; of a generation
-//! that was compacted, at the head of the event log too.
+//! that was compacted, at the head of the event log too. Those of a batch's items are in the item's row or object, for all its tries.
 
 use crate::app::App;
 use crate::aws::Blobs;
 use crate::error::Error;
 use crate::generation::request::Request;
-use crate::ids::GenerationKey;
+use crate::ids::{BatchKey, GenerationKey};
 use crate::limits;
 
 impl App {
@@ -13,17 +13,29 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub(super) async fn store_large_request(&self, key: &GenerationKey, request: &Request) -> Result<Option<String>, Error> {
+    pub(in crate::verbs) async fn store_large_request(
+        &self,
+        key: &GenerationKey,
+        request: &Request,
+    ) -> Result<Option<String>, Error> {
         let text = serde_json::to_string(request).map_err(|error| Error::invalid("", format!("cannot be stored: {error}")))?;
+        self.store_large(&Blobs::request_key(key), text).await
+    }
+
+    /// The text of a request for its row; a large one is put into the bucket instead, as `object`.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(in crate::verbs) async fn store_large(&self, object: &str, text: String) -> Result<Option<String>, Error> {
         if text.len() <= limits::REQUEST_INLINE_BYTES_MAX {
             return Ok(Some(text));
         }
-        self.blobs.put(&Blobs::request_key(key), "application/json", text.into_bytes()).await?;
+        self.blobs.put(object, "application/json", text.into_bytes()).await?;
         Ok(None)
     }
 
     /// When the row of a request that is stored now expires, epoch seconds.
-    pub(super) fn request_expiry(&self) -> i64 {
+    pub(in crate::verbs) fn request_expiry(&self) -> i64 {
         self.buffer_expiry(None) + limits::REQUEST_TTL.as_secs().cast_signed()
     }
 
@@ -44,9 +56,29 @@ impl App {
     /// [`Error::LogDamaged`]: it cannot be read. [`Error::Aws`].
     pub(in crate::verbs) async fn request_of_open(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
         match self.records.request(key).await? {
+            None => match self.records.find(key).await?.and_then(|record| record.parent()) {
+                Some((batch, index)) => self.request_of_item(key, &batch, index).await,
+                None => Ok(None),
+            },
+            Some(Some(text)) => parsed(key, text.as_bytes()).map(Some),
+            Some(None) => self.large_request(key, &Blobs::request_key(key)).await,
+        }
+    }
+
+    /// The request of a batch's item, of which the generation is a try. `None`: the batch was deleted, or the request's row has expired.
+    ///
+    /// # Errors
+    /// As [`Self::request_of_open`].
+    pub(in crate::verbs) async fn request_of_item(
+        &self,
+        key: &GenerationKey,
+        batch: &BatchKey,
+        index: u32,
+    ) -> Result<Option<Request>, Error> {
+        match self.records.item_request(batch, index).await? {
             None => Ok(None),
             Some(Some(text)) => parsed(key, text.as_bytes()).map(Some),
-            Some(None) => self.large_request(key).await,
+            Some(None) => self.large_request(key, &Blobs::item_request_key(batch, index)).await,
         }
     }
 
@@ -58,11 +90,11 @@ impl App {
         {
             return parsed(key, text.get().as_bytes()).map(Some);
         }
-        self.large_request(key).await
+        self.large_request(key, &Blobs::request_key(key)).await
     }
 
-    async fn large_request(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
-        let stored = self.blobs.get(&Blobs::request_key(key)).await?;
+    async fn large_request(&self, key: &GenerationKey, object: &str) -> Result<Option<Request>, Error> {
+        let stored = self.blobs.get(object).await?;
         stored.map(|bytes| parsed(key, &bytes)).transpose()
     }
 }

@@ -93,6 +93,7 @@ impl Generation {
     pub(in crate::verbs) fn new(record: RecordRow, newest: Option<&Chunk>) -> Self {
         let status = status(&record, newest);
         let progress = progress(&record, newest);
+        let batch = record.parent().map(|(parent, _)| parent.batch);
         let mut generation = Self {
             id: record.generation,
             object: "generation",
@@ -100,6 +101,7 @@ impl Generation {
             finalizing: false,
             retry_of: record.retry_of,
             subject: record.subject,
+            batch,
             reason: None,
             error: None,
             finish_reason: None,

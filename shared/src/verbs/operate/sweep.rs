@@ -38,8 +38,10 @@ pub struct Swept {
     pub compacted: u64,
     /// Generations ended because they exceeded their time, even where a writer was alive.
     pub timed_out: u64,
-    /// Generations whose check failed; the log has the reasons.
+    /// Generations and batches whose check failed; the log has the reasons.
     pub errors: u64,
+    /// Batches that have not ended.
+    pub open_batches: u64,
     /// The age of the oldest open generation in seconds.
     pub oldest_seconds: u64,
 }
@@ -58,6 +60,8 @@ impl App {
     /// # Errors
     /// [`Error::Aws`]: the index cannot be read.
     pub async fn sweep(&self, stop: impl Future<Output = ()> + Send) -> Result<Swept, Error> {
+        let stop = stop.boxed().shared();
+        let batches = Box::pin(self.sweep_batches(age_min(self.config.lease), || stop.clone().now_or_never().is_none())).await?;
         let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         // Ids sort by their time.
@@ -66,6 +70,7 @@ impl App {
         let oldest_ms = open.first().map_or(0, age_ms);
         let mut swept =
             Swept { open: open.len() as u64, oldest_seconds: (oldest_ms / 1_000).try_into().unwrap_or(0), ..Swept::default() };
+        (swept.open_batches, swept.errors) = (batches.open, batches.errors);
         // Most are younger where many are open at once.
         open.retain(|key| age_ms(key) >= millis(age_min(self.config.lease)));
         let due = open.len() as u64;
@@ -83,6 +88,7 @@ impl App {
             name: telemetry::SWEEP,
             target: telemetry::TARGET,
             open_generations = swept.open,
+            open_batches = swept.open_batches,
             looked_at = swept.looked_at,
             streamed_again = swept.streamed,
             compacted_late = swept.compacted,

@@ -7,18 +7,11 @@ pub(in crate::verbs) mod retention;
 pub(in crate::verbs) mod settle;
 pub(in crate::verbs) mod versions;
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 
 use crate::error::Error;
 use crate::ids::SubjectKey;
 use crate::retry::{self, BackoffBuilder, ExponentialBackoff};
-
-/// The waits between tries to change a subject that others change: 640 ms at the longest, 8 s in all.
-const CHANGED_WAIT: Duration = Duration::from_millis(10);
-const CHANGED_WAIT_MAX: Duration = Duration::from_millis(640);
-const CHANGED_RETRIES: usize = 18;
 
 /// The tries to change a subject.
 struct Tries<'a> {
@@ -28,7 +21,7 @@ struct Tries<'a> {
 
 impl<'a> Tries<'a> {
     fn new(key: &'a SubjectKey) -> Self {
-        Self { key, waits: retry::exponential(CHANGED_WAIT, CHANGED_WAIT_MAX, CHANGED_RETRIES).build() }
+        Self { key, waits: retry::overtaken().build() }
     }
 
     /// Waits until the next try, because others have changed the subject.

@@ -1,0 +1,278 @@
+//! A request for a batch: parsed once, with the errors of all items reported together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, FieldError};
+use crate::generation::request::{Request, RequestRules, read_json};
+use crate::json::json_bytes;
+use crate::json::schema::BATCH_REQUEST;
+use crate::limits;
+
+/// Items that have a place at once, unless the request says otherwise.
+const CONCURRENCY: u32 = 8;
+/// Seconds of one try, unless the request says otherwise.
+const ITEM_TIMEOUT_SECONDS: u64 = 300;
+/// Tries after the first, unless the request says otherwise.
+const RETRIES: u32 = 2;
+/// Errors that one answer tells.
+const ERRORS_MAX: usize = limits::VALIDATION_ERRORS_MAX;
+
+/// A request for a batch, as `infra/schemas/batch-request.schema.json` describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchRequest {
+    /// The caller's name of it.
+    pub name: Option<String>,
+    /// At least one item.
+    pub items: Vec<ItemRequest>,
+    /// How many items have a place at once.
+    pub concurrency: u32,
+    /// Items whose subject has a version are skipped.
+    pub only_missing: bool,
+    /// How often an item may be started.
+    pub tries: u32,
+    /// More failed items than this end the batch.
+    pub max_failed: Option<u32>,
+    /// How long the answer may wait for the end of a small batch.
+    pub wait: Duration,
+    /// The caller's own entries.
+    pub metadata: Map<String, Value>,
+    /// SHA-256 in hex of the body; independent of the order of fields and of white space in its JSON.
+    pub fingerprint: String,
+}
+
+/// An item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemRequest {
+    /// The caller's name of it.
+    pub custom_id: Option<String>,
+    /// The request of each of its tries: one attempt, within the item's time.
+    pub request: Request,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    name: Option<String>,
+    items: Vec<ItemBody>,
+    #[serde(default)]
+    defaults: Map<String, Value>,
+    concurrency: Option<u32>,
+    #[serde(default)]
+    only_missing: bool,
+    item_timeout: Option<u64>,
+    retries: Option<u32>,
+    max_failed: Option<u32>,
+    #[serde(default)]
+    wait: u64,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct ItemBody {
+    custom_id: Option<String>,
+    subject: Option<String>,
+    change_reason: Option<String>,
+    #[serde(default)]
+    request: Map<String, Value>,
+}
+
+impl BatchRequest {
+    /// Parses and validates a body. `max_running`: how many generations the organization may have at once.
+    ///
+    /// # Errors
+    /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with the first errors of all items.
+    pub fn parse(body: &[u8], rules: &RequestRules<'_>, max_running: Option<u64>) -> Result<Self, Error> {
+        let mut value = read_json(body)?;
+        let errors = BATCH_REQUEST.errors(&value);
+        if !errors.is_empty() {
+            return Err(Error::InvalidRequest(errors));
+        }
+        value.sort_all_objects();
+        let fingerprint = format!("{:x}", Sha256::digest(value.to_string()));
+        let body: Body = serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))?;
+        let mut errors = body.errors(rules, max_running);
+        let mut items = Vec::with_capacity(body.items.len());
+        for (index, item) in body.items.iter().enumerate() {
+            match item.request(&body, rules) {
+                Ok(request) => items.push(ItemRequest { custom_id: item.custom_id.clone(), request }),
+                Err(Error::InvalidRequest(of_item)) => errors.extend(of_item.into_iter().map(|error| of_place(index, error))),
+                Err(error) => return Err(error),
+            }
+            if errors.len() >= ERRORS_MAX {
+                break;
+            }
+        }
+        if !errors.is_empty() {
+            errors.truncate(ERRORS_MAX);
+            return Err(Error::InvalidRequest(errors));
+        }
+        Ok(Self {
+            name: body.name,
+            items,
+            concurrency: body.concurrency.unwrap_or(CONCURRENCY),
+            only_missing: body.only_missing,
+            tries: body.retries.unwrap_or(RETRIES) + 1,
+            max_failed: body.max_failed,
+            wait: Duration::from_secs(body.wait),
+            metadata: body.metadata,
+            fingerprint,
+        })
+    }
+}
+
+impl Body {
+    /// What the schema, which describes fields one by one, cannot express.
+    fn errors(&self, rules: &RequestRules<'_>, max_running: Option<u64>) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if let (Some(asked), Some(most)) = (self.concurrency, max_running)
+            && u64::from(asked) > most
+        {
+            let expected = format!("must be at most {most}, the organization's limit of running generations");
+            errors.push(FieldError::new("/concurrency", expected));
+        }
+        if self.item_timeout.is_some_and(|seconds| seconds > rules.timeout_seconds) {
+            let expected = format!("must be at most {}, the deployment's limit in seconds", rules.timeout_seconds);
+            errors.push(FieldError::new("/item_timeout", expected));
+        }
+        if json_bytes(&self.metadata) > limits::METADATA_BYTES_MAX as u64 {
+            errors.push(FieldError::new("/metadata", format!("must be at most {} bytes of JSON", limits::METADATA_BYTES_MAX)));
+        }
+        let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, id) in self.items.iter().enumerate().filter_map(|(index, item)| Some((index, item.custom_id.as_deref()?))) {
+            if let Some(before) = first.insert(id, index) {
+                let expected = format!("must be different from that of every other item; item {before} has the same");
+                errors.push(FieldError::new(format!("/items/{index}/custom_id"), expected));
+            }
+        }
+        errors
+    }
+}
+
+impl ItemBody {
+    /// The request of each try: the defaults, and the item's own fields in their places.
+    fn request(&self, body: &Body, rules: &RequestRules<'_>) -> Result<Request, Error> {
+        let mut fields = body.defaults.clone();
+        fields.extend(self.request.clone());
+        for (name, own) in [("subject", &self.subject), ("change_reason", &self.change_reason)] {
+            if let Some(own) = own {
+                fields.insert(name.to_owned(), own.clone().into());
+            }
+        }
+        let mut errors = Vec::new();
+        for (name, expected) in [
+            ("stream", "cannot be given for an item of a batch, which nobody waits for"),
+            ("max_attempts", "cannot be given for an item of a batch; give the batch `retries`"),
+        ] {
+            if fields.contains_key(name) {
+                errors.push(FieldError::new(format!("/{name}"), expected));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(Error::InvalidRequest(errors));
+        }
+        let limit = body.item_timeout.unwrap_or(ITEM_TIMEOUT_SECONDS).min(rules.timeout_seconds);
+        let own = fields.get("timeout").and_then(Value::as_u64);
+        fields.insert("timeout".to_owned(), own.map_or(limit, |own| own.min(limit)).into());
+        // An item's tries are its generations: attempts would multiply with them.
+        fields.insert("max_attempts".to_owned(), 1.into());
+        Request::from_value(fields.into(), rules)
+    }
+}
+
+fn of_place(index: usize, error: FieldError) -> FieldError {
+    // These two stand beside the request, too.
+    let is_of_item = ["/subject", "/change_reason"].contains(&error.pointer.as_str());
+    let place = if is_of_item { "" } else { "/request" };
+    FieldError::new(format!("/items/{index}{place}{}", error.pointer), error.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules() -> RequestRules<'static> {
+        RequestRules { providers: vec!["openai"], responses_providers: vec![], max_output_bytes: 1_000, timeout_seconds: 1_800 }
+    }
+
+    fn parse(body: &Value) -> Result<BatchRequest, Vec<(String, String)>> {
+        BatchRequest::parse(body.to_string().as_bytes(), &rules(), Some(100)).map_err(|error| match error {
+            Error::InvalidRequest(errors) => errors.into_iter().map(|error| (error.pointer, error.detail)).collect(),
+            error => panic!("{error}"),
+        })
+    }
+
+    #[test]
+    fn items_have_the_defaults_and_their_own_fields() {
+        let batch = parse(&json!({
+            "name": "Informe", "retries": 0, "item_timeout": 60,
+            "defaults": { "model": "m", "temperature": 0.5, "prompt": "p", "timeout": 90 },
+            "items": [{ "custom_id": "a" }, { "request": { "temperature": 1, "prompt": "otro", "timeout": 9 } }],
+        }))
+        .unwrap();
+        let told = batch.items.iter().map(|item| {
+            let request = &item.request;
+            (request.prompt.clone().unwrap(), request.temperature, request.timeout, request.max_attempts)
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(told, [("p".into(), Some(0.5), Some(60), Some(1)), ("otro".into(), Some(1.0), Some(9), Some(1))]);
+        assert_eq!((batch.concurrency, batch.tries, batch.max_failed), (8, 1, None));
+    }
+
+    #[test]
+    fn fingerprint_does_not_depend_on_order() {
+        let one = parse(&json!({ "items": [{ "request": { "model": "m", "prompt": "p" } }], "name": "n" })).unwrap();
+        let other = parse(&json!({ "name": "n", "items": [{ "request": { "prompt": "p", "model": "m" } }] })).unwrap();
+        let third = parse(&json!({ "name": "n", "items": [{ "request": { "prompt": "q", "model": "m" } }] })).unwrap();
+        assert_eq!(one.fingerprint, other.fingerprint);
+        assert_ne!(one.fingerprint, third.fingerprint);
+    }
+
+    #[test]
+    fn errors_of_all_items_are_told_at_once() {
+        let errors = parse(&json!({
+            "concurrency": 101, "item_timeout": 1_801, "defaults": { "model": "m" },
+            "items": [
+                { "custom_id": "a", "request": { "prompt": "p", "temperature": 3 } },
+                { "custom_id": "a", "request": { "prompt": "p", "stream": true, "max_attempts": 2 } },
+                { "request": {} },
+            ],
+        }))
+        .unwrap_err();
+        let pointers: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        let expected = [
+            "/concurrency",
+            "/item_timeout",
+            "/items/1/custom_id",
+            "/items/0/request/temperature",
+            "/items/1/request/stream",
+            "/items/1/request/max_attempts",
+            "/items/2/request/prompt",
+        ];
+        assert_eq!(pointers, expected, "{errors:#?}");
+        for (body, pointer) in [
+            (json!({ "items": [] }), "/items"),
+            (json!({ "items": [{ "request": 7 }] }), "/items/0/request"),
+            (json!({ "items": [{ "novelty": 7 }] }), "/items/0"),
+            (json!({ "items": [{}], "concurrency": 0 }), "/concurrency"),
+            (json!({ "items": [{}], "concurrency": limits::BATCH_CONCURRENCY_MAX + 1 }), "/concurrency"),
+            (json!({ "items": [{}], "wait": limits::BATCH_WAIT_MAX.as_secs() + 1 }), "/wait"),
+            (json!({ "items": vec![json!({}); limits::BATCH_ITEMS_MAX + 1] }), "/items"),
+        ] {
+            let errors = parse(&body).unwrap_err();
+            assert!(errors.iter().any(|(found, _)| found.starts_with(pointer)), "{errors:#?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_bounded() {
+        let items = vec![json!({ "request": { "temperature": 3 } }); 10_000];
+        assert_eq!(parse(&json!({ "items": items })).unwrap_err().len(), ERRORS_MAX);
+    }
+}
