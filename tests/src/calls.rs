@@ -157,19 +157,21 @@ fn resource(call: &Call) -> String {
     let parts: Vec<&str> = call.resource.split('/').collect();
     match (call.service, parts.as_slice()) {
         ("s3", [bucket, _, generation, name]) if generation.starts_with("gen_") => format!("{bucket}/*/{name}"),
+        ("s3", [bucket, _, "batches", .., name]) => format!("{bucket}/*/{name}"),
         ("s3", [bucket, _, "subjects", ..]) => format!("{bucket}/*/subjects/*"),
         ("secretsmanager", [folder, _]) => format!("{folder}/*"),
         _ => call.resource.clone(),
     }
 }
 
-/// `organization#generation` as `*#gen_*`, `organization#subject:name` as `*#subject:*`, `organization#keys` as `*#keys`, `#key#hash` as `#key#*`.
+/// `organization#generation` as `*#gen_*`, `organization#batch` as `*#bat_*`, `organization#subject:name` as `*#subject:*`, `organization#keys` as `*#keys`, `#key#hash` as `#key#*`.
 fn partition(key: &str) -> String {
     let mut parts = key.split('#').enumerate();
     let shapes = parts.by_ref().map(|(place, part)| match (place, part) {
         (_, "") => "",
         (0, _) => "*",
         (_, part) if part.starts_with("gen_") => "gen_*",
+        (_, part) if part.starts_with("bat_") => "bat_*",
         (_, part) if part.starts_with("subject:") => "subject:*",
         (1, part) => part,
         _ => "*",

@@ -10,7 +10,16 @@ use serde_json::{Map, Value};
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 /// Schemas with further members: those of requests, whose unknown members are ignored, and those that declare them.
-const OPEN: [&str; 6] = ["CreateResponse", "InputItem", "InputPart", "StartRequest", "GenerationRequest", "GenerationMetadata"];
+const OPEN: [&str; 8] = [
+    "BatchRequest",
+    "BatchResult",
+    "CreateResponse",
+    "InputItem",
+    "InputPart",
+    "StartRequest",
+    "GenerationRequest",
+    "GenerationMetadata",
+];
 
 /// The document of this build.
 pub static CONTRACT: LazyLock<Contract> = LazyLock::new(Contract::read);

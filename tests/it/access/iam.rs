@@ -1,5 +1,6 @@
 //! Least privilege: what each function does to AWS is what its role allows, nothing missing and nothing to spare.
 
+mod batches;
 mod compacting;
 mod drive;
 mod everyday;
@@ -108,8 +109,8 @@ fn denied(recorded: &Recorded, denials: &[Grant]) -> Option<String> {
 fn only_authorize_reads_api_keys() {
     let Roles { grants, denials } = Roles::of_product();
     let bound: Vec<&Grant> = grants.iter().filter(|grant| !grant.partitions.is_empty()).collect();
-    let is_of_places = |grant: &Grant| grant.partitions.iter().all(|partition| partition == "#attached");
-    let of_keys: Vec<&Grant> = bound.into_iter().filter(|grant| !is_of_places(grant)).collect();
+    let is_of_other = |grant: &Grant| grant.partitions.iter().all(|partition| ["#attached", "*#bat_*"].contains(&&**partition));
+    let of_keys: Vec<&Grant> = bound.into_iter().filter(|grant| !is_of_other(grant)).collect();
     let [keys] = of_keys.as_slice() else { panic!("one other grant is bound to some items") };
     assert!(denials.iter().all(|denial| denial.of.resource == keys.of.resource && denial.partitions == keys.partitions));
     let mut handlers: Vec<&str> = longhand_functions::handlers().collect();
@@ -128,6 +129,9 @@ async fn roles_equal_use() {
         everyday::with_keys(own()).boxed(),
         everyday::with_large_requests(own()).boxed(),
         subjects::with_versions(own()).boxed(),
+        batches::that_go_on(own()).boxed(),
+        batches::that_riders_do_not_take_on(own()).boxed(),
+        batches::whose_start_fails(own()).boxed(),
         compacting::by("compact", own()).boxed(),
         compacting::by("sweep", own()).boxed(),
         troubles::a_lost_invoke_and_an_overtime(own()).boxed(),
@@ -162,10 +166,10 @@ fn differences_are_named() {
         differences(&all_that_is_granted(), &Roles::read(&TEMPLATE.replace(from, to)))
     };
     assert_eq!(differences(&all_that_is_granted(), &Roles::of_product()), [""; 0]);
-    let batch = "dynamodb:BatchGetItem, ";
-    assert_eq!(changed(batch, ""), ["api needs dynamodb:BatchGetItem on RecordsTable, and is not granted it"]);
+    let check = "dynamodb:ConditionCheckItem, ";
+    assert_eq!(changed(check, ""), ["api needs dynamodb:ConditionCheckItem on RecordsTable, and is not granted it"]);
     assert_eq!(
-        changed(batch, "dynamodb:Scan, dynamodb:BatchGetItem, "),
+        changed(check, "dynamodb:Scan, dynamodb:ConditionCheckItem, "),
         ["api is granted dynamodb:Scan on RecordsTable, and never uses it"]
     );
     assert_eq!(

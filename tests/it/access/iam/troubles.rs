@@ -53,7 +53,7 @@ pub async fn too_many_attached(recorder: Recorder) {
 
 /// A writer meets a log that contradicts itself.
 pub async fn a_damaged_log(recorder: Recorder) {
-    let script = Script { tempo: 100.0, ..Script::new((0..150).map(|number| format!("{number} "))) };
+    let script = Script { tempo: 100.0, ..Script::new((0..600).map(|number| format!("{number} "))) };
     let provider = play(script).unwrap();
     let env = environment(provider.base_url(), &[("LONGHAND_UNWATCHED_WINDOW_MS", "1")]);
     let harness = Harness::without(&["EveryMinute"], options(&recorder, env, &Clock::system(), None)).await;

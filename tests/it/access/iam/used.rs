@@ -30,8 +30,11 @@ pub fn needed(recorded: &Recorded) -> Vec<Use> {
         | ("s3", "AbortMultipartUpload" | "DeleteObject")
         | ("lambda", "InvokeFunction")
         | ("secretsmanager", "GetSecretValue") => vec![one(operation, resource)],
-        // The source is the result of a generation.
-        ("s3", "CopyObject") => vec![one("PutObject", resource), one("GetObject", &format!("{}/*/output.txt", bucket()))],
+        // The source is a request of another batch, or the result of a generation.
+        ("s3", "CopyObject") => {
+            let source = if resource.ends_with("request.json") { "request.json" } else { "output.txt" };
+            vec![one("PutObject", resource), one("GetObject", &format!("{}/*/{source}", bucket()))]
+        }
         ("s3", "CopyObject:404") => vec![one("PutObject", resource), one("ListBucket", bucket())],
         ("s3", "GetObject" | "HeadObject") => vec![one("GetObject", resource)],
         ("s3", "GetObject:404" | "HeadObject:404") => vec![one("GetObject", resource), one("ListBucket", bucket())],

@@ -196,6 +196,52 @@ impl Scene {
         assert_eq!(self.ask(self.request("DELETE", subject)).await.0, StatusCode::OK);
     }
 
+    async fn life_of_batches(&mut self) {
+        let place = "/paths/~1v1~1batches/post/requestBody/content/application~1json/examples/two/value";
+        let mut body = CONTRACT.document().pointer(place).unwrap().clone();
+        body["wait"] = json!(60);
+        let (status, ended) = self.post("/v1/batches", &body).await;
+        assert_eq!((status, &ended["status"]), (StatusCode::OK, &json!("completed")), "{ended}");
+        let batch = format!("/v1/batches/{}", ended["id"].as_str().unwrap());
+        for way in ["", "/items?limit=1", "/results", "/report", "/report?format=csv", "/events"] {
+            self.get(&format!("{batch}{way}")).await;
+        }
+        let (_, headers, _) = self.ask(self.request("GET", &batch)).await;
+        let again = self.request("GET", &batch).header(IF_NONE_MATCH, &headers["etag"]);
+        assert_eq!(self.ask(again).await.0, StatusCode::NOT_MODIFIED);
+        let all = format!("{batch}/events?after={}", headers["etag"].to_str().unwrap().trim_matches('"'));
+        assert_eq!(self.ask(self.request("GET", &all)).await.0, StatusCode::NO_CONTENT);
+        self.get("/v1/batches?status=ended&limit=1").await;
+        assert_eq!(self.post(&format!("{batch}/tokens"), &json!({ "expires_in": 60 })).await.0, StatusCode::CREATED);
+        assert_eq!(self.post(&format!("{batch}/retry"), &Value::Null).await.0, StatusCode::BAD_REQUEST);
+        let update = |of: &str| (format!("/v1/batches/{of}"), json!({ "concurrency": 2 }));
+        let (path, concurrency) = update(ended["id"].as_str().unwrap());
+        assert_eq!(self.ask(self.request("PATCH", &path).json(&concurrency)).await.2["code"], "already_ended");
+
+        let stalling = json!({ "items": [{}], "defaults": { "provider": "stall", "model": "m", "prompt": "p" } });
+        let (status, running) = self.post("/v1/batches", &stalling).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        let (path, concurrency) = update(running["id"].as_str().unwrap());
+        assert_eq!(self.ask(self.request("PATCH", &path).json(&concurrency)).await.0, StatusCode::OK);
+        assert_eq!(self.ask(self.request("DELETE", &path)).await.0, StatusCode::CONFLICT);
+        assert_eq!(self.post(&format!("{path}/cancel"), &Value::Null).await.0, StatusCode::OK);
+        while self.get(&path).await["status"] != "cancelled" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let retry =
+            self.request("POST", &format!("{path}/retry")).header("idempotency-key", "k").json(&json!({ "only": ["cancelled"] }));
+        let again = retry.try_clone().unwrap();
+        let (status, _, repeated) = self.ask(retry).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        let repeated = format!("/v1/batches/{}", repeated["id"].as_str().unwrap());
+        assert_eq!(self.post(&format!("{repeated}/cancel"), &Value::Null).await.0, StatusCode::OK);
+        while self.get(&repeated).await["status"] != "cancelled" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(self.ask(again).await.0, StatusCode::OK);
+        assert_eq!(self.ask(self.request("DELETE", &repeated)).await.0, StatusCode::OK);
+    }
+
     async fn life_of_completions(&mut self) {
         let place = "/paths/~1v1~1chat~1completions/post/requestBody/content/application~1json/examples/text/value";
         let mut body = CONTRACT.document().pointer(place).unwrap().clone();
@@ -235,6 +281,7 @@ async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
     let mut scene = Scene::start(&[]).await;
     scene.life_of_generations().await;
     scene.life_of_subjects().await;
+    scene.life_of_batches().await;
     scene.life_of_completions().await;
     scene.life_of_responses().await;
     let mut missing = Vec::new();
@@ -257,7 +304,8 @@ async fn every_operation_refuses_as_told() {
     let (_, starting) = key(&scene.harness, "local", &[Scope::Start], None).await;
     let headers: HeaderMap = (0..110).map(|n| (format!("x-{n}").parse().unwrap(), "1".parse().unwrap())).collect();
     for (method, path, operation) in CONTRACT.operations() {
-        let id = if path.contains("responses") { ABSENT.replace("gen_", "resp_") } else { ABSENT.to_owned() };
+        let kind = [("responses", "resp_"), ("batches", "bat_")].into_iter().find(|(noun, _)| path.contains(noun));
+        let id = ABSENT.replace("gen_", kind.map_or("gen_", |(_, prefix)| prefix));
         let path = path.replace("{id}", &id).replace("{subject}", "absent").replace("{number}", "1");
         let is_reading = ["GET", "HEAD"].contains(&method.as_str()) || path.ends_with("/tokens");
         let powerless = if is_reading { &starting } else { &reading };
@@ -270,8 +318,14 @@ async fn every_operation_refuses_as_told() {
             (scene.request(&method, &path).headers(headers.clone()), 431),
         ]);
         if path.contains(&id) {
-            rows.push((scene.request(&method, &path), 404));
-            rows.push((scene.request(&method, &path.replace(&id, "%FF")), 404));
+            // A body that is needed is checked first.
+            let body = json!({ "concurrency": 1 });
+            let request = |path: &str| {
+                let request = scene.request(&method, path);
+                if method == "PATCH" { request.json(&body) } else { request }
+            };
+            rows.push((request(&path), 404));
+            rows.push((request(&path.replace(&id, "%FF")), 404));
         }
         if path.contains("absent") && ["GET", "DELETE"].contains(&method.as_str()) {
             rows.push((scene.request(&method, &path), 404));
