@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
-use crate::commands::{bench, cost, demo, dev, openapi, shell, subjects, validate};
+use crate::commands::{batches, bench, cost, demo, dev, openapi, shell, subjects, validate};
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -31,6 +31,7 @@ pub enum Command {
     Cancel(cancel::CancelArgs),
     Retry(retry::RetryArgs),
     Token(token::TokenArgs),
+    Batches(batches::BatchesArgs),
     Subjects(subjects::SubjectsArgs),
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
@@ -62,6 +63,7 @@ impl Command {
             Self::Cancel(args) => cancel::run(args).await,
             Self::Retry(args) => retry::run(args).await,
             Self::Token(args) => token::run(args).await,
+            Self::Batches(args) => batches::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,

@@ -1,5 +1,6 @@
 //! The `longhand` command. It is a library so that tests can call its parsers.
 
+mod api;
 mod arguments;
 mod commands;
 mod environment;

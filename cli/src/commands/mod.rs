@@ -1,5 +1,6 @@
 //! One file per command: its arguments, and what it does.
 
+pub mod batches;
 pub mod bench;
 pub mod cost;
 pub mod demo;

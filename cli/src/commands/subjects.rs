@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use longhand::SubjectId;
 use longhand::subjects::SubjectView;
 use longhand::subjects::version::VersionView;
-use longhand_client::{Method, RequestBuilder, Response, Url, send};
+use longhand_client::{Method, RequestBuilder, send};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api::{body, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::running_stack;
 use crate::terminal::output::{json_line, size, table, text};
@@ -184,32 +184,6 @@ impl OfSubject {
         let client = running_stack::connect(&self.target).await?;
         Ok(client.request(method, &format!("/v1/subjects/{}{rest}", self.subject)))
     }
-}
-
-/// Prints the JSON, or else the words.
-fn said(format: Format, json: &str, words: &str) -> anyhow::Result<()> {
-    Ok(if format.json { json_line(json) } else { text(words) }?)
-}
-
-/// A path with a query.
-fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> anyhow::Result<String> {
-    let mut url = Url::parse("http://localhost")?.join(path)?;
-    for (name, value) in pairs {
-        if let Some(value) = value {
-            url.query_pairs_mut().append_pair(name, value);
-        }
-    }
-    Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
-}
-
-async fn body(response: Response) -> anyhow::Result<String> {
-    Ok(response.text().await?)
-}
-
-/// What the API answers, and its text.
-async fn read<T: DeserializeOwned>(call: RequestBuilder) -> anyhow::Result<(T, String)> {
-    let text = body(send(call).await?).await?;
-    Ok((serde_json::from_str(&text)?, text))
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
