@@ -78,7 +78,7 @@ impl Told {
         let own: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).chain(request_id.as_deref()).collect();
         self.body = own.iter().fold(self.body.clone(), |text, name| text.replace(name, "(own)"));
         // Any other id is the caller's own, or it is found as a leak.
-        while let Some((at, mark)) = ["gen_", "resp_"].iter().find_map(|mark| Some((self.body.find(mark)?, mark))) {
+        while let Some((at, mark)) = ["gen_", "resp_", "bat_"].iter().find_map(|mark| Some((self.body.find(mark)?, mark))) {
             let end = (at + mark.len() + ULID_CHARS).min(self.body.len());
             self.body.replace_range(at..end, "(id)");
         }
@@ -118,6 +118,11 @@ async fn callers(harness: &Harness, victim: &Victim) -> BTreeMap<Credential, Opt
     let (_, token) = api.create_token(&own).await;
     callers.insert(Credential::Whole, Some(whole.reveal().to_owned()));
     callers.insert(Credential::OwnToken, Some(token["token"].as_str().unwrap().to_owned()));
+    let body = json!({ "items": [{}], "defaults": { "provider": "ours", "model": "m", "prompt": "p" } });
+    let (_, batch) = api.send(api.http.post(api.url_of("/v1/batches")).json(&body).build().unwrap()).await;
+    let tokens = format!("/v1/batches/{}/tokens", batch["id"].as_str().unwrap());
+    let (_, token) = api.send(api.http.post(api.url_of(&tokens)).json(&json!({})).build().unwrap()).await;
+    callers.insert(Credential::OwnBatchToken, Some(token["token"].as_str().unwrap().to_owned()));
     callers.insert(Credential::TheirToken, Some(victim.token.clone()));
     callers.insert(Credential::Unknown, Some(ApiKey::generate().unwrap().reveal().to_owned()));
     callers.insert(Credential::None, None);

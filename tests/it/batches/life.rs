@@ -1,9 +1,11 @@
 //! How a batch is started, read, listed and deleted.
 
+use longhand::Scope;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{REFUSED, Scene, counts};
+use crate::access::keys::key;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn items_are_generated_and_tell_how_they_ended() {
@@ -84,6 +86,12 @@ async fn only_missing_skips_what_has_a_version() {
     let (status, none) = scene.ask("POST", "batches", &[], Some(&all)).await;
     assert_eq!((status, &none["status"], counts(&none)), (StatusCode::OK, &json!("completed"), json!({ "skipped": 2 })));
     assert!(none["ended_at"].is_string() && none["started_at"].is_null(), "{none}");
+    // Another organization's subjects of the same name are none of one's own.
+    let (_, other) = key(&scene.harness, "globex", &[Scope::Start], None).await;
+    let other = scene.harness.with_key(other.reveal());
+    let post = other.http.post(other.url_of("/v1/batches")).json(&all).build().unwrap();
+    let (_, batch) = other.send(post).await;
+    assert_eq!((&batch["counts"]["skipped"], &batch["counts"]["total"]), (&json!(0), &json!(2)));
     scene.harness.finish().await;
 }
 

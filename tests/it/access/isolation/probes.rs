@@ -6,6 +6,8 @@ use longhand::Scope;
 pub const GENERATION: &str = "<generation>";
 /// The same as a response's.
 pub const RESPONSE: &str = "<response>";
+/// The id of a batch.
+pub const BATCH: &str = "<batch>";
 /// Stands for a subject in the path.
 pub const SUBJECT: &str = "<subject>";
 /// Stands for a part of the path.
@@ -24,6 +26,8 @@ pub enum Credential {
     Scoped(Scope),
     /// A token for a generation of one's own.
     OwnToken,
+    /// A token for a batch of one's own.
+    OwnBatchToken,
     /// A good token of the other organization's, for one of its generations.
     TheirToken,
     /// No header.
@@ -51,7 +55,9 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 20] = [
+const QUERIES: [&str; 22] = [
+    "batch=<batch>",
+    "after=<batch>&name=metadata-of-acme&status=ended",
     "metadata.of=metadata-of-acme",
     "order=asc&after=<generation>&model=m&status=completed",
     "after=0",
@@ -93,7 +99,7 @@ const HEADERS: [(&str, &str); 15] = [
 ];
 
 /// What a body may say. The first two are those that the other organization has sent.
-const BODIES: [&str; 9] = [
+const BODIES: [&str; 10] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -103,12 +109,14 @@ const BODIES: [&str; 9] = [
     r#"{"model":"ours/m","input":"p","background":true,"conversation":"<response>"}"#,
     r#"{"expires_in":60,"generation":"<generation>","organization":"<organization>"}"#,
     r#"{"id":"<generation>"}"#,
+    r#"{"items":[{"request":{"prompt":"p"}}],"defaults":{"provider":"ours","model":"m"},"metadata":{"retry_of":"<batch>"}}"#,
 ];
 
 /// Every probe of one route.
 pub fn probes(method: &str, route: &str) -> Vec<Probe> {
     let parts = route.split('/').map(|part| match part {
         "{subject}" => SUBJECT,
+        "{id}" if route.starts_with("/v1/batches") => BATCH,
         "{number}" => "1",
         part if part.starts_with('{') => PART,
         part => part,

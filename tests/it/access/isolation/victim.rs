@@ -9,7 +9,7 @@ use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment};
 use serde_json::{Value, json};
 
-use super::probes::{Credential, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, USED_KEY};
+use super::probes::{BATCH, Credential, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, USED_KEY};
 use crate::access::keys::key;
 
 /// Its name.
@@ -29,6 +29,7 @@ pub type Names = Vec<(&'static str, String)>;
 pub struct Victim {
     api: Api,
     generations: Vec<String>,
+    batch: String,
     pub token: String,
     worthless: Vec<(Credential, String)>,
     _providers: [Playback; 3],
@@ -59,6 +60,7 @@ impl Victim {
 
         let api = harness.with_key(&harness.stack.key().unwrap().text);
         let generations = generations(&api).await;
+        let batch = batch(&api).await;
         let (_, token) = api.create_token(&generations[0]).await;
         let token = token["token"].as_str().unwrap().to_owned();
         let forged = format!("{}A{}", &token[..30], &token[31..]);
@@ -69,7 +71,7 @@ impl Victim {
             (Credential::Forged, forged),
         ];
         let providers = [theirs, stall, ours];
-        (harness, Self { api, generations, token, worthless, _providers: providers })
+        (harness, Self { api, generations, batch, token, worthless, _providers: providers })
     }
 
     /// Credentials that open nothing.
@@ -79,7 +81,7 @@ impl Victim {
 
     /// The ids without their prefixes.
     pub fn ulids(&self) -> impl Iterator<Item = &str> {
-        self.generations.iter().filter_map(|id| id.strip_prefix("gen_"))
+        self.generations.iter().filter_map(|id| id.strip_prefix("gen_")).chain(self.batch.strip_prefix("bat_"))
     }
 
     /// Everything that it sees of its own. Others must not change it.
@@ -87,6 +89,11 @@ impl Victim {
         let mut state = vec![self.api.get("generations?limit=100").await.1];
         for way in ["", "/versions", "/versions/1/output"] {
             let (status, told) = self.api.get(&format!("subjects/{}{way}", SUBJECTS[0])).await;
+            assert!(status.is_success(), "{told}");
+            state.push(told);
+        }
+        for way in ["", "/items"] {
+            let (status, told) = self.api.get(&format!("batches/{}{way}", self.batch)).await;
             assert!(status.is_success(), "{told}");
             state.push(told);
         }
@@ -112,8 +119,8 @@ impl Victim {
         let route = usize::from(probe.path.starts_with("/v1/responses"));
         pairs
             .map(|(id, form)| {
-                let theirs = names(id, form, [NAME, ITS_KEYS[route], SUBJECTS[0]]);
-                (theirs, names(&absent(id), form, ["nobody", OTHER_KEYS[route], SUBJECTS[1]]))
+                let theirs = names(id, form, [NAME, ITS_KEYS[route], SUBJECTS[0], &self.batch]);
+                (theirs, names(&absent(id), form, ["nobody", OTHER_KEYS[route], SUBJECTS[1], &absent(&self.batch)]))
             })
             .collect()
     }
@@ -159,11 +166,22 @@ async fn generations(api: &Api) -> Vec<String> {
     ids
 }
 
+/// A batch that has ended.
+async fn batch(api: &Api) -> String {
+    let item = json!({ "custom_id": "metadata-of-acme", "request": { "prompt": "prompt-of-acme" } });
+    let body =
+        json!({ "name": "metadata-of-acme", "items": [item], "defaults": { "provider": "theirs", "model": "m" }, "wait": 60 });
+    let post = api.http.post(api.url_of("/v1/batches")).json(&body);
+    let (status, batch) = api.send(post.build().unwrap()).await;
+    assert!(status.is_success() && batch["status"] == "completed", "{batch}");
+    batch["id"].as_str().unwrap().to_owned()
+}
+
 fn form(probe: &Probe) -> &'static str {
     if probe.path.starts_with("/v1/responses") { "resp_" } else { "gen_" }
 }
 
-fn names(id: &str, form: &str, [organization, key, subject]: [&str; 3]) -> Names {
+fn names(id: &str, form: &str, [organization, key, subject, batch]: [&str; 4]) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
         (PART, format!("{form}{ulid}")),
@@ -172,6 +190,7 @@ fn names(id: &str, form: &str, [organization, key, subject]: [&str; 3]) -> Names
         (ORGANIZATION, organization.to_owned()),
         (USED_KEY, key.to_owned()),
         (SUBJECT, subject.to_owned()),
+        (BATCH, batch.to_owned()),
     ]
 }
 
