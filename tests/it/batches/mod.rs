@@ -1,5 +1,6 @@
 //! Batches, at the HTTP edge of the embedded stack.
 
+mod crashes;
 mod ends;
 mod following;
 mod life;
@@ -23,7 +24,28 @@ pub const FLAKY: &str = "fail at first and then answer";
 /// A prompt whose answer takes for as long as the scene does.
 pub const ENDLESS: &str = "answer without an end";
 
-/// A stack whose provider says what it is asked to say, but for the prompts above.
+/// A provider that says what it is asked to say, but for the prompts above.
+async fn provider() -> Hostile {
+    let flaky = Arc::new(Semaphore::new(1));
+    Hostile::improvising("test", move |_, body| {
+        let prompt = body["messages"][0]["content"].as_str().unwrap_or_default();
+        match prompt {
+            REFUSED => Script::plain(
+                "400 Bad Request",
+                "application/json",
+                r#"{"error":{"message":"no","type":"invalid_request_error"}}"#,
+            ),
+            FLAKY if flaky.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_ok() => {
+                Script::stream([wire::text("beg")]).ending(Ending::Reset)
+            }
+            ENDLESS => Script::stream(std::iter::repeat_n(wire::text("more "), 100_000)).paced(Duration::from_millis(50)),
+            text => Script::stream([wire::whole(&[text])]),
+        }
+    })
+    .await
+}
+
+/// A stack with that provider.
 pub struct Scene {
     pub harness: Harness,
     _provider: Hostile,
@@ -36,23 +58,7 @@ impl Scene {
 
     /// With these options and variables, and without the template's events of these names.
     pub async fn with(without: &[&str], options: Options, env: &[(&str, &str)]) -> Self {
-        let flaky = Arc::new(Semaphore::new(1));
-        let provider = Hostile::improvising("test", move |_, body| {
-            let prompt = body["messages"][0]["content"].as_str().unwrap_or_default();
-            match prompt {
-                REFUSED => Script::plain(
-                    "400 Bad Request",
-                    "application/json",
-                    r#"{"error":{"message":"no","type":"invalid_request_error"}}"#,
-                ),
-                FLAKY if flaky.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_ok() => {
-                    Script::stream([wire::text("beg")]).ending(Ending::Reset)
-                }
-                ENDLESS => Script::stream(std::iter::repeat_n(wire::text("more "), 100_000)).paced(Duration::from_millis(50)),
-                text => Script::stream([wire::whole(&[text])]),
-            }
-        })
-        .await;
+        let provider = provider().await;
         let env = environment(&provider.base_url("test"), env);
         let harness = Harness::without(without, Options { env, authorize: true, ..options }).await;
         Self { harness, _provider: provider }
