@@ -226,6 +226,12 @@ impl Stack {
         self.meters.values().map(|meter| meter.reading().write_units).sum()
     }
 
+    /// Those of one table.
+    #[must_use]
+    pub fn write_units_of(&self, table: &str) -> u64 {
+        self.meters.values().map(|meter| meter.write_units_of(table)).sum()
+    }
+
     /// The read units of the function with this `Handler` since the stack started.
     #[must_use]
     pub fn read_units(&self, handler: &str) -> f64 {

@@ -1,7 +1,8 @@
 //! Counts what DynamoDB charges, as its responses report it (`ReturnConsumedCapacity`, which is free).
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use serde::Serialize;
@@ -17,6 +18,7 @@ struct Counts {
     write_units: AtomicU64,
     reads: AtomicU64,
     read_half_units: AtomicU64,
+    written: Mutex<BTreeMap<String, u64>>,
 }
 
 /// The counts so far.
@@ -44,7 +46,21 @@ impl Meter {
             parent.wrote(capacity);
         }
         self.0.writes.fetch_add(1, Ordering::Relaxed);
-        self.0.write_units.fetch_add(in_steps_of(1.0, capacity), Ordering::Relaxed);
+        let units = in_steps_of(1.0, capacity);
+        self.0.write_units.fetch_add(units, Ordering::Relaxed);
+        if let (None, Some(table)) = (&self.0.parent, capacity.and_then(ConsumedCapacity::table_name)) {
+            let mut written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
+            match written.get_mut(table) {
+                Some(of_table) => *of_table += units,
+                None => drop(written.insert(table.to_owned(), units)),
+            }
+        }
+    }
+
+    /// The write units of one table and its indexes so far. A part counts none.
+    #[must_use]
+    pub fn write_units_of(&self, table: &str) -> u64 {
+        self.0.written.lock().unwrap_or_else(PoisonError::into_inner).get(table).copied().unwrap_or(0)
     }
 
     pub(super) fn read(&self, capacity: Option<&ConsumedCapacity>) {

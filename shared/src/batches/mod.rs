@@ -164,12 +164,12 @@ pub struct Progress {
     /// Its items.
     pub counts: Counts,
     /// Of the running items, those whose log has ended: they have no place any more, and no outcome yet.
-    #[serde(default)]
-    pub ending: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ending: Vec<u32>,
     /// Items before this index have been started, skipped or cancelled, but for those in `again`.
     pub next: u32,
     /// Items that are to be started once more, in the order in which they failed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<u32>,
     /// How many items may have a place at once. At least 1.
     pub concurrency: u32,
@@ -195,9 +195,6 @@ pub struct Item {
     /// Tries begun.
     #[serde(rename = "try", default)]
     pub tries: u32,
-    /// The log of its generation has ended, and the outcome is not stored yet.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_ending: bool,
 }
 
 /// What happened to an item's generation.

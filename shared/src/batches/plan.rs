@@ -64,13 +64,15 @@ pub fn step(
     })
 }
 
-/// What an item becomes by the news of its generation, which is counted; `None`: nothing changes.
+/// What an item becomes by the news of its generation, which is counted; `None`: it stays as it is.
 fn count_news(item: &Item, news: News, progress: &mut Progress) -> Option<Item> {
     if news == News::LogEnded {
-        progress.ending += u32::from(!item.is_ending);
-        return (!item.is_ending).then(|| Item { is_ending: true, ..item.clone() });
+        if !progress.ending.contains(&item.index) {
+            progress.ending.push(item.index);
+        }
+        return None;
     }
-    progress.ending = progress.ending.saturating_sub(u32::from(item.is_ending));
+    progress.ending.retain(|index| *index != item.index);
     let (status, is_retryable) = match news {
         News::Ended { status, is_retryable } => (status, is_retryable),
         News::LogEnded | News::Deleted => (Status::Failed, false),
@@ -87,7 +89,7 @@ fn count_news(item: &Item, news: News, progress: &mut Progress) -> Option<Item> 
     if to == ItemStatus::Pending {
         progress.again.push(item.index);
     }
-    Some(Item { status: to, is_ending: false, ..item.clone() })
+    Some(Item { status: to, ..item.clone() })
 }
 
 fn has_too_many_failed(progress: &Progress) -> bool {
@@ -96,7 +98,8 @@ fn has_too_many_failed(progress: &Progress) -> bool {
 
 /// Places that are free.
 fn free_places(progress: &Progress) -> u32 {
-    progress.concurrency.saturating_sub(progress.counts.running.saturating_sub(progress.ending))
+    let ending = u32::try_from(progress.ending.len()).unwrap_or(u32::MAX);
+    progress.concurrency.saturating_sub(progress.counts.running.saturating_sub(ending))
 }
 
 impl Step {

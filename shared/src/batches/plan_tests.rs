@@ -55,7 +55,7 @@ impl World {
     fn new(items: u32, skipped: &[bool], concurrency: u32, tries: u32, max_failed: Option<u32>) -> Self {
         let status = |index: u32| if skipped[index as usize] { ItemStatus::Skipped } else { ItemStatus::Pending };
         let items: Vec<Item> =
-            (0..items).map(|index| Item { index, status: status(index), generation: None, tries: 0, is_ending: false }).collect();
+            (0..items).map(|index| Item { index, status: status(index), generation: None, tries: 0 }).collect();
         let mut counts = Counts::default();
         for item in &items {
             *counts.of(item.status) += 1;
@@ -63,7 +63,7 @@ impl World {
         let progress = Progress {
             status: BatchStatus::Pending,
             counts,
-            ending: 0,
+            ending: Vec::new(),
             next: 0,
             again: Vec::new(),
             concurrency,
@@ -125,7 +125,8 @@ impl World {
             self.items[place] = to;
         }
         if !step.started.is_empty() {
-            let writing = self.items.iter().filter(|item| item.status == ItemStatus::Running && !item.is_ending).count();
+            let is_ending = |item: &&Item| step.progress.ending.contains(&item.index);
+            let writing = self.items.iter().filter(|item| item.status == ItemStatus::Running && !is_ending(item)).count();
             assert!(writing <= step.progress.concurrency as usize, "{writing} of {}", step.progress.concurrency);
         }
         self.ends += u32::from(step.progress.status.is_terminal());
@@ -140,8 +141,9 @@ impl World {
         }
         assert_eq!(counts, self.progress.counts);
         assert_eq!(counts.total() as usize, self.items.len());
-        let ending = self.items.iter().filter(|item| item.is_ending).count();
-        assert_eq!(ending, self.progress.ending as usize);
+        let ending = &self.progress.ending;
+        assert!(ending.iter().all(|index| self.items[*index as usize].status == ItemStatus::Running), "{ending:?}");
+        assert_eq!(ending.iter().collect::<std::collections::BTreeSet<_>>().len(), ending.len());
         for item in &self.items {
             let outcome = item.generation.as_ref().and_then(|generation| self.generations[generation].1);
             match item.status {

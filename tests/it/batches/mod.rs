@@ -4,6 +4,7 @@ mod crashes;
 mod ends;
 mod following;
 mod life;
+mod width;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

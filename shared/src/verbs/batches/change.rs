@@ -29,8 +29,10 @@ impl App {
     /// Ends what waits and what runs of a batch that is being cancelled.
     pub(in crate::verbs) async fn cancel_items(&self, key: &BatchKey) -> Result<(), Error> {
         self.advance(key, &[]).await?;
-        let running = self.records.items_with(key, &[ItemStatus::Running]).await?;
-        let generations = running.into_iter().filter(|row| !row.item.is_ending).filter_map(|row| row.item.generation);
+        let Some(batch) = self.records.batch(key).await?.filter(|row| row.progress.counts.running > 0) else { return Ok(()) };
+        let running = self.records.items_with(key, &[ItemStatus::Running]).await?.into_iter();
+        let generations =
+            running.filter(|row| !batch.progress.ending.contains(&row.item.index)).filter_map(|row| row.item.generation);
         let cancels = generations.map(|generation| {
             let of = GenerationKey::new(key.organization.clone(), generation);
             async move {

@@ -188,11 +188,11 @@ impl App {
 }
 
 const fn pending_item(index: u32) -> Item {
-    Item { index, status: ItemStatus::Pending, generation: None, tries: 0, is_ending: false }
+    Item { index, status: ItemStatus::Pending, generation: None, tries: 0 }
 }
 
 const fn pending(concurrency: u32, tries: u32, max_failed: Option<u32>) -> Progress {
     let counts = Counts { pending: 0, running: 0, completed: 0, failed: 0, cancelled: 0, skipped: 0 };
     let status = BatchStatus::Pending;
-    Progress { status, counts, ending: 0, next: 0, again: Vec::new(), concurrency, tries, max_failed, revision: 0 }
+    Progress { status, counts, ending: Vec::new(), next: 0, again: Vec::new(), concurrency, tries, max_failed, revision: 0 }
 }

@@ -1,0 +1,139 @@
+//! Many items at once: nothing is lost, the window holds, and each item costs what it may.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use longhand_local::Options;
+use longhand_tests::hostile::{Hostile, Script, wire};
+use longhand_tests::sampling::rounds;
+use longhand_tests::serial::turn;
+use longhand_tests::{Harness, PATIENCE, environment};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Scene, assert_sums, counts};
+
+/// Write units of an item, its generation's start and outcome included, its log not.
+const UNITS_MAX: u64 = 18;
+/// The same with a subject.
+const UNITS_WITH_SUBJECT_MAX: u64 = 24;
+
+/// A prompt of 2 KB, in words that no two items share.
+fn prompt(number: usize) -> String {
+    let words = (0..).map(|word| format!("{:x}", (number * 7_919 + word * 104_729) % 1_000_003));
+    let mut text = format!("Evento {number}: ");
+    for word in words {
+        text.push_str(&word);
+        text.push(' ');
+        if text.len() >= 1_900 {
+            return text;
+        }
+    }
+    text
+}
+
+async fn wide(items: usize, concurrency: u32, with_subjects: bool) -> u64 {
+    let provider = Hostile::improvising("test", |_, _| Script::stream([wire::whole(&["Sevilla, año 2026"])])).await;
+    let env = environment(&provider.base_url("test"), &[]);
+    let harness = Harness::with(Options { env, ..Options::default() }).await;
+    let scene = Scene { harness, _provider: provider };
+    let table = scene.harness.config("start").records_table;
+    let listed: Vec<Value> = (0..items)
+        .map(|number| {
+            let mut item = json!({ "custom_id": format!("e{number}"), "request": { "prompt": prompt(number) } });
+            if with_subjects {
+                item["subject"] = format!("evento:{number}").into();
+            }
+            item
+        })
+        .collect();
+    let body = json!({ "items": listed, "defaults": { "provider": "test", "model": "m" }, "concurrency": concurrency });
+    let began = Instant::now();
+    let batch = scene.done("POST", "batches", &body).await;
+    let accepted = began.elapsed();
+    let id = batch["id"].as_str().unwrap();
+    let ended = loop {
+        let batch = scene.get(&format!("batches/{id}")).await;
+        assert_sums(&batch);
+        if !batch["ended_at"].is_null() {
+            break batch;
+        }
+        assert!(began.elapsed() < PATIENCE * 10, "{batch}");
+        sleep(Duration::from_millis(50)).await;
+    };
+    let took = began.elapsed();
+    assert_eq!(counts(&ended), json!({ "completed": items }));
+    let mut generations = BTreeSet::new();
+    let (mut after, mut seen) = (String::new(), 0);
+    loop {
+        let page = scene.get(&format!("batches/{id}/items?limit=1000{after}")).await;
+        for item in page["data"].as_array().unwrap() {
+            assert_eq!((&item["index"], &item["tries"]), (&json!(seen), &json!(1)));
+            generations.insert(item["generation"].as_str().unwrap().to_owned());
+            seen += 1;
+        }
+        if page["has_more"] == false {
+            break;
+        }
+        after = format!("&after={}", page["last_index"]);
+    }
+    assert_eq!((seen, generations.len()), (items, items), "each item has a generation of its own");
+    if with_subjects {
+        // The last versions may still be on their way.
+        let began = Instant::now();
+        while scene.harness.get(&format!("subjects/evento:{}/versions/1", items - 1)).await.0 != reqwest::StatusCode::OK {
+            assert!(began.elapsed() < PATIENCE);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let units = scene.harness.stack.write_units_of(&table);
+    let each = units.div_ceil(items as u64);
+    eprintln!(
+        "{items} items, window {concurrency}, subjects {with_subjects}: accepted in {:.2} s, done in {:.1} s, {:.2} write units each",
+        accepted.as_secs_f64(),
+        took.as_secs_f64(),
+        units as f64 / items as f64
+    );
+    scene.harness.finish().await;
+    each
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_costs_what_it_may() {
+    let _turn = turn().await;
+    let items = usize::try_from(rounds(1_000, 120)).unwrap();
+    let each = wide(items, 50, false).await;
+    assert!(each <= UNITS_MAX, "{each} write units");
+    let each = wide(items / 2, 50, true).await;
+    assert!(each <= UNITS_WITH_SUBJECT_MAX, "{each} write units");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_requests_are_open_than_the_window_has_places() {
+    let _turn = turn().await;
+    let (open, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let provider = {
+        let (open, most) = (Arc::clone(&open), Arc::clone(&most));
+        Hostile::improvising("test", move |_, _| {
+            let now = open.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            let open = Arc::clone(&open);
+            // The answer takes 50 ms; this is before its last piece.
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(40)).await;
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+            Script::stream([wire::text("a"), wire::text("b"), wire::ending()]).paced(Duration::from_millis(20))
+        })
+        .await
+    };
+    let harness = Harness::with(Options { env: environment(&provider.base_url("test"), &[]), ..Options::default() }).await;
+    let scene = Scene { harness, _provider: provider };
+    let id = scene.batch(&["p"; 60], json!({ "concurrency": 5 })).await;
+    assert_eq!(counts(&scene.ended(&id).await), json!({ "completed": 60 }));
+    let most = most.load(Ordering::SeqCst);
+    assert!((2..=5).contains(&most), "{most} at once");
+    scene.harness.finish().await;
+}
