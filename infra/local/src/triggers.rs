@@ -129,10 +129,11 @@ impl Trigger {
             match self.step().await {
                 Ok(progress) => {
                     failing = ERROR_PAUSES.build();
-                    if matches!(progress, Progress::None) && self.waiting.is_empty() {
+                    if matches!(progress, Progress::None) {
+                        let pause = self.window_left().unwrap_or(IDLE_MAX);
                         tokio::select! {
                             _ = self.writes.changed() => {}
-                            () = sleep(IDLE_MAX) => {}
+                            () = sleep(pause) => {}
                             () = stop.cancelled() => {}
                         }
                     }
@@ -152,6 +153,11 @@ impl Trigger {
                 }
             }
         }
+    }
+
+    /// How long records that wait for others have to wait; `None`: there are none.
+    fn window_left(&self) -> Option<Duration> {
+        Some(self.rules.window.saturating_sub(self.waiting_since?.elapsed()))
     }
 
     /// Reads one page and delivers the batches that are due.

@@ -93,8 +93,11 @@ pub struct StreamTrigger {
     pub filters: Vec<Pattern>,
     /// The maximum number of records in one invocation.
     pub batch_size: usize,
-    /// How long records are collected before an invocation.
+    /// How long records are collected before an invocation, [`WINDOW_MAX`] at most.
     pub window: Duration,
+    /// The length of the tumbling window that is told with each batch, and with it the shard; `None`: neither is told. A batch may have
+    /// records of several windows here, and the invocation that ends a window does not come.
+    pub tumbling: Option<Duration>,
     /// The number of retries after the first attempt; `None`: retries end with the record's age.
     pub retries: Option<u32>,
     /// Records older than this are discarded; `None`: never.
@@ -106,6 +109,9 @@ pub struct StreamTrigger {
     /// Whether a new trigger skips the records that the stream already holds.
     pub from_latest: bool,
 }
+
+/// On AWS a window saves invocations, which cost nothing here, where somebody waits.
+const WINDOW_MAX: Duration = Duration::from_millis(200);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -200,6 +206,7 @@ struct TriggerProperties {
     filter_criteria: FilterCriteria,
     batch_size: Option<usize>,
     maximum_batching_window_in_seconds: Option<u64>,
+    tumbling_window_in_seconds: Option<u64>,
     maximum_retry_attempts: Option<i64>,
     maximum_record_age_in_seconds: Option<i64>,
     bisect_batch_on_function_error: Option<bool>,
@@ -221,7 +228,7 @@ struct Filter {
     pattern: String,
 }
 
-const TRIGGER_HOSTED: [&str; 11] = [
+const TRIGGER_HOSTED: [&str; 12] = [
     "BatchSize",
     "BisectBatchOnFunctionError",
     "DestinationConfig",
@@ -233,6 +240,7 @@ const TRIGGER_HOSTED: [&str; 11] = [
     "MaximumRetryAttempts",
     "StartingPosition",
     "Stream",
+    "TumblingWindowInSeconds",
 ];
 
 fn trigger(resolver: &Resolver, name: &str, properties: &Value) -> Result<Option<StreamTrigger>> {
@@ -255,7 +263,8 @@ fn trigger(resolver: &Resolver, name: &str, properties: &Value) -> Result<Option
         table: table.to_owned(),
         filters: filters.collect::<Result<_>>()?,
         batch_size: properties.batch_size.unwrap_or(100).max(1),
-        window: Duration::from_secs(properties.maximum_batching_window_in_seconds.unwrap_or(0)),
+        window: Duration::from_secs(properties.maximum_batching_window_in_seconds.unwrap_or(0)).min(WINDOW_MAX),
+        tumbling: properties.tumbling_window_in_seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         retries: properties.maximum_retry_attempts.and_then(|retries| u32::try_from(retries).ok()),
         age_max: properties.maximum_record_age_in_seconds.and_then(|age| u64::try_from(age).ok()).map(Duration::from_secs),
         bisect: properties.bisect_batch_on_function_error.unwrap_or(false),
@@ -300,11 +309,12 @@ mod tests {
     fn stream_trigger_parses() {
         let trigger = events(
             r#"{ Type: DynamoDB, Properties: { Stream: "arn:aws:dynamodb:r:a:table/Log/stream/x", StartingPosition: TRIM_HORIZON, BatchSize: 7,
-            MaximumRetryAttempts: 3, BisectBatchOnFunctionError: true, FunctionResponseTypes: [ReportBatchItemFailures],
+            MaximumRetryAttempts: 3, MaximumBatchingWindowInSeconds: 300, TumblingWindowInSeconds: 900, BisectBatchOnFunctionError: true, FunctionResponseTypes: [ReportBatchItemFailures],
             FilterCriteria: { Filters: [{ Pattern: '{"eventName":["INSERT"]}' }] } } }"#,
         );
         let trigger = trigger.unwrap().triggers.remove(0);
         assert_eq!((trigger.table.as_str(), trigger.batch_size, trigger.retries), ("Log", 7, Some(3)));
+        assert_eq!((trigger.window, trigger.tumbling), (WINDOW_MAX, Some(Duration::from_mins(15))));
         assert!(trigger.bisect && trigger.reports_failures && !trigger.from_latest && trigger.filters.len() == 1);
     }
 
@@ -312,7 +322,7 @@ mod tests {
     fn unsupported_event_is_named() {
         for (event, named) in [
             ("{ Type: SQS }", "SQS"),
-            ("{ Type: DynamoDB, Properties: { TumblingWindowInSeconds: 5 } }", "TumblingWindowInSeconds"),
+            ("{ Type: DynamoDB, Properties: { StartingPositionTimestamp: 5 } }", "StartingPositionTimestamp"),
             ("{ Type: Schedule, Properties: { Schedule: 'cron(* * * * ? *)' } }", "cron"),
             ("{ Type: Api, Properties: { Path: /x } }", "Method"),
         ] {

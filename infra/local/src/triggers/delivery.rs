@@ -39,16 +39,32 @@ impl Delivery {
         let mut batches = vec![Batch { records, failures: 0 }];
         while let Some(batch) = batches.pop() {
             let Some(batch) = self.discard_old(batch) else { continue };
-            let payload = json!({ "Records": batch.records.iter().map(|record| &record.event).collect::<Vec<_>>() });
-            let invocation = self.lambda.invoke(&self.hosted, payload).await;
+            let invocation = self.lambda.invoke(&self.hosted, self.payload(&batch.records)).await;
             let Some(failed_from) = self.failed_from(&batch, &invocation) else { continue };
             self.fail(batch, failed_from, &invocation, &mut batches).await;
         }
     }
 
-    /// The index of the first record to deliver again; `None` if all succeeded.
+    /// The payload of an invocation, with the window of its first record if the trigger has windows.
+    fn payload(&self, records: &[Record]) -> Value {
+        let mut payload = json!({ "Records": records.iter().map(|record| &record.event).collect::<Vec<_>>() });
+        if let Some((tumbling, first)) = self.rules.tumbling.zip(records.first()) {
+            let seconds = i64::try_from(tumbling.as_secs()).unwrap_or(i64::MAX);
+            let start = first.written_at - first.written_at.rem_euclid(seconds);
+            let moment = |at: i64| jiff::Timestamp::from_second(at).map(|at| at.to_string()).unwrap_or_default();
+            payload["window"] = json!({ "start": moment(start), "end": moment(start.saturating_add(seconds)) });
+            payload["state"] = json!({});
+            payload["shardId"] = json!(self.stream.shard);
+            payload["eventSourceARN"] = json!(records::arn(&self.stream.arn));
+            payload["isFinalInvokeForWindow"] = json!(false);
+            payload["isWindowTerminatedEarly"] = json!(false);
+        }
+        payload
+    }
+
+    /// The index of the first record to deliver again; `None` if all succeeded. With windows, an answer without a state is a failure.
     fn failed_from(&self, batch: &Batch, invocation: &Invocation) -> Option<usize> {
-        if invocation.error.is_some() {
+        if invocation.error.is_some() || self.rules.tumbling.is_some() && !invocation.response["state"].is_object() {
             return Some(0);
         }
         let failures = invocation.response["batchItemFailures"].as_array().filter(|_| self.rules.reports_failures)?;

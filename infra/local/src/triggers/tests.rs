@@ -215,3 +215,21 @@ async fn interrupted_batch_is_delivered_on_the_next_stack() {
     assert_eq!(batches(&seen), ["a", "a"]);
     assert!(second.failures().await.is_empty());
 }
+
+/// On AWS too, an answer without a state fails the batch.
+#[tokio::test]
+async fn tumbling_window_names_the_shard_and_needs_a_state() {
+    let seen = Seen::default();
+    let functions = recording(&seen, |count, _| Ok(if count == 1 { Value::Null } else { json!({ "state": {} }) }));
+    let template = TEMPLATE.replace("BatchSize: 10", "BatchSize: 10\n            TumblingWindowInSeconds: 900");
+    let stack = stack(&template, functions, Data::Memory).await;
+    put(&stack, "a", true).await;
+    until(async || seen.all().len() == 2).await;
+    assert_eq!(batches(&seen), ["a", "a"]);
+    let payload = &seen.all()[1];
+    assert!(payload["shardId"].as_str().unwrap().starts_with("shardId-"), "{payload}");
+    let moment = |name: &str| payload["window"][name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+    assert_eq!((moment("start") % 900, moment("end") - moment("start")), (0, 900));
+    assert_eq!((&payload["state"], &payload["isFinalInvokeForWindow"]), (&json!({}), &json!(false)));
+    assert!(stack.failures().await.is_empty());
+}
