@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
-use crate::commands::{batches, bench, cost, demo, dev, openapi, shell, subjects, validate};
+use crate::commands::{batches, bench, cost, demo, dev, openapi, shell, subjects, usage, validate};
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -33,6 +33,7 @@ pub enum Command {
     Token(token::TokenArgs),
     Batches(batches::BatchesArgs),
     Subjects(subjects::SubjectsArgs),
+    Usage(usage::UsageArgs),
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
     Populate(populate::PopulateArgs),
@@ -65,6 +66,7 @@ impl Command {
             Self::Token(args) => token::run(args).await,
             Self::Batches(args) => batches::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
+            Self::Usage(args) => usage::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
             Self::Populate(args) => populate::run(args).await,

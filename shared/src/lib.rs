@@ -18,7 +18,7 @@
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`subjects`], [`batches`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`]), the world outside
 //! ([`providers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;
@@ -42,6 +42,7 @@ pub mod quota;
 pub mod responses;
 pub mod retry;
 mod spreadsheet;
+pub mod statistics;
 pub mod subjects;
 pub mod telemetry;
 mod verbs;
@@ -58,7 +59,7 @@ pub use ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organizatio
 pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
     ChatCompletionTail, Claim, Compaction, CountsView, Diff, EventPage, Export, GenerationPage, GivenUp, Inspection, ItemList,
-    ItemView, KeySha256, KeyView, LogPage, LogTail, Model, NewKey, NextItem, NextRider, NoNext, Output, Populated, ProgressView,
-    Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Rode, Settled, Started, Streamed,
-    SubjectList, Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    ItemView, KeySha256, KeyView, LogPage, LogTail, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, Populated,
+    ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Rode, Settled, Started,
+    StreamRecord, Streamed, SubjectList, Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

@@ -192,8 +192,14 @@ pub const SECRET_AGE_SUSPECTED_MAX: Duration = Duration::from_secs(10);
 pub const QUOTA_KEPT: Duration = Duration::from_mins(1);
 /// Organizations whose quotas are cached.
 pub const QUOTAS_KEPT_MAX: usize = 10_000;
-/// How long the use of a day is kept.
+/// How long the use of a day is kept, and its statistics.
 pub const USAGE_TTL: Duration = Duration::from_hours(400 * 24);
+/// Days of one answer with statistics.
+pub const USAGE_DAYS_MAX: i64 = 400;
+/// The same by default.
+pub const USAGE_DAYS_DEFAULT: i64 = 30;
+/// Groups of one answer with statistics, of 600 bytes at most but for the names of models. Lambda answers 6 MB at most.
+pub const USAGE_GROUPS_MAX: usize = 5_000;
 
 /// How long a read token is valid by default.
 pub const READ_TOKEN_TTL_DEFAULT: Duration = Duration::from_mins(15);

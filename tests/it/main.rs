@@ -9,5 +9,6 @@ mod durability;
 mod edge;
 mod operate;
 mod providers;
+mod statistics;
 mod subjects;
 mod template;

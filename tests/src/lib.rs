@@ -19,11 +19,12 @@ pub mod serial;
 pub mod tap;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::aws::Clients;
 use longhand::{App, Clock, Compaction, Config, Error, GenerationKey};
 use longhand_local::{Options, Playback, Registry, Script, Stack};
@@ -103,6 +104,13 @@ impl Harness {
     /// The SDK's clients of the stack's services.
     pub async fn clients(&self) -> Clients {
         Clients::new(&self.config("api").aws, Some(self.stack.http_client())).await
+    }
+
+    /// All rows of a table but those of statistics: a generation stays counted when nothing else is left of it.
+    pub async fn rows_of_generations(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let scanned = self.clients().await.dynamodb.scan().table_name(table).send().await.expect("the table is read");
+        let is_tally = |row: &HashMap<String, AttributeValue>| row["pk"].as_s().is_ok_and(|pk| pk.ends_with("#statistics"));
+        scanned.items.unwrap_or_default().into_iter().filter(|row| !is_tally(row)).collect()
     }
 
     /// An app with these settings, over the stack's services.

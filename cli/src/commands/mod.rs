@@ -10,4 +10,5 @@ pub mod openapi;
 pub mod operate;
 pub mod shell;
 pub mod subjects;
+pub mod usage;
 pub mod validate;

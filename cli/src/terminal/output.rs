@@ -86,15 +86,20 @@ impl Fields {
 
 /// Prints rows under a head, in columns; all but the last column are padded.
 pub fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> io::Result<()> {
-    let head = head.map(str::to_owned);
+    let rows: Vec<&[String]> = rows.iter().map(<[String; COLUMNS]>::as_slice).collect();
+    columns(&head.map(str::to_owned), &rows)
+}
+
+/// The same where the number of columns is not known.
+pub fn columns(head: &[String], rows: &[&[String]]) -> io::Result<()> {
     let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
-    let render = |row: &[String; COLUMNS]| {
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let render = |row: &[String]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let (dim, plain) = if has_colors(&stdout()) { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-    write(&format!("{dim}{}{plain}\n", render(&head)))?;
+    write(&format!("{dim}{}{plain}\n", render(head)))?;
     rows.iter().try_for_each(|row| line(render(row)))
 }
 

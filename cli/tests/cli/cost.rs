@@ -69,7 +69,7 @@ fn a_price_that_is_given_replaces_the_lists_and_no_other() {
     let (list, own) = (items(&list["generation"]), items(&own["generation"]));
     for (item, dollars) in &list {
         let expected = match item.as_str() {
-            "DynamoDB writes" => dollars * 2.0,
+            "DynamoDB writes" | "Statistics, writes" => dollars * 2.0,
             "X-Ray" => 0.0,
             _ => *dollars,
         };
@@ -92,10 +92,18 @@ fn what_is_asked_for_is_what_is_reckoned() {
     let slower = of(&["--watched", "1", "--watched-window", "600"], "DynamoDB writes");
     assert!(slower < 0.35 * of(&["--watched", "1"], "DynamoDB writes"), "a quarter of the chunks");
     // Each function asks for the table's key, and `stream` for the provider's.
-    assert!(near(of(&["--cold", "100%"], "KMS, for the records"), 5.0 * 3e-6));
+    assert!(near(of(&["--cold", "100%"], "KMS, for the records"), 6.0 * 3e-6));
     assert!(near(of(&["--cold", "100%"], "Secrets"), 5e-6));
     assert!(near(of(&["--cold", "100%"], "Lambda, initialization"), 100.0 * item("Lambda, initialization")));
     assert!(item("KMS, for the records") > 0.0 && item("KMS, for the records") < 1e-6);
+    let statistics = |more: &[&str]| -> f64 {
+        let items = items(&cost(more)["generation"]);
+        items.iter().filter(|(name, _)| name.starts_with("Statistics")).map(|(_, dollars)| dollars).sum()
+    };
+    let (alone, together) = (statistics(&[]), statistics(&["--ended-together", "40"]));
+    assert!(alone > 1e-6 && alone < 2e-6, "{alone}");
+    assert!(together > 0.02e-6 && together < 0.07e-6, "hundredths of a micro-dollar: {together}");
+    assert!(near(statistics(&["--ended-together", "1"]), alone));
     let (bare, with_subject) = (items(&plain["generation"]), items(&cost(&["--subject"])["generation"]));
     let added: f64 = with_subject.iter().filter(|(name, _)| !bare.contains_key(*name)).map(|(_, dollars)| dollars).sum();
     assert!(bare.iter().all(|(name, dollars)| near(with_subject[name], *dollars)), "a version adds, and changes nothing else");

@@ -24,3 +24,4 @@ mod retention;
 mod subjects;
 mod survive;
 mod tail;
+mod usage;

@@ -18,6 +18,7 @@ mod responses;
 mod route;
 mod routes;
 mod sse;
+mod statistics;
 mod subjects;
 mod whole;
 

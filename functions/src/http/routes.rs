@@ -5,7 +5,7 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{batches, chat_completions, durable, events, generations, health, models, responses, subjects};
+use super::{batches, chat_completions, durable, events, generations, health, models, responses, statistics, subjects};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
@@ -65,6 +65,7 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", PUT, "/v1/subjects/{subject}/versions/{number}/labels", Start, |at, method| at.on(method, subjects::label)),
     Route::new("api", GET, "/v1/subjects/{subject}/diff", Read, |at, method| at.on(method, subjects::diff)),
     Route::new("api", GET, "/v1/subjects/{subject}/export", Read, |at, method| at.on(method, subjects::export)),
+    Route::new("api", GET, "/v1/usage", Read, |at, method| at.on(method, statistics::usage)),
     Route::new("api", GET, "/v1/models", Read, |at, method| at.on(method, models::list)).open_ai(),
     Route::new("api", GET, "/v1/models/{model}", Read, |at, method| at.on(method, models::get)).open_ai(),
     Route::new("api", DELETE, "/v1/responses/{id}", Admin, |at, method| at.on(method, responses::delete)).open_ai(),

@@ -143,7 +143,7 @@ impl World {
         assert_eq!(counts.total() as usize, self.items.len());
         let ending = &self.progress.ending;
         assert!(ending.iter().all(|index| self.items[*index as usize].status == ItemStatus::Running), "{ending:?}");
-        assert_eq!(ending.iter().collect::<std::collections::BTreeSet<_>>().len(), ending.len());
+        assert_eq!(ending.iter().collect::<BTreeSet<_>>().len(), ending.len());
         for item in &self.items {
             let outcome = item.generation.as_ref().and_then(|generation| self.generations[generation].1);
             match item.status {

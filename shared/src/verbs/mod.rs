@@ -8,6 +8,7 @@ mod models;
 mod operate;
 mod quota;
 mod responses;
+mod statistics;
 mod stream;
 mod subjects;
 
@@ -38,6 +39,7 @@ pub use operate::retention::{Retention, RetentionRules};
 pub use operate::sweep::Swept;
 pub use quota::QuotaView;
 pub use responses::read::ResponseTail;
+pub use statistics::{Metered, StreamRecord};
 pub use stream::Streamed;
 pub use stream::ride::{NextRider, NoNext, Rode};
 pub use subjects::compare::{Diff, Export};

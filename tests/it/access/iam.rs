@@ -6,6 +6,7 @@ mod drive;
 mod everyday;
 pub mod granted;
 mod services;
+mod statistics;
 mod subjects;
 mod troubles;
 mod used;
@@ -109,7 +110,8 @@ fn denied(recorded: &Recorded, denials: &[Grant]) -> Option<String> {
 fn only_authorize_reads_api_keys() {
     let Roles { grants, denials } = Roles::of_product();
     let bound: Vec<&Grant> = grants.iter().filter(|grant| !grant.partitions.is_empty()).collect();
-    let is_of_other = |grant: &Grant| grant.partitions.iter().all(|partition| ["#attached", "*#bat_*"].contains(&&**partition));
+    let is_of_other =
+        |grant: &Grant| grant.partitions.iter().all(|partition| ["#attached", "*#bat_*", "*#statistics"].contains(&&**partition));
     let of_keys: Vec<&Grant> = bound.into_iter().filter(|grant| !is_of_other(grant)).collect();
     let [keys] = of_keys.as_slice() else { panic!("one other grant is bound to some items") };
     assert!(denials.iter().all(|denial| denial.of.resource == keys.of.resource && denial.partitions == keys.partitions));
@@ -128,6 +130,7 @@ async fn roles_equal_use() {
     let scenarios = [
         everyday::with_keys(own()).boxed(),
         everyday::with_large_requests(own()).boxed(),
+        statistics::of_two_shards(own()).boxed(),
         subjects::with_versions(own()).boxed(),
         batches::that_go_on(own()).boxed(),
         batches::that_riders_do_not_take_on(own()).boxed(),

@@ -115,6 +115,10 @@ async fn callers(harness: &Harness, victim: &Victim) -> BTreeMap<Credential, Opt
     let api = harness.with_key(whole.reveal());
     let own = api.start_generation(json!({ "provider": "ours" })).await;
     api.ended(&own).await;
+    // What it is told of itself has the same form from now on.
+    while api.get("usage").await.1["total"]["generations"]["total"] == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let (_, token) = api.create_token(&own).await;
     callers.insert(Credential::Whole, Some(whole.reveal().to_owned()));
     callers.insert(Credential::OwnToken, Some(token["token"].as_str().unwrap().to_owned()));

@@ -28,6 +28,16 @@ const SETTLE_SECONDS: f64 = 0.25;
 /// the version, and which generation it came from. Reads of the record, of that note, and of the subject.
 const VERSION_WRITES: f64 = 1.0 + 2.0 * 3.0;
 const VERSION_READS: f64 = 3.0;
+/// Seconds of `meter` for a batch, which reads and writes a row, and for each of its records, by a fourteenth of a processor.
+const METER_SECONDS: f64 = 0.1;
+const METER_RECORD_SECONDS: f64 = 0.000_5;
+/// Invocations of `meter` for a batch: its own, and the one with which Lambda ends a window.
+const METER_INVOCATIONS: f64 = 2.0;
+/// Units to write a row of statistics: with one generation it has less than a kilobyte, with hundreds, and the marks of a day, less than two
+/// (`rows_have_less_than_two_kilobytes`). Units to read it, consistently.
+const TALLY_WRITES: f64 = 1.0;
+const FULL_TALLY_WRITES: f64 = 2.0;
+const TALLY_READS: f64 = 1.0;
 /// A live response ends after so many: `LONGHAND_SSE_CONNECTION_MS`. Readers ask again, by number.
 const CONNECTION_SECONDS: f64 = 90.0;
 /// How long the initialization of a new execution environment takes.
@@ -63,6 +73,8 @@ pub struct Deployment {
     pub memory_mb: u32,
     /// Generations that are started by one request, and written side by side in one invocation.
     pub riders: u32,
+    /// Generations of one organization, provider and model that end while `meter` waits for more of them.
+    pub ended_together: f64,
     /// Whether the generation has a subject, whose next version it becomes.
     pub has_subject: bool,
     /// The share of invocations that begin in a new execution environment.
@@ -179,6 +191,7 @@ pub fn of_generation(
         + gigabytes("start")? * share
         + gigabytes("authorize")? * (share + traffic.connections)
         + gigabytes("compact")?
+        + gigabytes("meter")? / deployment.ended_together
         + gigabytes("tail")? * traffic.connections
         + gigabytes("api")? * deployment.later_reads;
     // `start`, `authorize` and `compact` once; and `authorize` for each live response, because its token may be in the query.
@@ -221,10 +234,22 @@ pub fn of_generation(
     biller.add("Secrets", of_provider, "secret-requests")?;
     biller.add("KMS, for the records", of_table, "kms-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
+    add_statistics(&mut biller, gigabytes("meter")?, deployment)?;
     if deployment.has_subject {
         add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
     }
     Ok(biller.bill())
+}
+
+/// What it costs to count a generation in the statistics: its share of a batch.
+fn add_statistics(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+    let of_batch = 1.0 / deployment.ended_together;
+    let writes = if deployment.ended_together > 1.0 { FULL_TALLY_WRITES } else { TALLY_WRITES };
+    biller.add("Statistics, writes", writes * of_batch, "dynamodb-write")?;
+    biller.add("Statistics, reads", TALLY_READS * of_batch, "dynamodb-read")?;
+    biller.add("Statistics, Lambda meter", memory * (METER_SECONDS * of_batch + METER_RECORD_SECONDS), deployment.lambda)?;
+    biller.add("Statistics, invocations", METER_INVOCATIONS * of_batch, "lambda-requests")?;
+    biller.add("Statistics, logs", METER_INVOCATIONS * INVOCATION_LOG_BYTES * of_batch / GB, "logs")
 }
 
 /// What a generation with a subject costs beside that. Others do not reach `settle`: the trigger's filter drops them, at no cost.
@@ -252,6 +277,7 @@ fn keys_asked(workload: &Workload, estimate: &Estimate, deployment: &Deployment,
         (invocations, of_stream),
         (1.0, COMPACT_SECONDS),
         (traffic.connections, of_connection),
+        (1.0 / deployment.ended_together, METER_SECONDS),
     ];
     let of_table = of_functions.map(|(times, seconds)| times * deployment.asks(seconds, TABLE_KEY_SECONDS));
     let of_provider = invocations * deployment.asks(of_stream, limits::PROVIDER_KEY_AGE_MAX.as_secs_f64());

@@ -70,6 +70,10 @@ pub struct CostArgs {
     /// Generations that are started together and written side by side in one invocation of `stream`
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     riders: u32,
+    /// Generations of one organization, provider and model that end within five minutes, and are counted in the statistics together [default: 1; with
+    /// riders, those of an invocation that takes the next one when one has ended]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    ended_together: Option<u32>,
     /// The generation has a subject, and becomes its next version
     #[arg(long)]
     subject: bool,
@@ -105,6 +109,8 @@ enum Arch {
 
 /// The longest generation, with hand-overs from function to function.
 const SECONDS_MAX: f64 = 3.0 * 3_600.0;
+/// How long `meter` waits for more generations to count: `MeterWindowSeconds`.
+const METER_WINDOW_SECONDS: f64 = 300.0;
 const LOG_DAYS: Duration = Duration::from_hours(24);
 
 fn number(text: &str) -> Option<f64> {
@@ -164,8 +170,11 @@ impl CostArgs {
     }
 
     fn deployment(&self, deployed: &Deployed) -> anyhow::Result<Deployment> {
+        let rounds = METER_WINDOW_SECONDS / (self.first_token + self.seconds.unwrap_or(1.0));
+        let of_riders = if self.riders == 1 { 1.0 } else { f64::from(self.riders) * rounds.max(1.0) };
         Ok(Deployment {
             riders: self.riders,
+            ended_together: self.ended_together.map_or(of_riders, f64::from),
             has_subject: self.subject,
             cold: self.cold,
             memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,

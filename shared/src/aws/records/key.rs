@@ -12,10 +12,12 @@
 //! The records table has two indexes, keys only, both written with the record: [`BY_ORGANIZATION`] and the sparse [`BY_OPEN`].
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
 use crate::ids::{BatchKey, GenerationId, GenerationKey, KeyId, Organization, SubjectKey};
 use crate::limits;
+use crate::statistics::TallyKey;
 
 /// The index of an organization's generations: partition key `organization`, sort key `generation`.
 pub(in crate::aws) const BY_ORGANIZATION: &str = "by_organization";
@@ -47,7 +49,8 @@ pub(in crate::aws) const ISSUES: &str = "issue#";
 pub(in crate::aws) enum Key<'a> {
     /// `{organization}#{generation}`, `record`: [`RecordRow`](super::RecordRow).
     ///
-    /// Created by `start`. The end adds the outcome, once, and takes the record out of `by_open`. Purge deletes it last.
+    /// Created by `start`. The end adds the outcome, once, and takes the record out of `by_open`. Whatever changes it after that sets
+    /// `revised_at`, by which the trigger of `meter` tells that this is not the end. Purge deletes it last.
     Record(&'a GenerationKey),
     /// `{organization}#{generation}`, `request`: the request's JSON text, compressed if that is long, or nothing where the bucket has it.
     ///
@@ -78,6 +81,11 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Added to in the transactions that create a record and write its outcome. Expires [`limits::USAGE_TTL`] after the day.
     Usage(&'a Organization, &'a str),
+    /// `{organization}#statistics`, `{day}#` and 32 hex digits of the SHA-256 of provider and model, which may be long and have any characters:
+    /// [`Tally`](crate::statistics::Tally).
+    ///
+    /// Replaced by `meter`, under its revision. Expires [`limits::USAGE_TTL`] after the day; no purge takes anything from it.
+    Statistics(&'a TallyKey),
     /// `{organization}#keys`, the key's id: [`KeyRow`](super::KeyRow), for lists.
     ///
     /// Written by `longhand keys` in one transaction with [`Key::ApiKeyHash`]; revoking marks both. Never goes.
@@ -131,6 +139,7 @@ impl Key<'_> {
             Self::Create(organization, fingerprint) => format!("{organization}#create#{fingerprint}"),
             Self::Quota(organization) => format!("{organization}#settings"),
             Self::Usage(organization, _) => format!("{organization}#usage"),
+            Self::Statistics(key) => statistics_of(&key.organization),
             Self::ApiKey(organization, _) => api_keys(organization),
             Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) => key.partition(),
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
@@ -149,6 +158,11 @@ impl Key<'_> {
             Self::Idempotency(..) | Self::Create(..) | Self::ApiKeyHash(_) => "key".to_owned(),
             Self::Quota(_) => "quota".to_owned(),
             Self::Usage(_, day) => (*day).to_owned(),
+            Self::Statistics(key) => {
+                // With the length, no two pairs are the same text.
+                let sha256 = Sha256::digest(format!("{}:{}{}", key.provider.len(), key.provider, key.model));
+                format!("{}#{}", key.day, &format!("{sha256:x}")[..32])
+            }
             Self::ApiKey(_, id) => id.to_string(),
             Self::Subject(_) => "subject".to_owned(),
             Self::Version(_, number) => format!("version#{number:09}"),
@@ -170,6 +184,11 @@ impl Key<'_> {
 /// The partition of all of an organization's [`Key::ApiKey`].
 pub(in crate::aws) fn api_keys(organization: &Organization) -> String {
     format!("{organization}#keys")
+}
+
+/// The partition of an organization's statistics.
+pub(in crate::aws) fn statistics_of(organization: &Organization) -> String {
+    format!("{organization}#statistics")
 }
 
 /// The partition of an organization's subjects in [`BY_ORGANIZATION`]. No organization is called so.
@@ -226,7 +245,8 @@ mod tests {
         id: &'a KeyId,
         text: &'a str,
         (subject, batch): &'a (SubjectKey, BatchKey),
-    ) -> [Key<'a>; 17] {
+        tally: &'a TallyKey,
+    ) -> [Key<'a>; 18] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -236,6 +256,7 @@ mod tests {
             Key::Create(organization, text),
             Key::Quota(organization),
             Key::Usage(organization, "2026-11-21"),
+            Key::Statistics(tally),
             Key::ApiKey(organization, id),
             Key::Subject(subject),
             Key::Version(subject, 12),
@@ -247,6 +268,11 @@ mod tests {
             Key::SweepCursor,
             Key::Attached(7),
         ]
+    }
+
+    fn tally(organization: &Organization) -> TallyKey {
+        let [day, provider, model] = ["2026-11-21", "openai", "m"].map(str::to_owned);
+        TallyKey { organization: organization.clone(), day, provider, model }
     }
 
     proptest! {
@@ -266,11 +292,13 @@ mod tests {
                 (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)))
             };
             let (one_above, other_above) = (above(&one), above(&other));
-            let all = [keys(&one, &id, &text, &one_above), keys(&other, &id, &text, &other_above)].concat();
+            let (one_tally, other_tally) = (tally(&one.organization), tally(&other.organization));
+            let all = [keys(&one, &id, &text, &one_above, &one_tally), keys(&other, &id, &text, &other_above, &other_tally)];
+            let all = all.concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 31);
-            for key in &keys(&one, &id, &text, &one_above)[..14] {
+            prop_assert_eq!(distinct.len(), 33);
+            for key in &keys(&one, &id, &text, &one_above, &one_tally)[..15] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -283,7 +311,9 @@ mod tests {
         let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
         let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
         let batch = BatchKey::new("acme".parse().unwrap(), "bat_00000000000000000000000000".parse().unwrap());
-        let keys = keys(&generation, &id, "5e", &(subject, batch)).map(|key| format!("{} {}", key.partition(), key.sort()));
+        let tally = tally(&subject.organization);
+        let keys =
+            keys(&generation, &id, "5e", &(subject, batch), &tally).map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
         assert_eq!(
             keys,
@@ -295,6 +325,7 @@ mod tests {
                 "acme#create#5e key".to_owned(),
                 "acme#settings quota".to_owned(),
                 "acme#usage 2026-11-21".to_owned(),
+                "acme#statistics 2026-11-21#9a35ccee68394db5848dcd0a481f5166".to_owned(),
                 format!("acme#keys {id}"),
                 "acme#subject:a@b subject".to_owned(),
                 "acme#subject:a@b version#000000012".to_owned(),

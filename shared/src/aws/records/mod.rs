@@ -8,6 +8,7 @@ mod idempotency;
 pub(in crate::aws) mod key;
 mod listing;
 mod open;
+mod statistics;
 mod subjects;
 mod sweeps;
 mod transactions;

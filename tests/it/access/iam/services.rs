@@ -20,12 +20,17 @@ const OF_ALL: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>,
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>). Streams can be listed only all together
 /// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>).
-const OF_SOME: [(&str, &str, &str); 11] = [
+const OF_SOME: [(&str, &str, &str); 15] = [
     ("compact", "dynamodb:DescribeStream", "BufferTable.StreamArn"),
     ("compact", "dynamodb:GetRecords", "BufferTable.StreamArn"),
     ("compact", "dynamodb:GetShardIterator", "BufferTable.StreamArn"),
     ("compact", "dynamodb:ListStreams", "*"),
     ("compact", "sqs:SendMessage", "CompactFailures.Arn"),
+    // It has no queue of failures: no batch is given up.
+    ("meter", "dynamodb:DescribeStream", "RecordsTable.StreamArn"),
+    ("meter", "dynamodb:GetRecords", "RecordsTable.StreamArn"),
+    ("meter", "dynamodb:GetShardIterator", "RecordsTable.StreamArn"),
+    ("meter", "dynamodb:ListStreams", "*"),
     ("settle", "dynamodb:DescribeStream", "RecordsTable.StreamArn"),
     ("settle", "dynamodb:GetRecords", "RecordsTable.StreamArn"),
     ("settle", "dynamodb:GetShardIterator", "RecordsTable.StreamArn"),

@@ -55,7 +55,7 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 22] = [
+const QUERIES: [&str; 23] = [
     "batch=<batch>",
     "after=<batch>&name=metadata-of-acme&status=ended",
     "metadata.of=metadata-of-acme",
@@ -70,6 +70,7 @@ const QUERIES: [&str; 22] = [
     "prefix=s&after=<subject>",
     "subject=<subject>",
     "from=1&to=1",
+    "by=day,provider,model",
     "offset=-1",
     "offset=now",
     "offset=0000000000000001&live=long-poll",

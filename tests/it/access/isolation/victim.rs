@@ -87,6 +87,7 @@ impl Victim {
     /// Everything that it sees of its own. Others must not change it.
     pub async fn state(&self) -> Vec<Value> {
         let mut state = vec![self.api.get("generations?limit=100").await.1];
+        state.push(self.api.get("usage?by=day,provider,model").await.1);
         for way in ["", "/versions", "/versions/1/output"] {
             let (status, told) = self.api.get(&format!("subjects/{}{way}", SUBJECTS[0])).await;
             assert!(status.is_success(), "{told}");
@@ -161,6 +162,10 @@ async fn generations(api: &Api) -> Vec<String> {
     assert!(api.send(put.build().unwrap()).await.0.is_success());
     // The last change of it, whatever the probes do.
     while api.get(&subject).await.1["current"].is_null() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Nor is anything of it counted later.
+    while api.get("usage").await.1["total"]["generations"]["total"] != 4 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     ids

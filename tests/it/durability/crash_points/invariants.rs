@@ -4,7 +4,7 @@ use longhand_tests::{PATIENCE, key_of};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use longhand::generation::Generation;
+use longhand::generation::{Generation, Status};
 use longhand::log::event::{Event, NumberedEvent};
 use longhand::{GenerationId, Inspection, SubjectKey};
 use longhand_tests::faults::Made;
@@ -80,6 +80,7 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
     let (generations, output_bytes) = if run.kind == Kind::Counted { (1, record.progress.received_bytes) } else { (0, 0) };
     must((used.generations, used.output_bytes) == (generations, output_bytes), format!("counted {used:?}"));
     Box::pin(check_version(run, id, &text, &mut must)).await;
+    Box::pin(check_statistics(run, &mut must)).await;
     // The buffer goes; what a reader gets stays.
     if run.kind == Kind::Deleted && !run.faults.made().iter().any(is_deleters_fault) {
         must(is_gone(&inspection), format!("of the buffer are left {:?}", inspection.slots));
@@ -89,6 +90,20 @@ pub async fn check(run: &Run, id: &GenerationId, seen: &[NumberedEvent], violati
     must(is_gone(&expired), format!("of the buffer are left {:?}", expired.slots));
     let archived = app.events(&key_of(id), None, Some(10_000)).await.expect("the events");
     must(archived.data == page.data, format!("from the bucket comes {:?} in place of {:?}", archived.data, page.data));
+}
+
+/// It is counted once, however often its end was told.
+async fn check_statistics(run: &Run, must: &mut impl FnMut(bool, String)) {
+    let counts = async || run.app.usage(&organization(), None, None, None).await.expect("the statistics").total.generations;
+    let began = Instant::now();
+    while counts().await.total == 0 && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    run.until_idle().await;
+    let counts = counts().await;
+    let of_kind =
+        [Status::Completed, Status::Incomplete, Status::Failed, Status::Cancelled].map(|it| u64::from(it == run.kind.status()));
+    must([counts.completed, counts.incomplete, counts.failed, counts.cancelled] == of_kind, format!("counted as {counts:?}"));
 }
 
 /// Of a generation with a subject there is one version, with the text, however often the generation was settled.

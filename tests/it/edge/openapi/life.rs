@@ -166,6 +166,7 @@ impl Scene {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         }
+        assert_eq!(self.get("/v1/usage?by=day,provider,model").await["object"], "usage");
         let text = self.request("GET", "/v1/subjects/text/versions/current/output").header(ACCEPT, "text/plain");
         assert_eq!(self.ask(text).await.0, StatusCode::SEE_OTHER);
         let subject = "/v1/subjects/city";

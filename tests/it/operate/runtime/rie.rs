@@ -164,6 +164,7 @@ pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
     assert_eq!(bench.harness.text(&id).await, text);
     // The sample has no subject, so that there is nothing to settle.
     assert_eq!(bench.invoke("settle", &sample_for("settle", &id)).await, json!({ "batchItemFailures": [] }));
+    assert_eq!(bench.invoke("meter", &sample_for("meter", &id)).await, json!({ "state": {} }));
 
     let listed = body(&bench.invoke("api", &sample("api")).await);
     assert_eq!(listed["data"][0]["id"], id.as_str());
