@@ -94,26 +94,34 @@ async fn start(scene: &Scene) -> Result<String, String> {
     Err(format!("it was not started: {told}"))
 }
 
-async fn violations(scene: &Scene, faults: &Faults, clock: &Clock) -> Vec<String> {
-    let id = match start(scene).await {
-        Ok(id) => id,
-        Err(wrong) => return vec![wrong],
-    };
+/// Sweeps until the batch has ended.
+async fn ended(scene: &Scene, faults: &Faults, clock: &Clock, id: &str) -> Result<Value, String> {
     let began = Instant::now();
-    let ended = loop {
+    loop {
         let batch = scene.get(&format!("batches/{id}")).await;
         assert_sums(&batch);
         if !batch["ended_at"].is_null() {
-            break batch;
+            return Ok(batch);
         }
         if began.elapsed() > PATIENCE {
-            return vec![format!("it does not end: {batch} {:?}", scene.items(&id).await)];
+            return Err(format!("it does not end: {batch} {:?}", scene.items(id).await));
         }
         if faults.is_idle() {
             clock.advance(SWEEP_EVERY);
             drop(scene.harness.stack.invoke("sweep", json!({})).await);
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn violations(scene: &Scene, faults: &Faults, clock: &Clock) -> Vec<String> {
+    let id = match start(scene).await {
+        Ok(id) => id,
+        Err(wrong) => return vec![wrong],
+    };
+    let ended = match ended(scene, faults, clock, &id).await {
+        Ok(ended) => ended,
+        Err(wrong) => return vec![wrong],
     };
     let mut wrong = Vec::new();
     let mut must = |holds: bool, otherwise: String| {
