@@ -122,7 +122,9 @@ impl Subject {
         };
         let mut next = self.changed(at);
         next.current += 1;
-        if matches!(change, Change::Generation(_)) {
+        if let Change::Generation(generation) = change {
+            // A batch's item is not noted at its start. Ids sort by their time.
+            next.last_generation = next.last_generation.max(Some(generation.clone()));
             next.sizes.push(bytes);
             let surplus = next.sizes.len().saturating_sub(SIZES_KEPT);
             next.sizes.drain(..surplus);

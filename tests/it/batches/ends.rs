@@ -27,8 +27,9 @@ async fn too_many_failed_items_end_the_batch() {
     let id = scene.batch(&prompts, json!({ "concurrency": 2, "max_failed": 1 })).await;
     let ended = scene.ended(&id).await;
     assert_eq!((&ended["status"], &ended["counts"]["failed"]), (&json!("failed"), &json!(2)));
-    // An item may take the place of the second before its failure is stored.
-    assert!(ended["counts"]["cancelled"].as_u64().unwrap() >= 20, "{ended}");
+    // An item may take the place of a failed one before the failure is counted.
+    let [cancelled, completed] = ["cancelled", "completed"].map(|status| ended["counts"][status].as_u64().unwrap());
+    assert!(cancelled >= 15 && cancelled + completed == 21, "{ended}");
     let items = scene.items(&id).await;
     let endless = scene.get(&format!("generations/{}", items[0]["generation"].as_str().unwrap())).await;
     assert_eq!(endless["status"], "cancelled");

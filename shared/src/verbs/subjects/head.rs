@@ -37,14 +37,18 @@ const fn list() -> &'static str {
 
 impl App {
     /// The record of a new generation, with what its subject adds: the subject appears, and earlier versions tell how long the text may
-    /// become, where the request does not.
+    /// become, where the request does not. The subject of a batch's item is read alone, and appears with its first version: the batch itself
+    /// tells what was started.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub(in crate::verbs) async fn about_subject(&self, request: &Request, mut record: RecordRow) -> Result<RecordRow, Error> {
         let Some(subject) = &request.subject else { return Ok(record) };
         let key = SubjectKey::new(record.organization.clone(), subject.clone());
-        let head = self.records.note_start(&key, &record.generation, &record.created_at).await?;
+        let head = match record.parent {
+            Some(_) => self.records.subject(&key).await?,
+            None => self.records.note_start(&key, &record.generation, &record.created_at).await?,
+        };
         record.origin = Some(Origin {
             reason: request.change_reason.clone(),
             created_by: self.caller_name(),
