@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
-use crate::commands::{batches, bench, cost, demo, dev, openapi, shell, subjects, usage, validate};
+use crate::commands::{batches, bench, cost, demo, dev, notifications, openapi, shell, subjects, usage, validate, webhooks};
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ pub enum Command {
     Batches(batches::BatchesArgs),
     Subjects(subjects::SubjectsArgs),
     Usage(usage::UsageArgs),
+    Webhooks(webhooks::WebhooksArgs),
+    Notifications(notifications::NotificationsArgs),
     Inspect(inspect::InspectArgs),
     Compact(compact::CompactArgs),
     Populate(populate::PopulateArgs),
@@ -67,6 +69,8 @@ impl Command {
             Self::Batches(args) => batches::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
             Self::Usage(args) => usage::run(args).await,
+            Self::Webhooks(args) => webhooks::run(args).await,
+            Self::Notifications(args) => notifications::run(args).await,
             Self::Inspect(args) => inspect::run(args).await,
             Self::Compact(args) => compact::run(args).await,
             Self::Populate(args) => populate::run(args).await,

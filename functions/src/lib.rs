@@ -45,13 +45,14 @@ impl Function {
 type Constructor = fn(App) -> Function;
 
 /// Every function, by its `Handler` in the template.
-const FUNCTIONS: [(&str, Constructor); 9] = [
+const FUNCTIONS: [(&str, Constructor); 10] = [
     ("start", |app| Function::HttpStream(http::start(app))),
     ("tail", |app| Function::HttpStream(http::tail(app))),
     ("api", |app| Function::Http(http::api(app))),
     ("stream", |app| event("stream", app, events::stream::handle)),
     ("compact", |app| event("compact", app, events::compact::handle)),
     ("settle", |app| event("settle", app, events::settle::handle)),
+    ("deliver", |app| event("deliver", app, events::deliver::handle)),
     ("meter", |app| event("meter", app, events::meter::handle)),
     ("sweep", |app| event("sweep", app, events::sweep::handle)),
     ("authorize", |app| event("authorize", app, events::authorize::handle)),

@@ -7,17 +7,19 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::read_token::SigningKey;
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, SharedHttpClient, Signer, Version};
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
 use crate::clock::Clock;
-use crate::config::{Config, TokenKey};
+use crate::config::{Config, MasterKeyAt, TokenKey};
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
-use crate::ids::{KeyId, Organization};
+use crate::ids::{KeyId, Organization, UserId};
 use crate::limits;
 use crate::log::waiting::Waiting;
+use crate::notifications::address::Doors;
+use crate::notifications::signature::MasterKey;
 use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
-use crate::quota::Quota;
+use crate::receivers::Receivers;
 
 /// The product's operations, as methods. Clones share the clients, the clock and the counters.
 #[derive(Clone)]
@@ -31,13 +33,16 @@ pub struct App {
     pub(crate) hints: Hints,
     pub(crate) refusals: Refusals,
     pub(crate) waiting: Waiting,
-    pub(crate) quotas: Arc<Mutex<HashMap<Organization, (i64, Quota)>>>,
+    /// What organizations have set, and until when it is taken as it is.
+    pub(crate) settings: Arc<Mutex<HashMap<Organization, (i64, Settings)>>>,
+    pub(crate) receivers: Receivers,
     secrets: Secrets,
     signer: Signer,
     http: Arc<OnceLock<reqwest::Client>>,
     meter: Meter,
     pub(crate) request_id: Option<Arc<str>>,
     pub(crate) caller: Option<KeyId>,
+    pub(crate) user: Option<UserId>,
     wrap_provider: Option<WrapProvider>,
     pub(crate) stopping: CancellationToken,
 }
@@ -72,10 +77,11 @@ impl App {
             records: Records::new(clients.dynamodb, config.records_table.clone(), meter.clone()),
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
             hints: Hints::default(),
-            invoker: Invoker::new(clients.lambda, config.stream_function.clone()),
+            invoker: Invoker::new(clients.lambda, config.stream_function.clone(), config.deliver_function.clone()),
             refusals: Refusals::default(),
             waiting: Waiting::default(),
-            quotas: Arc::default(),
+            settings: Arc::default(),
+            receivers: Receivers::new(Doors { loopback: config.loopback_receivers, any_port: false }, config.delivery_timeout),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             signer: Signer::default(),
             config: Arc::new(config),
@@ -84,6 +90,7 @@ impl App {
             meter,
             request_id: None,
             caller: None,
+            user: None,
             wrap_provider: parts.wrap_provider,
             stopping: parts.stopping,
         }
@@ -95,10 +102,11 @@ impl App {
         Self { request_id: id.map(Into::into), ..self }
     }
 
-    /// The same for a caller with this API key: what it makes names the key.
+    /// The same for a caller with this API key, who is this user: what it makes names the key, and of its end this user is told, where the
+    /// request names no other.
     #[must_use]
-    pub fn by(self, key: Option<KeyId>) -> Self {
-        Self { caller: key, ..self }
+    pub fn by(self, key: Option<KeyId>, user: Option<UserId>) -> Self {
+        Self { caller: key, user, ..self }
     }
 
     /// The same, sharing hints with the other apps of this process that use the same tables. An app has a hub of its own at first.
@@ -160,6 +168,15 @@ impl App {
         let mut keys = vec![self.secrets.get_version(secret, Version::Current, age_max).await?];
         keys.push(self.secrets.get_version(secret, Version::Previous, age_max).await?);
         Ok(keys.into_iter().flatten().map(SigningKey::new).collect())
+    }
+
+    /// The key from which the secrets of endpoints are derived.
+    pub(crate) async fn webhook_key(&self) -> Result<MasterKey, Error> {
+        match &self.config.webhook_key {
+            None => Err(Error::Configuration("LONGHAND_WEBHOOK_SECRET or LONGHAND_WEBHOOK_KEY is required".into())),
+            Some(MasterKeyAt::Text(key)) => Ok(key.clone()),
+            Some(MasterKeyAt::Secret(secret)) => self.secrets.get(secret, limits::WEBHOOK_KEY_AGE_MAX).await.map(MasterKey::new),
+        }
     }
 
     /// The client of the provider of this name, with its key.

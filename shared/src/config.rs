@@ -9,6 +9,7 @@ use crate::access::read_token::SigningKey;
 use crate::error::Error;
 use crate::generation::request::{RequestRules, Validation};
 use crate::log::flush::Windows;
+use crate::notifications::signature::MasterKey;
 use crate::providers::{Dialect, ProviderSettings, Timeouts, parse_providers};
 use crate::quota::Quota;
 use crate::quota::prices::Prices;
@@ -24,6 +25,8 @@ pub struct Config {
     pub bucket: String,
     /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for the functions that invoke it.
     pub stream_function: Option<String>,
+    /// `LONGHAND_DELIVER_FUNCTION`: name or ARN of `deliver`, for the functions that invoke it.
+    pub deliver_function: Option<String>,
     /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600 and half an hour more than a generation may take: how long the buffer lives, from its first item
     /// on. The same moment for all its items, so that a log vanishes whole.
     pub chunk_ttl: Duration,
@@ -62,8 +65,23 @@ pub struct Config {
     pub provider_keys: ProviderKeys,
     /// The key that signs read tokens; `None`: read tokens are disabled.
     pub token_key: Option<TokenKey>,
+    /// The key from which the secrets of webhook endpoints are derived; `None`: there can be no endpoints.
+    pub webhook_key: Option<MasterKeyAt>,
+    /// `LONGHAND_WEBHOOK_LOOPBACK`, `true` or `false` (default): whether endpoints may be on loopback addresses, without TLS. For a laptop.
+    pub loopback_receivers: bool,
+    /// `LONGHAND_WEBHOOK_TIMEOUT_MS`, default 15000: how long a receiver may take to answer.
+    pub delivery_timeout: Duration,
     /// Region, endpoints and credentials of AWS.
     pub aws: AwsConfig,
+}
+
+/// Where the key is from which the secrets of webhook endpoints are derived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MasterKeyAt {
+    /// `LONGHAND_WEBHOOK_KEY`: the key itself.
+    Text(MasterKey),
+    /// `LONGHAND_WEBHOOK_SECRET`: name or ARN of the secret.
+    Secret(String),
 }
 
 /// Where the key that signs read tokens is.
@@ -236,6 +254,7 @@ impl Config {
             records_table: vars.required("LONGHAND_RECORDS_TABLE")?,
             bucket: vars.required("LONGHAND_BUCKET")?,
             stream_function: vars.text("LONGHAND_STREAM_FUNCTION"),
+            deliver_function: vars.text("LONGHAND_DELIVER_FUNCTION"),
             chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, chunk_ttl_min)?),
             windows: Windows {
                 watched: vars.millis("LONGHAND_WATCHED_WINDOW_MS", 150, 0)?,
@@ -274,6 +293,12 @@ impl Config {
                 Some(key) => Some(TokenKey::Text(SigningKey::new(key))),
                 None => vars.text("LONGHAND_TOKEN_SECRET").map(TokenKey::Secret),
             },
+            webhook_key: match vars.text("LONGHAND_WEBHOOK_KEY") {
+                Some(key) => Some(MasterKeyAt::Text(MasterKey::new(key))),
+                None => vars.text("LONGHAND_WEBHOOK_SECRET").map(MasterKeyAt::Secret),
+            },
+            loopback_receivers: vars.switch("LONGHAND_WEBHOOK_LOOPBACK")?,
+            delivery_timeout: vars.millis("LONGHAND_WEBHOOK_TIMEOUT_MS", 15_000, 1)?,
             aws: aws(&vars)?,
         })
     }
@@ -328,6 +353,14 @@ impl Vars<'_> {
             return Ok(Some(text));
         }
         Err(Error::Configuration(format!("{name} must be an origin like https://app.example, `*` or `none`, not {text:?}")))
+    }
+
+    fn switch(&self, name: &str) -> Result<bool, Error> {
+        match self.text(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(Error::Configuration(format!("{name} must be true or false, not {other:?}"))),
+        }
     }
 
     fn validation(&self, name: &str) -> Result<Validation, Error> {

@@ -116,6 +116,21 @@ pub enum Error {
     /// Others changed the subject for as long as the verb tried.
     #[error("the subject {0:?} was being changed or deleted for all of the time that this tried to change it; try again")]
     SubjectContended(String),
+    /// The endpoint does not exist, or belongs to another organization.
+    #[error("there is no webhook {0:?}")]
+    EndpointNotFound(String),
+    /// The delivery does not exist, or belongs to another organization.
+    #[error("there is no delivery {0:?}")]
+    DeliveryNotFound(String),
+    /// The delivery is on its way.
+    #[error("delivery {0} has not ended; what has ended can be sent again")]
+    DeliveryPending(String),
+    /// The endpoint is disabled.
+    #[error("webhook {0} is disabled; enable it first")]
+    EndpointDisabled(String),
+    /// Others changed the endpoint for as long as the verb tried.
+    #[error("webhook {0} was being changed for all of the time that this tried to change it; try again")]
+    EndpointContended(String),
     /// The API key does not exist.
     #[error("there is no key {0:?}")]
     KeyNotFound(String),
@@ -182,8 +197,8 @@ pub enum ErrorCode {
     Unauthorized,
     /// [`Error::Forbidden`].
     Forbidden,
-    /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::BatchNotFound`], [`Error::SubjectNotFound`] and
-    /// [`Error::VersionNotFound`].
+    /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::BatchNotFound`], [`Error::SubjectNotFound`],
+    /// [`Error::VersionNotFound`], [`Error::EndpointNotFound`] and [`Error::DeliveryNotFound`].
     NotFound,
     /// [`Error::VersionChanged`].
     VersionChanged,
@@ -205,15 +220,17 @@ pub enum ErrorCode {
     UriTooLong,
     /// [`Error::TooMuch`] of header fields.
     HeadersTooLarge,
-    /// [`Error::NotEnded`] and [`Error::BatchNotEnded`].
+    /// [`Error::NotEnded`], [`Error::BatchNotEnded`] and [`Error::DeliveryPending`].
     NotEnded,
+    /// [`Error::EndpointDisabled`].
+    EndpointDisabled,
     /// [`Error::AlreadyEnded`] and [`Error::BatchEnded`]. Not 409, which `OpenAI`'s clients would send again.
     AlreadyEnded,
     /// [`Error::LogGone`].
     LogGone,
     /// [`Error::LogDamaged`], [`Error::Configuration`] and [`Error::Internal`].
     Internal,
-    /// [`Error::Contended`], [`Error::BatchContended`] and [`Error::SubjectContended`].
+    /// [`Error::Contended`], [`Error::BatchContended`], [`Error::SubjectContended`] and [`Error::EndpointContended`].
     Contended,
     /// [`Error::Aws`].
     Unavailable,
@@ -228,7 +245,7 @@ impl ErrorCode {
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::IdempotencyConflict | Self::NotEnded => 409,
+            Self::IdempotencyConflict | Self::NotEnded | Self::EndpointDisabled => 409,
             Self::LogGone => 410,
             Self::VersionChanged => 412,
             Self::RequestTooLarge | Self::TextTooLarge => 413,
@@ -252,6 +269,7 @@ impl ErrorCode {
             | Self::VersionChanged
             | Self::TextTooLarge
             | Self::IdempotencyConflict
+            | Self::EndpointDisabled
             | Self::AlreadyEnded
             | Self::LogGone
             | Self::RequestTooLarge
@@ -289,7 +307,9 @@ impl Error {
             | Self::ModelNotFound(_)
             | Self::BatchNotFound(_)
             | Self::SubjectNotFound(_)
-            | Self::VersionNotFound(..) => ErrorCode::NotFound,
+            | Self::VersionNotFound(..)
+            | Self::EndpointNotFound(_)
+            | Self::DeliveryNotFound(_) => ErrorCode::NotFound,
             Self::VersionChanged(..) => ErrorCode::VersionChanged,
             Self::TextTooLarge(_) => ErrorCode::TextTooLarge,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
@@ -300,11 +320,14 @@ impl Error {
             Self::QuotaUsedUp(UsedUp { what: Daily::Spend, .. }) => ErrorCode::QuotaSpend,
             Self::TooMuch(TooMuch { what: TooMuchOf::PathBytes | TooMuchOf::QueryBytes, .. }) => ErrorCode::UriTooLong,
             Self::TooMuch(TooMuch { what: TooMuchOf::Headers | TooMuchOf::HeaderBytes, .. }) => ErrorCode::HeadersTooLarge,
-            Self::NotEnded(..) | Self::BatchNotEnded(_) => ErrorCode::NotEnded,
+            Self::NotEnded(..) | Self::BatchNotEnded(_) | Self::DeliveryPending(_) => ErrorCode::NotEnded,
+            Self::EndpointDisabled(_) => ErrorCode::EndpointDisabled,
             Self::AlreadyEnded(..) | Self::BatchEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) | Self::Internal(_) => ErrorCode::Internal,
-            Self::Contended(_) | Self::BatchContended(_) | Self::SubjectContended(_) => ErrorCode::Contended,
+            Self::Contended(_) | Self::BatchContended(_) | Self::SubjectContended(_) | Self::EndpointContended(_) => {
+                ErrorCode::Contended
+            }
             Self::Aws { .. } => ErrorCode::Unavailable,
         }
     }
@@ -342,6 +365,7 @@ impl Error {
             | ErrorCode::UriTooLong
             | ErrorCode::HeadersTooLarge
             | ErrorCode::NotEnded
+            | ErrorCode::EndpointDisabled
             | ErrorCode::AlreadyEnded
             | ErrorCode::LogGone
             | ErrorCode::Contended => self.to_string(),

@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use crate::limits::SUBJECT_CHARS_MAX;
+use crate::limits::{SUBJECT_CHARS_MAX, USER_CHARS_MAX};
 
 const ORGANIZATION_CHARS_MAX: usize = 64;
 const GENERATION_PREFIX: &str = "gen_";
 const KEY_PREFIX: &str = "key_";
 const BATCH_PREFIX: &str = "bat_";
+const EVENT_PREFIX: &str = "evt_";
+const ENDPOINT_PREFIX: &str = "whe_";
+const DELIVERY_PREFIX: &str = "dlv_";
+const INBOX_PREFIX: &str = "ntf_";
 const FOLDER_DIGITS: usize = 20;
 const ULID_CHARS: usize = 26;
 
@@ -170,6 +174,154 @@ impl FromStr for BatchId {
     }
 }
 
+/// Somebody who is notified, as the caller names them: 1 to 128 letters, digits, `.`, `_`, `:`, `@`, `+` or `-`. An address of e-mail is
+/// one, mostly.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserId(String);
+
+impl UserId {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let fits = (1..=USER_CHARS_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:@+-".contains(&byte)) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidId(format!("a user is 1 to {USER_CHARS_MAX} letters, digits, `.`, `_`, `:`, `@`, `+` or `-`, not {text:?}")))
+    }
+}
+
+/// The id of something that has happened: `evt_` and 26 characters, as of a ULID, that follow from what it happened to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EventId(String);
+
+impl EventId {
+    /// The id that follows from these parts: always the same of the same ones. No part may contain a line feed.
+    #[must_use]
+    pub fn of(parts: &[&str]) -> Self {
+        let digest = Sha256::digest(parts.join("\n"));
+        let bytes = std::array::from_fn(|place| digest[place]);
+        Self(format!("{EVENT_PREFIX}{}", Ulid::from_bytes(bytes).to_string().to_ascii_lowercase()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EventId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("an event's id is `{EVENT_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(EVENT_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+/// An endpoint's id: `whe_` and a ULID in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EndpointId(String);
+
+impl EndpointId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self(new_id(ENDPOINT_PREFIX, now_ms))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EndpointId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("an endpoint's id is `{ENDPOINT_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(ENDPOINT_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+/// The id of one delivery of an event to an endpoint: `dlv_` and a ULID in lower case, so that ids sort by the time of the event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeliveryId(String);
+
+impl DeliveryId {
+    /// The id that follows from a moment and these parts: always the same of the same ones.
+    #[must_use]
+    pub fn of(at_ms: i64, parts: &[&str]) -> Self {
+        Self(derived_id(DELIVERY_PREFIX, at_ms, parts))
+    }
+
+    /// An id that sorts before every id of the given moment or later.
+    #[must_use]
+    pub fn first_at(ms: i64) -> Self {
+        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
+        Self(format!("{DELIVERY_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("a delivery's id is `{DELIVERY_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(DELIVERY_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+/// The id of an entry in a user's list: `ntf_` and a ULID in lower case, so that ids sort by the time of the event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InboxId(String);
+
+impl InboxId {
+    /// The id that follows from a moment and an event: always the same of the same ones.
+    #[must_use]
+    pub fn of(at_ms: i64, event: &EventId) -> Self {
+        Self(derived_id(INBOX_PREFIX, at_ms, &[&event.0]))
+    }
+}
+
+impl FromStr for InboxId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("a notification's id is `{INBOX_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(INBOX_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+fn derived_id(prefix: &str, at_ms: i64, parts: &[&str]) -> String {
+    let digest = Sha256::digest(parts.join("\n"));
+    let random = u128::from_be_bytes(std::array::from_fn(|place| digest[place]));
+    let ulid = Ulid::from_parts(u64::try_from(at_ms).unwrap_or(0), random);
+    format!("{prefix}{}", ulid.to_string().to_ascii_lowercase())
+}
+
 fn new_id(prefix: &str, now_ms: i64) -> String {
     let random = Ulid::generate().random();
     let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
@@ -251,6 +403,11 @@ impl fmt::Display for BatchKey {
 }
 
 text_conversions!(SubjectId);
+text_conversions!(UserId);
+text_conversions!(EventId);
+text_conversions!(EndpointId);
+text_conversions!(DeliveryId);
+text_conversions!(InboxId);
 
 /// Names one generation of one organization: the partition of its log and of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -16,10 +16,11 @@
 //! | item | one of a batch's generations, with its tries |
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
+//! | notification | that something has happened, told to users and to endpoints |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`]), the world outside
-//! ([`providers`], [`aws`]), and the verbs of [`App`].
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`notifications`]), the world outside
+//! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;
 pub mod app;
@@ -37,8 +38,10 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod log;
+pub mod notifications;
 pub mod providers;
 pub mod quota;
+pub mod receivers;
 pub mod responses;
 pub mod retry;
 mod spreadsheet;
@@ -55,11 +58,15 @@ pub use config::Config;
 pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
-pub use ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization, SubjectId, SubjectKey};
+pub use ids::{
+    BatchId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, SubjectId,
+    SubjectKey, UserId,
+};
 pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
-    ChatCompletionTail, Claim, Compaction, CountsView, Diff, EventPage, Export, GenerationPage, GivenUp, Inspection, ItemList,
-    ItemView, KeySha256, KeyView, LogPage, LogTail, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, Populated,
-    ProgressView, Purged, QuotaView, ReadToken, Redriven, ResponseTail, Retention, RetentionRules, Rode, Settled, Started,
-    StreamRecord, Streamed, SubjectList, Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    ChatCompletionTail, Claim, Compaction, CountsView, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff,
+    EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox, Inspection, ItemList, ItemView,
+    KeySha256, KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, Populated,
+    ProgressView, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rode, Settled,
+    Started, StreamRecord, Streamed, SubjectList, Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

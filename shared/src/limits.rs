@@ -38,6 +38,42 @@ pub const SUBJECT_ATTRIBUTES_BYTES_MAX: usize = 4 * 1024;
 pub const VERSION_NUMBER_MAX: u64 = 999_999_999;
 /// A subject's name, in characters.
 pub const SUBJECT_CHARS_MAX: usize = 128;
+/// The name of somebody who is notified, in characters.
+pub const USER_CHARS_MAX: usize = 128;
+/// Users that one event notifies.
+pub const NOTIFY_USERS_MAX: usize = 20;
+/// What an event tells of its object, as JSON text. Standard Webhooks recommends less than 20 KB.
+pub const NOTIFICATION_BYTES_MAX: usize = 4 * 1024;
+/// How long an event and its deliveries are kept.
+pub const NOTIFICATION_TTL: Duration = Duration::from_hours(30 * 24);
+/// Endpoints of an organization.
+pub const WEBHOOKS_MAX: usize = 20;
+/// The address of an endpoint.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
+/// The description of an endpoint, in characters.
+pub const WEBHOOK_DESCRIPTION_CHARS_MAX: usize = 200;
+/// Filters of one endpoint, and of one channel of a user.
+pub const EVENT_FILTERS_MAX: usize = 20;
+/// For how long a delivery is also signed by the secret before the last rotation.
+pub const WEBHOOK_SECRET_OVERLAP: Duration = Duration::from_hours(24);
+/// How long a receiver may take to take a connection, and to answer.
+pub const WEBHOOK_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a receiver's answer, what is read.
+pub const WEBHOOK_ANSWER_READ_MAX: usize = 4 * 1024;
+/// Of a receiver's answer, what is kept.
+pub const WEBHOOK_ANSWER_KEPT_MAX: usize = 512;
+/// Tries of a delivery that are kept: the newest.
+pub const DELIVERY_ATTEMPTS_KEPT: usize = 12;
+/// Deliveries that one invocation of `deliver` sends.
+pub const DELIVERIES_OF_A_JOB_MAX: usize = 25;
+/// Deliveries that one call of `recover` sends again.
+pub const RECOVERED_AT_ONCE: usize = 500;
+/// How long an entry of a user's list is kept.
+pub const INBOX_TTL: Duration = Duration::from_hours(90 * 24);
+/// Entries that are counted as unread; further ones are not.
+pub const UNREAD_COUNTED_MAX: usize = 1_000;
+/// Entries that one call marks as read.
+pub const READ_AT_ONCE: usize = 100;
 /// A label, in characters.
 pub const LABEL_CHARS_MAX: usize = 64;
 /// Labels of a subject, and of a version.
@@ -185,6 +221,8 @@ pub const OPEN_SHARDS: u8 = 8;
 pub const PROVIDER_KEY_AGE_MAX: Duration = Duration::from_mins(30);
 /// How old the key of read tokens may be: its second rotation ends all tokens before it, after this at the latest.
 pub const TOKEN_KEY_AGE_MAX: Duration = Duration::from_mins(5);
+/// How old the key of endpoints' secrets may be. It never changes.
+pub const WEBHOOK_KEY_AGE_MAX: Duration = Duration::from_hours(24);
 /// How old a secret may be where a rotation is suspected. A secret is never read more often.
 pub const SECRET_AGE_SUSPECTED_MAX: Duration = Duration::from_secs(10);
 

@@ -1,8 +1,9 @@
-//! The schedule on which failed calls are retried. `backon` runs it.
+//! The schedule on which failed calls are retried, and what others ask for. `backon` runs the former.
 
 use std::time::Duration;
 
 pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder as Exponential, Retryable};
+use jiff::Timestamp;
 
 /// Waits of `first`, doubling up to `longest`, each shortened at random by up to half of it, so that callers that fail together do
 /// not retry together. `retries` bounds the retries; the first try is not one of them.
@@ -16,6 +17,16 @@ pub const fn exponential(first: Duration, longest: Duration, retries: usize) -> 
 #[must_use]
 pub const fn overtaken() -> Exponential {
     exponential(Duration::from_millis(10), Duration::from_millis(640), 18)
+}
+
+/// The wait that a `Retry-After` asks for: seconds, or a date, where the past is no wait (RFC 9110, section 10.2.3).
+#[must_use]
+pub fn after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
 }
 
 const fn half(wait: Duration) -> Duration {

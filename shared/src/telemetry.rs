@@ -16,6 +16,9 @@ pub const OUTCOME: &str = "longhand.outcome";
 /// The name of the line that ends a sweep.
 pub const SWEEP: &str = "longhand.sweep";
 
+/// The name of the line that ends a try of a delivery.
+pub const DELIVERY: &str = "longhand.delivery";
+
 /// The metrics of one log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
@@ -30,7 +33,7 @@ pub struct Measured {
 }
 
 /// Every metric. `docs/observability.md` explains each.
-pub const MEASURED: [Measured; 3] = [
+pub const MEASURED: [Measured; 4] = [
     Measured {
         line: ATTEMPT,
         metrics: &[
@@ -71,6 +74,18 @@ pub const MEASURED: [Measured; 3] = [
             ("timed_out", "Count"),
             ("not_swept", "Count"),
             ("oldest_open_seconds", "Seconds"),
+        ],
+        dimensioned: &[],
+        dimensions: &[],
+    },
+    Measured {
+        line: DELIVERY,
+        metrics: &[
+            ("deliveries_tried", "Count"),
+            ("deliveries_succeeded", "Count"),
+            ("deliveries_failed", "Count"),
+            ("endpoints_disabled", "Count"),
+            ("delivery_ms", "Milliseconds"),
         ],
         dimensioned: &[],
         dimensions: &[],

@@ -12,3 +12,4 @@ mod providers;
 mod statistics;
 mod subjects;
 mod template;
+mod webhooks;

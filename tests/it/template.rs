@@ -13,7 +13,7 @@ use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
 
 /// Every code of an error.
-pub const CODES: [longhand::ErrorCode; 20] = [
+pub const CODES: [longhand::ErrorCode; 21] = [
     longhand::ErrorCode::InvalidRequest,
     longhand::ErrorCode::RequestTooLarge,
     longhand::ErrorCode::Unauthorized,
@@ -29,6 +29,7 @@ pub const CODES: [longhand::ErrorCode; 20] = [
     longhand::ErrorCode::UriTooLong,
     longhand::ErrorCode::HeadersTooLarge,
     longhand::ErrorCode::NotEnded,
+    longhand::ErrorCode::EndpointDisabled,
     longhand::ErrorCode::AlreadyEnded,
     longhand::ErrorCode::LogGone,
     longhand::ErrorCode::Internal,

@@ -173,6 +173,9 @@ fn partition(key: &str) -> String {
         (_, part) if part.starts_with("gen_") => "gen_*",
         (_, part) if part.starts_with("bat_") => "bat_*",
         (_, part) if part.starts_with("subject:") => "subject:*",
+        (_, part) if part.starts_with("delivery:") => "delivery:*",
+        (_, part) if part.starts_with("event:") => "event:*",
+        (_, part) if part.starts_with("inbox:") => "inbox:*",
         (1, part) => part,
         _ => "*",
     });

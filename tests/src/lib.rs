@@ -13,6 +13,7 @@ pub mod keeper;
 pub mod logs;
 pub mod pacer;
 pub mod proxy;
+pub mod receiver;
 pub mod sampling;
 pub mod sensitive;
 pub mod serial;

@@ -25,3 +25,4 @@ mod subjects;
 mod survive;
 mod tail;
 mod usage;
+mod webhooks;

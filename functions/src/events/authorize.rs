@@ -42,6 +42,7 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     };
     for (name, value) in [
         ("key", grant.key.as_ref().map(ToString::to_string)),
+        ("user", grant.user.map(|user| user.to_string())),
         ("generation", generation),
         ("batch", batch),
         ("valid_until", grant.valid_until.map(|until| until.to_string())),

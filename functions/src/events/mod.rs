@@ -3,6 +3,7 @@
 pub mod authorize;
 mod batch;
 pub mod compact;
+pub mod deliver;
 pub mod meter;
 pub mod settle;
 pub mod stream;

@@ -1,5 +1,5 @@
-//! `settle`, invoked by the records table's stream with a batch of records that have their outcome. Each generation fails alone, and the
-//! items of each batch do.
+//! `settle`, invoked by the records table's stream with a batch of records that have their outcome, and of notifications. Each fails alone, and
+//! the items of each batch do.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::App;
 use longhand::aws::RecordRow;
+use longhand::notifications::Notification;
 use serde_json::Value;
 
 use super::batch::{failures, generation_of, read};
@@ -15,8 +16,8 @@ use super::batch::{failures, generation_of, read};
 /// Generations settled at once. Each has a text of at most a megabyte in memory, twice.
 const CONCURRENCY: usize = 8;
 
-/// Settles the generations whose records are in the batch, and returns the records that failed. Versions are made first: who hears of the
-/// end of a batch finds them.
+/// Settles the generations whose records are in the batch, fans the notifications out, and returns the records that failed. Versions are
+/// made first: who hears of the end of a batch finds them.
 ///
 /// # Errors
 /// The payload is no batch of stream records.
@@ -34,8 +35,14 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
 }
 
 async fn settle(app: &App, record: &EventRecord) -> Result<(), String> {
-    // The trigger's filter drops those with neither this nor a batch.
-    if !["subject", "compacted_at"].iter().all(|name| record.change.new_image.contains_key(*name)) {
+    let image = &record.change.new_image;
+    // The trigger's filter drops all others but those of a batch.
+    if record.event_name == "INSERT" && has_sort_key(record, "notification") {
+        let notification: Notification = serde_dynamo::from_item(record.change.new_image.clone())
+            .map_err(|error| format!("the record must have a notification: {error}"))?;
+        return app.fan_out(&notification).await.map(drop).map_err(|error| error.to_string());
+    }
+    if !image.contains_key("compacted_at") || !["subject", "on_end"].iter().any(|name| image.contains_key(*name)) {
         return Ok(());
     }
     app.settle(&generation_of(record)?).await.map(drop).map_err(|error| error.to_string())
@@ -67,4 +74,8 @@ async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, St
         }
     }
     errors
+}
+
+fn has_sort_key(record: &EventRecord, name: &str) -> bool {
+    matches!(record.change.keys.get("sk"), Some(serde_dynamo::AttributeValue::S(sort)) if sort == name)
 }

@@ -56,9 +56,9 @@ pub async fn start(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref()).by(caller.key);
     let quota = app.quota(&caller.organization).await?;
-    let request = BatchRequest::parse(&body, &app.config().request_rules(), quota.running)?;
+    let request = BatchRequest::parse(&body, &app.config().request_rules(), quota.running, caller.user.as_ref())?;
+    let app = app.for_request(request_id().as_deref()).by(caller.key, caller.user);
     let batch = app.start_batch(&caller.organization, &request, idempotency_key.as_deref()).await?;
     let to_generate = batch.counts.total - batch.counts.by_status.skipped;
     let is_awaited = !request.wait.is_zero() && to_generate <= BATCH_WAIT_ITEMS_MAX && !batch.status.is_terminal();
@@ -98,7 +98,7 @@ pub async fn retry(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref()).by(of.caller.key);
+    let app = app.for_request(request_id().as_deref()).by(of.caller.key, of.caller.user);
     let batch = app.retry_batch(&of.key, &body::only(&body)?, idempotency_key.as_deref()).await?;
     // The path of this route is one segment longer than that of a start.
     Ok(accepted("..", batch))
@@ -106,7 +106,7 @@ pub async fn retry(
 
 /// `PATCH /v1/batches/{id}`: another `concurrency`.
 pub async fn update(State(app): State<App>, of: BatchArgs, BodyBytes(body): BodyBytes) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref()).by(of.caller.key);
+    let app = app.for_request(request_id().as_deref()).by(of.caller.key, of.caller.user);
     Ok(Json(app.resize_batch(&of.key, body::concurrency(&body)?).await?).into_response())
 }
 

@@ -9,7 +9,7 @@ use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use lambda_http::request::RequestContext;
 use longhand::responses::ResponseId;
-use longhand::{App, Error, GenerationId, GenerationKey, KeyId, Organization, Scope, Scopes};
+use longhand::{App, Error, GenerationId, GenerationKey, KeyId, Organization, Scope, Scopes, UserId};
 use serde_json::Value;
 
 use super::problem::Problem;
@@ -22,6 +22,8 @@ pub struct Caller {
     pub organization: Organization,
     /// The API key, if the credential is one.
     pub key: Option<KeyId>,
+    /// Who calls, as users are told: by the key's name, or else its id.
+    pub user: Option<UserId>,
     scopes: Scopes,
 }
 
@@ -32,6 +34,22 @@ impl Caller {
     /// [`Error::Forbidden`].
     pub fn require(&self, needed: Scope) -> Result<(), Error> {
         check_scope(&self.scopes, needed, self.key.as_ref())
+    }
+
+    /// The user whose list is asked for: the caller, or whom `named` names, which another than the caller needs the scope `admin` for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`]: nobody is named, or a text that is no user. [`Error::Forbidden`].
+    pub fn user(&self, named: Option<&str>) -> Result<UserId, Error> {
+        let Some(named) = named else {
+            let missing = || Error::invalid("user", "must be given, because the credential names no user");
+            return self.user.clone().ok_or_else(missing);
+        };
+        let user = named.parse().map_err(|error| Error::invalid("user", format!("{error}")))?;
+        if self.user.as_ref() != Some(&user) {
+            self.require(Scope::Admin)?;
+        }
+        Ok(user)
     }
 }
 
@@ -53,7 +71,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         }
         check_token(context, route, parts, &organization).await?;
         let key = context_field(context, "key").and_then(|key| key.parse().ok());
-        Ok(Self { organization, key, scopes })
+        let user = context_field(context, "user").and_then(|user| user.parse().ok());
+        Ok(Self { organization, key, user, scopes })
     }
 }
 

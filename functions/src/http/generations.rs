@@ -31,7 +31,7 @@ pub async fn start(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref()).by(caller.key);
+    let app = app.for_request(request_id().as_deref()).by(caller.key, caller.user);
     let (organization, idempotency_key) = (caller.organization, idempotency_key.as_deref());
     let request = Request::parse(&body, &app.config().request_rules())?;
     if !request.stream {
@@ -60,7 +60,7 @@ pub async fn retry(
     one: OneArgs,
     IdempotencyKey(idempotency_key): IdempotencyKey,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref()).by(one.caller.key.clone());
+    let app = app.for_request(request_id().as_deref()).by(one.caller.key.clone(), one.caller.user.clone());
     let started = app.retry(&one.key(), idempotency_key.as_deref()).await?;
     // The path of this route is one segment longer than that of a start.
     let location = [(LOCATION, format!("../{}", started.id))];

@@ -11,6 +11,7 @@ mod events;
 mod generations;
 mod health;
 mod models;
+mod notifications;
 mod openai_error;
 mod problem;
 mod request_size;
@@ -20,6 +21,7 @@ mod routes;
 mod sse;
 mod statistics;
 mod subjects;
+mod webhooks;
 mod whole;
 
 use std::collections::BTreeMap;

@@ -94,6 +94,7 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::Forbidden
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded
+        | ErrorCode::EndpointDisabled
         | ErrorCode::AlreadyEnded
         | ErrorCode::LogGone => "invalid_request_error",
         ErrorCode::TooManyRunning => "rate_limit_error",

@@ -5,7 +5,10 @@ use http::Method;
 use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
-use super::{batches, chat_completions, durable, events, generations, health, models, responses, statistics, subjects};
+use super::{
+    batches, chat_completions, durable, events, generations, health, models, notifications, responses, statistics, subjects,
+    webhooks,
+};
 
 const GET: Method = Method::GET;
 const HEAD: Method = Method::HEAD;
@@ -66,6 +69,23 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/subjects/{subject}/diff", Read, |at, method| at.on(method, subjects::diff)),
     Route::new("api", GET, "/v1/subjects/{subject}/export", Read, |at, method| at.on(method, subjects::export)),
     Route::new("api", GET, "/v1/usage", Read, |at, method| at.on(method, statistics::usage)),
+    Route::new("api", GET, "/v1/webhooks", Read, |at, method| at.on(method, webhooks::list)),
+    // Whoever makes an endpoint decides where an organization's events go.
+    Route::new("api", POST, "/v1/webhooks", Admin, |at, method| at.on(method, webhooks::create)),
+    Route::new("api", GET, "/v1/webhooks/{id}", Read, |at, method| at.on(method, webhooks::get)),
+    Route::new("api", PATCH, "/v1/webhooks/{id}", Admin, |at, method| at.on(method, webhooks::change)),
+    Route::new("api", DELETE, "/v1/webhooks/{id}", Admin, |at, method| at.on(method, webhooks::delete)),
+    Route::new("api", POST, "/v1/webhooks/{id}/rotate", Admin, |at, method| at.on(method, webhooks::rotate)),
+    Route::new("api", POST, "/v1/webhooks/{id}/test", Admin, |at, method| at.on(method, webhooks::test)),
+    Route::new("api", POST, "/v1/webhooks/{id}/recover", Admin, |at, method| at.on(method, webhooks::recover)),
+    Route::new("api", GET, "/v1/webhooks/{id}/deliveries", Read, |at, method| at.on(method, webhooks::deliveries)),
+    Route::new("api", POST, "/v1/deliveries/{id}/resend", Admin, |at, method| at.on(method, webhooks::resend)),
+    // A user's own, or with `admin` anybody's.
+    Route::new("api", GET, "/v1/notifications", Read, |at, method| at.on(method, notifications::list)),
+    Route::new("api", DELETE, "/v1/notifications", Admin, |at, method| at.on(method, notifications::delete)),
+    Route::new("api", POST, "/v1/notifications/read", Read, |at, method| at.on(method, notifications::mark_read)),
+    Route::new("api", GET, "/v1/notifications/preferences", Read, |at, method| at.on(method, notifications::preferences)),
+    Route::new("api", PUT, "/v1/notifications/preferences", Read, |at, method| at.on(method, notifications::set_preferences)),
     Route::new("api", GET, "/v1/models", Read, |at, method| at.on(method, models::list)).open_ai(),
     Route::new("api", GET, "/v1/models/{model}", Read, |at, method| at.on(method, models::get)).open_ai(),
     Route::new("api", DELETE, "/v1/responses/{id}", Admin, |at, method| at.on(method, responses::delete)).open_ai(),

@@ -49,7 +49,7 @@ pub async fn regenerate(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
-    let app = app.for_request(request_id().as_deref()).by(of.caller.key);
+    let app = app.for_request(request_id().as_deref()).by(of.caller.key, of.caller.user);
     let started = app.regenerate(&of.key, body::reason_of(&body)?, idempotency_key.as_deref()).await?;
     let location = [(LOCATION, format!("../../generations/{}", started.id))];
     Ok((StatusCode::ACCEPTED, location, Json(started)).into_response())
@@ -68,7 +68,7 @@ pub async fn edit(
     headers: HeaderMap,
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
-    let made = app.by(of.caller.key).edit_subject(&of.key, body::edit(&body)?, if_match(&headers)?).await?;
+    let made = app.by(of.caller.key, of.caller.user).edit_subject(&of.key, body::edit(&body)?, if_match(&headers)?).await?;
     Ok(created("versions", made))
 }
 
@@ -100,7 +100,7 @@ pub async fn restore(
     BodyBytes(body): BodyBytes,
 ) -> Result<Response, Problem> {
     let (number, reason, made_from) = (of.number()?, body::reason_of(&body)?, if_match(&headers)?);
-    let made = app.by(of.caller.key).restore_version(&of.key, number, reason, made_from).await?;
+    let made = app.by(of.caller.key, of.caller.user).restore_version(&of.key, number, reason, made_from).await?;
     Ok(created("..", made))
 }
 

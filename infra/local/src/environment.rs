@@ -37,12 +37,14 @@ impl Endpoints {
 }
 
 /// Settings that differ from AWS. Writes cost nothing, so a watched generation is stored as fast as possible. Writers end with their
-/// stack, so short leases suffice. There is no Secrets Manager, so provider keys come from the environment, as for the built-in providers.
-const LAPTOP: [(&str, &str); 4] = [
+/// stack, so short leases suffice. There is no Secrets Manager, so provider keys come from the environment, as for the built-in providers. A webhook's
+/// receiver is another program of the laptop.
+const LAPTOP: [(&str, &str); 5] = [
     ("LONGHAND_WATCHED_WINDOW_MS", "0"),
     ("LONGHAND_UNWATCHED_WINDOW_MS", "2000"),
     ("LONGHAND_LEASE_SECONDS", "5"),
     ("LONGHAND_PROVIDERS", "{}"),
+    ("LONGHAND_WEBHOOK_LOOPBACK", "true"),
 ];
 
 /// The addresses of a stack's services, the key that they take, and the services themselves.

@@ -10,15 +10,18 @@ use serde::{Deserialize, Serialize};
 use crate::folder;
 
 const FILE: &str = "key";
-const TOKEN_KEY_FILE: &str = "token-key";
+/// The file of the key that signs read tokens.
+pub const TOKEN_KEY_FILE: &str = "token-key";
+/// The file of the key from which the secrets of webhook endpoints are derived.
+pub const WEBHOOK_KEY_FILE: &str = "webhook-key";
 const AWS_KEY_FILE: &str = "aws-key.json";
 
-/// The key that signs read tokens. It is stored, so that tokens remain valid after a restart.
+/// The key in a file of the data folder. It is stored, so that what it signed remains valid after a restart.
 ///
 /// # Errors
 /// The key cannot be created or stored.
-pub fn token_key(data: &Path) -> Result<String> {
-    let path = data.join(TOKEN_KEY_FILE);
+pub fn signing_key(data: &Path, file: &str) -> Result<String> {
+    let path = data.join(file);
     if let Some(stored) = std::fs::read_to_string(&path).ok().filter(|stored| !stored.is_empty()) {
         return Ok(stored);
     }

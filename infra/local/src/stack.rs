@@ -42,6 +42,9 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 /// The functions' variable for the key that signs read tokens.
 const TOKEN_KEY: &str = "LONGHAND_TOKEN_KEY";
 
+/// The functions' variable for the key from which the secrets of webhook endpoints are derived.
+const WEBHOOK_KEY: &str = "LONGHAND_WEBHOOK_KEY";
+
 /// The functions' variable for the origin whose pages may call the API. The template sets it by a parameter.
 const CORS_ORIGIN: &str = "LONGHAND_CORS_ORIGIN";
 
@@ -123,8 +126,10 @@ impl Stack {
         let api = server::bind_first(options.listen, options.ports_tried).await?;
         let url = server::url(&api)?;
         let folder = Folder::open(&options.data)?;
-        if !options.env.contains_key(TOKEN_KEY) {
-            options.env.insert(TOKEN_KEY.to_owned(), key::token_key(folder.path())?);
+        for (variable, file) in [(TOKEN_KEY, key::TOKEN_KEY_FILE), (WEBHOOK_KEY, key::WEBHOOK_KEY_FILE)] {
+            if !options.env.contains_key(variable) {
+                options.env.insert(variable.to_owned(), key::signing_key(folder.path(), file)?);
+            }
         }
         let ports = Ports::open(options.expose).await?;
         let connection =
@@ -200,14 +205,14 @@ impl Stack {
     }
 
     /// Writes `stack.json`, from which clients read the addresses of this stack and the settings that local commands need. The keys
-    /// of providers and the signing key of read tokens are left out.
+    /// of providers, of read tokens and of webhooks are left out.
     fn announce(&self) -> Result<()> {
         const SHARED: [&str; 4] = ["AWS_", "GENERATION_", "LONGHAND_", "METADATA_"];
         let mut environment = self.environment("api");
         let providers =
             parse_providers(environment.get("LONGHAND_PROVIDERS").map(String::as_str)).map_err(|error| anyhow!(error))?;
         let mut secrets: Vec<String> = providers.into_values().filter_map(|provider| provider.key_env).collect();
-        secrets.push(TOKEN_KEY.to_owned());
+        secrets.extend([TOKEN_KEY, WEBHOOK_KEY].map(str::to_owned));
         environment.retain(|name, _| SHARED.iter().any(|prefix| name.starts_with(prefix)) && !secrets.contains(name));
         self.folder.announce(&json!({
             "url": self.url,

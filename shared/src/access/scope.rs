@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::read_token::Reads;
-use crate::ids::{KeyId, Organization};
+use crate::ids::{KeyId, Organization, UserId};
 
 /// What a key permits. No scope includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,6 +106,8 @@ pub struct Grant {
     pub scopes: Scopes,
     /// The API key; `None`: a read token that was made without one.
     pub key: Option<KeyId>,
+    /// Who acts: the API key's name if that is one of a user, or else the key's id; `None`: a read token.
+    pub user: Option<UserId>,
     /// When it expires, in milliseconds since the epoch; `None`: it is valid until it is revoked.
     pub valid_until: Option<i64>,
     /// All that it reads; `None`: it is not bound so.

@@ -24,8 +24,9 @@ pub use invoker::Invoker;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    Added, BatchPage, BatchRow, Created, INDEXES, IdempotencyClaim, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, NewItem,
-    Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, Records, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue,
+    Added, BatchPage, BatchRow, Created, DeliveryPage, INDEXES, IdempotencyClaim, InboxPage, IssueError, ItemRow, KeyHashRow,
+    KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, Records, Settings, StepWritten, SubjectPage,
+    VERSIONS_DELETED_AT_ONCE, ValidationIssue,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

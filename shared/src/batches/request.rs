@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::request::{Request, RequestRules, read_json};
+use crate::ids::UserId;
 use crate::json::json_bytes;
 use crate::json::schema::BATCH_REQUEST;
 use crate::limits;
+use crate::notifications::notify::Notify;
 
 /// Items that have a place at once, unless the request says otherwise.
 const CONCURRENCY: u32 = 8;
@@ -39,6 +41,8 @@ pub struct BatchRequest {
     pub max_failed: Option<u32>,
     /// How long the answer may wait for the end of a small batch.
     pub wait: Duration,
+    /// Who is told of the end.
+    pub notify: Notify,
     /// The caller's own entries.
     pub metadata: Map<String, Value>,
     /// SHA-256 in hex of the body; independent of the order of fields and of white space in its JSON.
@@ -68,6 +72,7 @@ struct Body {
     max_failed: Option<u32>,
     #[serde(default)]
     wait: u64,
+    notify: Option<Value>,
     #[serde(default)]
     metadata: Map<String, Value>,
 }
@@ -82,11 +87,17 @@ struct ItemBody {
 }
 
 impl BatchRequest {
-    /// Parses and validates a body. `max_running`: how many generations the organization may have at once.
+    /// Parses and validates a body. `max_running`: how many generations the organization may have at once. `caller` is told of the end, unless
+    /// the body says who.
     ///
     /// # Errors
     /// [`Error::RequestTooLarge`]; or [`Error::InvalidRequest`] with the first errors of all items.
-    pub fn parse(body: &[u8], rules: &RequestRules<'_>, max_running: Option<u64>) -> Result<Self, Error> {
+    pub fn parse(
+        body: &[u8],
+        rules: &RequestRules<'_>,
+        max_running: Option<u64>,
+        caller: Option<&UserId>,
+    ) -> Result<Self, Error> {
         let mut value = read_json(body)?;
         let errors = BATCH_REQUEST.errors(&value);
         if !errors.is_empty() {
@@ -96,6 +107,10 @@ impl BatchRequest {
         let fingerprint = format!("{:x}", Sha256::digest(value.to_string()));
         let body: Body = serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))?;
         let mut errors = body.errors(rules, max_running);
+        let notify = Notify::parse(body.notify.as_ref(), "/notify", caller).unwrap_or_else(|wrong| {
+            errors.extend(wrong);
+            Notify::default()
+        });
         let mut items = Vec::with_capacity(body.items.len());
         for (index, item) in body.items.iter().enumerate() {
             match item.request(&body, rules) {
@@ -119,6 +134,7 @@ impl BatchRequest {
             tries: body.retries.unwrap_or(RETRIES) + 1,
             max_failed: body.max_failed,
             wait: Duration::from_secs(body.wait),
+            notify,
             metadata: body.metadata,
             fingerprint,
         })
@@ -167,6 +183,7 @@ impl ItemBody {
         for (name, expected) in [
             ("stream", "cannot be given for an item of a batch, which nobody waits for"),
             ("max_attempts", "cannot be given for an item of a batch; give the batch `retries`"),
+            ("notify", "cannot be given for an item of a batch; give it to the batch"),
         ] {
             if fields.contains_key(name) {
                 errors.push(FieldError::new(format!("/{name}"), expected));
@@ -202,7 +219,7 @@ mod tests {
     }
 
     fn parse(body: &Value) -> Result<BatchRequest, Vec<(String, String)>> {
-        BatchRequest::parse(body.to_string().as_bytes(), &rules(), Some(100)).map_err(|error| match error {
+        BatchRequest::parse(body.to_string().as_bytes(), &rules(), Some(100), None).map_err(|error| match error {
             Error::InvalidRequest(errors) => errors.into_iter().map(|error| (error.pointer, error.detail)).collect(),
             error => panic!("{error}"),
         })

@@ -104,6 +104,9 @@ pub struct Request {
     /// Why it is asked for, as the version tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change_reason: Option<String>,
+    /// Who is told of the end, as [`Notify`](crate::notifications::notify::Notify) describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Value>,
     /// The generation that this one repeats. Not a field of the request: a retry sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GenerationId>,

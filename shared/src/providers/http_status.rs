@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Fault, ProviderError, errors};
 use crate::limits::{PROVIDER_ERROR_BYTES_MAX, PROVIDER_ERROR_WAIT, SSE_EVENT_BYTES_MAX};
+use crate::retry;
 
 /// The error for a request that did not reach the provider, or whose response did not begin.
 pub(super) fn unreachable(error: &reqwest::Error) -> ProviderError {
@@ -101,11 +102,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         return Duration::try_from_secs_f64(ms / 1_000.0).ok();
     }
     let value = text("retry-after").or_else(|| text("llm_provider-retry-after"))?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    retry::after(value, now)
 }
 
 #[cfg(test)]

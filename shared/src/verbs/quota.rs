@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::aws::Settings;
 use crate::clock::millis;
 use crate::error::Error;
 use crate::generation::request::Request;
@@ -33,19 +34,26 @@ impl App {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn quota(&self, organization: &Organization) -> Result<Quota, Error> {
+        Ok(self.settings(organization).await?.quota.or(self.config.quota))
+    }
+
+    /// What an organization has set. Cached for a minute.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub(in crate::verbs) async fn settings(&self, organization: &Organization) -> Result<Settings, Error> {
         let now = self.clock.now_ms();
-        let cached = self.quotas.lock().await.get(organization).filter(|(until, _)| now < *until).map(|(_, quota)| *quota);
-        if let Some(quota) = cached {
-            return Ok(quota);
+        let cached = self.settings.lock().await.get(organization).filter(|(until, _)| now < *until).cloned();
+        if let Some((_, settings)) = cached {
+            return Ok(settings);
         }
-        let own = self.records.quota(organization).await?.unwrap_or_default();
-        let quota = own.or(self.config.quota);
-        let mut quotas = self.quotas.lock().await;
-        if quotas.len() >= QUOTAS_KEPT_MAX {
-            quotas.clear();
+        let own = self.records.settings(organization).await?;
+        let mut settings = self.settings.lock().await;
+        if settings.len() >= QUOTAS_KEPT_MAX {
+            settings.clear();
         }
-        quotas.insert(organization.clone(), (now.saturating_add(millis(QUOTA_KEPT)), quota));
-        Ok(quota)
+        settings.insert(organization.clone(), (now.saturating_add(millis(QUOTA_KEPT)), own.clone()));
+        Ok(own)
     }
 
     /// Sets an organization's own quota, which every function applies within a minute.
@@ -54,7 +62,7 @@ impl App {
     /// [`Error::Aws`].
     pub async fn set_quota(&self, organization: &Organization, quota: Quota) -> Result<(), Error> {
         self.records.put_quota(organization, quota).await?;
-        self.quotas.lock().await.remove(organization);
+        self.settings.lock().await.remove(organization);
         tracing::info!(%organization, ?quota, "A quota was set.");
         Ok(())
     }
@@ -64,7 +72,7 @@ impl App {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn quota_view(&self, organization: &Organization) -> Result<QuotaView, Error> {
-        let own = self.records.quota(organization).await?.unwrap_or_default();
+        let own = self.records.settings(organization).await?.quota;
         let (day, _) = quota::day(self.clock.now_ms());
         let used = self.records.day_usage(organization, &day).await?;
         Ok(QuotaView { organization: organization.clone(), own, quota: own.or(self.config.quota), day, used })

@@ -20,8 +20,23 @@ pub async fn start() -> (Harness, Playback, Clock) {
 }
 
 pub async fn key(harness: &Harness, organization: &str, scopes: &[Scope], expires_in: Option<Duration>) -> (String, ApiKey) {
+    created(harness, organization, "test", scopes, expires_in).await
+}
+
+/// The same with a name, by which its holder is told what happens.
+pub async fn named_key(harness: &Harness, organization: &str, name: &str, scopes: &[Scope]) -> (String, ApiKey) {
+    created(harness, organization, name, scopes, None).await
+}
+
+async fn created(
+    harness: &Harness,
+    organization: &str,
+    name: &str,
+    scopes: &[Scope],
+    expires_in: Option<Duration>,
+) -> (String, ApiKey) {
     let app = harness.stack.app().await.unwrap();
-    let new = NewKey { name: "test".into(), scopes: scopes.iter().copied().collect(), expires_in };
+    let new = NewKey { name: name.into(), scopes: scopes.iter().copied().collect(), expires_in };
     let (view, key) = app.create_key(&organization.parse().unwrap(), new).await.unwrap();
     (view.id.to_string(), key)
 }

@@ -31,10 +31,10 @@ fn functions_have_alarms_and_graphs() {
     // A sweep of more than a minute throttles the next one, which then continues it.
     assert_eq!(watched(resource("ThrottlesAlarm")), without(&["sweep"]));
     // They cost cents, and reads cost more; an alarm has ten metrics.
-    assert_eq!(watched(resource("CostAlarm")), without(&["authorize", "meter", "settle", "sweep"]));
+    assert_eq!(watched(resource("CostAlarm")), without(&["authorize", "deliver", "meter", "settle", "sweep"]));
     // A refused key is a failed invocation of `authorize`: whoever shows four of them would set off the alarm. What `meter` fails comes again,
-    // and `MeterAgeAlarm` tells where it stays.
-    assert_eq!(watched(resource("FunctionErrorsAlarm")), without(&["authorize", "meter"]));
+    // and `MeterAgeAlarm` tells where it stays. `deliver` has one of its own, its queue's.
+    assert_eq!(watched(resource("FunctionErrorsAlarm")), without(&["authorize", "deliver", "meter"]));
     assert!(watched(resource("Dashboard")).is_superset(&handlers));
 }
 
@@ -53,7 +53,7 @@ fn cost_alarm_counts_memory() {
             other => panic!("{id} has {other} MB"),
         };
         let handler = properties["Handler"].as_str().unwrap();
-        if ["authorize", "meter", "settle", "sweep"].contains(&handler) {
+        if ["authorize", "deliver", "meter", "settle", "sweep"].contains(&handler) {
             continue;
         }
         let behind = math.split_once(&format!("FILL({handler}, 0)")).unwrap_or_else(|| panic!("{handler} costs nothing")).1;

@@ -38,6 +38,13 @@ const METER_INVOCATIONS: f64 = 2.0;
 const TALLY_WRITES: f64 = 1.0;
 const FULL_TALLY_WRITES: f64 = 2.0;
 const TALLY_READS: f64 = 1.0;
+/// Units of a delivery of the end to one webhook: its row, with a write in each of two indexes; its lease; and how it ended, with a write in
+/// one of them. A second kilobyte holds what the receiver answered. Reads of the record, of the webhooks, of the delivery and of its webhook.
+const DELIVERY_WRITES: f64 = 3.0 + 1.0 + 3.0;
+const DELIVERY_READS: f64 = 4.0;
+/// Seconds of `deliver`: those of the receiver.
+const DELIVER_SECONDS: f64 = 0.5;
+const DELIVER_LOG_BYTES: f64 = 900.0;
 /// A live response ends after so many: `LONGHAND_SSE_CONNECTION_MS`. Readers ask again, by number.
 const CONNECTION_SECONDS: f64 = 90.0;
 /// How long the initialization of a new execution environment takes.
@@ -77,6 +84,8 @@ pub struct Deployment {
     pub ended_together: f64,
     /// Whether the generation has a subject, whose next version it becomes.
     pub has_subject: bool,
+    /// Webhooks that are told of its end.
+    pub webhooks: u32,
     /// The share of invocations that begin in a new execution environment.
     pub cold: f64,
     /// The name of the price of a GB-second.
@@ -238,7 +247,7 @@ pub fn of_generation(
     if deployment.has_subject {
         add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
     }
-    Ok(biller.bill())
+    add_deliveries(&mut biller, [gigabytes("settle")?, gigabytes("deliver")?], deployment).map(|()| biller.bill())
 }
 
 /// What it costs to count a generation in the statistics: its share of a batch.
@@ -262,6 +271,20 @@ fn add_version(biller: &mut Biller<'_>, output: f64, memory: f64, deployment: &D
     biller.add("Version, S3 get", 1.0, "s3-get")?;
     biller.add("Version, text", output * PACKED / GB * deployment.kept_months, "s3-storage")?;
     biller.add("Version, logs", (INVOCATION_LOG_BYTES + SETTLE_LOG_BYTES) / GB, "logs")
+}
+
+/// What it costs to tell the end to webhooks, of which each gets it at the first try. `settle` runs once, for the version too.
+fn add_deliveries(biller: &mut Biller<'_>, [settle, deliver]: [f64; 2], deployment: &Deployment) -> anyhow::Result<()> {
+    if deployment.webhooks == 0 {
+        return Ok(());
+    }
+    let (count, own) = (f64::from(deployment.webhooks), if deployment.has_subject { 0.0 } else { 1.0 });
+    biller.add("Webhooks, writes", DELIVERY_WRITES * count, "dynamodb-write")?;
+    biller.add("Webhooks, reads", DELIVERY_READS * count, "dynamodb-read")?;
+    biller.add("Webhooks, Lambda", settle * SETTLE_SECONDS * own + deliver * DELIVER_SECONDS * count, deployment.lambda)?;
+    biller.add("Webhooks, invocations", own + count, "lambda-requests")?;
+    let logs = (own + count) * INVOCATION_LOG_BYTES + own * SETTLE_LOG_BYTES + count * DELIVER_LOG_BYTES;
+    biller.add("Webhooks, logs", logs / GB, "logs")
 }
 
 /// Reads of the provider's key, and of the key of the records table.
@@ -303,8 +326,8 @@ pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::R
     let mut biller = Biller::new(prices);
     biller.add("Sweeps", SWEEPS_A_MONTH * SWEEP_SECONDS * memory, lambda)?;
     biller.add("Sweeps, invocations", SWEEPS_A_MONTH, "lambda-requests")?;
-    // Half a unit for each shard of the index of open generations.
-    biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS) / 2.0, "dynamodb-read")?;
+    // Half a unit for each shard of open generations, and of deliveries that are due.
+    biller.add("Sweeps, reads", SWEEPS_A_MONTH * f64::from(limits::OPEN_SHARDS), "dynamodb-read")?;
     biller.add("Sweeps, logs", SWEEPS_A_MONTH * (INVOCATION_LOG_BYTES + SWEEP_LOG_BYTES) / GB, "logs")?;
     biller.add("KMS key", deployed.kms_keys as f64, "kms-key")?;
     biller.add("KMS requests", KMS_REQUESTS_OF_SWEEPS_A_MONTH, "kms-requests")?;

@@ -77,6 +77,9 @@ pub struct CostArgs {
     /// The generation has a subject, and becomes its next version
     #[arg(long)]
     subject: bool,
+    /// Webhooks that are told of the generation's end
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=20))]
+    webhooks: u32,
     /// The share of invocations that begin in a new execution environment; 100% for a stack with a few generations an hour
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
     cold: f64,
@@ -176,6 +179,7 @@ impl CostArgs {
             riders: self.riders,
             ended_together: self.ended_together.map_or(of_riders, f64::from),
             has_subject: self.subject,
+            webhooks: self.webhooks,
             cold: self.cold,
             memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,
             lambda: match self.arch {

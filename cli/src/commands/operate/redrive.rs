@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use longhand::aws::{QueueMessage, Queues};
+use longhand::notifications::delivery::DeliverJob;
 use longhand::{App, GenerationKey, GivenUp, Redriven};
 use serde_json::json;
 
@@ -21,7 +22,7 @@ pub struct RedriveArgs {
     /// Only report what would be done; every message is kept
     #[arg(long)]
     dry_run: bool,
-    /// An on-failure queue of the deployment: `StreamFailures`, `CompactFailures` and `SettleFailures` of the stack's outputs
+    /// An on-failure queue of the deployment: `StreamFailures`, `CompactFailures`, `SettleFailures` and `DeliverFailures` of the stack's outputs
     #[arg(long = "queue", value_name = "URL", required_if_eq("aws", "true"))]
     queues: Vec<String>,
     #[command(flatten)]
@@ -80,6 +81,7 @@ impl Redrive<'_> {
                         Outcome { about: format!("settle, {}", count(records, "record")), did: self.settle_again(since_ms).await }
                     }
                     Ok(GivenUp::Stream(job)) => self.job(&job.keys()).await,
+                    Ok(GivenUp::Deliver(job)) => self.deliver(&job).await,
                     Err(why) => Outcome { about: "unknown".into(), did: Err(why) },
                 };
                 left.extend(self.settle(url, message, &outcome).await?);
@@ -107,6 +109,13 @@ impl Redrive<'_> {
             did = did.and_then(|mut done| outcome.did.map(|one| done.push(one)).map(|()| done));
         }
         Outcome { about: format!("stream {}", about.join(", ")), did: did.map(|done| done.join("; ")) }
+    }
+
+    async fn deliver(&self, job: &DeliverJob) -> Outcome {
+        let did = if self.apply { self.app.redrive_deliveries(job).await } else { Ok(()) };
+        let words = if self.apply { "invoked again" } else { "would be invoked again" };
+        let about = format!("deliver, {}", count(job.deliveries.len() as u64, "delivery"));
+        Outcome { about, did: did.map(|()| words.to_owned()).map_err(|error| error.to_string()) }
     }
 
     async fn stream(&self, key: &GenerationKey) -> Outcome {

@@ -43,6 +43,9 @@ pub struct KeyHashRow {
     pub organization: Organization,
     /// The key's id.
     pub id: KeyId,
+    /// The name that a person gave it; empty in rows of older versions.
+    #[serde(default)]
+    pub name: String,
     /// What it may do.
     pub scopes: Scopes,
     /// As in [`KeyRow`].
@@ -62,6 +65,7 @@ impl Records {
         let by_hash = KeyHashRow {
             organization: organization.clone(),
             id: row.id.clone(),
+            name: row.name.clone(),
             scopes: row.scopes.clone(),
             valid_until: row.valid_until,
             revoked_at: None,

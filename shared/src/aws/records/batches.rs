@@ -20,6 +20,8 @@ use crate::error::Error;
 use crate::generation::Failure;
 use crate::generation::usage::Usage;
 use crate::ids::{BatchId, BatchKey, KeyId, Organization, SubjectId};
+use crate::notifications::Notification;
+use crate::notifications::notify::Notify;
 use crate::quota::DayUsage;
 
 /// Items of a new batch that are written side by side.
@@ -74,6 +76,9 @@ pub struct BatchRow {
     pub created_by: Option<KeyId>,
     /// The caller's own entries: a JSON object as text.
     pub metadata: String,
+    /// Who is told of its end.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// An item.
@@ -162,6 +167,7 @@ impl BatchRow {
             retry_of: None,
             created_by: None,
             metadata: "{}".into(),
+            notify: Notify::default(),
         }
     }
 
@@ -352,8 +358,8 @@ impl Records {
         self.delete_row(Key::Batch(key)).await
     }
 
-    /// Writes a step: the header in place of the one with `revision`, the items, and the generations that it starts. Those of a bounded
-    /// day are counted in it.
+    /// Writes a step: the header in place of the one with `revision`, the items, the generations that it starts, and the notification of the
+    /// end. Generations of a bounded day are counted in it.
     ///
     /// # Errors
     /// [`Error::Aws`]: it is not known whether it was stored. The step that is planned next finds out.
@@ -363,6 +369,7 @@ impl Records {
         (revision, batch): (u64, &BatchRow),
         items: &[ItemRow],
         children: &[RecordRow],
+        notification: Option<&Notification>,
     ) -> Result<StepWritten, Error> {
         let mut writes: Vec<TransactWriteItem> = vec![self.batch_put(key, revision, batch)?.into_item()];
         for row in items {
@@ -370,6 +377,9 @@ impl Records {
         }
         for child in children {
             writes.push(self.put_in_transaction(Key::Record(&child.key()), child, Some(IS_NEW))?.into_item());
+        }
+        if let Some(notification) = notification {
+            writes.push(self.notification_put(notification)?);
         }
         writes.extend(self.count_children(&key.organization, children)?);
         Ok(match self.transact(writes).await? {

@@ -17,6 +17,7 @@ use crate::generation::request::Request;
 use crate::generation::usage::TotalUsage;
 use crate::generation::{Failure, Status};
 use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, Organization, SubjectId};
+use crate::notifications::subscriptions::OnEnd;
 use crate::quota::{Allowance, DayUsage};
 use crate::subjects::version::Origin;
 
@@ -65,6 +66,9 @@ pub struct RecordRow {
     /// What its version tells of the request. Present with `subject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Who is told of its end: [`OnEnd`] as JSON text. The trigger of `settle` selects by it, so it is absent where nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_end: Option<String>,
     /// The request's `timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
@@ -224,6 +228,7 @@ impl RecordRow {
             retry_of: request.retry_of.clone(),
             subject: request.subject.clone(),
             origin: None,
+            on_end: None,
             timeout_seconds: request.timeout,
             expected_total_bytes: request.expected_total_bytes,
             expected_total_chunks: request.expected_total_chunks,
@@ -242,6 +247,17 @@ impl RecordRow {
     pub fn parent(&self) -> Option<(BatchKey, u32)> {
         let (batch, index) = self.parent.as_deref()?.split_once('#')?;
         Some((BatchKey::new(self.organization.clone(), batch.parse().ok()?), index.parse().ok()?))
+    }
+
+    /// Who is told of its end; `None`: nobody.
+    #[must_use]
+    pub fn on_end(&self) -> Option<OnEnd> {
+        serde_json::from_str(self.on_end.as_deref()?).ok()
+    }
+
+    /// Sets who is told of its end, before it is stored.
+    pub fn set_on_end(&mut self, on_end: Option<&OnEnd>) {
+        self.on_end = on_end.and_then(|on_end| serde_json::to_string(on_end).ok());
     }
 
     /// The row of the `Idempotency-Key` that it was created with. The key's hash is all that follows the last `#`.
@@ -458,6 +474,7 @@ mod tests {
             retry_of: Some(key().generation),
             subject: Some("s@1".parse().unwrap()),
             origin: Some(Origin { temperature: Some(0.25), prompt_sha256: "5e".into(), ..Origin::default() }),
+            on_end: Some("{\"webhook\":true}".into()),
             timeout_seconds: Some(9),
             expected_total_bytes: Some(8),
             expected_total_chunks: Some(7),

@@ -15,7 +15,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
-use crate::ids::{BatchKey, GenerationId, GenerationKey, KeyId, Organization, SubjectKey};
+use crate::ids::{
+    BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, SubjectKey, UserId,
+};
 use crate::limits;
 use crate::statistics::TallyKey;
 
@@ -40,6 +42,9 @@ pub(in crate::aws) const ITEM_REQUESTS: &str = "request#";
 
 /// What the sort keys of [`Key::Issue`] begin with.
 pub(in crate::aws) const ISSUES: &str = "issue#";
+
+/// What the sort keys of [`Key::Inbox`] begin with.
+pub(in crate::aws) const INBOX: &str = "ntf_";
 
 /// The key of a row in the records table. No two kinds share a key, and every key names its organization, except
 /// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`] and [`Key::Attached`], which are the
@@ -72,9 +77,9 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Overwritten by each such create of the Responses API. Expires after [`limits::CREATE_RETRY_WINDOW`].
     Create(&'a Organization, &'a str),
-    /// `{organization}#settings`, `quota`: the organization's own [`Quota`](crate::quota::Quota).
+    /// `{organization}#settings`, `quota`: the organization's own [`Quota`](crate::quota::Quota), and the topics that its endpoints want.
     ///
-    /// Written by `longhand quota`. Never goes.
+    /// The quota is written by `longhand quota`, the topics by `api` and `deliver`. Never goes.
     Quota(&'a Organization),
     /// `{organization}#usage`, the day (`2026-11-21`): [`DayUsage`](crate::quota::DayUsage), where the organization's days are
     /// bounded.
@@ -104,6 +109,28 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written with that version, so that there is one however often `settle` runs. Goes with the subject.
     VersionOf(&'a SubjectKey, &'a GenerationId),
+    /// `{organization}#event:{event}`, `notification`: a [`Notification`](crate::notifications::Notification). The trigger of `settle`
+    /// selects by this sort key. In [`BY_ORGANIZATION`] under [`events_of`], sorted by its time.
+    ///
+    /// Written once, in the transaction that makes it true. Expires after [`limits::NOTIFICATION_TTL`].
+    Notification(&'a Organization, &'a EventId),
+    /// `{organization}#webhooks`, the endpoint's id: [`Endpoint`](crate::notifications::endpoint::Endpoint).
+    ///
+    /// Written by `api` and `deliver`, under its revision. Goes when it is deleted.
+    Endpoint(&'a Organization, &'a EndpointId),
+    /// `{organization}#delivery:{delivery}`, `delivery`: [`Delivery`](crate::notifications::delivery::Delivery). In [`BY_ORGANIZATION`]
+    /// under [`deliveries_to`], sorted by its id; while it is pending, in [`BY_OPEN`] under [`due_shard`], sorted by when it is due.
+    ///
+    /// Written by `settle` and `api`, once for each id; changed by `deliver`. Expires after [`limits::NOTIFICATION_TTL`].
+    Delivery(&'a Organization, &'a DeliveryId),
+    /// `{organization}#inbox:{user}`, the entry's id: [`Entry`](crate::notifications::inbox::Entry).
+    ///
+    /// Written by `settle`, once; marked as read by `api`. Expires after [`limits::INBOX_TTL`].
+    Inbox(&'a Organization, &'a UserId, &'a InboxId),
+    /// The same partition, `preferences`: [`Preferences`](crate::notifications::inbox::Preferences).
+    ///
+    /// Overwritten by `api`. Goes when the user's list is deleted.
+    Preferences(&'a Organization, &'a UserId),
     /// `#key#{sha256 of the API key}`, `key`: [`KeyHashRow`](super::KeyHashRow), for `authorize`.
     ///
     /// Written and marked with [`Key::ApiKey`]. Never goes.
@@ -142,6 +169,10 @@ impl Key<'_> {
             Self::Statistics(key) => statistics_of(&key.organization),
             Self::ApiKey(organization, _) => api_keys(organization),
             Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) => key.partition(),
+            Self::Notification(organization, event) => format!("{organization}#event:{event}"),
+            Self::Endpoint(organization, _) => endpoints(organization),
+            Self::Delivery(organization, delivery) => format!("{organization}#delivery:{delivery}"),
+            Self::Inbox(organization, user, _) | Self::Preferences(organization, user) => inbox(organization, user),
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
             Self::SweepCursor => "#sweep".to_owned(),
             Self::Batch(key) | Self::BatchItem(key, _) | Self::ItemRequest(key, _) => key.partition(),
@@ -167,6 +198,11 @@ impl Key<'_> {
             Self::Subject(_) => "subject".to_owned(),
             Self::Version(_, number) => format!("version#{number:09}"),
             Self::VersionOf(_, generation) => format!("generation#{generation}"),
+            Self::Notification(..) => "notification".to_owned(),
+            Self::Endpoint(_, id) => id.to_string(),
+            Self::Delivery(..) => "delivery".to_owned(),
+            Self::Inbox(_, _, id) => id.to_string(),
+            Self::Preferences(..) => "preferences".to_owned(),
             Self::SweepCursor => "cursor".to_owned(),
             Self::Batch(_) => "batch".to_owned(),
             Self::BatchItem(_, index) => format!("{ITEMS}{index:06}"),
@@ -196,6 +232,36 @@ pub(in crate::aws) fn subjects_of(organization: &Organization) -> String {
     format!("{organization}#subject")
 }
 
+/// The partition of all of an organization's [`Key::Endpoint`].
+pub(in crate::aws) fn endpoints(organization: &Organization) -> String {
+    format!("{organization}#webhooks")
+}
+
+/// The partition of a user's [`Key::Inbox`] and [`Key::Preferences`].
+pub(in crate::aws) fn inbox(organization: &Organization, user: &UserId) -> String {
+    format!("{organization}#inbox:{user}")
+}
+
+/// The partition of an organization's notifications in [`BY_ORGANIZATION`]. No organization is called so.
+pub(in crate::aws) fn events_of(organization: &Organization) -> String {
+    format!("{organization}#event")
+}
+
+/// The partition of the deliveries to an endpoint in [`BY_ORGANIZATION`]. No organization is called so.
+pub(in crate::aws) fn deliveries_to(organization: &Organization, endpoint: &EndpointId) -> String {
+    format!("{organization}#delivery:{endpoint}")
+}
+
+/// The partition key of a pending delivery in [`BY_OPEN`]: one of [`limits::OPEN_SHARDS`].
+pub(in crate::aws) fn due_shard(delivery: &DeliveryId) -> String {
+    due(shard_of(delivery.as_str()))
+}
+
+/// The partition key of deliveries in [`BY_OPEN`] by the number of their shard.
+pub(in crate::aws) fn due(shard: u8) -> String {
+    format!("due{shard}")
+}
+
 /// What the partition keys of an organization's rows begin with, and the sort keys of its generations in [`BY_OPEN`].
 pub(in crate::aws) fn prefix(organization: &Organization) -> String {
     format!("{organization}#")
@@ -204,11 +270,12 @@ pub(in crate::aws) fn prefix(organization: &Organization) -> String {
 /// The partition key of an organization in [`BY_OPEN`]: a shard from 0 to [`limits::OPEN_SHARDS`], by FNV-1a of its name. Records
 /// store it: another function would require rewriting them.
 pub(in crate::aws) fn open_shard(organization: &Organization) -> String {
-    let hash = organization
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash % u64::from(limits::OPEN_SHARDS)).to_string()
+    shard_of(organization.as_str()).to_string()
+}
+
+fn shard_of(name: &str) -> u8 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    u8::try_from(hash % u64::from(limits::OPEN_SHARDS)).unwrap_or_default()
 }
 
 /// The partition key of an organization's open batches in [`BY_OPEN`], apart from that of its generations, which count as running.
@@ -246,7 +313,8 @@ mod tests {
         text: &'a str,
         (subject, batch): &'a (SubjectKey, BatchKey),
         tally: &'a TallyKey,
-    ) -> [Key<'a>; 18] {
+        (event, endpoint, delivery, user, entry): &'a (EventId, EndpointId, DeliveryId, UserId, InboxId),
+    ) -> [Key<'a>; 23] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -264,6 +332,11 @@ mod tests {
             Key::Batch(batch),
             Key::BatchItem(batch, 12),
             Key::ItemRequest(batch, 12),
+            Key::Notification(organization, event),
+            Key::Endpoint(organization, endpoint),
+            Key::Delivery(organization, delivery),
+            Key::Inbox(organization, user, entry),
+            Key::Preferences(organization, user),
             Key::ApiKeyHash(text),
             Key::SweepCursor,
             Key::Attached(7),
@@ -273,6 +346,12 @@ mod tests {
     fn tally(organization: &Organization) -> TallyKey {
         let [day, provider, model] = ["2026-11-21", "openai", "m"].map(str::to_owned);
         TallyKey { organization: organization.clone(), day, provider, model }
+    }
+
+    fn told(text: &str) -> (EventId, EndpointId, DeliveryId, UserId, InboxId) {
+        let event = EventId::of(&[text]);
+        let entry = InboxId::of(0, &event);
+        (event, EndpointId::new(0), DeliveryId::of(0, &[text]), text.parse().unwrap(), entry)
     }
 
     proptest! {
@@ -293,12 +372,16 @@ mod tests {
             };
             let (one_above, other_above) = (above(&one), above(&other));
             let (one_tally, other_tally) = (tally(&one.organization), tally(&other.organization));
-            let all = [keys(&one, &id, &text, &one_above, &one_tally), keys(&other, &id, &text, &other_above, &other_tally)];
+            let told = told(&text);
+            let all = [
+                keys(&one, &id, &text, &one_above, &one_tally, &told),
+                keys(&other, &id, &text, &other_above, &other_tally, &told),
+            ];
             let all = all.concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 33);
-            for key in &keys(&one, &id, &text, &one_above, &one_tally)[..15] {
+            prop_assert_eq!(distinct.len(), 43);
+            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..20] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -312,8 +395,10 @@ mod tests {
         let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
         let batch = BatchKey::new("acme".parse().unwrap(), "bat_00000000000000000000000000".parse().unwrap());
         let tally = tally(&subject.organization);
-        let keys =
-            keys(&generation, &id, "5e", &(subject, batch), &tally).map(|key| format!("{} {}", key.partition(), key.sort()));
+        let told = told("5e");
+        let (event, endpoint, delivery, _, entry) = &told;
+        let keys = keys(&generation, &id, "5e", &(subject, batch), &tally, &told)
+            .map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
         assert_eq!(
             keys,
@@ -333,6 +418,11 @@ mod tests {
                 "acme#bat_00000000000000000000000000 batch".to_owned(),
                 "acme#bat_00000000000000000000000000 item#000012".to_owned(),
                 "acme#bat_00000000000000000000000000 request#000012".to_owned(),
+                format!("acme#event:{event} notification"),
+                format!("acme#webhooks {endpoint}"),
+                format!("acme#delivery:{delivery} delivery"),
+                format!("acme#inbox:5e {entry}"),
+                "acme#inbox:5e preferences".to_owned(),
                 "#key#5e key".to_owned(),
                 "#sweep cursor".to_owned(),
                 "#attached 0007".to_owned(),

@@ -3,10 +3,12 @@
 mod api_keys;
 mod attached;
 mod batches;
+mod endpoints;
 mod generation;
 mod idempotency;
 pub(in crate::aws) mod key;
 mod listing;
+mod notifications;
 mod open;
 mod statistics;
 mod subjects;
@@ -16,10 +18,12 @@ mod usage;
 
 pub use api_keys::{KeyHashRow, KeyRow};
 pub use batches::{BatchPage, BatchRow, ItemRow, NewItem, StepWritten};
+pub use endpoints::DeliveryPage;
 pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, ValidationIssue};
 pub use idempotency::IdempotencyClaim;
 pub use key::INDEXES;
 pub use listing::ListPage;
+pub use notifications::{InboxPage, Settings};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE};
 
 use std::collections::HashMap;

@@ -12,6 +12,7 @@ use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, delete_all, query_all, query_page, query_partition, touched};
 use crate::error::Error;
 use crate::ids::{GenerationId, Organization, SubjectId, SubjectKey};
+use crate::notifications::Notification;
 use crate::subjects::Subject;
 use crate::subjects::version::Version;
 
@@ -100,7 +101,7 @@ impl Records {
     }
 
     /// Stores a version and the next state of its subject, which was read at `revision`; with them, that the version is the one of
-    /// `generation`. A version that restores another one needs that.
+    /// `generation`. A version that restores another one needs that. `told` is written with it.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -111,6 +112,7 @@ impl Records {
         next: &Subject,
         version: &Version,
         generation: Option<&GenerationId>,
+        told: Option<&Notification>,
     ) -> Result<Added, Error> {
         let mut items = vec![
             self.subject_update(key, revision, next)?.into_item(),
@@ -125,10 +127,12 @@ impl Records {
             let check = check.map_err(|error| unexpected(TRANSACT, error))?;
             items.push(TransactWriteItem::builder().condition_check(check).build());
         }
+        let has_third = items.len() > 2;
+        items.extend(told.map(|told| self.notification_put(told)).transpose()?);
         Ok(match self.transact(items).await? {
             Transacted::Done => Added::Stored,
-            Transacted::Refused(held) if held.get(2) == Some(&false) && generation.is_some() => Added::Known,
-            Transacted::Refused(held) if held.get(2) == Some(&false) => Added::SourceGone,
+            Transacted::Refused(held) if has_third && held.get(2) == Some(&false) && generation.is_some() => Added::Known,
+            Transacted::Refused(held) if has_third && held.get(2) == Some(&false) => Added::SourceGone,
             Transacted::Refused(_) => Added::Changed,
         })
     }

@@ -5,31 +5,44 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Update};
 
 use super::Records;
 use super::key::Key;
 use crate::aws::clients::unexpected;
+use crate::aws::tables::touched;
 use crate::error::Error;
 use crate::ids::Organization;
 use crate::limits::USAGE_TTL;
 use crate::quota::{DayUsage, Quota};
 
 impl Records {
-    /// An organization's own quota.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn quota(&self, organization: &Organization) -> Result<Option<Quota>, Error> {
-        self.get_row(Key::Quota(organization)).await
-    }
-
     /// Sets an organization's own quota, in place of any other.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn put_quota(&self, organization: &Organization, quota: Quota) -> Result<(), Error> {
-        self.put(Key::Quota(organization), &quota).await
+        let fields = [
+            ("running", quota.running),
+            ("generations_per_day", quota.generations_per_day),
+            ("output_bytes_per_day", quota.output_bytes_per_day),
+            ("spend_per_day", quota.spend_per_day),
+        ];
+        let (set, unset): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(_, most)| most.is_some());
+        let words = |clause: &str, words: Vec<String>| {
+            if words.is_empty() { String::new() } else { format!("{clause} {} ", words.join(", ")) }
+        };
+        let sets = set.iter().map(|(name, _)| format!("{name} = :{name}")).collect();
+        let removes = unset.iter().map(|(name, _)| (*name).to_owned()).collect();
+        // Not put: the row has other settings too.
+        let update = self.dynamodb.update_item().table_name(&self.table).set_key(Some(Key::Quota(organization).item()));
+        let update = update.update_expression(words("SET", sets) + &words("REMOVE", removes));
+        let values: HashMap<String, AttributeValue> = set
+            .iter()
+            .filter_map(|(name, most)| Some((format!(":{name}"), AttributeValue::N(most.as_ref()?.to_string()))))
+            .collect();
+        let update = update.set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()));
+        touched(update.return_consumed_capacity(ReturnConsumedCapacity::Total), &self.meter).await.map(drop)
     }
 
     /// What an organization has used of a day.

@@ -21,6 +21,7 @@ impl App {
         let found = self.records.key_by_hash(&key.sha256()).await?;
         let valid = found.filter(|row| row.revoked_at.is_none() && self.is_in_future(row.valid_until));
         Ok(valid.map(|row| Grant {
+            user: row.name.parse().or_else(|_| row.id.as_str().parse()).ok(),
             organization: row.organization,
             scopes: row.scopes,
             key: Some(row.id),
@@ -47,6 +48,7 @@ impl App {
             organization: claims.organization,
             scopes: Scopes::from_iter([Scope::Read]),
             key: claims.key,
+            user: None,
             valid_until: Some(valid_until),
             reads: Some(claims.reads),
         }))

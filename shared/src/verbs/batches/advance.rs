@@ -2,6 +2,7 @@
 //! says.
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::app::App;
@@ -15,8 +16,10 @@ use crate::generation::job::RideJob;
 use crate::generation::usage::Usage;
 use crate::ids::{BatchKey, GenerationId, GenerationKey};
 use crate::limits::RIDERS_MAX;
+use crate::notifications::{EventType, Notification};
 use crate::quota::Allowance;
 use crate::retry::{self, BackoffBuilder};
+use crate::verbs::batches::view::BatchView;
 
 /// Writes of one transaction (DynamoDB's limit).
 const WRITES_MAX: usize = 100;
@@ -117,7 +120,7 @@ impl App {
             let Some(step) = planned(&batch, &rows, told, (starts_max, &gone), mint) else {
                 return Ok(false);
             };
-            let children = self.clone().by(batch.created_by.clone()).children(key, &step, allowance.as_ref()).await?;
+            let children = self.clone().by(batch.created_by.clone(), None).children(key, &step, allowance.as_ref()).await?;
             let lost = step.started.iter().zip(&children).filter(|(_, child)| child.is_none()).map(|(item, _)| item.index);
             let known = gone.len();
             gone.extend(lost);
@@ -129,7 +132,10 @@ impl App {
             let revision = step.progress.revision;
             let items: Vec<ItemRow> =
                 step.items.iter().filter_map(|(_, to)| self.item_after(&rows, (to, revision), told)).collect();
-            match self.records.write_step(key, (batch.progress.revision, &header), &items, &children).await? {
+            let notification = self.end_of_batch(key, &header);
+            let written =
+                self.records.write_step(key, (batch.progress.revision, &header), &items, &children, notification.as_ref());
+            match written.await? {
                 StepWritten::Done => {
                     let (before, after) = (batch.progress.status, step.progress.status);
                     advanced.has_too_many_failed |= before != after && after == BatchStatus::Cancelling;
@@ -177,6 +183,31 @@ impl App {
             Err(Error::QuotaUsedUp(_)) => Ok((0, None)),
             Err(error) => Err(error),
         }
+    }
+
+    /// What is told of a batch that ends by this step.
+    fn end_of_batch(&self, key: &BatchKey, header: &BatchRow) -> Option<Notification> {
+        let event = match header.progress.status {
+            BatchStatus::Completed => EventType::BatchCompleted,
+            BatchStatus::Cancelled => EventType::BatchCancelled,
+            BatchStatus::Failed => EventType::BatchFailed,
+            BatchStatus::Pending | BatchStatus::Running | BatchStatus::Cancelling => return None,
+        };
+        if !header.notify.webhook && header.notify.users.is_empty() {
+            return None;
+        }
+        let view = BatchView::from(header.clone());
+        let data = json!({
+            "status": view.status,
+            "counts": view.counts,
+            "name": view.name,
+            "usage": view.usage,
+            "cost": view.cost,
+            "report": format!("/v1/batches/{}/report", view.id),
+        });
+        let Value::Object(data) = data else { return None };
+        let now_ms = self.clock.now_ms();
+        Some(Notification::new(&key.organization, event, key.batch.as_str(), now_ms, data, &header.notify))
     }
 
     fn header_after(&self, batch: &BatchRow, step: &Step, told: &[Told]) -> BatchRow {

@@ -53,6 +53,7 @@ impl App {
             BatchRow::new(&key, pending(request.concurrency, request.tries, request.max_failed), self.clock.now_ms());
         header.name.clone_from(&request.name);
         header.only_missing = request.only_missing;
+        header.notify.clone_from(&request.notify);
         header.metadata = serde_json::to_string(&request.metadata).map_err(|error| Error::Internal(error.to_string()))?;
         self.store_batch(&key, NewBatch { header, items }).await
     }
@@ -81,7 +82,8 @@ impl App {
         let items = stream::iter(copies.collect::<Vec<_>>()).buffered(LOOKUPS).try_collect().await?;
         let progress = pending(of.progress.concurrency, of.progress.tries, of.progress.max_failed);
         let mut header = BatchRow::new(&key, progress, self.clock.now_ms());
-        (header.name, header.metadata, header.retry_of) = (of.name, of.metadata, Some(earlier.batch.clone()));
+        (header.name, header.metadata, header.notify) = (of.name, of.metadata, of.notify);
+        header.retry_of = Some(earlier.batch.clone());
         self.store_batch(&key, NewBatch { header, items }).await
     }
 

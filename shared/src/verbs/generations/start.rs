@@ -152,6 +152,7 @@ impl App {
         if !is_new && let Some(stored) = self.records.find(&key).await? {
             return self.accept_again(&key, stored).await;
         }
+        let record = self.told_of_end(request, record).await?;
         let record = self.about_subject(request, record).await?;
         let text = self.store_large_request(&key, request).await?;
         match self.records.create(&record, text, self.request_expiry()).await? {

@@ -14,8 +14,9 @@ use crate::app::App;
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::job::{Job, StreamJob};
-use crate::ids::GenerationKey;
+use crate::ids::{GenerationKey, Organization};
 use crate::limits::OPEN_SHARDS;
+use crate::notifications::delivery::DeliverJob;
 
 /// Logs that are read side by side. They are compacted one by one, as each holds parts of two objects in memory.
 const CONCURRENCY: usize = 16;
@@ -28,6 +29,8 @@ const GENERATION_AGE_MAX: Duration = Duration::from_hours(24);
 pub enum GivenUp {
     /// An async invocation of `stream`.
     Stream(Job),
+    /// An async invocation of `deliver`.
+    Deliver(DeliverJob),
     /// A batch of so many terminal chunks for `compact`.
     Compact(u64),
     /// A batch of so many records for `settle`, the first of which was written at this moment, in milliseconds.
@@ -72,6 +75,9 @@ impl GivenUp {
     pub fn read(body: &str) -> Result<Self, String> {
         let record: Value = serde_json::from_str(body).map_err(|error| format!("it is no JSON: {error}"))?;
         if let Some(payload) = record.get("requestPayload") {
+            if let Ok(job) = serde_json::from_value(payload.clone()) {
+                return Ok(Self::Deliver(job));
+            }
             let job = Job::from_json(payload.clone());
             return job.map(Self::Stream).map_err(|error| format!("its `requestPayload` is no job of `stream`: {error}"));
         }
@@ -151,8 +157,29 @@ impl App {
         let mut settled = 0;
         for organization in self.organizations().await? {
             settled += self.settle_since(&organization, created_since, apply).await?;
+            if apply {
+                self.tell_since(&organization, since_ms).await?;
+            }
         }
         Ok(settled)
+    }
+
+    /// Does what a failed invocation of `deliver` has not done: invokes it again. What is not due any more it leaves alone.
+    ///
+    /// # Errors
+    /// [`Error::Aws`], [`Error::Configuration`]; the call can be repeated.
+    pub async fn redrive_deliveries(&self, job: &DeliverJob) -> Result<(), Error> {
+        self.invoker.deliver(job).await
+    }
+
+    /// Tells an organization's events since `since_ms` again. What was told is known already.
+    async fn tell_since(&self, organization: &Organization, since_ms: i64) -> Result<(), Error> {
+        for event in self.records.notifications_since(organization, since_ms).await? {
+            if let Some(notification) = self.records.notification(organization, &event).await? {
+                self.fan_out(&notification).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a generation's log has ended, and the generation has no outcome.
@@ -178,6 +205,8 @@ mod tests {
     fn on_failure_records_are_parsed_and_others_refused_with_a_reason() {
         let job = r#"{"requestPayload":{"organization":"acme","generation":"gen_01arz3ndektsv4rrffq69g5fav"}}"#;
         assert!(matches!(GivenUp::read(job), Ok(GivenUp::Stream(job)) if job.keys()[0].organization.as_str() == "acme"));
+        let deliver = r#"{"requestPayload":{"organization":"acme","deliveries":["dlv_01arz3ndektsv4rrffq69g5fav"]}}"#;
+        assert!(matches!(GivenUp::read(deliver), Ok(GivenUp::Deliver(job)) if job.deliveries.len() == 1));
         let batch = r#"{"DDBStreamBatchInfo":{"batchSize":3,"shardId":"s"}}"#;
         assert_eq!(GivenUp::read(batch), Ok(GivenUp::Compact(3)));
         let settle = |arn: &str| {

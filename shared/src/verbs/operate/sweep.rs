@@ -44,6 +44,8 @@ pub struct Swept {
     pub open_batches: u64,
     /// The age of the oldest open generation in seconds.
     pub oldest_seconds: u64,
+    /// Deliveries that are due, and have been invoked.
+    pub due_deliveries: u64,
 }
 
 enum Found {
@@ -66,11 +68,20 @@ impl App {
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         // Ids sort by their time.
         open.sort_by(|left, right| left.generation.cmp(&right.generation));
+        let due_deliveries = self.sweep_deliveries().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "The deliveries that are due could not be read.");
+            0
+        });
         let age_ms = |key: &GenerationKey| self.clock.now_ms() - key.generation.created_ms();
         let oldest_ms = open.first().map_or(0, age_ms);
-        let mut swept =
-            Swept { open: open.len() as u64, oldest_seconds: (oldest_ms / 1_000).try_into().unwrap_or(0), ..Swept::default() };
-        (swept.open_batches, swept.errors) = (batches.open, batches.errors);
+        let mut swept = Swept {
+            open: open.len() as u64,
+            oldest_seconds: (oldest_ms / 1_000).try_into().unwrap_or(0),
+            due_deliveries,
+            open_batches: batches.open,
+            errors: batches.errors,
+            ..Swept::default()
+        };
         // Most are younger where many are open at once.
         open.retain(|key| age_ms(key) >= millis(age_min(self.config.lease)));
         let due = open.len() as u64;
@@ -95,6 +106,7 @@ impl App {
             timed_out = swept.timed_out,
             not_swept = swept.errors,
             oldest_open_seconds = swept.oldest_seconds,
+            due_deliveries = swept.due_deliveries,
             "A sweep is done."
         );
         Ok(swept)

@@ -1,4 +1,5 @@
-//! `settle`: what an ended generation changes beyond itself. A completed one with a subject becomes the subject's next version.
+//! `settle`: what an ended generation changes beyond itself. A completed one with a subject becomes the subject's next version, and whoever
+//! is to be told of the end is told.
 //!
 //! May run twice, late, or beside itself: the version and the note of which generation it came from are written in one transaction, which
 //! the note refuses the second time. Where nothing is to be changed, nothing is written.
@@ -29,6 +30,16 @@ pub enum Settled {
     HadVersion(u64),
 }
 
+impl Settled {
+    /// The version's number.
+    const fn number(self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Version(number) | Self::HadVersion(number) => Some(number),
+        }
+    }
+}
+
 impl App {
     /// Settles a generation that has ended.
     ///
@@ -39,9 +50,33 @@ impl App {
         Box::pin(self.settle_within(key)).instrument(span).await
     }
 
+    /// Settles one of those. Whether it had no version yet.
+    async fn settle_again(&self, organization: &Organization, record: &RecordRow, apply: bool) -> Result<bool, Error> {
+        let is_missing = match (record.status, record.subject.clone()) {
+            (Status::Completed, Some(subject)) => {
+                let subject = SubjectKey::new(organization.clone(), subject);
+                self.records.version_of(&subject, &record.generation).await?.is_none()
+            }
+            _ => false,
+        };
+        // Told again, an end is known already.
+        let is_to_be_told = record.outcome.is_some() && record.on_end().is_some();
+        if !apply || !is_missing && !is_to_be_told {
+            return Ok(is_missing);
+        }
+        Ok(matches!(self.settle(&record.key()).await?, Settled::Version(_)))
+    }
+
     async fn settle_within(&self, key: &GenerationKey) -> Result<Settled, Error> {
         let Some(record) = self.records.find(key).await? else { return Ok(Settled::Nothing) };
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
+        let settled = self.settle_version(key, &record).await?;
+        // Last, so that what is told is there to be read. Told again, it is known already.
+        self.tell_end(&record, settled.number()).await?;
+        Ok(settled)
+    }
+
+    async fn settle_version(&self, key: &GenerationKey, record: &RecordRow) -> Result<Settled, Error> {
         let (Status::Completed, Some(outcome), Some(subject)) = (record.status, &record.outcome, record.subject.clone()) else {
             return Ok(Settled::Nothing);
         };
@@ -54,7 +89,7 @@ impl App {
             // It was purged in the meantime.
             return Ok(Settled::Nothing);
         }
-        let version = generated(&record, outcome, sha256, rfc3339(self.clock.now_ms()));
+        let version = generated(record, outcome, sha256, rfc3339(self.clock.now_ms()));
         let settled = match self.add_version(&subject, &Change::Generation(key.generation.clone()), version).await? {
             Some(version) => Settled::Version(version.number),
             None => match self.records.version_of(&subject, &key.generation).await? {
@@ -77,11 +112,7 @@ impl App {
         loop {
             let page = self.records.list(organization, after.as_ref(), &query, LIST_LIMIT_MAX).await?;
             for record in &page.records {
-                let (Status::Completed, Some(subject)) = (record.status, record.subject.clone()) else { continue };
-                let subject = SubjectKey::new(organization.clone(), subject);
-                let is_missing = self.records.version_of(&subject, &record.generation).await?.is_none();
-                let is_settled = is_missing && (!apply || matches!(self.settle(&record.key()).await?, Settled::Version(_)));
-                settled += u64::from(is_settled);
+                settled += u64::from(self.settle_again(organization, record, apply).await?);
             }
             after = page.records.last().map(|record| record.generation.clone());
             if !page.has_more || after.is_none() {

@@ -185,7 +185,9 @@ impl App {
             let stale = |Stale(current)| Error::VersionChanged(key.subject.to_string(), current);
             let (next, change_type) = subject.with_version(change, version.bytes, &version.created_at).map_err(stale)?;
             let numbered = Version { number: next.current, change_type, ..version.clone() };
-            match self.records.add_version(key, subject.revision, &next, &numbered, generation).await? {
+            // Of a generation's version `settle` tells itself, if its record says so.
+            let told = if generation.is_none() { self.version_told(key, &numbered).await? } else { None };
+            match self.records.add_version(key, subject.revision, &next, &numbered, generation, told.as_ref()).await? {
                 Added::Stored => return Ok(Some(numbered)),
                 Added::Known | Added::SourceGone => return Ok(None),
                 Added::Changed => tries.again().await?,
@@ -212,7 +214,7 @@ impl App {
     }
 
     /// The id of the caller's key, for what it makes.
-    pub(super) fn caller_name(&self) -> Option<String> {
+    pub(in crate::verbs) fn caller_name(&self) -> Option<String> {
         self.caller.as_ref().map(ToString::to_string)
     }
 }

@@ -20,7 +20,7 @@ const OF_ALL: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>,
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>). Streams can be listed only all together
 /// (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>).
-const OF_SOME: [(&str, &str, &str); 15] = [
+const OF_SOME: [(&str, &str, &str); 16] = [
     ("compact", "dynamodb:DescribeStream", "BufferTable.StreamArn"),
     ("compact", "dynamodb:GetRecords", "BufferTable.StreamArn"),
     ("compact", "dynamodb:GetShardIterator", "BufferTable.StreamArn"),
@@ -31,6 +31,7 @@ const OF_SOME: [(&str, &str, &str); 15] = [
     ("meter", "dynamodb:GetRecords", "RecordsTable.StreamArn"),
     ("meter", "dynamodb:GetShardIterator", "RecordsTable.StreamArn"),
     ("meter", "dynamodb:ListStreams", "*"),
+    ("deliver", "sqs:SendMessage", "DeliverFailures.Arn"),
     ("settle", "dynamodb:DescribeStream", "RecordsTable.StreamArn"),
     ("settle", "dynamodb:GetRecords", "RecordsTable.StreamArn"),
     ("settle", "dynamodb:GetShardIterator", "RecordsTable.StreamArn"),

@@ -10,6 +10,12 @@ pub const RESPONSE: &str = "<response>";
 pub const BATCH: &str = "<batch>";
 /// Stands for a subject in the path.
 pub const SUBJECT: &str = "<subject>";
+/// Stands for a webhook in the path.
+pub const WEBHOOK: &str = "<webhook>";
+/// Stands for a delivery in the path.
+pub const DELIVERY: &str = "<delivery>";
+/// Stands for somebody who is notified.
+pub const USER: &str = "<user>";
 /// Stands for a part of the path.
 pub const PART: &str = "<part>";
 /// Stands for the other organization's name, or one that nobody has.
@@ -55,7 +61,7 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 23] = [
+const QUERIES: [&str; 25] = [
     "batch=<batch>",
     "after=<batch>&name=metadata-of-acme&status=ended",
     "metadata.of=metadata-of-acme",
@@ -78,6 +84,8 @@ const QUERIES: [&str; 23] = [
     "stream=true",
     "stream=true&starting_after=1",
     "organization=<organization>",
+    "user=<user>",
+    "status=succeeded&after=<delivery>",
     "generation=<generation>&id=<generation>",
 ];
 
@@ -100,7 +108,7 @@ const HEADERS: [(&str, &str); 15] = [
 ];
 
 /// What a body may say. The first two are those that the other organization has sent.
-const BODIES: [&str; 10] = [
+const BODIES: [&str; 12] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -111,6 +119,8 @@ const BODIES: [&str; 10] = [
     r#"{"expires_in":60,"generation":"<generation>","organization":"<organization>"}"#,
     r#"{"id":"<generation>"}"#,
     r#"{"items":[{"request":{"prompt":"p"}}],"defaults":{"provider":"ours","model":"m"},"metadata":{"retry_of":"<batch>"}}"#,
+    r#"{"since":"2026-01-01T00:00:00Z"}"#,
+    r#"{"all":true}"#,
 ];
 
 /// Every probe of one route.
@@ -119,6 +129,8 @@ pub fn probes(method: &str, route: &str) -> Vec<Probe> {
         "{subject}" => SUBJECT,
         "{id}" if route.starts_with("/v1/batches") => BATCH,
         "{number}" => "1",
+        "{id}" if route.starts_with("/v1/webhooks") => WEBHOOK,
+        "{id}" if route.starts_with("/v1/deliveries") => DELIVERY,
         part if part.starts_with('{') => PART,
         part => part,
     });

@@ -5,11 +5,14 @@ use std::time::Duration;
 use longhand::{Clock, Scope};
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
+use longhand_tests::receiver::Receiver;
 use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment};
 use serde_json::{Value, json};
 
-use super::probes::{BATCH, Credential, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, USED_KEY};
+use super::probes::{
+    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, USED_KEY, USER, WEBHOOK,
+};
 use crate::access::keys::key;
 
 /// Its name.
@@ -20,6 +23,8 @@ pub const MARKS: [&str; 3] = ["output-of-acme", "prompt-of-acme", "metadata-of-a
 const ITS_KEYS: [&str; 2] = ["key-of-acme", "response-key-of-acme"];
 /// Its subject, which has a version, and one that nobody has.
 const SUBJECTS: [&str; 2] = ["s.first", "s.other"];
+/// Its user, who has a notification, and one that nobody has.
+const USERS: [&str; 2] = ["ada@acme.example", "bob@acme.example"];
 /// Those that nobody has.
 const OTHER_KEYS: [&str; 2] = ["other-key", "other-response-key"];
 
@@ -30,9 +35,12 @@ pub struct Victim {
     api: Api,
     generations: Vec<String>,
     batch: String,
+    webhook: String,
+    delivery: String,
     pub token: String,
     worthless: Vec<(Credential, String)>,
     _providers: [Playback; 3],
+    _receiver: Receiver,
 }
 
 impl Victim {
@@ -61,6 +69,8 @@ impl Victim {
         let api = harness.with_key(&harness.stack.key().unwrap().text);
         let generations = generations(&api).await;
         let batch = batch(&api).await;
+        let receiver = Receiver::start().await;
+        let (webhook, delivery) = webhook(&api, &receiver).await;
         let (_, token) = api.create_token(&generations[0]).await;
         let token = token["token"].as_str().unwrap().to_owned();
         let forged = format!("{}A{}", &token[..30], &token[31..]);
@@ -71,7 +81,9 @@ impl Victim {
             (Credential::Forged, forged),
         ];
         let providers = [theirs, stall, ours];
-        (harness, Self { api, generations, batch, token, worthless, _providers: providers })
+        let victim =
+            Self { api, generations, batch, webhook, delivery, token, worthless, _providers: providers, _receiver: receiver };
+        (harness, victim)
     }
 
     /// Credentials that open nothing.
@@ -81,7 +93,8 @@ impl Victim {
 
     /// The ids without their prefixes.
     pub fn ulids(&self) -> impl Iterator<Item = &str> {
-        self.generations.iter().filter_map(|id| id.strip_prefix("gen_")).chain(self.batch.strip_prefix("bat_"))
+        let own = [self.webhook.strip_prefix("whe_"), self.delivery.strip_prefix("dlv_"), self.batch.strip_prefix("bat_")];
+        self.generations.iter().filter_map(|id| id.strip_prefix("gen_")).chain(own.into_iter().flatten())
     }
 
     /// Everything that it sees of its own. Others must not change it.
@@ -95,6 +108,11 @@ impl Victim {
         }
         for way in ["", "/items"] {
             let (status, told) = self.api.get(&format!("batches/{}{way}", self.batch)).await;
+            assert!(status.is_success(), "{told}");
+            state.push(told);
+        }
+        for path in ["webhooks", &format!("webhooks/{}/deliveries", self.webhook), &format!("notifications?user={}", USERS[0])] {
+            let (status, told) = self.api.get(path).await;
             assert!(status.is_success(), "{told}");
             state.push(told);
         }
@@ -120,8 +138,11 @@ impl Victim {
         let route = usize::from(probe.path.starts_with("/v1/responses"));
         pairs
             .map(|(id, form)| {
-                let theirs = names(id, form, [NAME, ITS_KEYS[route], SUBJECTS[0], &self.batch]);
-                (theirs, names(&absent(id), form, ["nobody", OTHER_KEYS[route], SUBJECTS[1], &absent(&self.batch)]))
+                let theirs = [NAME, ITS_KEYS[route], SUBJECTS[0], &self.webhook, &self.delivery, USERS[0], &self.batch];
+                let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
+                let batch = absent(&self.batch);
+                let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch];
+                (names(id, form, theirs), names(&absent(id), form, nobodys))
             })
             .collect()
     }
@@ -138,9 +159,8 @@ async fn generations(api: &Api) -> Vec<String> {
     let (_, completed) =
         api.post_once(ITS_KEYS[0], &json!({ "provider": "theirs", "model": "m", "prompt": "prompt-of-acme" })).await;
     let mut ids = vec![completed["id"].as_str().unwrap().to_owned()];
-    for (provider, extra) in
-        [("stall", json!({})), ("stall", json!({})), ("theirs", json!({ "delete_after": true, "subject": SUBJECTS[0] }))]
-    {
+    let last = json!({ "delete_after": true, "subject": SUBJECTS[0], "notify": { "users": [USERS[0]] } });
+    for (provider, extra) in [("stall", json!({})), ("stall", json!({})), ("theirs", last)] {
         let (_, started) = api.post(&body(provider, extra)).await;
         ids.push(started["id"].as_str().unwrap_or_else(|| panic!("{started}")).to_owned());
     }
@@ -182,11 +202,31 @@ async fn batch(api: &Api) -> String {
     batch["id"].as_str().unwrap().to_owned()
 }
 
+/// Its webhook, and a delivery that has ended.
+async fn webhook(api: &Api, receiver: &Receiver) -> (String, String) {
+    let ask = async |path: &str, body: &Value| {
+        let post = api.http.post(api.url_of(&format!("/v1/{path}"))).json(body);
+        let (status, told) = api.send(post.build().unwrap()).await;
+        assert!(status.is_success(), "{told}");
+        told["id"].as_str().unwrap().to_owned()
+    };
+    let body = json!({ "url": receiver.url(), "description": "metadata-of-acme", "events": ["batch.*"] });
+    let webhook = ask("webhooks", &body).await;
+    let delivery = ask(&format!("webhooks/{webhook}/test"), &json!({})).await;
+    while api.get(&format!("webhooks/{webhook}/deliveries?status=succeeded")).await.1["data"][0].is_null() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    while api.get(&format!("notifications?user={}", USERS[0])).await.1["unread"] != 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (webhook, delivery)
+}
+
 fn form(probe: &Probe) -> &'static str {
     if probe.path.starts_with("/v1/responses") { "resp_" } else { "gen_" }
 }
 
-fn names(id: &str, form: &str, [organization, key, subject, batch]: [&str; 4]) -> Names {
+fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch]: [&str; 7]) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
         (PART, format!("{form}{ulid}")),
@@ -195,6 +235,9 @@ fn names(id: &str, form: &str, [organization, key, subject, batch]: [&str; 4]) -
         (ORGANIZATION, organization.to_owned()),
         (USED_KEY, key.to_owned()),
         (SUBJECT, subject.to_owned()),
+        (WEBHOOK, webhook.to_owned()),
+        (DELIVERY, delivery.to_owned()),
+        (USER, user.to_owned()),
         (BATCH, batch.to_owned()),
     ]
 }

@@ -7,6 +7,7 @@ use longhand::limits::REQUEST_BYTES_MAX;
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::contract::{Answer, CONTRACT};
+use longhand_tests::receiver::Receiver;
 use longhand_tests::sensitive::play;
 use longhand_tests::{Harness, environment};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_NONE_MATCH};
@@ -243,6 +244,37 @@ impl Scene {
         assert_eq!(self.ask(self.request("DELETE", &repeated)).await.0, StatusCode::OK);
     }
 
+    async fn life_of_webhooks(&mut self) {
+        let receiver = Receiver::start().await;
+        let (status, made) = self.post("/v1/webhooks", &json!({ "url": receiver.url() })).await;
+        assert_eq!(status, StatusCode::CREATED);
+        let webhook = format!("/v1/webhooks/{}", made["id"].as_str().unwrap());
+        self.get("/v1/webhooks").await;
+        self.get(&webhook).await;
+        assert_eq!(self.ask(self.request("PATCH", &webhook).json(&json!({ "events": ["batch.*"] }))).await.0, StatusCode::OK);
+        let (status, sent) = self.post(&format!("{webhook}/test"), &Value::Null).await;
+        assert_eq!((status, &sent["type"]), (StatusCode::ACCEPTED, &json!("test.ping")));
+        while self.get(&format!("{webhook}/deliveries")).await["data"][0]["status"] != "succeeded" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        for (path, body, expected) in [
+            (format!("/v1/deliveries/{}/resend", sent["id"].as_str().unwrap()), Value::Null, StatusCode::ACCEPTED),
+            (format!("{webhook}/recover"), json!({ "since": "2026-11-21T00:00:00Z" }), StatusCode::ACCEPTED),
+            (format!("{webhook}/rotate"), Value::Null, StatusCode::OK),
+            ("/v1/notifications/read".to_owned(), json!({ "all": true }), StatusCode::OK),
+        ] {
+            let (status, told) = self.post(&path, &body).await;
+            assert_eq!(status, expected, "{path}: {told}");
+        }
+        assert_eq!(self.put("/v1/notifications/preferences", &json!({ "inbox": ["batch.*"] })).await, StatusCode::OK);
+        for path in ["/v1/notifications?unread=true", "/v1/notifications/preferences?user=ada"] {
+            self.get(path).await;
+        }
+        for path in ["/v1/notifications", &webhook] {
+            assert_eq!(self.ask(self.request("DELETE", path)).await.0, StatusCode::OK);
+        }
+    }
+
     async fn life_of_completions(&mut self) {
         let place = "/paths/~1v1~1chat~1completions/post/requestBody/content/application~1json/examples/text/value";
         let mut body = CONTRACT.document().pointer(place).unwrap().clone();
@@ -283,6 +315,7 @@ async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
     scene.life_of_generations().await;
     scene.life_of_subjects().await;
     scene.life_of_batches().await;
+    scene.life_of_webhooks().await;
     scene.life_of_completions().await;
     scene.life_of_responses().await;
     let mut missing = Vec::new();
@@ -308,7 +341,8 @@ async fn every_operation_refuses_as_told() {
         let kind = [("responses", "resp_"), ("batches", "bat_")].into_iter().find(|(noun, _)| path.contains(noun));
         let id = ABSENT.replace("gen_", kind.map_or("gen_", |(_, prefix)| prefix));
         let path = path.replace("{id}", &id).replace("{subject}", "absent").replace("{number}", "1");
-        let is_reading = ["GET", "HEAD"].contains(&method.as_str()) || path.ends_with("/tokens");
+        let is_reading =
+            ["GET", "HEAD"].contains(&method.as_str()) || path.ends_with("/tokens") || path.starts_with("/v1/notifications/");
         let powerless = if is_reading { &starting } else { &reading };
         let mut rows = vec![(scene.bare(&method, &path), 401), (scene.bare(&method, &path).bearer_auth(powerless.reveal()), 403)];
         if CONTRACT.document().pointer(&format!("{operation}/security")).is_some_and(|ways| *ways == json!([])) {
@@ -320,7 +354,7 @@ async fn every_operation_refuses_as_told() {
         ]);
         if path.contains(&id) {
             // A body that is needed is checked first.
-            let body = json!({ "concurrency": 1 });
+            let body = if path.contains("batches") { json!({ "concurrency": 1 }) } else { json!({}) };
             let request = |path: &str| {
                 let request = scene.request(&method, path);
                 if method == "PATCH" { request.json(&body) } else { request }

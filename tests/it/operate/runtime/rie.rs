@@ -166,6 +166,9 @@ pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
     assert_eq!(bench.invoke("settle", &sample_for("settle", &id)).await, json!({ "batchItemFailures": [] }));
     assert_eq!(bench.invoke("meter", &sample_for("meter", &id)).await, json!({ "state": {} }));
 
+    // Nor is there a delivery of the sample's id.
+    assert_eq!(bench.invoke("deliver", &sample("deliver")).await, json!({ "deliveries": ["nothing"] }));
+
     let listed = body(&bench.invoke("api", &sample("api")).await);
     assert_eq!(listed["data"][0]["id"], id.as_str());
     assert_eq!(listed["data"][0]["status"], "completed");
