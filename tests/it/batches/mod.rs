@@ -2,6 +2,7 @@
 
 mod crashes;
 mod ends;
+mod field;
 mod following;
 mod life;
 mod width;

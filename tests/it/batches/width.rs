@@ -20,16 +20,63 @@ const UNITS_MAX: u64 = 18;
 /// The same with a subject.
 const UNITS_WITH_SUBJECT_MAX: u64 = 24;
 
-/// A prompt of 2 KB, in words that no two items share.
+/// A prompt of 2 KB of prose, which no two items share.
 fn prompt(number: usize) -> String {
-    let words = (0..).map(|word| format!("{:x}", (number * 7_919 + word * 104_729) % 1_000_003));
-    let mut text = format!("Evento {number}: ");
-    for word in words {
-        text.push_str(&word);
-        text.push(' ');
-        if text.len() >= 1_900 {
-            return text;
-        }
+    const WORDS: [&str; 48] = [
+        "proyecto",
+        "reunión",
+        "acuerdo",
+        "plazo",
+        "presupuesto",
+        "municipio",
+        "informe",
+        "equipo",
+        "entrega",
+        "revisión",
+        "contrato",
+        "obra",
+        "licencia",
+        "vecinos",
+        "asamblea",
+        "propuesta",
+        "calendario",
+        "retraso",
+        "inversión",
+        "empresa",
+        "ayuntamiento",
+        "consejería",
+        "costa",
+        "puerto",
+        "ampliación",
+        "muelle",
+        "grúa",
+        "contenedor",
+        "tráfico",
+        "impacto",
+        "ambiental",
+        "estudio",
+        "técnico",
+        "resultado",
+        "medida",
+        "correctora",
+        "seguimiento",
+        "indicador",
+        "trimestre",
+        "objetivo",
+        "cumplimiento",
+        "riesgo",
+        "mitigación",
+        "responsable",
+        "fecha",
+        "comité",
+        "decisión",
+        "pendiente",
+    ];
+    let mut random = fastrand::Rng::with_seed(number as u64);
+    let mut text = format!("Redacta el informe del evento {number}: ");
+    while text.len() < 1_900 {
+        text.push_str(WORDS[random.usize(..WORDS.len())]);
+        text.push_str(if random.u8(..9) == 0 { ". " } else { " " });
     }
     text
 }
