@@ -1,8 +1,8 @@
 //! Many items at once: nothing is lost, the window holds, and each item costs what it may.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longhand_local::Options;
@@ -186,5 +186,38 @@ async fn no_more_requests_are_open_than_the_window_has_places() {
     assert_eq!(counts(&scene.ended(&id).await), json!({ "completed": 60 }));
     let most = most.load(Ordering::SeqCst);
     assert!((2..=5).contains(&most), "{most} at once");
+    scene.harness.finish().await;
+}
+
+/// The time from the last byte of an item's answer to the next request, at the provider: what a caller of a full window waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_item_begins_soon() {
+    let _turn = turn().await;
+    let items = usize::try_from(rounds(400, 80)).unwrap();
+    let times: Arc<Mutex<Vec<(Instant, Instant)>>> = Arc::default();
+    let provider = {
+        let times = Arc::clone(&times);
+        Hostile::improvising("test", move |_, _| {
+            let began = Instant::now();
+            // Three pieces, 20 ms apart; the last is sent by then.
+            times.lock().unwrap().push((began, began + Duration::from_millis(40)));
+            Script::stream([wire::text("a"), wire::text("b"), wire::ending()]).paced(Duration::from_millis(20))
+        })
+        .await
+    };
+    let harness = Harness::with(Options { env: environment(&provider.base_url("test"), &[]), ..Options::default() }).await;
+    let scene = Scene { harness, _provider: provider };
+    let prompts: Vec<&str> = std::iter::repeat_n("p", items).collect();
+    let id = scene.batch(&prompts, json!({ "concurrency": 5 })).await;
+    assert_eq!(counts(&scene.ended(&id).await), json!({ "completed": items }));
+    let times = times.lock().unwrap().clone();
+    // Each end is followed by the first request that no earlier end has had.
+    let mut ends: Vec<Instant> = times.iter().map(|(_, end)| *end).collect();
+    ends.sort();
+    let mut waits: Vec<Duration> =
+        times[5..].iter().zip(ends).map(|((began, _), end)| began.saturating_duration_since(end)).collect();
+    waits.sort();
+    let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
+    eprintln!("{items} items, window 5: from an end to the next request {:?} (median), {:?} (99 %)", at(50), at(99));
     scene.harness.finish().await;
 }
