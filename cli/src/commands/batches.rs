@@ -257,7 +257,7 @@ fn dollars(micro: u64) -> String {
 }
 
 /// How many items have each status, without the zeros.
-fn told(batch: &BatchView) -> String {
+pub fn told(batch: &BatchView) -> String {
     let of = |status: ItemStatus| batch.counts.by_status.with(status);
     let told = ItemStatus::ALL.into_iter().filter(|status| of(*status) > 0);
     let told: Vec<String> = told.map(|status| format!("{} {}", of(status), status.name())).collect();
@@ -335,7 +335,7 @@ async fn tail(args: &OfBatch) -> anyhow::Result<ExitCode> {
         let mut after = None;
         loop {
             let client = running_stack::connect(&args.target).await?;
-            match follow(&client, args, &mut after).await {
+            match follow(&client, &args.id, args.format, &mut after).await {
                 Ok(Some(ended)) => return Ok(ended),
                 Ok(None) => {}
                 Err(error) if error.downcast_ref::<Error>().is_some_and(Error::is_transient) => {}
@@ -359,24 +359,24 @@ async fn tail(args: &OfBatch) -> anyhow::Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { failure::not_completed() })
 }
 
-/// Prints the events of one connection; returns the batch if it has ended.
-async fn follow(client: &Client, args: &OfBatch, after: &mut Option<u64>) -> anyhow::Result<Option<BatchView>> {
-    let path = with_query(&format!("/v1/batches/{}/events", args.id), &[("after", after.map(|after| after.to_string()))])?;
+/// Prints the events of one connection behind the revision `after`, which it keeps up; returns the batch if it has ended.
+pub async fn follow(client: &Client, id: &str, format: Format, after: &mut Option<u64>) -> anyhow::Result<Option<BatchView>> {
+    let path = with_query(&format!("/v1/batches/{id}/events"), &[("after", after.map(|after| after.to_string()))])?;
     let call = client.request(Method::GET, &path).header("accept", "text/event-stream");
     let answer = send(call).await?;
     if answer.status() == StatusCode::NO_CONTENT {
-        let (batch, _) = read(client.request(Method::GET, &format!("/v1/batches/{}", args.id))).await?;
+        let (batch, _) = read(client.request(Method::GET, &format!("/v1/batches/{id}"))).await?;
         return Ok(Some(batch));
     }
     let mut frames = frames(answer);
     while let Some(frame) = frames.next().await {
         let frame = frame?;
         let (Some(name), Some(data)) = (frame.event, frame.data) else { continue };
-        if args.format.json {
+        if format.json {
             json_line(&data)?;
         }
         match name.as_str() {
-            "item" if !args.format.json => {
+            "item" if !format.json => {
                 let item: ItemView = serde_json::from_str(&data)?;
                 let why = item.error.as_ref().filter(|_| item.status == ItemStatus::Failed);
                 let why = why.map(|error| format!(": {}", error.message)).unwrap_or_default();

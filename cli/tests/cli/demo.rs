@@ -25,6 +25,16 @@ fn the_demo_proves_that_what_is_stored_is_what_was_sent() {
 }
 
 #[test]
+fn the_demo_of_a_batch_tells_what_failed_and_verifies_the_notification() {
+    let (stdout, _) = demo(&["--batch", "--tempo", "0", "--json"]);
+    let figures: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&figures["counts"]["completed"], &figures["counts"]["failed"]), (&json!(10), &json!(2)));
+    assert_eq!((&figures["texts_equal"], &figures["event"]["type"]), (&json!(10), &json!("batch.completed")));
+    let (people, _) = demo(&["--batch", "--tempo", "0"]);
+    assert!(people.contains("item-5  failed: ") && people.contains("10 texts are the text that was sent"), "{people}");
+}
+
+#[test]
 fn the_demo_plays_any_file_of_deltas_and_shows_people_the_proof() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deltas.jsonl");

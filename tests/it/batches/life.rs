@@ -1,6 +1,7 @@
 //! How a batch is started, read, listed and deleted.
 
-use longhand::Scope;
+use longhand::batches::ItemStatus;
+use longhand::{BatchKey, Scope};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -53,21 +54,24 @@ async fn results_and_report_are_read_at_any_time() {
     let scene = Scene::start().await;
     // Longer than a row of the table takes.
     let long = "á".repeat(20_000);
-    let id = scene.batch(&["uno", REFUSED, &long], json!({ "name": "Año | uno" })).await;
+    // JSON on several lines, and with a line feed in a string.
+    let written = "{\n  \"a\": 1.0,\r\n  \"b\": \"x\\ny\"\n}";
+    let id = scene.batch(&["uno", REFUSED, &long, written], json!({ "name": "Año | uno" })).await;
     scene.ended(&id).await;
     let lines = scene.raw(&format!("batches/{id}/results")).await;
     assert_eq!(lines.headers()["content-type"], "application/x-ndjson");
     let lines: Vec<Value> = lines.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let texts: Vec<&Value> = lines.iter().map(|line| &line["output"]["text"]).collect();
-    assert_eq!(texts, [&json!("uno"), &Value::Null, &json!(long)]);
+    assert_eq!(texts, [&json!("uno"), &Value::Null, &json!(long), &json!(written)]);
+    assert_eq!(lines[3]["output"]["llm_response"], json!({ "a": 1.0, "b": "x\ny" }));
     let some = scene.raw(&format!("batches/{id}/results?after=0&limit=1")).await.text().await.unwrap();
     assert!(some.lines().count() == 1 && some.contains("\"index\":1,"), "{some}");
 
     let report = scene.raw(&format!("batches/{id}/report")).await.text().await.unwrap();
-    assert!(report.starts_with("# Año \\| uno\n\nStatus: completed. Items: 3, of them 2 completed, 1 failed."), "{report}");
+    assert!(report.starts_with("# Año \\| uno\n\nStatus: completed. Items: 4, of them 3 completed, 1 failed."), "{report}");
     let table = scene.raw(&format!("batches/{id}/report?format=csv")).await;
     assert_eq!(table.headers()["content-type"], "text/csv; charset=utf-8");
-    assert_eq!(table.text().await.unwrap().lines().count(), 4);
+    assert_eq!(table.text().await.unwrap().lines().count(), 5);
     scene.harness.finish().await;
 }
 
@@ -142,6 +146,13 @@ async fn batches_are_listed_newest_first_and_deleted_with_what_is_theirs() {
         assert_eq!((status, gone["detail"].as_str().unwrap().contains("no batch")), (StatusCode::NOT_FOUND, true), "{gone}");
     }
     assert_eq!(scene.get(&format!("generations/{generation}")).await["status"], "completed", "its generations stay");
+    // With a generation goes its request, which is the item's.
+    let app = scene.harness.stack.app().await.unwrap();
+    let key = BatchKey::new("local".parse().unwrap(), ids[1].parse().unwrap());
+    let second = scene.items(&ids[1]).await[0]["generation"].as_str().unwrap().to_owned();
+    assert_eq!(scene.ask("DELETE", &format!("generations/{second}"), &[], None).await.0, StatusCode::OK);
+    let retried = app.retry_batch(&key, &[ItemStatus::Completed], None).await.unwrap_err().to_string();
+    assert!(retried.contains("are deleted, or have expired"), "{retried}");
     assert_eq!(scene.get("batches").await["data"].as_array().unwrap().len(), 2);
     scene.harness.finish().await;
 }

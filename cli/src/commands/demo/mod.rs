@@ -1,5 +1,6 @@
 //! `longhand demo`: runs one generation on a temporary stack, and proves that the stored text is the text that was sent.
 
+mod batch;
 mod proof;
 mod readers;
 mod source;
@@ -20,7 +21,7 @@ use crate::{failure, running_stack};
 
 use proof::Proof;
 use readers::{Readers, Seen};
-use source::{Source, SourceArgs};
+use source::{LIFELIKE_TEMPO, Source, SourceArgs};
 
 /// With a recorded provider, a generation that does not change for so long has failed.
 const STANDSTILL: Duration = Duration::from_mins(1);
@@ -36,6 +37,9 @@ pub struct DemoArgs {
     /// that nobody watches costs less]
     #[arg(long, value_name = "YES|NO", num_args = 0..=1, default_missing_value = "yes", value_parser = BoolishValueParser::new())]
     readers: Option<bool>,
+    /// Play twelve items as a batch instead, two of which fail, and verify the notification of its end
+    #[arg(long, conflicts_with_all = ["readers", "provider"])]
+    batch: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -50,7 +54,7 @@ struct Run {
 }
 
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let source = Source::open(&args.source)?;
+    let source = Source::open(&args.source, if args.batch { batch::TEMPO } else { LIFELIKE_TEMPO })?;
     let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a temporary folder")?;
     let mut env = source.environment()?;
     // The default on AWS, so that the write units of a watched generation are those of AWS.
@@ -64,7 +68,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     };
     let stack = Stack::start(options).await?;
     let outcome = tokio::select! {
-        outcome = play(&stack, &source, &args) => outcome,
+        outcome = play(&stack, &source, &args), if !args.batch => outcome,
+        outcome = batch::play(&stack, &source, args.format), if args.batch => outcome,
         _ = tokio::signal::ctrl_c() => Ok(failure::interrupted()),
     };
     stack.shutdown().await;

@@ -13,7 +13,7 @@ use crate::provider::{ProviderArgs, key_name};
 use crate::terminal::output::count;
 
 const PLAYBACK: &str = "playback";
-const LIFELIKE_TEMPO: f64 = 75.0;
+pub const LIFELIKE_TEMPO: f64 = 75.0;
 const PROMPT: &str = "Genera un escenario estratégico para una empresa pública de agua ante la sequía, como un documento JSON con \
     scenario_metadata, capabilities (con competencies y skills), suggested_roles, impact_analysis, assumptions y confidence_score.";
 
@@ -35,12 +35,13 @@ pub struct SourceArgs {
 /// The provider. Dropping a recording stops it.
 #[derive(Debug)]
 pub enum Source {
-    Recording { playback: Playback, deltas: usize, tempo: f64, model: String },
+    Recording { playback: Playback, text: String, deltas: usize, tempo: f64, model: String },
     Provider { args: ProviderArgs, name: String, model: String },
 }
 
 impl Source {
-    pub fn open(args: &SourceArgs) -> anyhow::Result<Self> {
+    /// Opens it; a recording plays so many deltas a second, unless the arguments say otherwise.
+    pub fn open(args: &SourceArgs, usual_tempo: f64) -> anyhow::Result<Self> {
         if let Some(name) = args.provider.provider.clone() {
             let model = args.model.clone().ok_or_else(|| failure::usage("--provider needs a --model to ask for"))?;
             return Ok(Self::Provider { args: args.provider.clone(), name, model });
@@ -49,9 +50,9 @@ impl Source {
             Some(path) => Script::from_jsonl(path)?,
             None => Script::recorded()?,
         };
-        let script = Script { tempo: args.tempo.unwrap_or(LIFELIKE_TEMPO), ..script };
-        let (deltas, tempo, model) = (script.deltas.len(), script.tempo, script.model.clone());
-        Ok(Self::Recording { playback: Playback::start(script)?, deltas, tempo, model })
+        let script = Script { tempo: args.tempo.unwrap_or(usual_tempo), ..script };
+        let (deltas, tempo, model, text) = (script.deltas.len(), script.tempo, script.model.clone(), script.text());
+        Ok(Self::Recording { playback: Playback::start(script)?, text, deltas, tempo, model })
     }
 
     /// The environment for the stack's functions.
@@ -87,6 +88,14 @@ impl Source {
 
     pub fn is_recorded(&self) -> bool {
         matches!(self, Self::Recording { .. })
+    }
+
+    /// The text of a recording; `None` for a real provider.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Recording { text, .. } => Some(text),
+            Self::Provider { .. } => None,
+        }
     }
 
     /// What was sent; `None` for a real provider.

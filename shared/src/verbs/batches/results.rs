@@ -97,6 +97,12 @@ async fn line(app: &App, key: &BatchKey, row: ItemRow) -> Result<Vec<u8>, Error>
         };
     }
     let mut line = serde_json::to_vec(&ResultLine { item, output }).map_err(|error| Error::Internal(error.to_string()))?;
+    // A result that is JSON is told as it is written, with its line feeds. Those are white space: strings have none but escaped ones.
+    for byte in &mut line {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
     line.push(b'\n');
     Ok(line)
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::app::App;
+use crate::aws::Blobs;
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey};
 
@@ -29,6 +30,11 @@ impl App {
         }
         let buffer_items = self.buffer.delete(key).await?;
         self.blobs.delete(key).await?;
+        if let Some((batch, index)) = record.parent() {
+            // The request is the item's, whose other tries have it too.
+            self.records.delete_item_request(&batch, index).await?;
+            self.blobs.delete_objects(&[Blobs::item_request_key(&batch, index)]).await?;
+        }
         self.records.delete(key, &record).await?;
         // A concurrent compaction may have put them again; one that ends later deletes them itself.
         self.blobs.delete(key).await?;
