@@ -154,3 +154,67 @@ async fn killed_fifty_times_under_load_everything_goes_on_or_ends_with_a_reason(
         println!("{count:>5} {end}");
     }
 }
+
+/// Kills of a stack while a batch runs, in a full run and in a sampled one, and its items.
+const BATCH_KILLS: (u64, u64) = (20, 6);
+const BATCH_ITEMS: (u64, u64) = (100, 40);
+
+/// Starts a batch, or learns that it was started. A stack that is killed returns no response.
+async fn start_batch(place: &Place, prompts: &[Prompt]) -> Option<String> {
+    let items: Vec<Value> = prompts.iter().map(|prompt| json!({ "request": prompt.request() })).collect();
+    let body = json!({ "items": items, "concurrency": 8, "retries": 10 });
+    let api = Api::open(&place.url).with_key(&place.key);
+    let post = api.http.post(api.url_of("/v1/batches")).bearer_auth(&place.key).header("idempotency-key", "one").json(&body);
+    let answer = post.send().await.ok().filter(|answer| answer.status().is_success())?;
+    let batch: Value = answer.json().await.ok()?;
+    batch["id"].as_str().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_twenty_times_a_batch_ends_with_every_item_done_once() {
+    let (mut dice, kills, items) =
+        (fastrand::Rng::with_seed(seed()), rounds(BATCH_KILLS.0, BATCH_KILLS.1), rounds(BATCH_ITEMS.0, BATCH_ITEMS.1));
+    let author = Author::start().await;
+    let providers = author.providers();
+    let environment: Vec<(&str, &str)> = ENVIRONMENT.into_iter().chain([("LONGHAND_PROVIDERS", providers.as_str())]).collect();
+    let (folder, began) = (tempfile::tempdir().unwrap(), Instant::now());
+    let prompts: Vec<Prompt> = (0..items)
+        .map(|number| Prompt { number, pieces: dice.usize(20..300), pace: Duration::from_micros(dice.u64(500..4_000)) })
+        .collect();
+    let mut id = None;
+    for _ in 0..kills {
+        let (dev, place) = Dev::start(folder.path(), &[], &environment).await;
+        let span = Duration::from_millis(dice.u64(100..2_000));
+        let _ = tokio::time::timeout(span, async {
+            if id.is_none() {
+                id = start_batch(&place, &prompts).await;
+            }
+            std::future::pending::<()>().await;
+        })
+        .await;
+        drop(dev);
+    }
+    let (_dev, place) = Dev::start(folder.path(), &[], &environment).await;
+    let api = Api::open(&place.url).with_key(&place.key);
+    let started = start_batch(&place, &prompts).await.expect("the same key is the same batch");
+    assert!(id.is_none_or(|id| id == started), "two batches of one request");
+    let (batch, last) = (format!("batches/{started}"), Instant::now());
+    while api.get(&batch).await.1["ended_at"].is_null() {
+        assert!(last.elapsed() < PATIENCE * 6, "{}", api.get(&batch).await.1);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let ended = api.get(&batch).await.1;
+    assert_eq!((&ended["status"], &ended["counts"]["completed"]), (&json!("completed"), &json!(items)), "{ended}");
+    let page = api.get(&format!("{batch}/items?limit=1000")).await.1;
+    let mut tries = 0;
+    for (prompt, item) in prompts.iter().zip(page["data"].as_array().unwrap()) {
+        assert_eq!(api.text(item["generation"].as_str().unwrap()).await, prompt.text(), "{item}");
+        tries += item["tries"].as_u64().unwrap();
+    }
+    assert_eq!(api.count().await as u64, tries, "each try is one generation");
+    println!(
+        "{kills} kills, {items} items, {tries} tries, {} requests upstream, {:.1} s",
+        author.requests(),
+        began.elapsed().as_secs_f64()
+    );
+}
