@@ -50,12 +50,14 @@ fn a_bill_is_the_sum_of_its_items_each_by_its_own_price() {
 #[test]
 fn generation_stays_within_its_bound() {
     for (arguments, most) in [
-        (["--tokens", "3000", "--seconds", "60", "--watched", "0"], 165e-6),
-        (["--tokens", "64000", "--seconds", "600", "--watched", "0"], 1_300e-6),
-        (["--tokens", "3000", "--seconds", "60", "--watched", "1"], 600e-6),
-        (["--tokens", "3000", "--seconds", "60", "--riders", "8"], 65e-6),
+        ("--tokens 3000 --seconds 60 --watched 0", 165e-6),
+        ("--tokens 64000 --seconds 600 --watched 0", 1_300e-6),
+        ("--tokens 3000 --seconds 60 --watched 1", 600e-6),
+        ("--tokens 3000 --seconds 60 --riders 8", 65e-6),
+        ("--tokens 3000 --seconds 60 --riders 8 --item", 72e-6),
+        ("--tokens 3000 --seconds 60 --riders 8 --item --later-reads 0", 66e-6),
     ] {
-        let arguments: Vec<&str> = ["cost", "--json"].into_iter().chain(arguments).collect();
+        let arguments: Vec<&str> = ["cost", "--json"].into_iter().chain(arguments.split(' ')).collect();
         let (_, stdout, _) = longhand(&arguments, "");
         let bill: Value = serde_json::from_str(&stdout).unwrap();
         let dollars = bill["generation"]["dollars"].as_f64().unwrap();

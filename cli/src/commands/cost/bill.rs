@@ -38,6 +38,13 @@ const METER_INVOCATIONS: f64 = 2.0;
 const TALLY_WRITES: f64 = 1.0;
 const FULL_TALLY_WRITES: f64 = 2.0;
 const TALLY_READS: f64 = 1.0;
+/// Units of a batch's item beside those of its generation: its row when the batch is stored; in the transactions that start and end it, in
+/// which a write has two, its row, its record's second unit, and its share of the header, which some ends have together. Reads of the header
+/// and of items by these steps, and of the item's request. `an_item_costs_what_it_may` counts 15 for both, of which 7 are the generation's.
+const ITEM_WRITES: f64 = 8.0;
+const ITEM_READS: f64 = 8.0;
+/// Seconds of `settle` for a step.
+const STEP_SECONDS: f64 = 0.1;
 /// Units of a delivery of the end to one webhook: its row, with a write in each of two indexes; its lease; and how it ended, with a write in
 /// one of them. A second kilobyte holds what the receiver answered. Reads of the record, of the webhooks, of the delivery and of its webhook.
 const DELIVERY_WRITES: f64 = 3.0 + 1.0 + 3.0;
@@ -82,6 +89,8 @@ pub struct Deployment {
     pub riders: u32,
     /// Generations of one organization, provider and model that end while `meter` waits for more of them.
     pub ended_together: f64,
+    /// Whether the generation is a batch's item.
+    pub is_item: bool,
     /// Whether the generation has a subject, whose next version it becomes.
     pub has_subject: bool,
     /// Webhooks that are told of its end.
@@ -244,6 +253,9 @@ pub fn of_generation(
     biller.add("KMS, for the records", of_table, "kms-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
     add_statistics(&mut biller, gigabytes("meter")?, deployment)?;
+    if deployment.is_item {
+        add_step(&mut biller, gigabytes("settle")?, deployment)?;
+    }
     if deployment.has_subject {
         add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
     }
@@ -259,6 +271,15 @@ fn add_statistics(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment)
     biller.add("Statistics, Lambda meter", memory * (METER_SECONDS * of_batch + METER_RECORD_SECONDS), deployment.lambda)?;
     biller.add("Statistics, invocations", METER_INVOCATIONS * of_batch, "lambda-requests")?;
     biller.add("Statistics, logs", METER_INVOCATIONS * INVOCATION_LOG_BYTES * of_batch / GB, "logs")
+}
+
+/// What a batch's item costs beside its generation, where each is settled by itself.
+fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+    biller.add("Batch, writes", ITEM_WRITES, "dynamodb-write")?;
+    biller.add("Batch, reads", ITEM_READS, "dynamodb-read")?;
+    biller.add("Batch, Lambda settle", memory * STEP_SECONDS, deployment.lambda)?;
+    biller.add("Batch, invocation", 1.0, "lambda-requests")?;
+    biller.add("Batch, logs", INVOCATION_LOG_BYTES / GB, "logs")
 }
 
 /// What a generation with a subject costs beside that. Others do not reach `settle`: the trigger's filter drops them, at no cost.
