@@ -97,7 +97,8 @@ fn has_too_many_failed(progress: &Progress) -> bool {
 }
 
 /// Places that are free.
-fn free_places(progress: &Progress) -> u32 {
+#[must_use]
+pub fn free_places(progress: &Progress) -> u32 {
     let ending = u32::try_from(progress.ending.len()).unwrap_or(u32::MAX);
     progress.concurrency.saturating_sub(progress.counts.running.saturating_sub(ending))
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::app::App;
 use crate::aws::{BatchRow, ItemRow, RecordRow, StepWritten};
 use crate::batches::plan::{self, Step};
-use crate::batches::{BatchStatus, Item, ItemStatus, News};
+use crate::batches::{BatchStatus, Item, ItemStatus, News, Progress};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::Failure;
@@ -92,10 +92,10 @@ impl App {
     pub(in crate::verbs) async fn advance(&self, key: &BatchKey, told: &[Told]) -> Result<Advanced, Error> {
         let (mut advanced, mut has_more) = (Advanced::default(), told.is_empty());
         for some in told.chunks(STEP_ITEMS_MAX) {
-            has_more = self.step(key, some, &mut advanced).await?;
+            has_more = Box::pin(self.step(key, some, &mut advanced)).await?;
         }
         while has_more {
-            has_more = self.step(key, &[], &mut advanced).await?;
+            has_more = Box::pin(self.step(key, &[], &mut advanced)).await?;
         }
         Ok(advanced)
     }
@@ -106,8 +106,8 @@ impl App {
         let (mut may_start, mut minted, mut gone) = (true, Vec::new(), Vec::new());
         loop {
             let Some(batch) = self.records.batch(key).await? else { return Ok(false) };
-            let rows = self.rows_of_step(key, &batch, told).await?;
-            let (starts_max, allowance) = if may_start { self.starts_of(key, &batch).await? } else { (0, None) };
+            let starts = async { if may_start { self.starts_of(key, &batch).await } else { Ok((0, None)) } };
+            let (rows, (starts_max, allowance)) = tokio::try_join!(self.rows_of_step(key, &batch, told), starts)?;
             let (now_ms, mut used) = (self.clock.now_ms(), 0);
             // A step that is planned again uses the ids of its first plan.
             let mint = || {
@@ -155,11 +155,15 @@ impl App {
     /// The items that a step may change.
     async fn rows_of_step(&self, key: &BatchKey, batch: &BatchRow, told: &[Told]) -> Result<Vec<ItemRow>, Error> {
         let named: Vec<u32> = told.iter().map(|told| told.index).chain(batch.progress.again.iter().copied()).collect();
-        let mut rows = if named.is_empty() { Vec::new() } else { self.records.items_at(key, &named).await? };
-        if batch.progress.counts.pending > 0 {
-            let most = if batch.progress.status == BatchStatus::Cancelling { STEP_CANCELS_MAX } else { STEP_ITEMS_MAX };
-            rows.extend(self.records.items_from(key, batch.progress.next, most).await?);
-        }
+        let named = async { if named.is_empty() { Ok(Vec::new()) } else { self.records.items_at(key, &named).await } };
+        let waiting = async {
+            if batch.progress.counts.pending == 0 {
+                return Ok(Vec::new());
+            }
+            self.records.items_from(key, batch.progress.next, waiting_max(&batch.progress, told.len())).await
+        };
+        let (mut rows, waiting) = tokio::try_join!(named, waiting)?;
+        rows.extend(waiting);
         rows.sort_by_key(|row| row.item.index);
         rows.dedup_by_key(|row| row.item.index);
         Ok(rows)
@@ -285,6 +289,14 @@ impl App {
             }
         }
     }
+}
+
+/// How many waiting items a step may have places for, with those that the news free.
+fn waiting_max(progress: &Progress, news: usize) -> usize {
+    if progress.status == BatchStatus::Cancelling {
+        return STEP_CANCELS_MAX;
+    }
+    (plan::free_places(progress) as usize + news).clamp(1, STEP_ITEMS_MAX)
 }
 
 fn at_most(most: usize, left: u64) -> usize {
