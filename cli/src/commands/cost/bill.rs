@@ -253,12 +253,8 @@ pub fn of_generation(
     biller.add("KMS, for the records", of_table, "kms-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
     add_statistics(&mut biller, gigabytes("meter")?, deployment)?;
-    if deployment.is_item {
-        add_step(&mut biller, gigabytes("settle")?, deployment)?;
-    }
-    if deployment.has_subject {
-        add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
-    }
+    add_step(&mut biller, gigabytes("settle")?, deployment)?;
+    add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
     add_deliveries(&mut biller, [gigabytes("settle")?, gigabytes("deliver")?], deployment).map(|()| biller.bill())
 }
 
@@ -275,6 +271,9 @@ fn add_statistics(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment)
 
 /// What a batch's item costs beside its generation, where each is settled by itself.
 fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+    if !deployment.is_item {
+        return Ok(());
+    }
     biller.add("Batch, writes", ITEM_WRITES, "dynamodb-write")?;
     biller.add("Batch, reads", ITEM_READS, "dynamodb-read")?;
     biller.add("Batch, Lambda settle", memory * STEP_SECONDS, deployment.lambda)?;
@@ -284,6 +283,9 @@ fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> an
 
 /// What a generation with a subject costs beside that. Others do not reach `settle`: the trigger's filter drops them, at no cost.
 fn add_version(biller: &mut Biller<'_>, output: f64, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+    if !deployment.has_subject {
+        return Ok(());
+    }
     biller.add("Version, writes", VERSION_WRITES, "dynamodb-write")?;
     biller.add("Version, reads", VERSION_READS, "dynamodb-read")?;
     biller.add("Version, Lambda settle", memory * SETTLE_SECONDS, deployment.lambda)?;
