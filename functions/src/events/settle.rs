@@ -68,8 +68,11 @@ async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, St
             Err(error) => drop(errors.insert(number, format!("the record cannot be read: {error}"))),
         }
     }
-    for (numbers, rows) in by_batch.into_values() {
-        if let Err(error) = app.settle_items(&rows).await {
+    // Side by side: one batch does not wait for another's turn.
+    let counted = by_batch.into_values().map(|(numbers, rows)| async move { (numbers, app.settle_items(&rows).await) }.boxed());
+    let counted: Vec<_> = stream::iter(counted.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).collect().await;
+    for (numbers, settled) in counted {
+        if let Err(error) = settled {
             errors.extend(numbers.into_iter().map(|number| (number, error.to_string())));
         }
     }
