@@ -16,7 +16,7 @@ use crate::tap::{self, Action, Call, Tap};
 /// The folder that a run of the whole suite records into.
 const FOLDER: &str = "LONGHAND_RECORDINGS";
 /// A test that loses the invokes of `stream` sets this to a function that does not exist.
-const STREAM_FUNCTION: &str = "LONGHAND_STREAM_FUNCTION";
+const FUNCTIONS: [&str; 2] = ["LONGHAND_STREAM_FUNCTION", "LONGHAND_DELIVER_FUNCTION"];
 
 /// A call of a function, without what differs from one generation to the next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,10 +84,11 @@ impl Recorder {
     /// `parts` behind a tap that records, for the options of a stack. `env`: the environment in the same options.
     #[must_use]
     pub fn in_front_of(&self, parts: PartsOf, env: &BTreeMap<String, String>) -> PartsOf {
-        let (recorder, missing_function) = (self.clone(), env.get(STREAM_FUNCTION).cloned());
+        let recorder = self.clone();
+        let missing: Vec<String> = FUNCTIONS.iter().filter_map(|name| env.get(*name).cloned()).collect();
         PartsOf::new(move |handler, services| {
-            let (recorder, missing_function) = (recorder.clone(), missing_function.clone());
-            let tap = RecordingTap { recorder, function: handler.to_owned(), missing_function };
+            let (recorder, missing_functions) = (recorder.clone(), missing.clone());
+            let tap = RecordingTap { recorder, function: handler.to_owned(), missing_functions };
             tap::in_front_of(parts.of(handler, services), Arc::new(tap))
         })
     }
@@ -125,7 +126,7 @@ pub fn folder() -> Option<PathBuf> {
 struct RecordingTap {
     recorder: Recorder,
     function: String,
-    missing_function: Option<String>,
+    missing_functions: Vec<String>,
 }
 
 impl RecordingTap {
@@ -138,7 +139,7 @@ impl RecordingTap {
 
 impl Tap for RecordingTap {
     fn call(&self, call: Call) -> BoxFuture<'static, Action> {
-        if call.service != "provider" && self.missing_function.as_ref() != Some(&call.resource) {
+        if call.service != "provider" && !self.missing_functions.contains(&call.resource) {
             self.record(&call);
         }
         futures::future::ready(Action::Pass).boxed()

@@ -90,11 +90,13 @@ impl App {
         request: &Request,
         now_ms: i64,
     ) -> Result<Option<Allowance>, Error> {
+        // A used-up day is told first: another model does not help.
+        let allowance = self.day_allowance(organization, quota, now_ms).await?;
         if quota.spend_per_day.is_some() && self.config.prices.find(&request.provider, &request.model).is_none() {
             let expected = "must be one whose price is known (LONGHAND_PRICES), because this organization has a spend limit";
             return Err(Error::invalid("/model", expected));
         }
-        self.day_allowance(organization, quota, now_ms).await
+        Ok(allowance)
     }
 
     /// What is left of today for more generations of whatever request; `None` as for [`Self::allowance`].

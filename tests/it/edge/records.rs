@@ -158,7 +158,7 @@ async fn list_selects_by_status_model_time_and_metadata_in_both_orders() {
         ("since=yesterday", "must be a time like 2026-11-21T09:30:00Z (RFC 3339)"),
         (
             "before=x",
-            "is not a parameter of this route; known: after, limit, order, since, until, status, provider, model, subject, metadata.",
+            "is not a parameter of this route; known: after, limit, order, since, until, status, provider, model, subject, batch, metadata.",
         ),
     ] {
         let (status, refused) = call(&harness, Method::GET, &format!("/v1/generations?{query}")).await;

@@ -25,6 +25,7 @@ async fn sweep(harness: &Harness) -> Value {
     let fields = swept.as_object_mut().unwrap();
     fields.remove("oldest_seconds");
     assert_eq!(fields.remove("due_deliveries"), Some(json!(0)), "there are no webhooks");
+    assert_eq!(fields.remove("open_batches"), Some(json!(0)), "there are no batches");
     swept
 }
 

@@ -171,8 +171,10 @@ impl App {
 
     /// How many items may be started, and what their organization has left of its day.
     async fn starts_of(&self, key: &BatchKey, batch: &BatchRow) -> Result<(usize, Option<Allowance>), Error> {
-        if batch.progress.status == BatchStatus::Cancelling {
-            return Ok((STEP_CANCELS_MAX, None));
+        match batch.progress.status {
+            BatchStatus::Cancelling => return Ok((STEP_CANCELS_MAX, None)),
+            BatchStatus::Completed | BatchStatus::Cancelled | BatchStatus::Failed => return Ok((0, None)),
+            BatchStatus::Pending | BatchStatus::Running => {}
         }
         let quota = self.quota(&key.organization).await?;
         let mut most = STEP_ITEMS_MAX;

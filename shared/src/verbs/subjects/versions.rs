@@ -78,10 +78,15 @@ impl App {
     /// # Errors
     /// [`Error::SubjectNotFound`], [`Error::VersionNotFound`], [`Error::Aws`].
     pub async fn version(&self, key: &SubjectKey, number: Option<u64>) -> Result<VersionView, Error> {
+        let Some(number) = number else {
+            let subject = self.known_subject(key).await?;
+            let version = self.stored_version(key, subject.current).await?;
+            return Ok(view(key, &subject, version));
+        };
+        // The version first: a subject that was read before it may not know of it yet.
+        let version = self.stored_version(key, number).await;
         let subject = self.known_subject(key).await?;
-        let number = number.unwrap_or(subject.current);
-        let version = self.stored_version(key, number).await?;
-        Ok(view(key, &subject, version))
+        Ok(view(key, &subject, version?))
     }
 
     /// The text of a version; `None`: of the current one.
