@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use longhand::batches::{BatchStatus, ItemStatus};
-use longhand::{BatchList, BatchView, ItemList, ItemView};
+use longhand::batches::report::dollars;
+use longhand::batches::{BatchStatus, ItemStatus, ItemView};
+use longhand::{BatchList, BatchView, ItemList};
 use longhand_client::{Client, Error, Method, RequestBuilder, StatusCode, frames, send};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -247,13 +248,12 @@ async fn shown(format: Format, call: RequestBuilder) -> anyhow::Result<()> {
     let mut fields = Fields::default();
     fields.add("id", &batch.id).add_if("name", batch.name.as_ref()).add("status", batch.status.name()).add("items", told(&batch));
     fields.add("percent", batch.percent).add("concurrency", batch.concurrency).add("tokens", batch.usage.total_tokens);
-    fields.add("cost", dollars(batch.cost)).add("created", &batch.created_at).add_if("ended", batch.ended_at.as_ref());
+    fields
+        .add("cost", format!("${}", dollars(batch.cost)))
+        .add("created", &batch.created_at)
+        .add_if("ended", batch.ended_at.as_ref());
     fields.add_if("retry of", batch.retry_of.as_ref());
     Ok(fields.print()?)
-}
-
-fn dollars(micro: u64) -> String {
-    format!("${}.{:06}", micro / 1_000_000, micro % 1_000_000)
 }
 
 /// How many items have each status, without the zeros.
@@ -352,7 +352,7 @@ async fn tail(args: &OfBatch) -> anyhow::Result<ExitCode> {
         }
     };
     if !args.format.json {
-        line(format!("{}: {}, {}", ended.status.name(), told(&ended), dollars(ended.cost)))?;
+        line(format!("{}: {}, ${}", ended.status.name(), told(&ended), dollars(ended.cost)))?;
     }
     let counts = ended.counts.by_status;
     let is_whole = ended.status == BatchStatus::Completed && counts.completed + counts.skipped == ended.counts.total;

@@ -1,14 +1,14 @@
 //! `settle`, invoked by the records table's stream with a batch of records that have their outcome, and of notifications. Each fails alone, and
 //! the items of each batch do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_lambda_events::dynamodb::{Event, EventRecord};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent};
-use longhand::App;
 use longhand::aws::RecordRow;
 use longhand::notifications::Notification;
+use longhand::{App, BatchKey};
 use serde_json::Value;
 
 use super::batch::{failures, generation_of, read};
@@ -36,10 +36,10 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
 
 async fn settle(app: &App, record: &EventRecord) -> Result<(), String> {
     let image = &record.change.new_image;
-    // The trigger's filter drops all others but those of a batch.
+    // The trigger's filter passes notifications, and ends that are of a subject, of a batch, or to be told.
     if record.event_name == "INSERT" && has_sort_key(record, "notification") {
-        let notification: Notification = serde_dynamo::from_item(record.change.new_image.clone())
-            .map_err(|error| format!("the record must have a notification: {error}"))?;
+        let notification: Notification =
+            serde_dynamo::from_item(image.clone()).map_err(|error| format!("the record must have a notification: {error}"))?;
         return app.fan_out(&notification).await.map(drop).map_err(|error| error.to_string());
     }
     if !image.contains_key("compacted_at") || !["subject", "on_end"].iter().any(|name| image.contains_key(*name)) {
@@ -50,7 +50,7 @@ async fn settle(app: &App, record: &EventRecord) -> Result<(), String> {
 
 /// Counts the ends of a batch's items together. Returns the errors of those that were not counted, by their sequence numbers.
 async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, String> {
-    let mut by_batch: BTreeMap<String, (Vec<String>, Vec<RecordRow>)> = BTreeMap::new();
+    let mut by_batch: HashMap<BatchKey, (Vec<String>, Vec<RecordRow>)> = HashMap::new();
     let mut errors = BTreeMap::new();
     for record in records {
         let image = &record.change.new_image;
@@ -61,7 +61,7 @@ async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, St
         match serde_dynamo::from_item::<_, RecordRow>(image.clone()) {
             Ok(row) => {
                 let Some((batch, _)) = row.parent() else { continue };
-                let (numbers, rows) = by_batch.entry(batch.partition()).or_default();
+                let (numbers, rows) = by_batch.entry(batch).or_default();
                 numbers.push(number);
                 rows.push(row);
             }
@@ -69,7 +69,8 @@ async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, St
         }
     }
     // Side by side: one batch does not wait for another's turn.
-    let counted = by_batch.into_values().map(|(numbers, rows)| async move { (numbers, app.settle_items(&rows).await) }.boxed());
+    let counted = by_batch.into_iter();
+    let counted = counted.map(|(batch, (numbers, rows))| async move { (numbers, app.settle_items(&batch, &rows).await) }.boxed());
     let counted: Vec<_> = stream::iter(counted.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).collect().await;
     for (numbers, settled) in counted {
         if let Err(error) = settled {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT, IF_MATCH};
+use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http_body_util::LengthLimitError;
 use longhand::limits::{ATTEMPTS_MAX, REQUEST_BYTES_MAX};
@@ -155,6 +155,15 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Error> {
     let Some(given) = header(headers, IF_MATCH.as_str())?.filter(|given| given.trim() != "*") else { return Ok(None) };
     let number = given.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|number| number.parse().ok());
     number.map(Some).ok_or_else(|| Error::invalid("If-Match", "must be the number of a version in quotation marks, like \"3\""))
+}
+
+/// Whether `If-None-Match` names this `ETag`, by a weak comparison (RFC 9110, section 13.1.2), or any.
+///
+/// # Errors
+/// [`Error::InvalidRequest`]: it is not printable ASCII.
+pub fn is_known(headers: &HeaderMap, etag: &str) -> Result<bool, Error> {
+    let known = header(headers, IF_NONE_MATCH.as_str())?.unwrap_or_default();
+    Ok(known.split(',').any(|known| known.trim() == "*" || known.trim().trim_start_matches("W/") == etag))
 }
 
 /// Whether `Accept` names a media type, in any case, with or without parameters.

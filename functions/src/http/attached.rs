@@ -29,6 +29,15 @@ pub struct Until {
     pub answer: Option<Instant>,
 }
 
+impl Until {
+    /// The end of a live response. A function does not notice that its reader has left, so each has a bound; readers come back with the number
+    /// of what they have.
+    pub fn of_connection(self, app: &App) -> Instant {
+        let ends_at = Instant::now() + app.config().live.connection;
+        self.answer.map_or(ends_at, |until| until.min(ends_at))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Until {
     type Rejection = Infallible;
 

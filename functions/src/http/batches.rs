@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Json};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use longhand::batches::body;
@@ -17,7 +17,7 @@ use longhand::{App, BatchId, BatchKey, BatchQuery, BatchResults, BatchTail, Batc
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, accepts, header};
+use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, accepts, header, is_known};
 use super::attached::Until;
 use super::caller::Caller;
 use super::problem::Problem;
@@ -139,9 +139,7 @@ pub async fn get(State(app): State<App>, of: BatchArgs, query: QueryArgs, header
     query.only(&[])?;
     let batch = app.batch(&of.key).await?;
     let etag = format!("\"{}\"", batch.revision);
-    let known = header(&headers, IF_NONE_MATCH.as_str())?.unwrap_or_default();
-    let is_known = known.split(',').any(|known| known.trim() == "*" || known.trim().trim_start_matches("W/") == etag);
-    if is_known {
+    if is_known(&headers, &etag)? {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
     Ok(([(ETAG, etag)], Json(batch)).into_response())
@@ -215,9 +213,7 @@ pub async fn events(
     if tail.has_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let ends_at = Instant::now() + app.config().live.connection;
-    let ends_at = until.answer.map_or(ends_at, |until| until.min(ends_at));
-    Ok(sse::answer(EVENT_STREAM, Events(tail), HEARTBEAT, Some(ends_at)))
+    Ok(sse::answer(EVENT_STREAM, Events(tail), HEARTBEAT, Some(until.of_connection(&app))))
 }
 
 struct Events(BatchTail);

@@ -35,9 +35,7 @@ pub async fn events(State(app): State<App>, one: OneArgs, args: EventsArgs, unti
     if args.as_sse {
         // At 204 a browser's `EventSource` stops reconnecting.
         let is_at_end = tail.is_at_end().await?;
-        // A function does not notice that its reader has left. Readers reconnect by number.
-        let ends_at = Instant::now() + app.config().live.connection;
-        let ends_at = until.answer.map_or(ends_at, |until| until.min(ends_at));
+        let ends_at = until.of_connection(&app);
         return Ok(if is_at_end { StatusCode::NO_CONTENT.into_response() } else { answer(tail, Some(ends_at)) });
     }
     if let Some(wait) = args.wait {

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, StatusCode};
 use longhand::clock::millis_of;
 use longhand::generation::request::Request;
@@ -11,7 +11,7 @@ use longhand::{App, Claim, Error, GenerationId, ListQuery, Order};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, accepts, header};
+use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, accepts, is_known};
 use super::attached::{Until, attached, write_attached};
 use super::caller::Caller;
 use super::events;
@@ -113,9 +113,7 @@ pub async fn get(State(app): State<App>, one: OneArgs, query: QueryArgs, headers
     let body = serde_json::to_string(&generation).map_err(|error| Error::Internal(error.to_string()))?;
     let digest = format!("{:x}", Sha256::digest(&body));
     let etag = format!("\"{}\"", &digest[..ETAG_DIGITS]);
-    let known = header(&headers, IF_NONE_MATCH.as_str())?.unwrap_or_default();
-    let is_known = known.split(',').any(|known| known.trim() == "*" || known.trim().trim_start_matches("W/") == etag);
-    if is_known {
+    if is_known(&headers, &etag)? {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
     Ok(([(ETAG, etag.as_str()), (CONTENT_TYPE, "application/json")], body).into_response())

@@ -7,8 +7,9 @@ pub mod request;
 
 use serde::{Deserialize, Serialize};
 
-use crate::generation::Status;
-use crate::ids::GenerationId;
+use crate::generation::usage::Usage;
+use crate::generation::{Failure, Status};
+use crate::ids::{GenerationId, SubjectId};
 
 /// The status of a batch. The last three are terminal and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +196,33 @@ pub struct Item {
     /// Tries begun.
     #[serde(rename = "try", default)]
     pub tries: u32,
+}
+
+/// An item as callers see it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ItemView {
+    /// Its place among the items, from 0.
+    pub index: u32,
+    /// The caller's name of it.
+    pub custom_id: Option<String>,
+    /// What it is to be the next version of.
+    pub subject: Option<SubjectId>,
+    /// Its status.
+    pub status: ItemStatus,
+    /// The generation of its newest try.
+    pub generation: Option<GenerationId>,
+    /// Tries begun.
+    pub tries: u32,
+    /// When its newest try was started, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended, RFC 3339.
+    pub ended_at: Option<String>,
+    /// Why its newest try that has ended did not complete.
+    pub error: Option<Failure>,
+    /// The tokens of its tries that have ended.
+    pub usage: Usage,
+    /// Micro-dollars of them.
+    pub cost: u64,
 }
 
 /// What happened to an item's generation.

@@ -3,12 +3,9 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use super::{BatchStatus, Counts, ItemStatus};
+use super::{BatchStatus, Counts, ItemStatus, ItemView};
 use crate::clock::millis_of;
 use crate::error::Error;
-use crate::generation::Failure;
-use crate::generation::usage::Usage;
-use crate::ids::{GenerationId, SubjectId};
 use crate::spreadsheet;
 
 /// The form of a report.
@@ -19,33 +16,6 @@ pub enum ReportFormat {
     Markdown,
     /// A table for spreadsheets.
     Csv,
-}
-
-/// An item in a report.
-#[derive(Debug, Clone)]
-pub struct ReportRow {
-    /// Its place among the items, from 0.
-    pub index: u32,
-    /// The caller's name of it.
-    pub custom_id: Option<String>,
-    /// What it is the next version of.
-    pub subject: Option<SubjectId>,
-    /// Its status.
-    pub status: ItemStatus,
-    /// Tries begun.
-    pub tries: u32,
-    /// When its newest try was started, RFC 3339.
-    pub started_at: Option<String>,
-    /// When it ended, RFC 3339.
-    pub ended_at: Option<String>,
-    /// The generation of its newest try.
-    pub generation: Option<GenerationId>,
-    /// The tokens of its tries.
-    pub usage: Usage,
-    /// Micro-dollars of them.
-    pub cost: u64,
-    /// Why it did not complete.
-    pub error: Option<Failure>,
 }
 
 impl FromStr for ReportFormat {
@@ -80,7 +50,7 @@ impl ReportFormat {
         status: BatchStatus,
         counts: &Counts,
         cost: u64,
-        items: &[ReportRow],
+        items: &[ItemView],
     ) -> Result<Vec<u8>, Error> {
         match self {
             Self::Markdown => Ok(markdown(title, status, counts, cost, items).into_bytes()),
@@ -89,7 +59,7 @@ impl ReportFormat {
     }
 }
 
-fn markdown(title: &str, status: BatchStatus, counts: &Counts, cost: u64, items: &[ReportRow]) -> String {
+fn markdown(title: &str, status: BatchStatus, counts: &Counts, cost: u64, items: &[ItemView]) -> String {
     let mut text = format!("# {}\n\nStatus: {}. ", cell(title), status.name());
     let of = |status: ItemStatus| counts.with(status);
     let told: Vec<String> = ItemStatus::ALL
@@ -133,12 +103,13 @@ fn cell(text: &str) -> String {
     cell
 }
 
-/// Micro-dollars as dollars.
-fn dollars(micro: u64) -> String {
+/// Micro-dollars as dollars, always with six decimals, so that columns of them line up.
+#[must_use]
+pub fn dollars(micro: u64) -> String {
     format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
 }
 
-fn csv(items: &[ReportRow]) -> Result<Vec<u8>, Error> {
+fn csv(items: &[ItemView]) -> Result<Vec<u8>, Error> {
     let head = [
         "index",
         "custom_id",
@@ -174,7 +145,7 @@ fn csv(items: &[ReportRow]) -> Result<Vec<u8>, Error> {
     spreadsheet::csv(head, rows)
 }
 
-impl ReportRow {
+impl ItemView {
     /// How long its newest try took; empty before its end.
     fn seconds(&self) -> String {
         let [started, ended] = [&self.started_at, &self.ended_at].map(|at| at.as_deref().and_then(millis_of));
@@ -192,9 +163,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::generation::Failure;
+    use crate::generation::usage::Usage;
 
-    fn row(custom_id: &str, message: &str) -> ReportRow {
-        ReportRow {
+    fn row(custom_id: &str, message: &str) -> ItemView {
+        ItemView {
             index: 3,
             custom_id: Some(custom_id.into()),
             subject: Some("evento:3".parse().unwrap()),

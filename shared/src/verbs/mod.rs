@@ -18,7 +18,7 @@ pub use access::tokens::ReadToken;
 pub use batches::follow::NextItem;
 pub use batches::results::BatchResults;
 pub use batches::tail::{BatchEvent, BatchEventData, BatchTail};
-pub use batches::view::{BatchList, BatchQuery, BatchView, CountsView, ItemList, ItemView};
+pub use batches::view::{BatchList, BatchQuery, BatchView, CountsView, ItemList};
 pub use chat_completions::ChatCompletionTail;
 pub use generations::attach::Attachment;
 pub use generations::claim::{Claim, KeySha256};

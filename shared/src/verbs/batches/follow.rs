@@ -1,7 +1,7 @@
 //! How the end of an item's generation reaches its batch: its log's end from the invocation that wrote it, which takes the next item; its
 //! outcome from `settle`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,11 +52,11 @@ impl NextItem {
         let _turn = self.turn.lock().await;
         // Empty, if the one before has counted this end too.
         let waiting = std::mem::take(&mut self.ends().waiting);
-        let mut by_batch: BTreeMap<String, (BatchKey, Vec<Told>)> = BTreeMap::new();
+        let mut by_batch: HashMap<BatchKey, Vec<Told>> = HashMap::new();
         for (batch, told) in waiting {
-            by_batch.entry(batch.partition()).or_insert_with(|| (batch, Vec::new())).1.push(told);
+            by_batch.entry(batch).or_default().push(told);
         }
-        for (batch, told) in by_batch.into_values() {
+        for (batch, told) in by_batch {
             let mut started = self.app.advance(&batch, &told).await?.started.into_iter();
             let ended: Vec<GenerationId> = told.into_iter().map(|told| told.generation).collect();
             self.ends().started.extend(ended.into_iter().zip(started.by_ref()));
@@ -83,24 +83,17 @@ impl NextRider for NextItem {
 }
 
 impl App {
-    /// Counts ended generations in the batches that they are items of, and starts what has a place then. Others change nothing, and so does
-    /// what was counted before.
+    /// Counts ended generations in the batch that they are tries of items of, and starts what has a place then. What was counted before
+    /// changes nothing.
     ///
     /// # Errors
-    /// [`Error::Aws`]; [`Error::Contended`]. The same call may be made again.
-    pub async fn settle_items(&self, records: &[RecordRow]) -> Result<(), Error> {
-        let mut by_batch: BTreeMap<String, (BatchKey, Vec<Told>)> = BTreeMap::new();
-        for record in records {
-            let Some((batch, index)) = record.parent() else { continue };
-            let Some(told) = told(record, index) else { continue };
-            by_batch.entry(batch.partition()).or_insert_with(|| (batch, Vec::new())).1.push(told);
-        }
-        for (batch, told) in by_batch.into_values() {
-            let advanced = self.advance(&batch, &told).await?;
-            self.ride_on(&batch, advanced.started).await;
-            if advanced.has_too_many_failed {
-                self.cancel_items(&batch).await?;
-            }
+    /// [`Error::Aws`]; [`Error::BatchContended`]. The same call may be made again.
+    pub async fn settle_items(&self, batch: &BatchKey, records: &[RecordRow]) -> Result<(), Error> {
+        let told = records.iter().filter_map(|record| told(record, record.parent()?.1));
+        let advanced = self.advance(batch, &told.collect::<Vec<_>>()).await?;
+        self.ride_on(batch, advanced.started).await;
+        if advanced.has_too_many_failed {
+            self.cancel_items(batch).await?;
         }
         Ok(())
     }

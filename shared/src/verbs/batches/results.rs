@@ -7,11 +7,10 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::aws::ItemRow;
-use crate::batches::ItemStatus;
-use crate::batches::report::{ReportFormat, ReportRow};
+use crate::batches::report::ReportFormat;
+use crate::batches::{ItemStatus, ItemView};
 use crate::error::Error;
 use crate::ids::{BatchKey, GenerationKey};
-use crate::verbs::batches::view::ItemView;
 use crate::verbs::generations::output::Output;
 
 /// Items that are read at once.
@@ -55,7 +54,7 @@ impl App {
         let row = self.batch_row(key).await?;
         let (title, counts, cost) = (row.name.clone().unwrap_or_else(|| key.batch.to_string()), row.progress.counts, row.cost);
         let items = self.records.items_with(key, &ItemStatus::ALL).await?;
-        let rows: Vec<ReportRow> = items.into_iter().map(report_row).collect();
+        let rows: Vec<ItemView> = items.into_iter().map(ItemView::from).collect();
         format.render(&title, row.progress.status, &counts, cost, &rows)
     }
 }
@@ -105,20 +104,4 @@ async fn line(app: &App, key: &BatchKey, row: ItemRow) -> Result<Vec<u8>, Error>
     }
     line.push(b'\n');
     Ok(line)
-}
-
-fn report_row(row: ItemRow) -> ReportRow {
-    ReportRow {
-        index: row.item.index,
-        custom_id: row.custom_id,
-        subject: row.subject,
-        status: row.item.status,
-        tries: row.item.tries,
-        started_at: row.started_at,
-        ended_at: row.ended_at,
-        generation: row.item.generation,
-        usage: row.usage,
-        cost: row.cost,
-        error: row.error,
-    }
 }

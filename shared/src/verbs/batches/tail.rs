@@ -11,10 +11,10 @@ use tokio::time::sleep;
 
 use crate::app::App;
 use crate::aws::{BatchRow, ItemRow};
-use crate::batches::{BatchStatus, ItemStatus};
+use crate::batches::{BatchStatus, ItemStatus, ItemView};
 use crate::error::Error;
 use crate::ids::BatchKey;
-use crate::verbs::batches::view::{BatchView, CountsView, ItemView};
+use crate::verbs::batches::view::{BatchView, CountsView};
 
 /// The wait before a batch is looked at again that has changed, and the longest one, where it has not.
 const WAIT: Duration = Duration::from_millis(100);

@@ -5,11 +5,10 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::aws::{BatchRow, ItemRow};
-use crate::batches::{BatchStatus, Counts, ItemStatus};
+use crate::batches::{BatchStatus, Counts, ItemStatus, ItemView};
 use crate::error::Error;
-use crate::generation::Failure;
 use crate::generation::usage::Usage;
-use crate::ids::{BatchId, BatchKey, GenerationId, KeyId, Organization, SubjectId};
+use crate::ids::{BatchId, BatchKey, KeyId, Organization};
 use crate::limits::{ITEMS_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX};
 use crate::verbs::generations::list::page_limit;
 
@@ -51,33 +50,6 @@ pub struct BatchView {
     pub revision: u64,
     /// The caller's own entries.
     pub metadata: Box<RawValue>,
-}
-
-/// An item.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ItemView {
-    /// Its place among the items, from 0.
-    pub index: u32,
-    /// The caller's name of it.
-    pub custom_id: Option<String>,
-    /// What it is to be the next version of.
-    pub subject: Option<SubjectId>,
-    /// Its status.
-    pub status: ItemStatus,
-    /// The generation of its newest try.
-    pub generation: Option<GenerationId>,
-    /// Tries begun.
-    pub tries: u32,
-    /// When its newest try was started, RFC 3339.
-    pub started_at: Option<String>,
-    /// When it ended, RFC 3339.
-    pub ended_at: Option<String>,
-    /// Why its newest try that has ended did not complete.
-    pub error: Option<Failure>,
-    /// The tokens of its tries that have ended.
-    pub usage: Usage,
-    /// Micro-dollars of them.
-    pub cost: u64,
 }
 
 /// A page of a batch's items, in the order of their indexes.
