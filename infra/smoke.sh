@@ -104,7 +104,8 @@ api() {
 start() {
     local body=${2:-}
     if [[ -z $body ]]; then
-        body=$work/request.json
+        # A file of its own: checks may run side by side.
+        body=$(mktemp "$work/request.XXXXXX")
         python3 - "$provider" "$model" "$1" >"$body" <<'PY'
 import json, sys
 print(json.dumps(dict(zip(("provider", "model", "prompt"), sys.argv[1:]))))
@@ -113,12 +114,12 @@ PY
     api /v1/generations -H 'content-type: application/json' --data-binary "@$body" | json "it['id']"
 }
 
-# Waits for the end of a generation, and leaves its record in record.json.
+# Waits for the end of a generation, and leaves its record in the file ID.json.
 ended() {
     local id=$1 seconds=$2 until=$((SECONDS + $2))
     while ((SECONDS < until)); do
-        api "/v1/generations/$id" >"$work/record.json"
-        [[ $(json "it['status'] in ('pending', 'running') or it['finalizing']" <"$work/record.json") == True ]] || return 0
+        api "/v1/generations/$id" >"$work/$id.json"
+        [[ $(json "it['status'] in ('pending', 'running') or it['finalizing']" <"$work/$id.json") == True ]] || return 0
         sleep 1
     done
     fail "$id has not ended after $seconds s"
@@ -127,10 +128,10 @@ ended() {
 # Whether the record is completed, and its hash that of the text which the API returns.
 whole() {
     local id=$1 text
-    [[ $(json "it['status']" <"$work/record.json") == completed ]] ||
-        fail "$id is $(json "str(it['status']) + ': ' + str(it['reason']) + ' ' + str(it['error'])" <"$work/record.json")"
+    [[ $(json "it['status']" <"$work/$id.json") == completed ]] ||
+        fail "$id is $(json "str(it['status']) + ': ' + str(it['reason']) + ' ' + str(it['error'])" <"$work/$id.json")"
     text=$(api "/v1/generations/$id/output" --location -H 'accept: text/plain' | sha256sum | cut -d' ' -f1)
-    [[ $text == "$(json "it['sha256']" <"$work/record.json")" ]] || fail "$id: the text has another hash than the record"
+    [[ $text == "$(json "it['sha256']" <"$work/$id.json")" ]] || fail "$id: the text has another hash than the record"
 }
 
 # --- The checks.
@@ -175,7 +176,7 @@ generation_completes() {
     ended "$id" 300
     whole "$id"
     echo "$id" >"$work/completed"
-    json "f\"{it['bytes']} bytes in {it['chunk_count']} chunks, by {it['compacted_by']}\"" <"$work/record.json"
+    json "f\"{it['bytes']} bytes in {it['chunk_count']} chunks, by {it['compacted_by']}\"" <"$work/$id.json"
 }
 
 # Answers without a body on a route that is streamed: an answer of headers alone has been seen to stay open until the function's end. `start`
@@ -246,7 +247,7 @@ PY
     id=$(cat "$work/live")
     ended "$id" 60
     # s3://BUCKET/ORGANIZATION/ID/…
-    organization=$(json "it['compacted'].split('/')[3]" <"$work/record.json")
+    organization=$(json "it['compacted'].split('/')[3]" <"$work/$id.json")
     aws dynamodb query --table-name "$LONGHAND_BUFFER_TABLE" --key-condition-expression 'pk = :pk AND sk < :meta' \
         --expression-attribute-values "{\":pk\": {\"S\": \"$organization#$id\"}, \":meta\": {\"S\": \"meta\"}}" \
         --projection-expression 'sk, #at, received_chunks' --expression-attribute-names '{"#at": "at"}' --query Items --output json >"$work/chunks.json"
