@@ -1,7 +1,9 @@
 //! `stream`, invoked asynchronously with a [`Job`].
 
+use std::sync::Arc;
+
 use lambda_runtime::{Error, LambdaEvent};
-use longhand::{App, Job, NextItem};
+use longhand::{App, Job, NextItem, NextRider};
 use serde_json::{Value, json};
 
 use crate::deadline::stop_at;
@@ -21,7 +23,8 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
             Ok(json!({ "generation": job.generation, "outcome": streamed }))
         }
         Job::Ride(job) => {
-            let rode = app.ride(&job, stop_at, &NextItem::new(app.clone())).await;
+            let next: Arc<dyn NextRider> = Arc::new(NextItem::new(app.clone()));
+            let rode = app.ride(&job, stop_at, &next).await;
             let outcomes = rode.into_iter().map(|rode| Ok(json!({ "generation": rode.generation, "outcome": rode.streamed? })));
             // One that failed fails the invocation, and Lambda runs the job again: the others have ended, or are written already.
             let outcomes: Result<Vec<Value>, longhand::Error> = outcomes.collect();

@@ -47,7 +47,7 @@ pub use quota::QuotaView;
 pub use responses::read::ResponseTail;
 pub use statistics::{Metered, StreamRecord};
 pub use stream::Streamed;
-pub use stream::ride::{NextRider, NoNext, Rode};
+pub use stream::ride::{Created, NextRider, NoNext, Rider, Rode};
 pub use subjects::compare::{Diff, Export};
 pub use subjects::head::SubjectList;
 pub use subjects::retention::VersionRetention;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use longhand::app::Parts;
-use longhand::{App, Clock, GenerationId, GenerationKey, NextRider, NoNext, RideJob, Streamed};
+use longhand::{App, Clock, GenerationKey, NextRider, NoNext, RideJob, Rider, Streamed};
 use longhand_functions::Function;
 use longhand_local::{Options, Registry};
 use longhand_tests::faults::{Faults, Mode};
@@ -125,15 +125,15 @@ async fn whatever_one_rider_comes_to_the_others_do_not_notice() {
 
 /// Generations that wait for a place.
 struct Queue {
-    waiting: Mutex<VecDeque<GenerationId>>,
+    waiting: Mutex<VecDeque<GenerationKey>>,
     asked: AtomicUsize,
 }
 
 impl NextRider for Queue {
-    fn next<'a>(&'a self, _: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<GenerationId>> {
+    fn next<'a>(&'a self, _: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<Rider>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let next = self.waiting.lock().unwrap().pop_front();
-        Box::pin(async move { next })
+        Box::pin(async move { next.map(Rider::Stored) })
     }
 }
 
@@ -143,14 +143,16 @@ async fn places_are_filled_again_while_there_is_time() {
     let harness = stack(&hostile, &[]).await;
     let ids = started(&harness, &["one", "two", "fails", "three", "four", "five"]).await;
     let (first, rest): (Vec<_>, Vec<_>) = ids.iter().partition(|(name, _)| ["one", "fails"].contains(&name.as_str()));
-    let waiting = Mutex::new(rest.iter().map(|(_, id)| id.parse().unwrap()).collect());
-    let queue = Queue { waiting, asked: AtomicUsize::new(0) };
+    let waiting =
+        Mutex::new(rest.iter().map(|(_, id)| GenerationKey::new("local".parse().unwrap(), id.parse().unwrap())).collect());
+    let queue = Arc::new(Queue { waiting, asked: AtomicUsize::new(0) });
+    let next: Arc<dyn NextRider> = queue.clone();
     let app = app(&harness, harness.stack.parts()).await;
     let ride = job(first.iter().map(|(_, id)| *id));
     let soon = Some(tokio::time::Instant::now() + Duration::from_mins(4));
-    let rode = app.ride(&ride, soon, &queue).await;
+    let rode = app.ride(&ride, soon, &next).await;
     assert_eq!((rode.len(), queue.asked.load(Ordering::SeqCst)), (2, 0), "too late for another");
-    let rode = app.ride(&job(rest.iter().take(1).map(|(_, id)| *id)), None, &queue).await;
+    let rode = app.ride(&job(rest.iter().take(1).map(|(_, id)| *id)), None, &next).await;
     assert_eq!((rode.len(), queue.asked.load(Ordering::SeqCst)), (5, 5), "the first of them was claimed once more");
     assert_eq!(rode.iter().filter(|rode| matches!(rode.streamed, Ok(Streamed::HadEnded))).count(), 1);
     for (name, id) in &ids {
@@ -192,7 +194,8 @@ async fn riders_are_handed_over_together() {
         stopping.cancel();
     };
     let ride = job(&ids);
-    let (rode, ()) = tokio::join!(app.ride(&ride, None, &NoNext), stop);
+    let next: Arc<dyn NextRider> = Arc::new(NoNext);
+    let (rode, ()) = tokio::join!(app.ride(&ride, None, &next), stop);
     assert!(rode.iter().all(|rode| matches!(rode.streamed, Ok(Streamed::HandedOver))), "{rode:?}");
     for id in &ids {
         assert_eq!(harness.ended(id).await["status"], "completed");

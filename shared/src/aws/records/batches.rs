@@ -368,7 +368,7 @@ impl Records {
         key: &BatchKey,
         (revision, batch): (u64, &BatchRow),
         items: &[ItemRow],
-        children: &[RecordRow],
+        children: &[&RecordRow],
         notification: Option<&Notification>,
     ) -> Result<StepWritten, Error> {
         let mut writes: Vec<TransactWriteItem> = vec![self.batch_put(key, revision, batch)?.into_item()];
@@ -376,7 +376,7 @@ impl Records {
             writes.push(self.put_in_transaction(Key::BatchItem(key, row.item.index), row, None)?.into_item());
         }
         for child in children {
-            writes.push(self.put_in_transaction(Key::Record(&child.key()), child, Some(IS_NEW))?.into_item());
+            writes.push(self.put_in_transaction(Key::Record(&child.key()), *child, Some(IS_NEW))?.into_item());
         }
         if let Some(notification) = notification {
             writes.push(self.notification_put(notification)?);
@@ -400,7 +400,7 @@ impl Records {
     }
 
     /// The count of new generations in their day, where that is bounded.
-    fn count_children(&self, organization: &Organization, children: &[RecordRow]) -> Result<Option<TransactWriteItem>, Error> {
+    fn count_children(&self, organization: &Organization, children: &[&RecordRow]) -> Result<Option<TransactWriteItem>, Error> {
         let Some(allowance) = children.first().and_then(|child| child.allowance.as_ref()) else { return Ok(None) };
         let used = DayUsage { generations: children.len() as u64, ..DayUsage::default() };
         // The condition of the count is that of one generation more.

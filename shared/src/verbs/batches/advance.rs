@@ -20,6 +20,7 @@ use crate::notifications::{EventType, Notification};
 use crate::quota::Allowance;
 use crate::retry::{self, BackoffBuilder};
 use crate::verbs::batches::view::BatchView;
+use crate::verbs::stream::ride::Created;
 
 /// Writes of one transaction (DynamoDB's limit).
 const WRITES_MAX: usize = 100;
@@ -79,7 +80,7 @@ impl Told {
 #[derive(Debug, Default)]
 pub struct Advanced {
     /// The generations that were created, which the caller has streamed; the sweep finds those that it does not.
-    pub started: Vec<GenerationId>,
+    pub started: Vec<Created>,
     /// More items have failed than may: what runs is to be cancelled.
     pub has_too_many_failed: bool,
 }
@@ -127,19 +128,20 @@ impl App {
             if gone.len() > known {
                 continue;
             }
-            let children: Vec<RecordRow> = children.into_iter().flatten().collect();
+            let children: Vec<Created> = children.into_iter().flatten().collect();
+            let records: Vec<&RecordRow> = children.iter().map(|child| &child.record).collect();
             let header = self.header_after(&batch, &step, told);
             let revision = step.progress.revision;
             let items: Vec<ItemRow> =
                 step.items.iter().filter_map(|(_, to)| self.item_after(&rows, (to, revision), told)).collect();
             let notification = self.end_of_batch(key, &header);
             let written =
-                self.records.write_step(key, (batch.progress.revision, &header), &items, &children, notification.as_ref());
+                self.records.write_step(key, (batch.progress.revision, &header), &items, &records, notification.as_ref());
             match written.await? {
                 StepWritten::Done => {
                     let (before, after) = (batch.progress.status, step.progress.status);
                     advanced.has_too_many_failed |= before != after && after == BatchStatus::Cancelling;
-                    advanced.started.extend(children.into_iter().map(|child| child.generation));
+                    advanced.started.extend(children);
                     return Ok(step.has_more && starts_max > 0);
                 }
                 // What ends is counted all the same.
@@ -259,28 +261,25 @@ impl App {
         Some(after)
     }
 
-    /// The records of the generations of the items that are started, in their order; `None`: the item's request is gone.
-    async fn children(
-        &self,
-        key: &BatchKey,
-        step: &Step,
-        allowance: Option<&Allowance>,
-    ) -> Result<Vec<Option<RecordRow>>, Error> {
+    /// The generations of the items that are started, in their order; `None`: the item's request is gone.
+    async fn children(&self, key: &BatchKey, step: &Step, allowance: Option<&Allowance>) -> Result<Vec<Option<Created>>, Error> {
         let children = step.started.iter().map(|started| self.child(key, started, allowance).boxed());
         stream::iter(children.collect::<Vec<_>>()).buffered(READS).try_collect().await
     }
 
-    async fn child(&self, key: &BatchKey, started: &Item, allowance: Option<&Allowance>) -> Result<Option<RecordRow>, Error> {
+    async fn child(&self, key: &BatchKey, started: &Item, allowance: Option<&Allowance>) -> Result<Option<Created>, Error> {
         let Some(generation) = &started.generation else { return Ok(None) };
         let of = GenerationKey::new(key.organization.clone(), generation.clone());
         let Some(request) = self.request_of_item(&of, key, started.index).await? else { return Ok(None) };
         let request_id = self.request_id.as_deref().map(str::to_owned);
         let record = RecordRow::new(&of, &request, None, self.clock.now_ms(), allowance.cloned(), request_id);
-        self.about_subject(&request, record.of_parent(&key.batch, started.index)).await.map(Some)
+        let record = self.about_subject(&request, record.of_parent(&key.batch, started.index)).await?;
+        Ok(Some(Created { record, request }))
     }
 
     /// Has these generations streamed, several in one invocation.
-    pub(in crate::verbs) async fn ride_on(&self, key: &BatchKey, generations: Vec<GenerationId>) {
+    pub(in crate::verbs) async fn ride_on(&self, key: &BatchKey, created: Vec<Created>) {
+        let generations: Vec<GenerationId> = created.into_iter().map(|created| created.record.generation).collect();
         for some in generations.chunks(RIDERS_MAX) {
             let invoked = match RideJob::new(key.organization.clone(), some.to_vec()) {
                 Ok(ride) => self.invoker.ride(&ride).await,

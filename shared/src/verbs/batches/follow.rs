@@ -16,7 +16,7 @@ use crate::generation::Status;
 use crate::ids::{BatchKey, GenerationId, GenerationKey};
 use crate::log::reason;
 use crate::providers::Fault;
-use crate::verbs::stream::ride::NextRider;
+use crate::verbs::stream::ride::{Created, NextRider, Rider};
 
 /// Reasons after which the same request would come to the same end.
 const FINAL_REASONS: [&str; 4] =
@@ -35,7 +35,9 @@ pub struct NextItem {
 #[derive(Default)]
 struct Ends {
     waiting: Vec<(BatchKey, Told)>,
-    started: HashMap<GenerationId, GenerationId>,
+    started: HashMap<GenerationId, Created>,
+    /// The item of each generation that was started here: its record need not be read for it.
+    parents: HashMap<GenerationId, (BatchKey, u32)>,
 }
 
 impl NextItem {
@@ -45,9 +47,13 @@ impl NextItem {
         Self { app, turn: Arc::default(), ends: Arc::default() }
     }
 
-    async fn claim(&self, ended: &GenerationKey) -> Result<Option<GenerationId>, Error> {
-        let Some(record) = self.app.records.find(ended).await? else { return Ok(None) };
-        let Some((batch, index)) = record.parent() else { return Ok(None) };
+    async fn claim(&self, ended: &GenerationKey) -> Result<Option<Created>, Error> {
+        let known = self.ends().parents.remove(&ended.generation);
+        let parent = match known {
+            Some(parent) => Some(parent),
+            None => self.app.records.find(ended).await?.and_then(|record| record.parent()),
+        };
+        let Some((batch, index)) = parent else { return Ok(None) };
         self.ends().waiting.push((batch, Told::of_log(index, &ended.generation)));
         let _turn = self.turn.lock().await;
         // Empty, if the one before has counted this end too.
@@ -63,7 +69,14 @@ impl NextItem {
             // More places are free where the window has grown.
             self.app.ride_on(&batch, started.collect()).await;
         }
-        Ok(self.ends().started.remove(&ended.generation))
+        let mut ends = self.ends();
+        let created = ends.started.remove(&ended.generation);
+        if let Some(Created { record, .. }) = &created
+            && let Some(parent) = record.parent()
+        {
+            ends.parents.insert(record.generation.clone(), parent);
+        }
+        Ok(created)
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
@@ -72,12 +85,15 @@ impl NextItem {
 }
 
 impl NextRider for NextItem {
-    fn next<'a>(&'a self, ended: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<GenerationId>> {
+    fn next<'a>(&'a self, ended: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<Rider>> {
         Box::pin(async move {
-            self.claim(ended).await.unwrap_or_else(|error| {
-                tracing::warn!(generation = %ended.generation, %error, "The next item was not taken; settle takes it.");
-                None
-            })
+            match self.claim(ended).await {
+                Ok(created) => created.map(|created| Rider::Created(Box::new(created))),
+                Err(error) => {
+                    tracing::warn!(generation = %ended.generation, %error, "The next item was not taken; settle takes it.");
+                    None
+                }
+            }
         })
     }
 }

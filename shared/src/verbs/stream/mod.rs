@@ -25,6 +25,7 @@ use crate::log::event::{End, Event, TextKind};
 use crate::log::reason;
 use crate::quota::{Bounds, SpendBound};
 use crate::telemetry::{generation_span, record_span_fields};
+use ride::Created;
 use writer::Writer;
 
 /// Tries for the first slot of an attempt, against an earlier writer that has not yet seen this attempt on meta.
@@ -43,6 +44,14 @@ struct Limits {
     has_whole_time: bool,
     /// What the organization has left of its day.
     bounds: Bounds,
+}
+
+/// What is known of a generation before an attempt at it.
+struct Known<'a> {
+    seen: Option<Meta>,
+    log: LogState,
+    record: &'a RecordRow,
+    request: Request,
 }
 
 /// The result of one invocation of `stream`. None of these needs a retry.
@@ -86,6 +95,20 @@ impl App {
         Box::pin(self.metered().stream_as(key, job.upstream.as_deref(), stop_at, has_whole_time)).instrument(span).await
     }
 
+    /// The same for a generation that this process has just created. Nothing of it is read: there is no log, and whoever else has begun
+    /// it has its meta item, so that the claim fails.
+    async fn stream_created(&self, created: Created, stop_at: Option<Instant>) -> Result<Streamed, Error> {
+        let Created { record, request } = created;
+        let key = record.key();
+        let span = generation_span!("stream", key);
+        let begins = async {
+            record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
+            let known = Known { seen: None, log: LogState::default(), record: &record, request };
+            self.metered().begin(&key, known, (stop_at, false)).await
+        };
+        Box::pin(begins).instrument(span).await
+    }
+
     async fn stream_as(
         &self,
         key: GenerationKey,
@@ -119,8 +142,7 @@ impl App {
         if self.is_writer_alive(seen.as_ref(), log.newest.as_ref()) {
             return Ok(Streamed::Busy);
         }
-        let left = self.time_left(&record);
-        if left.is_zero() {
+        if self.time_left(&record).is_zero() {
             let has_ended = self.end_over_time(&key, &record, "stream").await?;
             if has_ended {
                 self.cancel_left_upstream(&record, upstream, Status::Failed).await;
@@ -146,10 +168,25 @@ impl App {
             }
             return Ok(ended);
         }
-        let bounds = self.bounds(&record, &request);
-        let limits = Limits { attempts_max, give_up_at: Instant::now() + left, stop_at, has_whole_time, bounds };
-        match self.claim(&key, seen.as_ref()).await? {
-            Some(meta) => self.write(&key, request, log, meta, limits).await,
+        self.begin(&key, Known { seen, log, record: &record, request }, (stop_at, has_whole_time)).await
+    }
+
+    /// Claims the next attempt, and writes as it.
+    async fn begin(
+        &self,
+        key: &GenerationKey,
+        Known { seen, log, record, request }: Known<'_>,
+        (stop_at, has_whole_time): (Option<Instant>, bool),
+    ) -> Result<Streamed, Error> {
+        let limits = Limits {
+            attempts_max: request.max_attempts.unwrap_or(self.config.max_attempts),
+            give_up_at: Instant::now() + self.time_left(record),
+            stop_at,
+            has_whole_time,
+            bounds: self.bounds(record, &request),
+        };
+        match self.claim(key, seen.as_ref()).await? {
+            Some(meta) => self.write(key, request, log, meta, limits).await,
             None => Ok(Streamed::Busy),
         }
     }

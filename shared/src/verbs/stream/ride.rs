@@ -3,6 +3,7 @@
 //! Each rider is a writer of its own, with its own lease, attempts, faults and end, in a task of its own. They share the process, its
 //! deadline, and the bound on text that waits ([`Waiting`](crate::log::waiting::Waiting)).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -12,16 +13,36 @@ use tracing::Instrument;
 
 use super::Streamed;
 use crate::app::App;
+use crate::aws::RecordRow;
 use crate::error::Error;
 use crate::generation::job::{RideJob, StreamJob};
+use crate::generation::request::Request;
 use crate::ids::{GenerationId, GenerationKey};
 use crate::limits;
+
+/// A generation that this process has created: what it would read to stream it.
+#[derive(Debug)]
+pub struct Created {
+    /// Its record, as it was stored.
+    pub record: RecordRow,
+    /// Its request.
+    pub request: Request,
+}
+
+/// Who takes a place.
+#[derive(Debug)]
+pub enum Rider {
+    /// A generation that is stored.
+    Stored(GenerationKey),
+    /// One that this process has just created.
+    Created(Box<Created>),
+}
 
 /// Gives the place of a rider that has ended to another generation of its organization.
 pub trait NextRider: Send + Sync {
     /// Claims the next generation, for an invocation that has `left` of its time; `None`: there is none. Called once for each rider
-    /// that has ended. A generation that is claimed is streamed, or else found by the sweep.
-    fn next<'a>(&'a self, ended: &'a GenerationKey, left: Option<Duration>) -> BoxFuture<'a, Option<GenerationId>>;
+    /// that has ended, and for several side by side. A generation that is claimed is streamed, or else found by the sweep.
+    fn next<'a>(&'a self, ended: &'a GenerationKey, left: Option<Duration>) -> BoxFuture<'a, Option<Rider>>;
 }
 
 /// No further generation.
@@ -29,7 +50,7 @@ pub trait NextRider: Send + Sync {
 pub struct NoNext;
 
 impl NextRider for NoNext {
-    fn next<'a>(&'a self, _: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<GenerationId>> {
+    fn next<'a>(&'a self, _: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<Rider>> {
         Box::pin(std::future::ready(None))
     }
 }
@@ -51,18 +72,21 @@ pub fn takes_another(streamed: &Result<Streamed, Error>, left: Option<Duration>,
     has_ended && !is_stopping && left.is_none_or(|left| left >= limits::RIDE_TIME_MIN)
 }
 
+/// What a rider's task comes to: its generation, and who takes its place.
+type Done = (GenerationKey, Result<Streamed, Error>, Option<Rider>);
+
 impl App {
     /// Streams the generations of a job side by side, and those that `next` gives in their places. Riders that are handed over ride
     /// together in the next invocation. Returns what became of each, in the order in which they were done: whatever one of them comes to,
     /// the others go on.
-    pub async fn ride(&self, job: &RideJob, stop_at: Option<Instant>, next: &dyn NextRider) -> Vec<Rode> {
+    pub async fn ride(&self, job: &RideJob, stop_at: Option<Instant>, next: &Arc<dyn NextRider>) -> Vec<Rode> {
         let (mut riders, mut handed_over, mut rode) = (JoinSet::new(), Vec::new(), Vec::new());
         for key in job.keys() {
-            self.board(&mut riders, key, stop_at, true);
+            self.board(&mut riders, Rider::Stored(key), (stop_at, true), next);
         }
         while let Some(done) = riders.join_next().await {
             // A task that panicked has no key. Its log has no writer any more, so that the sweep finds it.
-            let Ok((key, streamed)) = done else {
+            let Ok((key, streamed, next_rider)) = done else {
                 tracing::error!("A rider's task failed; the sweep finds its generation.");
                 continue;
             };
@@ -72,11 +96,8 @@ impl App {
             if matches!(streamed, Ok(Streamed::HandedOver)) {
                 handed_over.push(key.generation.clone());
             }
-            let left = stop_at.map(|stop_at| stop_at.saturating_duration_since(Instant::now()));
-            if takes_another(&streamed, left, self.stopping.is_cancelled())
-                && let Some(generation) = next.next(&key, left).await
-            {
-                self.board(&mut riders, GenerationKey::new(key.organization.clone(), generation), stop_at, false);
+            if let Some(rider) = next_rider {
+                self.board(&mut riders, rider, (stop_at, false), next);
             }
             rode.push(Rode { generation: key.generation, streamed });
         }
@@ -86,20 +107,33 @@ impl App {
         rode
     }
 
+    /// Streams one in a task of its own, which claims the next one too: riders that end side by side do not wait for each other's claims.
     /// `is_first`: it has the invocation's whole time.
     fn board(
         &self,
-        riders: &mut JoinSet<(GenerationKey, Result<Streamed, Error>)>,
-        key: GenerationKey,
-        stop_at: Option<Instant>,
-        is_first: bool,
+        riders: &mut JoinSet<Done>,
+        rider: Rider,
+        (stop_at, is_first): (Option<Instant>, bool),
+        next: &Arc<dyn NextRider>,
     ) {
-        let app = self.clone();
-        let writes = async move {
-            let streamed = app.stream_in_span(&StreamJob::new(&key), stop_at, is_first).await;
-            (key, streamed)
+        let (app, next) = (self.clone(), Arc::clone(next));
+        let rides = async move {
+            let (key, streamed) = match rider {
+                Rider::Stored(key) => {
+                    let streamed = app.stream_in_span(&StreamJob::new(&key), stop_at, is_first).await;
+                    (key, streamed)
+                }
+                Rider::Created(created) => {
+                    let key = created.record.key();
+                    (key, app.stream_created(*created, stop_at).await)
+                }
+            };
+            let left = stop_at.map(|stop_at| stop_at.saturating_duration_since(Instant::now()));
+            let takes_another = takes_another(&streamed, left, app.stopping.is_cancelled());
+            let next = if takes_another { next.next(&key, left).await } else { None };
+            (key, streamed, next)
         };
-        riders.spawn(writes.in_current_span());
+        riders.spawn(rides.in_current_span());
     }
 
     async fn hand_ride_over(&self, job: &RideJob, generations: Vec<GenerationId>) {
