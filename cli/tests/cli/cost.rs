@@ -54,8 +54,7 @@ fn generation_stays_within_its_bound() {
         ("--tokens 64000 --seconds 600 --watched 0", 1_300e-6),
         ("--tokens 3000 --seconds 60 --watched 1", 600e-6),
         ("--tokens 3000 --seconds 60 --riders 8", 65e-6),
-        ("--tokens 3000 --seconds 60 --riders 8 --item", 72e-6),
-        ("--tokens 3000 --seconds 60 --riders 8 --item --later-reads 0", 66e-6),
+        ("--tokens 3000 --seconds 60 --riders 8 --batch 40", 66.5e-6),
     ] {
         let arguments: Vec<&str> = ["cost", "--json"].into_iter().chain(arguments.split(' ')).collect();
         let (_, stdout, _) = longhand(&arguments, "");

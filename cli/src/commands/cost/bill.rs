@@ -43,6 +43,12 @@ const TALLY_READS: f64 = 1.0;
 /// and of items by these steps, and of the item's request. `an_item_costs_what_it_may` counts 15 for both, of which 7 are the generation's.
 const ITEM_WRITES: f64 = 8.0;
 const ITEM_READS: f64 = 8.0;
+/// Reads that a rider does without whose generation was created in its own process: the record of the one before it; and its own meta
+/// item, log, record and request.
+const TAKEN_READS: f64 = 5.0;
+/// Reads of a result among those of its batch: the item, beside the record. Seconds of `api` for each.
+const RESULT_READS: f64 = 1.0;
+const RESULT_SECONDS: f64 = 0.01;
 /// Seconds of `settle` for a step.
 const STEP_SECONDS: f64 = 0.1;
 /// Units of a delivery of the end to one webhook: its row, with a write in each of two indexes; its lease; and how it ended, with a write in
@@ -85,12 +91,12 @@ const PROVIDER_SECRETS: f64 = 2.0;
 pub struct Deployment {
     /// Memory of `stream`, in megabytes.
     pub memory_mb: u32,
-    /// Generations that are started by one request, and written side by side in one invocation.
+    /// Generations that are written side by side in one invocation; outside a batch, they are started by one request.
     pub riders: u32,
     /// Generations of one organization, provider and model that end while `meter` waits for more of them.
     pub ended_together: f64,
-    /// Whether the generation is a batch's item.
-    pub is_item: bool,
+    /// The number of items of the batch that the generation is one of.
+    pub batch: Option<u32>,
     /// Whether the generation has a subject, whose next version it becomes.
     pub has_subject: bool,
     /// Webhooks that are told of its end.
@@ -126,6 +132,16 @@ pub struct Bill {
 }
 
 impl Deployment {
+    /// A generation's share of the request that starts it.
+    fn start(&self) -> f64 {
+        1.0 / f64::from(self.batch.unwrap_or(self.riders))
+    }
+
+    /// Its share of the requests that read its result later: the results of a batch are read together.
+    fn later_requests(&self) -> f64 {
+        self.later_reads / f64::from(self.batch.unwrap_or(1))
+    }
+
     /// How often an invocation of so many seconds asks for what its environment keeps for `kept` seconds: a new environment has nothing,
     /// and one that is always in use asks again when it is over.
     fn asks(&self, seconds: f64, kept: f64) -> f64 {
@@ -167,7 +183,7 @@ struct Traffic {
 #[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 impl Traffic {
     fn of(workload: &Workload, estimate: &Estimate, deployment: &Deployment) -> Self {
-        let (starts, later_reads) = (1.0 / f64::from(deployment.riders), deployment.later_reads);
+        let later_reads = deployment.later_reads;
         let whole = (workload.silence + workload.stream).as_secs_f64();
         let share = (workload.watched.as_secs_f64() / whole).min(1.0);
         let output = workload.output_bytes as f64;
@@ -177,7 +193,9 @@ impl Traffic {
         let of_connection = if of_each > 0.0 { seen / of_each } else { 0.0 };
         Self {
             connections,
-            api_requests: starts + connections * (of_connection / REQUEST_BYTES).ceil().max(1.0) + later_reads,
+            api_requests: deployment.start()
+                + connections * (of_connection / REQUEST_BYTES).ceil().max(1.0)
+                + deployment.later_requests(),
             streamed_bytes: connections * (of_connection - STREAMED_FREE_BYTES).max(0.0),
             sent_bytes: workload.readers as f64 * seen + later_reads * output,
         }
@@ -194,26 +212,28 @@ pub fn of_generation(
     prices: &Prices,
 ) -> anyhow::Result<Bill> {
     let traffic = Traffic::of(workload, estimate, deployment);
-    // What is paid once for all riders.
-    let share = 1.0 / f64::from(deployment.riders);
+    // What is paid once for all riders, and for all that one request starts.
+    let (share, start) = (1.0 / f64::from(deployment.riders), deployment.start());
+    let later_requests = deployment.later_requests();
     let gigabytes = |handler| deployed.memory_mb(handler).map(gigabytes);
     let whole = (workload.silence + workload.stream).as_secs_f64();
     let invocations = estimate.invocations as f64 * share;
     let stream = self::gigabytes(deployment.memory_mb) * (whole * share + STREAM_EXTRA_SECONDS * invocations);
     let tail = gigabytes("tail")? * workload.readers as f64 * workload.watched.as_secs_f64();
-    let others = gigabytes("start")? * START_SECONDS * share
-        + gigabytes("authorize")? * API_SECONDS * (share + traffic.connections)
+    let of_result = if deployment.batch.is_some() { RESULT_SECONDS * deployment.later_reads } else { 0.0 };
+    let others = gigabytes("start")? * START_SECONDS * start
+        + gigabytes("authorize")? * API_SECONDS * (start + traffic.connections)
         + gigabytes("compact")? * COMPACT_SECONDS
-        + gigabytes("api")? * API_SECONDS * deployment.later_reads;
+        + gigabytes("api")? * (API_SECONDS * later_requests + of_result);
     let memory_of_all = self::gigabytes(deployment.memory_mb) * invocations
-        + gigabytes("start")? * share
-        + gigabytes("authorize")? * (share + traffic.connections)
+        + gigabytes("start")? * start
+        + gigabytes("authorize")? * (start + traffic.connections)
         + gigabytes("compact")?
         + gigabytes("meter")? / deployment.ended_together
         + gigabytes("tail")? * traffic.connections
-        + gigabytes("api")? * deployment.later_reads;
+        + gigabytes("api")? * later_requests;
     // `start`, `authorize` and `compact` once; and `authorize` for each live response, because its token may be in the query.
-    let functions = invocations + 2.0 * share + 1.0 + 2.0 * traffic.connections + deployment.later_reads;
+    let functions = invocations + 2.0 * start + 1.0 + 2.0 * traffic.connections + later_requests;
     let months = |time: Duration| time.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
     let request_months = months(deployment.chunk_ttl + limits::REQUEST_TTL).min(deployment.kept_months);
     let record = estimate.record_bytes as f64 * deployment.kept_months + estimate.request_bytes as f64 * request_months;
@@ -225,7 +245,7 @@ pub fn of_generation(
     let mut biller = Biller::new(prices);
     biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
     // Each later read reads the record, and each `authorize` a key.
-    let looked_up = share + traffic.connections + deployment.later_reads;
+    let looked_up = start + traffic.connections + later_requests;
     biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + looked_up, "dynamodb-read")?;
     biller.add(
         "DynamoDB log, until its TTL",
@@ -271,11 +291,12 @@ fn add_statistics(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment)
 
 /// What a batch's item costs beside its generation, where each is settled by itself.
 fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
-    if !deployment.is_item {
-        return Ok(());
-    }
+    let Some(items) = deployment.batch else { return Ok(()) };
+    // Those that take another's place.
+    let taken = 1.0 - (f64::from(deployment.riders) / f64::from(items)).min(1.0);
+    let reads = ITEM_READS - TAKEN_READS * taken + RESULT_READS * deployment.later_reads;
     biller.add("Batch, writes", ITEM_WRITES, "dynamodb-write")?;
-    biller.add("Batch, reads", ITEM_READS, "dynamodb-read")?;
+    biller.add("Batch, reads", reads, "dynamodb-read")?;
     biller.add("Batch, Lambda settle", memory * STEP_SECONDS, deployment.lambda)?;
     biller.add("Batch, invocation", 1.0, "lambda-requests")?;
     biller.add("Batch, logs", INVOCATION_LOG_BYTES / GB, "logs")
@@ -313,13 +334,13 @@ fn add_deliveries(biller: &mut Biller<'_>, [settle, deliver]: [f64; 2], deployme
 /// Reads of the provider's key, and of the key of the records table.
 #[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 fn keys_asked(workload: &Workload, estimate: &Estimate, deployment: &Deployment, traffic: &Traffic) -> [f64; 2] {
-    let share = 1.0 / f64::from(deployment.riders);
-    let invocations = estimate.invocations as f64 * share;
+    let (start, later_requests) = (deployment.start(), deployment.later_requests());
+    let invocations = estimate.invocations as f64 / f64::from(deployment.riders);
     let of_stream = (workload.silence + workload.stream).as_secs_f64() / estimate.invocations as f64;
     let of_connection = workload.watched.as_secs_f64().min(CONNECTION_SECONDS);
     let of_functions = [
-        (share, START_SECONDS),
-        (share + traffic.connections + deployment.later_reads, API_SECONDS),
+        (start, START_SECONDS),
+        (start + traffic.connections + later_requests, API_SECONDS),
         (invocations, of_stream),
         (1.0, COMPACT_SECONDS),
         (traffic.connections, of_connection),

@@ -75,9 +75,9 @@ pub struct CostArgs {
     /// riders, those of an invocation that takes the next one when one has ended]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     ended_together: Option<u32>,
-    /// The generation is a batch's item
-    #[arg(long)]
-    item: bool,
+    /// The generation is an item of a batch of so many, which are started by one request, and read by one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: Option<u32>,
     /// The generation has a subject, and becomes its next version
     #[arg(long)]
     subject: bool,
@@ -182,7 +182,7 @@ impl CostArgs {
         Ok(Deployment {
             riders: self.riders,
             ended_together: self.ended_together.map_or(of_riders, f64::from),
-            is_item: self.item,
+            batch: self.batch,
             has_subject: self.subject,
             webhooks: self.webhooks,
             cold: self.cold,
