@@ -14,12 +14,14 @@
 //! | attempt | one run of the writer; a crash or an interruption begins the next |
 //! | batch | many generations that are started, followed and reported as one |
 //! | item | one of a batch's generations, with its tries |
+//! | pipeline | a document that says from which generations, in which order, a result is made |
+//! | step | one of a pipeline's generations, with its tries |
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | notification | that something has happened, told to users and to endpoints |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`pipelines`], [`notifications`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;
@@ -39,6 +41,7 @@ pub mod json;
 pub mod limits;
 pub mod log;
 pub mod notifications;
+pub mod pipelines;
 pub mod providers;
 pub mod quota;
 pub mod receivers;

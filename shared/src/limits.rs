@@ -28,6 +28,18 @@ pub const BATCH_REQUESTS_KEPT: Duration = Duration::from_hours(30 * 24);
 pub const BATCH_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Items that are to be generated of a batch whose end a start may wait for.
 pub const BATCH_WAIT_ITEMS_MAX: u32 = 5;
+/// A pipeline's name, in characters.
+pub const PIPELINE_NAME_CHARS_MAX: usize = 64;
+/// A pipeline's document, as it is sent and in its canonical form.
+pub const PIPELINE_BYTES_MAX: usize = 256 * 1024;
+/// Steps of a pipeline, those of its parts included.
+pub const PIPELINE_STEPS_MAX: usize = 64;
+/// The texts of one step's request together, as they are rendered.
+pub const PROMPT_BYTES_MAX: usize = 1024 * 1024;
+/// What one template may do: an instruction, or 64 bytes of text, costs one.
+pub const TEMPLATE_FUEL: u64 = 200_000;
+/// What a step's next try is shown of the answer that was not accepted.
+pub const FEEDBACK_BYTES_MAX: usize = 64 * 1024;
 /// The caller's `metadata` object, as JSON text.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 /// A subject's title, in characters.

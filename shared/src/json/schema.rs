@@ -35,6 +35,9 @@ pub static GENERATION_REQUEST: LazyLock<Schema> =
 pub static BATCH_REQUEST: LazyLock<Schema> =
     LazyLock::new(|| published(include_str!("../../../infra/schemas/batch-request.schema.json")));
 
+/// A document of `PUT /v1/pipelines/{name}` (draft-07).
+pub static PIPELINE: LazyLock<Schema> = LazyLock::new(|| published(include_str!("../../../infra/schemas/pipeline.schema.json")));
+
 #[expect(clippy::expect_used, reason = "the text is compiled in, and a test compiles it")]
 fn published(text: &str) -> Schema {
     let schema: Value = serde_json::from_str(text).expect("a published schema is JSON");
@@ -79,10 +82,31 @@ impl Schema {
         self.0.iter_errors(value).flat_map(|error| field_errors(&error)).map(bounded).take(VALIDATION_ERRORS_MAX).collect()
     }
 
+    /// The same with where in the schema each comes from, and without a limit: for small values.
+    pub(crate) fn failures<'a>(&'a self, value: &'a Value) -> impl Iterator<Item = Failure> + 'a {
+        self.0.iter_errors(value).flat_map(|error| {
+            let (keyword, schema_pointer) = (error.kind().keyword().to_owned(), error.schema_path().as_str().to_owned());
+            let failure =
+                move |error| Failure { error: bounded(error), keyword: keyword.clone(), schema_pointer: schema_pointer.clone() };
+            field_errors(&error).into_iter().map(failure).collect::<Vec<_>>()
+        })
+    }
+
     /// The first error only, for a large value: collecting all errors would take many times its memory.
     pub fn first_error(&self, value: &Value) -> Vec<FieldError> {
         self.0.validate(value).err().map(|error| field_errors(&error)).into_iter().flatten().map(bounded).take(1).collect()
     }
+}
+
+/// An error, and the keyword of the schema that it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The place in the value, and what was expected there.
+    pub error: FieldError,
+    /// The keyword: `required`, `pattern` ….
+    pub keyword: String,
+    /// Where the keyword is, as a JSON Pointer into the schema.
+    pub schema_pointer: String,
 }
 
 /// A schema may hold megabytes of options, and a document names of any length; a row must hold fifty errors.

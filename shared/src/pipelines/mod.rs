@@ -1,0 +1,23 @@
+//! Pipelines: documents that say from which generations, in which order, a result is made. Pure: no clock, no I/O.
+//!
+//! A document is parsed once ([`Document::parse`]), with all its violations reported together, and is stored in its canonical form, in
+//! which every step stands by itself: defaults are merged, prompts are written out, and the pipelines that it uses are flattened.
+
+mod check;
+pub mod context;
+pub mod document;
+pub mod duration;
+mod flatten;
+pub mod input;
+pub mod name;
+mod parse;
+pub mod path;
+mod source;
+pub mod template;
+mod vocabulary;
+
+pub use context::{Context, Done, DoneStatus};
+pub use document::{Check, Document, Feedback, Limits, Message, OnError, Part, Phase, RetryOn, Step, Violation};
+pub use input::{InputError, InputErrors};
+pub use name::{PipelineName, PipelineRef};
+pub use template::{CheckResult, TemplateError};
