@@ -391,7 +391,3 @@ mod phases {
         Ok(fields.into_iter().map(phase).collect())
     }
 }
-
-#[cfg(test)]
-#[path = "document_tests.rs"]
-mod tests;

@@ -196,12 +196,12 @@ impl Reader<'_> {
             texts.push(Text { path: at.to_owned(), text: text.to_owned() });
             return Some(text.to_owned());
         }
-        let name = text(value, "ref")?;
+        // The schema tells what is neither a text nor a name. It is given all the same, so that nothing is told twice.
+        let Some(name) = text(value, "ref") else { return (!value.is_null()).then(String::new) };
         let Some(shared) = self.value["prompts"].get(name).and_then(Value::as_str) else {
             let known: Vec<&str> = fields(self.value, "prompts").map(|(name, _)| name).collect();
             let known = if known.is_empty() { "there are none".to_owned() } else { format!("those are {}", known.join(", ")) };
             self.tell(format!("{at}/ref"), format!("must be one of `prompts`: {known}"));
-            // So that nothing is told twice.
             return Some(String::new());
         };
         texts.push(Text { path: at.to_owned(), text: shared.to_owned() });

@@ -165,13 +165,14 @@ fn told(schema: &Value, pointer: String, failure: &Failure) -> InputError {
     let last = path.rsplit('.').next().filter(|last| !last.is_empty());
     let label =
         text("title").map_or_else(|| last.map_or_else(|| "the input".to_owned(), |last| format!("`{last}`")), str::to_owned);
-    let detail = match failure.keyword.as_str() {
-        "required" => "is missing".to_owned(),
-        "pattern" => "does not have the expected form".to_owned(),
-        _ => failure.error.detail.clone(),
+    let description = text("description");
+    let message = match failure.keyword.as_str() {
+        "required" => format!("missing: {label}"),
+        "pattern" | "format" if description.is_some() => format!("{label}: not in the expected form"),
+        _ => format!("{label} {}", failure.error.detail),
     };
-    let expected = text("description").map_or_else(|| words_of(node, failure), str::to_owned);
-    InputError { path, pointer, message: format!("{label} {detail}"), expected }
+    let expected = description.map_or_else(|| words_of(node, failure), str::to_owned);
+    InputError { path, pointer, message, expected }
 }
 
 /// The schema of the value that an error is about.
@@ -208,3 +209,7 @@ fn words_of(node: Option<&Value>, failure: &Failure) -> String {
     let words = crate::json::schema::must_be(&kinds);
     words.strip_prefix("must be ").unwrap_or(&words).to_owned()
 }
+
+#[cfg(test)]
+#[path = "input_tests.rs"]
+mod tests;

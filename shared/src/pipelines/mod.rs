@@ -6,6 +6,8 @@
 mod check;
 pub mod context;
 pub mod document;
+#[cfg(test)]
+mod document_tests;
 pub mod duration;
 mod flatten;
 pub mod input;

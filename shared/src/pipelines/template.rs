@@ -10,7 +10,7 @@ use std::io;
 
 use minijinja::value::{Serde, Value as Rendered, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, Done};
@@ -192,7 +192,7 @@ impl<'a> Scope<'a> {
     }
 
     fn render(&mut self, place: &str, source: &str) -> Result<String, TemplateError> {
-        let environment = self.environment(UndefinedBehavior::SemiStrict);
+        let environment = self.environment(source, UndefinedBehavior::SemiStrict);
         let mut text = Bounded { bytes: Vec::new(), left: self.bytes_left };
         let rendered = environment.template_from_str(source).and_then(|template| {
             let values = self.values(&template.undeclared_variables(true), None);
@@ -204,7 +204,7 @@ impl<'a> Scope<'a> {
     }
 
     fn is_true(&mut self, place: &str, source: &str, result: Option<Value>) -> Result<bool, TemplateError> {
-        let environment = self.environment(UndefinedBehavior::Chainable);
+        let environment = self.environment(source, UndefinedBehavior::Chainable);
         let value = environment.compile_expression(source).and_then(|expression| {
             let values = self.values(&expression.undeclared_variables(true), result);
             expression.eval(values)
@@ -212,13 +212,14 @@ impl<'a> Scope<'a> {
         value.map(|value| value.is_true()).map_err(|error| failed(place, &error))
     }
 
-    fn environment(&self, undefined: UndefinedBehavior) -> Environment<'a> {
+    /// The language, and `before` where the text has it: the outputs may be megabytes.
+    fn environment(&self, source: &str, undefined: UndefinedBehavior) -> Environment<'a> {
         let mut environment = language(undefined);
-        let before: Vec<(String, Value)> =
-            self.ancestors().map(|(id, done)| (id.to_owned(), done.map_or(Value::Null, |done| done.output.clone()))).collect();
-        environment.add_function("before", move || {
-            Rendered::from(Serde(before.iter().map(|(id, output)| (id.clone(), output.clone())).collect::<Map<_, _>>()))
-        });
+        if source.contains("before") {
+            let outputs = self.ancestors().map(|(id, done)| (id, done.map_or(&Value::Null, |done| &done.output)));
+            let outputs = Rendered::from(Serde(Outputs(outputs.collect())));
+            environment.add_function("before", move || outputs.clone());
+        }
         environment
     }
 
@@ -241,6 +242,15 @@ impl<'a> Scope<'a> {
         values.extend(self.names.iter().map(|names| ("step", Rendered::from(Serde(names)))));
         values.extend(result.map(|result| ("result", Rendered::from(Serde(&result)))));
         Rendered::from(values.into_iter().collect::<BTreeMap<&str, Rendered>>())
+    }
+}
+
+/// Outputs by the ids of their steps, in the order of the document.
+struct Outputs<'a>(Vec<(&'a str, &'a Value)>);
+
+impl Serialize for Outputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
     }
 }
 
@@ -305,3 +315,7 @@ pub(super) fn failed(place: &str, error: &Error) -> TemplateError {
     };
     TemplateError { place: place.to_owned(), message }
 }
+
+#[cfg(test)]
+#[path = "template_tests.rs"]
+mod tests;
