@@ -29,7 +29,7 @@ pub use environment::Endpoints;
 pub use folder::is_running;
 pub use openapi::openapi;
 pub use options::{Data, Durability, Options, PartsOf};
-pub use playback::{Playback, Script};
+pub use playback::{Agents, Playback, Script};
 pub use services::Services;
 pub use socket::socket_client;
 pub use stack::{OwnKey, Registry, Stack};

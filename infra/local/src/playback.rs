@@ -1,5 +1,6 @@
 //! A loopback provider that serves `OpenAI` chat completions from recorded deltas, and counts what it sends.
 
+mod agents;
 mod play;
 mod script;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+pub use agents::{Agents, Told};
 use play::Play;
 pub use script::{Ending, Script, Usage};
 pub use wire::now_micros;
@@ -54,10 +56,14 @@ pub struct Stats {
 /// Receives a request's body and its `Authorization` header.
 pub type OnRequest = fn(&Value, Option<&str>);
 
+/// Chooses what is played to a request.
+type Choose = Box<dyn Fn(&Value) -> Script + Send + Sync>;
+
 /// The state that all requests share.
-#[derive(Debug)]
 struct Shared {
-    script: Script,
+    /// What is played, unless `choose` chooses; the model that is listed.
+    script: Arc<Script>,
+    choose: Option<Choose>,
     on_request: OnRequest,
     closing: CancellationToken,
     ledger: Mutex<Ledger>,
@@ -83,6 +89,10 @@ impl Playback {
     /// # Errors
     /// As for [`start`](Self::start).
     pub fn start_observed(script: Script, on_request: OnRequest) -> anyhow::Result<Self> {
+        Self::serve(script, None, on_request)
+    }
+
+    fn serve(script: Script, choose: Option<Choose>, on_request: OnRequest) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port for the playback provider")?;
         listener.set_nonblocking(true).context("the playback provider's socket cannot be used")?;
         let base_url = format!("http://{}/v1", listener.local_addr().context("the playback provider has no address")?);
@@ -90,7 +100,9 @@ impl Playback {
         // Otherwise small events are sent in bursts.
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
 
-        let shared = Arc::new(Shared { script, on_request, closing: CancellationToken::new(), ledger: Mutex::default() });
+        let script = Arc::new(script);
+        let shared = Shared { script, choose, on_request, closing: CancellationToken::new(), ledger: Mutex::default() };
+        let shared = Arc::new(shared);
         let server = axum::serve(listener, router(Arc::clone(&shared)));
         let closed = shared.closing.clone().cancelled_owned();
         tokio::spawn(async move {
@@ -119,6 +131,12 @@ impl Playback {
 impl Drop for Playback {
     fn drop(&mut self) {
         self.shared.closing.cancel();
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").field("script", &self.script).field("ledger", &self.ledger).finish_non_exhaustive()
     }
 }
 
@@ -157,8 +175,9 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         return reject("only streams are supported: expected \"stream\": true");
     }
     let number = shared.record_request(&request, &headers);
-    let delay = shared.script.first_byte_delay;
-    let play = Play::new(shared, number, &request);
+    let script = shared.choose.as_ref().map_or_else(|| Arc::clone(&shared.script), |choose| Arc::new(choose(&request)));
+    let delay = script.first_byte_delay;
+    let play = Play::new(shared, script, number, &request);
     tokio::time::sleep(delay).await;
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(play.into_stream())).into_response()

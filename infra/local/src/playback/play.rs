@@ -12,7 +12,7 @@ use sha2::Digest as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::wire::{self, Dialect};
-use super::{Ending, Shared, Usage};
+use super::{Ending, Script, Shared, Usage};
 
 /// Events that are due together are written together up to about this size.
 const WRITE_BYTES: usize = 16 * 1024;
@@ -21,6 +21,7 @@ const PROMPT_BYTES_PER_TOKEN: usize = 4;
 /// The response to one request. If it is dropped before its end, it counts as closed early.
 pub struct Play {
     shared: Arc<Shared>,
+    script: Arc<Script>,
     dialect: Dialect,
     number: u64,
     usage: Usage,
@@ -29,16 +30,17 @@ pub struct Play {
     over: bool,
 }
 
+/// The tokens of a request to which a script is played: one for four bytes of its messages, and one for each delta.
+pub fn counted(request: &Value, script: &Script) -> Usage {
+    let prompt = request.get("messages").map_or(0, |messages| messages.to_string().len());
+    Usage { prompt_tokens: (prompt / PROMPT_BYTES_PER_TOKEN) as u64, completion_tokens: script.deltas.len() as u64 }
+}
+
 impl Play {
-    pub fn new(shared: Arc<Shared>, number: u64, request: &Value) -> Self {
-        let dialect = Dialect::new(request, number, &shared.script.model);
-        let prompt = request.get("messages").map_or(0, |messages| messages.to_string().len());
-        let counted = Usage {
-            prompt_tokens: (prompt / PROMPT_BYTES_PER_TOKEN) as u64,
-            completion_tokens: shared.script.deltas.len() as u64,
-        };
-        let usage = shared.script.usage.unwrap_or(counted);
-        Self { shared, dialect, number, usage, began: None, next: 0, over: false }
+    pub fn new(shared: Arc<Shared>, script: Arc<Script>, number: u64, request: &Value) -> Self {
+        let dialect = Dialect::new(request, number, &script.model);
+        let usage = script.usage.unwrap_or_else(|| counted(request, &script));
+        Self { shared, script, dialect, number, usage, began: None, next: 0, over: false }
     }
 
     /// The response body. It breaks off when the provider is dropped.
@@ -61,11 +63,11 @@ impl Play {
         if self.over {
             return None;
         }
-        if self.next < self.shared.script.deltas.len() {
+        if self.next < self.script.deltas.len() {
             sleep_until(began + self.due(self.next)).await;
             return Some(self.due_by(began.elapsed()));
         }
-        let script = &self.shared.script;
+        let script = &self.script;
         match script.ending {
             Ending::Stall => pending().await,
             Ending::Cut => {
@@ -82,25 +84,25 @@ impl Play {
     /// When a delta is due, counted from the first. Due times are absolute, so that late wake-ups do not accumulate.
     fn due(&self, index: usize) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "a play has far fewer than 2^52 deltas")]
-        let seconds = index as f64 / self.shared.script.tempo;
+        let seconds = index as f64 / self.script.tempo;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
     }
 
     /// The events of all deltas that are due, and at least the next one.
     fn due_by(&mut self, elapsed: Duration) -> Bytes {
-        let shared = Arc::clone(&self.shared);
-        let deltas = &shared.script.deltas;
+        let script = Arc::clone(&self.script);
+        let deltas = &script.deltas;
         let first = self.next;
         let mut events = String::new();
         let mut stamps = Vec::new();
         while self.next < deltas.len() && events.len() < WRITE_BYTES && (self.next == first || self.due(self.next) <= elapsed) {
-            if shared.script.stamped {
+            if script.stamped {
                 stamps.push(format!("{} ", wire::now_micros()));
             }
             events += &self.dialect.content(stamps.last().unwrap_or(&deltas[self.next]));
             self.next += 1;
         }
-        self.record(if shared.script.stamped { &stamps } else { &deltas[first..self.next] });
+        self.record(if script.stamped { &stamps } else { &deltas[first..self.next] });
         events.into()
     }
 
