@@ -18,8 +18,12 @@ use crate::limits;
 use crate::log::waiting::Waiting;
 use crate::notifications::address::Doors;
 use crate::notifications::signature::MasterKey;
+use crate::pipelines::{Pipeline, PipelineKey};
 use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
 use crate::receivers::Receivers;
+
+/// Versions of pipelines by their numbers.
+type KeptPipelines = HashMap<(PipelineKey, u64), Arc<Pipeline>>;
 
 /// The product's operations, as methods. Clones share the clients, the clock and the counters.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ pub struct App {
     /// What organizations have set, and until when it is taken as it is.
     pub(crate) settings: Arc<Mutex<HashMap<Organization, (i64, Settings)>>>,
     pub(crate) receivers: Receivers,
+    /// Published versions of pipelines, which never change.
+    pub(crate) pipelines: Arc<Mutex<KeptPipelines>>,
     secrets: Secrets,
     signer: Signer,
     http: Arc<OnceLock<reqwest::Client>>,
@@ -81,6 +87,7 @@ impl App {
             refusals: Refusals::default(),
             waiting: Waiting::default(),
             settings: Arc::default(),
+            pipelines: Arc::default(),
             receivers: Receivers::new(Doors { loopback: config.loopback_receivers, any_port: false }, config.delivery_timeout),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             signer: Signer::default(),

@@ -116,6 +116,15 @@ pub enum Error {
     /// Others changed the subject for as long as the verb tried.
     #[error("the subject {0:?} was being changed or deleted for all of the time that this tried to change it; try again")]
     SubjectContended(String),
+    /// The document of a pipeline is not valid; all violations in it.
+    #[error("the pipeline is not valid: {}", describe_all(.0))]
+    InvalidPipeline(Vec<FieldError>),
+    /// The pipeline, or its version, does not exist, or belongs to another organization.
+    #[error("there is no pipeline {0:?}")]
+    PipelineNotFound(String),
+    /// Others published versions of the pipeline for as long as the verb tried.
+    #[error("the pipeline {0:?} was being published for all of the time that this tried to publish it; try again")]
+    PipelineContended(String),
     /// The endpoint does not exist, or belongs to another organization.
     #[error("there is no webhook {0:?}")]
     EndpointNotFound(String),
@@ -191,6 +200,8 @@ pub enum Error {
 pub enum ErrorCode {
     /// [`Error::InvalidRequest`] and [`Error::Refused`].
     InvalidRequest,
+    /// [`Error::InvalidPipeline`].
+    InvalidPipeline,
     /// [`Error::RequestTooLarge`].
     RequestTooLarge,
     /// [`Error::Unauthorized`].
@@ -198,7 +209,7 @@ pub enum ErrorCode {
     /// [`Error::Forbidden`].
     Forbidden,
     /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::BatchNotFound`], [`Error::SubjectNotFound`],
-    /// [`Error::VersionNotFound`], [`Error::EndpointNotFound`] and [`Error::DeliveryNotFound`].
+    /// [`Error::VersionNotFound`], [`Error::PipelineNotFound`], [`Error::EndpointNotFound`] and [`Error::DeliveryNotFound`].
     NotFound,
     /// [`Error::VersionChanged`].
     VersionChanged,
@@ -230,7 +241,8 @@ pub enum ErrorCode {
     LogGone,
     /// [`Error::LogDamaged`], [`Error::Configuration`] and [`Error::Internal`].
     Internal,
-    /// [`Error::Contended`], [`Error::BatchContended`], [`Error::SubjectContended`] and [`Error::EndpointContended`].
+    /// [`Error::Contended`], [`Error::BatchContended`], [`Error::SubjectContended`], [`Error::PipelineContended`] and
+    /// [`Error::EndpointContended`].
     Contended,
     /// [`Error::Aws`].
     Unavailable,
@@ -250,6 +262,7 @@ impl ErrorCode {
             Self::VersionChanged => 412,
             Self::RequestTooLarge | Self::TextTooLarge => 413,
             Self::UriTooLong => 414,
+            Self::InvalidPipeline => 422,
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
@@ -263,6 +276,7 @@ impl ErrorCode {
         match self {
             Self::TooManyRunning | Self::TooManyAttached | Self::NotEnded | Self::Contended | Self::Unavailable => true,
             Self::InvalidRequest
+            | Self::InvalidPipeline
             | Self::Unauthorized
             | Self::Forbidden
             | Self::NotFound
@@ -299,6 +313,7 @@ impl Error {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::InvalidRequest(_) | Self::Refused { .. } => ErrorCode::InvalidRequest,
+            Self::InvalidPipeline(_) => ErrorCode::InvalidPipeline,
             Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
@@ -308,6 +323,7 @@ impl Error {
             | Self::BatchNotFound(_)
             | Self::SubjectNotFound(_)
             | Self::VersionNotFound(..)
+            | Self::PipelineNotFound(_)
             | Self::EndpointNotFound(_)
             | Self::DeliveryNotFound(_) => ErrorCode::NotFound,
             Self::VersionChanged(..) => ErrorCode::VersionChanged,
@@ -325,9 +341,11 @@ impl Error {
             Self::AlreadyEnded(..) | Self::BatchEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) | Self::Internal(_) => ErrorCode::Internal,
-            Self::Contended(_) | Self::BatchContended(_) | Self::SubjectContended(_) | Self::EndpointContended(_) => {
-                ErrorCode::Contended
-            }
+            Self::Contended(_)
+            | Self::BatchContended(_)
+            | Self::SubjectContended(_)
+            | Self::PipelineContended(_)
+            | Self::EndpointContended(_) => ErrorCode::Contended,
             Self::Aws { .. } => ErrorCode::Unavailable,
         }
     }
@@ -350,6 +368,7 @@ impl Error {
             ErrorCode::Internal => "the request failed because of a fault in this deployment; its log has the cause".into(),
             ErrorCode::Unavailable => "a service that Longhand depends on did not answer; try again".into(),
             ErrorCode::InvalidRequest
+            | ErrorCode::InvalidPipeline
             | ErrorCode::RequestTooLarge
             | ErrorCode::Unauthorized
             | ErrorCode::Forbidden
@@ -374,10 +393,14 @@ impl Error {
 }
 
 fn describe(errors: &[FieldError]) -> String {
+    format!("the request is not valid: {}", describe_all(errors))
+}
+
+fn describe_all(errors: &[FieldError]) -> String {
     let sentence = |error: &FieldError| match error.pointer.as_str() {
         "" => format!("the body {}", error.detail),
         pointer => format!("{pointer} {}", error.detail),
     };
     let sentences: Vec<String> = errors.iter().map(sentence).collect();
-    format!("the request is not valid: {}", sentences.join("; "))
+    sentences.join("; ")
 }

@@ -69,7 +69,8 @@ pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
     ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff,
     EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox, Inspection, ItemList, KeySha256,
-    KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, Populated, ProgressView,
-    Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, Settled, Started,
-    StreamRecord, Streamed, SubjectList, Swept, Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck,
+    PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, Purged, QuotaView, ReadToken, Recovered,
+    Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept,
+    Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

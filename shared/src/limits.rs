@@ -32,6 +32,10 @@ pub const BATCH_WAIT_ITEMS_MAX: u32 = 5;
 pub const PIPELINE_NAME_CHARS_MAX: usize = 64;
 /// A pipeline's document, as it is sent and in its canonical form.
 pub const PIPELINE_BYTES_MAX: usize = 256 * 1024;
+/// The highest number of a pipeline's version: a longer one would not sort after it.
+pub const PIPELINE_VERSION_MAX: u64 = 999_999;
+/// Versions of pipelines that one process keeps in memory.
+pub const PIPELINES_KEPT_MAX: usize = 64;
 /// Steps of a pipeline, those of its parts included.
 pub const PIPELINE_STEPS_MAX: usize = 64;
 /// The texts of one step's request together, as they are rendered.

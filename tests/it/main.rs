@@ -8,6 +8,7 @@ mod documents;
 mod durability;
 mod edge;
 mod operate;
+mod pipelines;
 mod providers;
 mod statistics;
 mod subjects;

@@ -13,7 +13,7 @@ use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
 
 /// Every code of an error.
-pub const CODES: [longhand::ErrorCode; 21] = [
+pub const CODES: [longhand::ErrorCode; 22] = [
     longhand::ErrorCode::InvalidRequest,
     longhand::ErrorCode::RequestTooLarge,
     longhand::ErrorCode::Unauthorized,
@@ -30,6 +30,7 @@ pub const CODES: [longhand::ErrorCode; 21] = [
     longhand::ErrorCode::HeadersTooLarge,
     longhand::ErrorCode::NotEnded,
     longhand::ErrorCode::EndpointDisabled,
+    longhand::ErrorCode::InvalidPipeline,
     longhand::ErrorCode::AlreadyEnded,
     longhand::ErrorCode::LogGone,
     longhand::ErrorCode::Internal,

@@ -13,6 +13,7 @@ mod health;
 mod models;
 mod notifications;
 mod openai_error;
+mod pipelines;
 mod problem;
 mod request_size;
 mod responses;

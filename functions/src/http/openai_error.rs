@@ -94,6 +94,7 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::Forbidden
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded
+        | ErrorCode::InvalidPipeline
         | ErrorCode::EndpointDisabled
         | ErrorCode::AlreadyEnded
         | ErrorCode::LogGone => "invalid_request_error",

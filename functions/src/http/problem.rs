@@ -81,7 +81,8 @@ pub async fn no_method(method: Method, uri: Uri) -> Response {
 }
 
 fn of_error(error: &Error) -> Response {
-    let errors: &[FieldError] = if let Error::InvalidRequest(errors) = error { errors } else { &[] };
+    let errors: &[FieldError] =
+        if let Error::InvalidRequest(errors) | Error::InvalidPipeline(errors) = error { errors } else { &[] };
     let code = serde_json::to_value(error.code()).unwrap_or(Value::Null);
     render(error.code().status(), &code, &error.public_detail(), errors)
 }

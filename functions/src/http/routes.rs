@@ -6,8 +6,8 @@ use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
 use super::{
-    batches, chat_completions, durable, events, generations, health, models, notifications, responses, statistics, subjects,
-    webhooks,
+    batches, chat_completions, durable, events, generations, health, models, notifications, pipelines, responses, statistics,
+    subjects, webhooks,
 };
 
 const GET: Method = Method::GET;
@@ -68,6 +68,12 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", PUT, "/v1/subjects/{subject}/versions/{number}/labels", Start, |at, method| at.on(method, subjects::label)),
     Route::new("api", GET, "/v1/subjects/{subject}/diff", Read, |at, method| at.on(method, subjects::diff)),
     Route::new("api", GET, "/v1/subjects/{subject}/export", Read, |at, method| at.on(method, subjects::export)),
+    Route::new("api", GET, "/v1/pipelines", Read, |at, method| at.on(method, pipelines::list)),
+    Route::new("api", GET, "/v1/pipelines/{id}", Read, |at, method| at.on(method, pipelines::get)),
+    // Whoever publishes a pipeline decides what others spend on its runs.
+    Route::new("api", PUT, "/v1/pipelines/{id}", Admin, |at, method| at.on(method, pipelines::publish)),
+    Route::new("api", POST, "/v1/pipelines/{id}/check", Admin, |at, method| at.on(method, pipelines::check)),
+    Route::new("api", GET, "/v1/pipelines/{id}/versions/{number}", Read, |at, method| at.on(method, pipelines::version)),
     Route::new("api", GET, "/v1/usage", Read, |at, method| at.on(method, statistics::usage)),
     Route::new("api", GET, "/v1/webhooks", Read, |at, method| at.on(method, webhooks::list)),
     // Whoever makes an endpoint decides where an organization's events go.

@@ -25,8 +25,8 @@ pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
     Added, BatchPage, BatchRow, Created, DeliveryPage, INDEXES, IdempotencyClaim, InboxPage, IssueError, ItemRow, KeyHashRow,
-    KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, Records, Settings, StepWritten, SubjectPage,
-    VERSIONS_DELETED_AT_ONCE, ValidationIssue,
+    KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PipelineHead, PipelinePage, PipelineVersionRow, RecordRow,
+    Records, Settings, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

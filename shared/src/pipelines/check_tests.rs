@@ -1,3 +1,5 @@
+//! What publishing refuses, each at its place, and what it accepts.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -85,6 +85,23 @@ pub struct Document {
     pub version: u64,
 }
 
+/// A version of a pipeline, as it was published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: PipelineName,
+    /// The number of the version.
+    pub version: u64,
+    /// SHA-256 in hex of the document's canonical form.
+    pub sha256: String,
+    /// When it was published, RFC 3339.
+    pub created_at: String,
+    /// The API key by which it was published.
+    pub created_by: Option<String>,
+    /// The document.
+    pub document: Document,
+}
+
 /// What a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -138,6 +138,17 @@ fn full_plan_is_coherent_and_has_its_subject() {
 }
 
 #[test]
+fn example_of_the_page_on_pipelines_is_valid() {
+    let page = include_str!("../../../docs/pipelines.md");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let document = Document::parse(example.as_bytes(), |_| None).unwrap();
+    let rehearsal = document.rehearse(json!({ "notes": "n" }), &serde_json::Map::new()).unwrap();
+    let prompt = &rehearsal.steps[2].request.as_ref().unwrap()["prompt"];
+    assert!(prompt.as_str().unwrap().starts_with("Write a report in a plain tone."), "{prompt}");
+    assert_eq!(document.steps[2].needs, ["facts", "risks"]);
+}
+
+#[test]
 fn fingerprint_tells_what_makes_an_output() {
     let of = |text: &str| {
         let document = Document::parse(text.as_bytes(), |_| None).unwrap();

@@ -45,13 +45,15 @@ pub(super) struct Flat {
 
 /// Reads a document.
 pub(super) fn flatten(value: &Value, parts: &dyn Fn(&str) -> Option<Document>, violations: &mut Vec<Violation>) -> Flat {
-    Reader { value, parts, violations }.read()
+    Reader { value, parts, violations, missing: BTreeSet::new() }.read()
 }
 
 struct Reader<'a> {
     value: &'a Value,
     parts: &'a dyn Fn(&str) -> Option<Document>,
     violations: &'a mut Vec<Violation>,
+    /// The pipelines that are used and cannot be found.
+    missing: BTreeSet<String>,
 }
 
 /// A step or a `use`, as far as it is read in the first pass.
@@ -214,6 +216,7 @@ impl Reader<'_> {
         let nothing = Entry { steps: vec![], ends: vec![], name: Some(name.clone()) };
         let Some(used) = (self.parts)(reference) else {
             self.tell(format!("{at}/use"), format!("must be a published pipeline; there is no `{reference}`"));
+            self.missing.insert(name);
             return nothing;
         };
         if document.parts.contains_key(&name) {
@@ -321,6 +324,10 @@ impl Reader<'_> {
     /// What `part.result` and `part.result.name` stand for. `None`: the path is none of these.
     fn result_of_part(&mut self, document: &Document, path: &str, at: &str) -> Option<Value> {
         let (name, rest) = path.split_once('.')?;
+        if self.missing.contains(name) {
+            // Told already. Whatever the document has is the input.
+            return Some(Value::String("input".to_owned()));
+        }
         let part = document.parts.get(name).filter(|part| part.of.is_none())?;
         let segments = path::segments(rest)?;
         let ["result", below @ ..] = segments.as_slice() else { return None };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::document::{Document, Part, is_within};
@@ -14,7 +14,7 @@ use crate::limits::VALIDATION_ERRORS_MAX;
 const DEPTH_MAX: usize = 32;
 
 /// Something in an input that must be otherwise. It never repeats the value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputError {
     /// Where, as people read it: `submission.responses.peso`, `items[3].name`; empty: the input itself.
     pub path: String,
@@ -27,7 +27,7 @@ pub struct InputError {
 }
 
 /// All errors of an input.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputErrors {
     /// The first ones, at most 50.
     pub errors: Vec<InputError>,

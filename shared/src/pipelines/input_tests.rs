@@ -1,3 +1,5 @@
+//! Inputs: a questionnaire with one error, with seven, and with none.
+
 use proptest::prelude::*;
 use serde_json::json;
 

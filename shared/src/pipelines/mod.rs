@@ -3,6 +3,7 @@
 //! A document is parsed once ([`Document::parse`]), with all its violations reported together, and is stored in its canonical form, in
 //! which every step stands by itself: defaults are merged, prompts are written out, and the pipelines that it uses are flattened.
 
+pub mod body;
 mod check;
 pub mod context;
 pub mod document;
@@ -14,12 +15,15 @@ pub mod input;
 pub mod name;
 mod parse;
 pub mod path;
+pub mod rehearsal;
 mod source;
 pub mod template;
 mod vocabulary;
 
 pub use context::{Context, Done, DoneStatus};
-pub use document::{Check, Document, Feedback, Limits, Message, OnError, Part, Phase, RetryOn, Step, Violation};
+pub use document::{Check, Document, Feedback, Limits, Message, OnError, Part, Phase, Pipeline, RetryOn, Step, Violation};
 pub use input::{InputError, InputErrors};
-pub use name::{PipelineName, PipelineRef};
+pub use name::{PipelineKey, PipelineName, PipelineRef};
+pub use rehearsal::{Rehearsal, Rehearsed};
+pub use source::read_yaml;
 pub use template::{CheckResult, TemplateError};

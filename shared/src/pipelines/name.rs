@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{PIPELINE_NAME_CHARS_MAX, VERSION_NUMBER_MAX};
+use crate::ids::Organization;
+use crate::limits::{PIPELINE_NAME_CHARS_MAX, PIPELINE_VERSION_MAX};
 
 /// The error of a malformed name. The message states the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,29 @@ impl fmt::Display for PipelineName {
     }
 }
 
+/// A pipeline of an organization.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PipelineKey {
+    /// The tenant.
+    pub organization: Organization,
+    /// The pipeline.
+    pub name: PipelineName,
+}
+
+impl PipelineKey {
+    /// A pipeline of an organization.
+    #[must_use]
+    pub const fn new(organization: Organization, name: PipelineName) -> Self {
+        Self { organization, name }
+    }
+
+    /// The partition of its rows.
+    #[must_use]
+    pub fn partition(&self) -> String {
+        format!("{}#pipeline#{}", self.organization, self.name)
+    }
+}
+
 /// A pipeline and, if it is pinned, the number of its version: `name` or `name@3`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -77,8 +101,8 @@ impl FromStr for PipelineRef {
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let Some((name, number)) = text.split_once('@') else { return Ok(Self { name: text.parse()?, version: None }) };
         let version =
-            number.parse().ok().filter(|version| (1..=VERSION_NUMBER_MAX).contains(version) && !number.starts_with('+'));
-        let told = || InvalidName(format!("a pipeline's version is a number from 1 to {VERSION_NUMBER_MAX}, not {number:?}"));
+            number.parse().ok().filter(|version| (1..=PIPELINE_VERSION_MAX).contains(version) && !number.starts_with(['+', '0']));
+        let told = || InvalidName(format!("a pipeline's version is a number from 1 to {PIPELINE_VERSION_MAX}, not {number:?}"));
         Ok(Self { name: name.parse()?, version: Some(version.ok_or_else(told)?) })
     }
 }
@@ -102,6 +126,28 @@ impl fmt::Display for PipelineRef {
         match self.version {
             Some(version) => write!(f, "{}@{version}", self.name),
             None => write!(f, "{}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_references_are_read() {
+        for name in ["a", "edn360-full", &"a".repeat(64)] {
+            assert_eq!(name.parse::<PipelineName>().unwrap().as_str(), name);
+        }
+        for wrong in ["", "A", "1a", "-a", "a_b", "a/b", "a@1", "é", &"a".repeat(65)] {
+            assert!(wrong.parse::<PipelineName>().is_err(), "{wrong}");
+        }
+        for (text, version) in [("p", None), ("p@1", Some(1)), ("p@999999", Some(999_999))] {
+            let reference: PipelineRef = text.parse().unwrap();
+            assert_eq!((reference.version, reference.to_string().as_str()), (version, text));
+        }
+        for wrong in ["p@", "p@0", "p@+1", "p@01", "p@1000000", "p@x", "@1", "p@1@2"] {
+            assert!(wrong.parse::<PipelineRef>().is_err(), "{wrong}");
         }
     }
 }

@@ -12,8 +12,11 @@ pub(super) fn read_json(text: &[u8]) -> Result<Value, Violation> {
     serde_json::from_slice(text).map_err(|error| Violation::new("", format!("must be JSON: {error}")))
 }
 
-/// Reads YAML, of which JSON is a part. Nothing but what JSON has: no tags, and no names but text.
-pub(super) fn read_yaml(text: &[u8]) -> Result<Value, Violation> {
+/// Reads YAML, of which JSON is a part, as JSON. Nothing but what JSON has: no tags, and no names but text.
+///
+/// # Errors
+/// It is neither, or has more than 256 KiB.
+pub fn read_yaml(text: &[u8]) -> Result<Value, Violation> {
     check_size(text)?;
     // Faster, and with messages of its own.
     if let Ok(value) = serde_json::from_slice(text) {

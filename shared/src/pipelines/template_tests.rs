@@ -1,3 +1,5 @@
+//! Templates: what they write, what they refuse, and what they leave as it is.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -19,6 +19,7 @@ use crate::ids::{
     BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, SubjectKey, UserId,
 };
 use crate::limits;
+use crate::pipelines::PipelineKey;
 use crate::statistics::TallyKey;
 
 /// The index of an organization's generations: partition key `organization`, sort key `generation`.
@@ -151,6 +152,15 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written before the batch begins, and deleted with the batch or with the generation of a try. Expires.
     ItemRequest(&'a BatchKey, u32),
+    /// `{organization}#pipeline#{name}`, `head`: [`PipelineHead`](super::PipelineHead). In [`BY_ORGANIZATION`] under [`pipelines_of`],
+    /// sorted by the pipeline's name.
+    ///
+    /// Written by `api` with each version, on the condition of the number before. Never goes.
+    Pipeline(&'a PipelineKey),
+    /// The same partition, `version#` and the number in 6 digits: [`PipelineVersionRow`](super::PipelineVersionRow).
+    ///
+    /// Written once, in one transaction with the head. Never goes: runs name it.
+    PipelineVersion(&'a PipelineKey, u64),
     /// `#attached`, the place's number (`0007`): until when an attached start holds it.
     ///
     /// Taken and left by `start`, conditionally. Expires a day after its last holder.
@@ -176,6 +186,7 @@ impl Key<'_> {
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
             Self::SweepCursor => "#sweep".to_owned(),
             Self::Batch(key) | Self::BatchItem(key, _) | Self::ItemRequest(key, _) => key.partition(),
+            Self::Pipeline(key) | Self::PipelineVersion(key, _) => key.partition(),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
@@ -207,6 +218,8 @@ impl Key<'_> {
             Self::Batch(_) => "batch".to_owned(),
             Self::BatchItem(_, index) => format!("{ITEMS}{index:06}"),
             Self::ItemRequest(_, index) => format!("{ITEM_REQUESTS}{index:06}"),
+            Self::Pipeline(_) => "head".to_owned(),
+            Self::PipelineVersion(_, number) => format!("version#{number:06}"),
             Self::Attached(place) => format!("{place:04}"),
         }
     }
@@ -230,6 +243,11 @@ pub(in crate::aws) fn statistics_of(organization: &Organization) -> String {
 /// The partition of an organization's subjects in [`BY_ORGANIZATION`]. No organization is called so.
 pub(in crate::aws) fn subjects_of(organization: &Organization) -> String {
     format!("{organization}#subject")
+}
+
+/// The partition of an organization's pipelines in [`BY_ORGANIZATION`]. No organization is called so.
+pub(in crate::aws) fn pipelines_of(organization: &Organization) -> String {
+    format!("{organization}#pipeline")
 }
 
 /// The partition of all of an organization's [`Key::Endpoint`].
@@ -311,10 +329,10 @@ mod tests {
         generation: &'a GenerationKey,
         id: &'a KeyId,
         text: &'a str,
-        (subject, batch): &'a (SubjectKey, BatchKey),
+        (subject, batch, pipeline): &'a (SubjectKey, BatchKey, PipelineKey),
         tally: &'a TallyKey,
         (event, endpoint, delivery, user, entry): &'a (EventId, EndpointId, DeliveryId, UserId, InboxId),
-    ) -> [Key<'a>; 23] {
+    ) -> [Key<'a>; 25] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -337,6 +355,8 @@ mod tests {
             Key::Delivery(organization, delivery),
             Key::Inbox(organization, user, entry),
             Key::Preferences(organization, user),
+            Key::Pipeline(pipeline),
+            Key::PipelineVersion(pipeline, 12),
             Key::ApiKeyHash(text),
             Key::SweepCursor,
             Key::Attached(7),
@@ -368,7 +388,8 @@ mod tests {
             let (one, other) = (generation(&one), generation(&other));
             let above = |of: &GenerationKey| {
                 let subject = SubjectKey::new(of.organization.clone(), text.parse().unwrap());
-                (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)))
+                let pipeline = PipelineKey::new(of.organization.clone(), format!("p{}", &text[..text.len().min(60)]).parse().unwrap());
+                (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)), pipeline)
             };
             let (one_above, other_above) = (above(&one), above(&other));
             let (one_tally, other_tally) = (tally(&one.organization), tally(&other.organization));
@@ -380,8 +401,8 @@ mod tests {
             let all = all.concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 43);
-            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..20] {
+            prop_assert_eq!(distinct.len(), 47);
+            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..22] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -394,10 +415,11 @@ mod tests {
         let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
         let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
         let batch = BatchKey::new("acme".parse().unwrap(), "bat_00000000000000000000000000".parse().unwrap());
+        let pipeline = PipelineKey::new("acme".parse().unwrap(), "plan-1".parse().unwrap());
         let tally = tally(&subject.organization);
         let told = told("5e");
         let (event, endpoint, delivery, _, entry) = &told;
-        let keys = keys(&generation, &id, "5e", &(subject, batch), &tally, &told)
+        let keys = keys(&generation, &id, "5e", &(subject, batch, pipeline), &tally, &told)
             .map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
         assert_eq!(
@@ -423,6 +445,8 @@ mod tests {
                 format!("acme#delivery:{delivery} delivery"),
                 format!("acme#inbox:5e {entry}"),
                 "acme#inbox:5e preferences".to_owned(),
+                "acme#pipeline#plan-1 head".to_owned(),
+                "acme#pipeline#plan-1 version#000012".to_owned(),
                 "#key#5e key".to_owned(),
                 "#sweep cursor".to_owned(),
                 "#attached 0007".to_owned(),

@@ -10,6 +10,7 @@ pub(in crate::aws) mod key;
 mod listing;
 mod notifications;
 mod open;
+mod pipelines;
 mod statistics;
 mod subjects;
 mod sweeps;
@@ -24,6 +25,7 @@ pub use idempotency::IdempotencyClaim;
 pub use key::INDEXES;
 pub use listing::ListPage;
 pub use notifications::{InboxPage, Settings};
+pub use pipelines::{PipelineHead, PipelinePage, PipelineVersionRow};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE};
 
 use std::collections::HashMap;

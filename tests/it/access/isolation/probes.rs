@@ -12,6 +12,8 @@ pub const BATCH: &str = "<batch>";
 pub const SUBJECT: &str = "<subject>";
 /// Stands for a webhook in the path.
 pub const WEBHOOK: &str = "<webhook>";
+/// Stands for a pipeline in the path.
+pub const PIPELINE: &str = "<pipeline>";
 /// Stands for a delivery in the path.
 pub const DELIVERY: &str = "<delivery>";
 /// Stands for somebody who is notified.
@@ -61,7 +63,8 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 25] = [
+const QUERIES: [&str; 26] = [
+    "limit=100&after=<pipeline>",
     "batch=<batch>",
     "after=<batch>&name=metadata-of-acme&status=ended",
     "metadata.of=metadata-of-acme",
@@ -108,7 +111,7 @@ const HEADERS: [(&str, &str); 15] = [
 ];
 
 /// What a body may say. The first two are those that the other organization has sent.
-const BODIES: [&str; 12] = [
+const BODIES: [&str; 13] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -121,6 +124,7 @@ const BODIES: [&str; 12] = [
     r#"{"items":[{"request":{"prompt":"p"}}],"defaults":{"provider":"ours","model":"m"},"metadata":{"retry_of":"<batch>"}}"#,
     r#"{"since":"2026-01-01T00:00:00Z"}"#,
     r#"{"all":true}"#,
+    r#"{"document":{"longhand":"pipeline/1","name":"<pipeline>","steps":[{"use":"<pipeline>"},{"use":"<pipeline>@1"}]}}"#,
 ];
 
 /// Every probe of one route.
@@ -130,6 +134,7 @@ pub fn probes(method: &str, route: &str) -> Vec<Probe> {
         "{id}" if route.starts_with("/v1/batches") => BATCH,
         "{number}" => "1",
         "{id}" if route.starts_with("/v1/webhooks") => WEBHOOK,
+        "{id}" if route.starts_with("/v1/pipelines") => PIPELINE,
         "{id}" if route.starts_with("/v1/deliveries") => DELIVERY,
         part if part.starts_with('{') => PART,
         part => part,

@@ -8,10 +8,11 @@ use longhand_local::{Options, Playback, Script};
 use longhand_tests::receiver::Receiver;
 use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, environment};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::probes::{
-    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, USED_KEY, USER, WEBHOOK,
+    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, PIPELINE, Probe, RESPONSE, SUBJECT, USED_KEY, USER, WEBHOOK,
 };
 use crate::access::keys::key;
 
@@ -23,6 +24,8 @@ pub const MARKS: [&str; 3] = ["output-of-acme", "prompt-of-acme", "metadata-of-a
 const ITS_KEYS: [&str; 2] = ["key-of-acme", "response-key-of-acme"];
 /// Its subject, which has a version, and one that nobody has.
 const SUBJECTS: [&str; 2] = ["s.first", "s.other"];
+/// Its pipeline, and one that nobody has.
+const PIPELINES: [&str; 2] = ["their-plan", "other-plan"];
 /// Its user, who has a notification, and one that nobody has.
 const USERS: [&str; 2] = ["ada@acme.example", "bob@acme.example"];
 /// Those that nobody has.
@@ -69,6 +72,7 @@ impl Victim {
         let api = harness.with_key(&harness.stack.key().unwrap().text);
         let generations = generations(&api).await;
         let batch = batch(&api).await;
+        pipeline(&api).await;
         let receiver = Receiver::start().await;
         let (webhook, delivery) = webhook(&api, &receiver).await;
         let (_, token) = api.create_token(&generations[0]).await;
@@ -106,6 +110,11 @@ impl Victim {
             assert!(status.is_success(), "{told}");
             state.push(told);
         }
+        for way in ["", "/versions/1"] {
+            let (status, told) = self.api.get(&format!("pipelines/{}{way}", PIPELINES[0])).await;
+            assert!(status.is_success(), "{told}");
+            state.push(told);
+        }
         for way in ["", "/items"] {
             let (status, told) = self.api.get(&format!("batches/{}{way}", self.batch)).await;
             assert!(status.is_success(), "{told}");
@@ -138,10 +147,11 @@ impl Victim {
         let route = usize::from(probe.path.starts_with("/v1/responses"));
         pairs
             .map(|(id, form)| {
-                let theirs = [NAME, ITS_KEYS[route], SUBJECTS[0], &self.webhook, &self.delivery, USERS[0], &self.batch];
+                let theirs =
+                    [NAME, ITS_KEYS[route], SUBJECTS[0], &self.webhook, &self.delivery, USERS[0], &self.batch, PIPELINES[0]];
                 let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
                 let batch = absent(&self.batch);
-                let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch];
+                let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch, PIPELINES[1]];
                 (names(id, form, theirs), names(&absent(id), form, nobodys))
             })
             .collect()
@@ -202,6 +212,17 @@ async fn batch(api: &Api) -> String {
     batch["id"].as_str().unwrap().to_owned()
 }
 
+/// A pipeline of two versions.
+async fn pipeline(api: &Api) {
+    for prompt in ["prompt-of-acme", "prompt-of-acme, again"] {
+        let step = json!({ "id": "A", "provider": "theirs", "model": "m", "prompt": prompt });
+        let body = json!({ "longhand": "pipeline/1", "name": PIPELINES[0], "title": "metadata-of-acme", "steps": [step] });
+        let put = api.http.put(api.url_of(&format!("/v1/pipelines/{}", PIPELINES[0]))).json(&body);
+        let (status, told) = api.send(put.build().unwrap()).await;
+        assert_eq!(status, StatusCode::CREATED, "{told}");
+    }
+}
+
 /// Its webhook, and a delivery that has ended.
 async fn webhook(api: &Api, receiver: &Receiver) -> (String, String) {
     let ask = async |path: &str, body: &Value| {
@@ -226,7 +247,7 @@ fn form(probe: &Probe) -> &'static str {
     if probe.path.starts_with("/v1/responses") { "resp_" } else { "gen_" }
 }
 
-fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch]: [&str; 7]) -> Names {
+fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch, pipeline]: [&str; 8]) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
         (PART, format!("{form}{ulid}")),
@@ -239,6 +260,7 @@ fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, u
         (DELIVERY, delivery.to_owned()),
         (USER, user.to_owned()),
         (BATCH, batch.to_owned()),
+        (PIPELINE, pipeline.to_owned()),
     ]
 }
 

@@ -244,6 +244,20 @@ impl Scene {
         assert_eq!(self.ask(self.request("DELETE", &repeated)).await.0, StatusCode::OK);
     }
 
+    async fn life_of_pipelines(&mut self) {
+        let place = "/paths/~1v1~1pipelines~1{id}~1check/post/requestBody/content/application~1json/examples/one/value";
+        let body = CONTRACT.document().pointer(place).unwrap().clone();
+        let (status, checked) = self.post("/v1/pipelines/greeting/check", &body).await;
+        assert_eq!((status, &checked["rehearsal"]["steps"][0]["request"]["prompt"]), (StatusCode::OK, &json!("Greet Ada.")));
+        for expected in [StatusCode::CREATED, StatusCode::OK] {
+            assert_eq!(self.put("/v1/pipelines/greeting", &body["document"]).await, expected);
+        }
+        assert_eq!(self.put("/v1/pipelines/farewell", &body["document"]).await, StatusCode::UNPROCESSABLE_ENTITY);
+        for path in ["", "/greeting", "/greeting/versions/1"] {
+            self.get(&format!("/v1/pipelines{path}")).await;
+        }
+    }
+
     async fn life_of_webhooks(&mut self) {
         let receiver = Receiver::start().await;
         let (status, made) = self.post("/v1/webhooks", &json!({ "url": receiver.url() })).await;
@@ -315,6 +329,7 @@ async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
     scene.life_of_generations().await;
     scene.life_of_subjects().await;
     scene.life_of_batches().await;
+    scene.life_of_pipelines().await;
     scene.life_of_webhooks().await;
     scene.life_of_completions().await;
     scene.life_of_responses().await;
