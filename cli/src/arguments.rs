@@ -6,7 +6,9 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
-use crate::commands::{batches, bench, cost, demo, dev, notifications, openapi, shell, subjects, usage, validate, webhooks};
+use crate::commands::{
+    batches, bench, cost, demo, dev, notifications, openapi, pipelines, shell, subjects, usage, validate, webhooks,
+};
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
 #[derive(Debug, Parser)]
@@ -32,6 +34,7 @@ pub enum Command {
     Retry(retry::RetryArgs),
     Token(token::TokenArgs),
     Batches(batches::BatchesArgs),
+    Pipelines(pipelines::PipelinesArgs),
     Subjects(subjects::SubjectsArgs),
     Usage(usage::UsageArgs),
     Webhooks(webhooks::WebhooksArgs),
@@ -67,6 +70,7 @@ impl Command {
             Self::Retry(args) => retry::run(args).await,
             Self::Token(args) => token::run(args).await,
             Self::Batches(args) => batches::run(args).await,
+            Self::Pipelines(args) => pipelines::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
             Self::Usage(args) => usage::run(args).await,
             Self::Webhooks(args) => webhooks::run(args).await,

@@ -9,6 +9,7 @@ pub mod generations;
 pub mod notifications;
 pub mod openapi;
 pub mod operate;
+pub mod pipelines;
 pub mod shell;
 pub mod subjects;
 pub mod usage;

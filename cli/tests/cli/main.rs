@@ -19,6 +19,7 @@ mod kill;
 mod machine;
 mod memory;
 mod otlp;
+mod pipelines;
 mod redrive;
 mod retention;
 mod subjects;
