@@ -1,5 +1,7 @@
 //! Pipelines through the HTTP edge: published in versions, checked, read and listed.
 
+mod agents;
+
 use std::sync::Arc;
 
 use futures::future::join_all;
