@@ -6,12 +6,14 @@
 mod duplicates;
 mod json;
 mod log;
+mod pipeline;
 mod provider;
 mod request;
 mod sse;
 
 pub use json::{json_text, partial_json};
 pub use log::chunk;
+pub use pipeline::pipeline;
 pub use provider::{anthropic, bedrock, chat_completions, gemini, ollama, responses};
 pub use request::request;
 pub use sse::sse;
@@ -20,7 +22,7 @@ pub use sse::sse;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("anthropic", anthropic),
     ("bedrock", bedrock),
     ("chat_completions", chat_completions),
@@ -29,6 +31,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("json_text", json_text),
     ("ollama", ollama),
     ("partial_json", partial_json),
+    ("pipeline", pipeline),
     ("request", request),
     ("responses", responses),
     ("sse", sse),
