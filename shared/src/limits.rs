@@ -42,6 +42,10 @@ pub const PIPELINE_STEPS_MAX: usize = 64;
 pub const PROMPT_BYTES_MAX: usize = 1024 * 1024;
 /// What one template may do: an instruction, or 64 bytes of text, costs one.
 pub const TEMPLATE_FUEL: u64 = 200_000;
+/// A sample input of a check, which its answer repeats.
+pub const SAMPLE_INPUT_BYTES_MAX: u64 = 512 * 1024;
+/// The requests that a check shows. Lambda answers 6 MB at most, in which JSON within JSON is escaped.
+pub const REHEARSAL_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// What a step's next try is shown of the answer that was not accepted.
 pub const FEEDBACK_BYTES_MAX: usize = 64 * 1024;
 /// The caller's `metadata` object, as JSON text.

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::error::Error;
 use crate::generation::request::read_json;
 use crate::json::body::{object, read};
+use crate::json::json_bytes;
 use crate::json::schema::Schema;
+use crate::limits::SAMPLE_INPUT_BYTES_MAX;
 
 static CHECK: LazyLock<Schema> = LazyLock::new(|| {
     let fields = json!({ "document": { "type": "object" }, "input": { "type": "object" }, "outputs": { "type": "object" } });
@@ -40,7 +42,12 @@ pub fn document(body: &[u8]) -> Result<Value, Error> {
 /// # Errors
 /// [`Error::InvalidRequest`] with every error; [`Error::RequestTooLarge`].
 pub fn check(body: &[u8]) -> Result<CheckBody, Error> {
-    read(body, &CHECK)
+    let body: CheckBody = read(body, &CHECK)?;
+    let bytes = body.input.as_ref().map_or(0, json_bytes);
+    if bytes > SAMPLE_INPUT_BYTES_MAX {
+        return Err(Error::invalid("/input", format!("must have at most {SAMPLE_INPUT_BYTES_MAX} bytes; it has {bytes}")));
+    }
+    Ok(body)
 }
 
 #[cfg(test)]
@@ -54,6 +61,8 @@ mod tests {
         for wrong in ["", "[]", "{}", r#"{"document":1}"#, r#"{"document":{},"input":[]}"#, r#"{"document":{},"other":1}"#] {
             assert!(matches!(check(wrong.as_bytes()), Err(Error::InvalidRequest(_))), "{wrong}");
         }
+        let large = json!({ "document": {}, "input": { "x": "x".repeat(600_000) } }).to_string();
+        assert!(matches!(check(large.as_bytes()), Err(Error::InvalidRequest(errors)) if errors[0].pointer == "/input"));
         assert!(document(b"longhand: pipeline/1").is_err());
     }
 }

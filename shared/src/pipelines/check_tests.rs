@@ -255,6 +255,12 @@ fn documents_are_bounded() {
     };
     assert_eq!(violations(&steps(PIPELINE_STEPS_MAX)), []);
     assert!(violations(&steps(PIPELINE_STEPS_MAX + 1)).iter().any(|(path, _)| path == "/steps"));
+    // As many violations as it has names, each as long as it may be.
+    let names: Vec<String> = (0..5_000).map(|number| format!("{{{{ {}{number} }}}}", "n".repeat(20))).collect();
+    let found = violations(&with(&[("/steps/0/prompt", json!(names.concat()))]));
+    assert_eq!(found.len(), 50);
+    let found = violations(&with(&[("/steps/0/prompt", json!(format!("{{{{ {} }}}}", "n".repeat(100_000))))]));
+    assert!(found.len() == 1 && found[0].1.chars().count() == 401, "{found:?}");
     // Small as it is written, large with what its steps share.
     let mut shared = steps(PIPELINE_STEPS_MAX);
     shared["defaults"]["system"] = json!("x".repeat(PIPELINE_BYTES_MAX / PIPELINE_STEPS_MAX));

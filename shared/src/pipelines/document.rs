@@ -203,7 +203,7 @@ pub(super) struct Place {
     /// The steps before it that its templates see, in the order of the document.
     pub ancestors: Vec<String>,
     /// The part that it belongs to and those around it, from the inside out.
-    pub parts: Vec<Part>,
+    pub parts: Arc<Vec<Part>>,
 }
 
 /// A message of a step's conversation.
@@ -324,13 +324,19 @@ impl Document {
     /// Tells each step its place.
     pub(super) fn link(&mut self) {
         let needs: BTreeMap<&str, &[String]> = self.steps.iter().map(|step| (step.id.as_str(), step.needs.as_slice())).collect();
-        let places: Vec<Place> = self.steps.iter().map(|step| self.place(step, &needs)).collect();
+        // The schemas of parts may be large: their steps share them.
+        let mut around: BTreeMap<Option<&str>, Arc<Vec<Part>>> = BTreeMap::new();
+        for part in self.steps.iter().map(|step| step.part.as_deref()) {
+            around.entry(part).or_insert_with(|| Arc::new(self.parts_around(part)));
+        }
+        let places: Vec<Place> =
+            self.steps.iter().map(|step| self.place(step, &needs, Arc::clone(&around[&step.part.as_deref()]))).collect();
         for (step, place) in self.steps.iter_mut().zip(places) {
             step.place = Arc::new(place);
         }
     }
 
-    fn place(&self, step: &Step, needs: &BTreeMap<&str, &[String]>) -> Place {
+    fn place(&self, step: &Step, needs: &BTreeMap<&str, &[String]>, parts: Arc<Vec<Part>>) -> Place {
         let mut before: BTreeSet<&str> = BTreeSet::new();
         let mut open: Vec<&str> = step.needs.iter().map(String::as_str).collect();
         while let Some(id) = open.pop() {
@@ -340,10 +346,7 @@ impl Document {
         }
         let is_seen =
             |other: &&Step| before.contains(other.id.as_str()) && is_within(other.part.as_deref(), step.part.as_deref());
-        Place {
-            ancestors: self.steps.iter().filter(is_seen).map(|step| step.id.clone()).collect(),
-            parts: self.parts_around(step.part.as_deref()),
-        }
+        Place { ancestors: self.steps.iter().filter(is_seen).map(|step| step.id.clone()).collect(), parts }
     }
 
     /// The part with this name and those around it, from the inside out.

@@ -7,11 +7,14 @@ use serde_json::{Map, Value};
 
 use super::document::{Document, Part, is_within};
 use super::path;
+use crate::json::json_bytes;
 use crate::json::schema::{Failure, Schema};
 use crate::limits::VALIDATION_ERRORS_MAX;
 
 /// How deeply defaults are filled in. A schema may refer to itself.
 const DEPTH_MAX: usize = 32;
+/// The defaults of one input together. Those that refer to each other double with each level.
+const DEFAULTS_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Something in an input that must be otherwise. It never repeats the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,11 +128,12 @@ fn split_first(pointer: &str) -> Option<(String, &str)> {
 
 /// Fills in the `default` of what is absent from an object, as `properties` say it, and within what is there. Through references within the
 /// schema, but not into lists, nor by conditions.
+/// At most so many bytes that no prompt could show more.
 pub(super) fn fill_defaults(schema: &Value, value: &mut Value) {
-    fill(schema, schema, value, 0);
+    fill(schema, schema, value, 0, &mut { DEFAULTS_BYTES_MAX });
 }
 
-fn fill(root: &Value, schema: &Value, value: &mut Value, depth: usize) {
+fn fill(root: &Value, schema: &Value, value: &mut Value, depth: usize, bytes_left: &mut u64) {
     let schema = referred(root, schema);
     let (Some(properties), Value::Object(fields)) = (schema.get("properties").and_then(Value::as_object), value) else { return };
     if depth > DEPTH_MAX {
@@ -138,11 +142,13 @@ fn fill(root: &Value, schema: &Value, value: &mut Value, depth: usize) {
     for (name, property) in properties {
         if !fields.contains_key(name)
             && let Some(default) = referred(root, property).get("default")
+            && let Some(left) = bytes_left.checked_sub(json_bytes(default) + name.len() as u64)
         {
+            *bytes_left = left;
             fields.insert(name.clone(), default.clone());
         }
         if let Some(value) = fields.get_mut(name) {
-            fill(root, property, value, depth + 1);
+            fill(root, property, value, depth + 1, bytes_left);
         }
     }
 }

@@ -121,6 +121,13 @@ fn defaults_are_filled_in_objects() {
     assert_eq!(filled(json!({ "a": null }))["a"], json!(null));
     assert!(filled(json!({}))["e"]["again"]["again"].is_object(), "a schema that refers to itself ends somewhere");
     assert_eq!(filled(json!([1])), json!([1]));
+    let doubling = json!({
+        "properties": { "a": { "$ref": "#/$defs/e" } },
+        "$defs": { "e": { "default": {}, "properties": { "b": { "$ref": "#/$defs/e" }, "c": { "$ref": "#/$defs/e" } } } },
+    });
+    let mut value = json!({});
+    fill_defaults(&doubling, &mut value);
+    assert!((10_000..4_000_000).contains(&json_bytes(&value)), "{}", json_bytes(&value));
 }
 
 #[test]

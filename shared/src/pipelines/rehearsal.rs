@@ -8,9 +8,14 @@ use serde_json::{Map, Value};
 use super::context::{Context, Done, DoneStatus};
 use super::document::Document;
 use super::input::{InputErrors, referred};
+use crate::json::json_bytes;
 
 /// How deeply an output is made up.
 const DEPTH_MAX: usize = 8;
+/// An output that is made up: schemas that refer to each other double with each level.
+const SAMPLE_BYTES_MAX: u64 = 64 * 1024;
+/// What a field has beside its name and its value.
+const FIELD_BYTES: u64 = 16;
 
 /// A pipeline as it would go with a sample input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,23 @@ pub struct Rehearsed {
     pub error: Option<String>,
 }
 
+impl Rehearsal {
+    /// Leaves requests out beyond `most` bytes of JSON; such a step says so.
+    #[must_use]
+    pub fn bounded(mut self, most: u64) -> Self {
+        let mut left = most;
+        for step in &mut self.steps {
+            if let Some(rest) = left.checked_sub(json_bytes(&step.request)) {
+                left = rest;
+            } else {
+                step.request = None;
+                step.error = Some("its request is left out: the requests of the steps have too many bytes together".to_owned());
+            }
+        }
+        self
+    }
+}
+
 impl Document {
     /// Renders every step for `input`. Where `outputs` has none for a step, its output is made up by its schema: what is required, with the
     /// names of the fields in angle brackets for text.
@@ -47,7 +69,8 @@ impl Document {
         // What a step sees depends on what it needs, not on where it is written.
         for step in &self.steps {
             let made_up = || {
-                step.output.as_ref().map_or_else(|| format!("<{}>", step.id).into(), |schema| sample(schema, schema, &step.id, 0))
+                let made = |schema| sample(schema, schema, &step.id, 0, &mut { SAMPLE_BYTES_MAX });
+                step.output.as_ref().map_or_else(|| format!("<{}>", step.id).into(), made)
             };
             let output = outputs.get(&step.id).cloned().unwrap_or_else(made_up);
             context.steps.insert(step.id.clone(), Done { status: DoneStatus::Completed, output });
@@ -68,15 +91,20 @@ impl Document {
 }
 
 /// The least that matches a schema, mostly.
-fn sample(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
+fn sample(root: &Value, schema: &Value, name: &str, depth: usize, bytes_left: &mut u64) -> Value {
     let schema = referred(root, schema);
+    let mut afford = |value: &Value| {
+        let left = bytes_left.checked_sub(json_bytes(value));
+        *bytes_left = left.unwrap_or_default();
+        left.map_or(Value::Null, |_| value.clone())
+    };
     for keyword in ["const", "default"] {
         if let Some(value) = schema.get(keyword) {
-            return value.clone();
+            return afford(value);
         }
     }
     if let Some(first) = schema.get("enum").and_then(|options| options.get(0)) {
-        return first.clone();
+        return afford(first);
     }
     let kind = match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.first(),
@@ -88,8 +116,10 @@ fn sample(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
             let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
             let field = |field: &str| {
                 let own = schema.get("properties").and_then(|properties| properties.get(field)).unwrap_or(&Value::Null);
-                let value =
-                    if depth < DEPTH_MAX { sample(root, own, &format!("{name}.{field}"), depth + 1) } else { Value::Null };
+                *bytes_left = bytes_left.saturating_sub(field.len() as u64 + FIELD_BYTES);
+                let is_made = depth < DEPTH_MAX && *bytes_left > 0;
+                let name = format!("{name}.{field}");
+                let value = if is_made { sample(root, own, &name, depth + 1, bytes_left) } else { Value::Null };
                 (field.to_owned(), value)
             };
             Value::Object(required.map(field).collect())
@@ -127,6 +157,9 @@ mod tests {
         assert!(prompt("N0").contains(r#"Training: "<E9.bridge_for_nutrition>""#), "{}", prompt("N0"));
         assert_eq!(rehearsal.subject.as_deref(), Some("full-plan:cliente-0042"));
         assert!(full.rehearse(json!({}), &outputs).is_err());
+        let left_out = |most: u64| rehearsal.clone().bounded(most).steps.iter().filter(|step| step.request.is_none()).count();
+        assert_eq!((left_out(1_000_000), left_out(0)), (0, 18));
+        assert!((1..18).contains(&left_out(json_bytes(&rehearsal) / 2)));
     }
 
     #[test]
@@ -139,12 +172,16 @@ mod tests {
             },
             "$defs": { "d": { "required": ["again", "is"], "properties": { "again": { "$ref": "#/$defs/d" }, "is": { "type": "boolean" } } } },
         });
-        let made = sample(&schema, &schema, "S", 0);
+        let made = sample(&schema, &schema, "S", 0, &mut { SAMPLE_BYTES_MAX });
         assert_eq!(
             (&made["a"], &made["b"], &made["c"], &made["e"], &made["f"]),
             (&json!([]), &json!("x"), &json!(3), &json!(7), &json!("<S.f>"))
         );
         assert_eq!(made["d"]["again"]["is"], json!(true));
         assert_eq!(made.get("g"), None);
+        let names: Vec<String> = (0..50).map(|number| format!("n{number}")).collect();
+        let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), json!({ "$ref": "#" }))).collect();
+        let wide = json!({ "required": names, "properties": properties });
+        assert!(json_bytes(&sample(&wide, &wide, "S", 0, &mut { SAMPLE_BYTES_MAX })) < 2 * SAMPLE_BYTES_MAX);
     }
 }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use minijinja::value::{Serde, Value as Rendered, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
@@ -125,7 +126,7 @@ impl Document {
         let told = |(index, check): (usize, &Check)| {
             let place = Place {
                 ancestors: self.steps.iter().map(|step| step.id.clone()).collect(),
-                parts: self.parts_around(check.part.as_deref()),
+                parts: Arc::new(self.parts_around(check.part.as_deref())),
             };
             let input = place.input(context);
             let result = place.parts.first().map_or(&self.result, |part| &part.result);
@@ -143,7 +144,7 @@ impl Document {
     /// The template refers to what is not there, or its text is no subject's name.
     pub fn subject_of(&self, context: &Context) -> Result<Option<SubjectId>, TemplateError> {
         let Some(template) = &self.subject else { return Ok(None) };
-        let place = Place { ancestors: self.steps.iter().map(|step| step.id.clone()).collect(), parts: vec![] };
+        let place = Place { ancestors: self.steps.iter().map(|step| step.id.clone()).collect(), parts: Arc::default() };
         let mut scope =
             Scope { place: &place, names: None, input: Cow::Borrowed(&context.input), context, bytes_left: PROMPT_BYTES_MAX };
         let text = scope.render("subject", template)?;

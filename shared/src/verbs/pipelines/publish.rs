@@ -13,7 +13,7 @@ use crate::aws::{PipelineHead, PipelineVersionRow};
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
 use crate::ids::Organization;
-use crate::limits::PIPELINE_VERSION_MAX;
+use crate::limits::{PIPELINE_VERSION_MAX, REHEARSAL_BYTES_MAX};
 use crate::pipelines::{Document, InputErrors, PipelineKey, PipelineName, PipelineRef, Rehearsal, Violation};
 use crate::retry;
 
@@ -116,7 +116,7 @@ impl App {
         let is_new = held.as_ref().is_none_or(|held| held.sha256 != sha256);
         let (rehearsal, input_errors) = match sample.map(|sample| document.rehearse(sample, outputs)) {
             None => (None, None),
-            Some(Ok(rehearsal)) => (Some(rehearsal), None),
+            Some(Ok(rehearsal)) => (Some(rehearsal.bounded(REHEARSAL_BYTES_MAX)), None),
             Some(Err(errors)) => (None, Some(errors)),
         };
         Ok(PipelineCheck {
