@@ -17,6 +17,7 @@ const EVENT_PREFIX: &str = "evt_";
 const ENDPOINT_PREFIX: &str = "whe_";
 const DELIVERY_PREFIX: &str = "dlv_";
 const INBOX_PREFIX: &str = "ntf_";
+const UPLOAD_PREFIX: &str = "upl_";
 const FOLDER_DIGITS: usize = 20;
 const ULID_CHARS: usize = 26;
 
@@ -258,6 +259,35 @@ impl FromStr for EndpointId {
     }
 }
 
+/// An upload's id: `upl_` and a ULID in lower case, so that it tells when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UploadId(String);
+
+impl UploadId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self(new_id(UPLOAD_PREFIX, now_ms))
+    }
+
+    /// When the id was made, in milliseconds since the epoch.
+    #[must_use]
+    pub fn created_ms(&self) -> i64 {
+        let ulid = self.0.strip_prefix(UPLOAD_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
+        ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or_default()
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("an upload's id is `{UPLOAD_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(UPLOAD_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
 /// The id of one delivery of an event to an endpoint: `dlv_` and a ULID in lower case, so that ids sort by the time of the event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -406,6 +436,7 @@ text_conversions!(SubjectId);
 text_conversions!(UserId);
 text_conversions!(EventId);
 text_conversions!(EndpointId);
+text_conversions!(UploadId);
 text_conversions!(DeliveryId);
 text_conversions!(InboxId);
 

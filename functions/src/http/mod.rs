@@ -21,6 +21,7 @@ mod routes;
 mod sse;
 mod statistics;
 mod subjects;
+mod uploads;
 mod webhooks;
 mod whole;
 

@@ -14,7 +14,7 @@ mod tables;
 mod texts;
 
 pub use archive::{Archive, ArchiveHead};
-pub use blobs::{BlobWriter, Blobs, Body, Stored};
+pub use blobs::{BlobWriter, Blobs, Body, PresignedPut, Stored};
 pub use buffer::{
     Appended, Buffer, ChunkBytes, ChunkItem, ChunkPage, Meta, MetaRow, Packing, chunk_from_item, chunk_item_bytes, chunk_to_item,
     write_units,

@@ -12,9 +12,10 @@ mod responses;
 mod statistics;
 mod stream;
 mod subjects;
+mod uploads;
 
 pub use access::keys::{KeyView, NewKey};
-pub use access::tokens::ReadToken;
+pub use access::tokens::{InboxTokenRequest, ReadToken};
 pub use batches::follow::NextItem;
 pub use batches::results::BatchResults;
 pub use batches::tail::{BatchEvent, BatchEventData, BatchTail};
@@ -53,3 +54,4 @@ pub use subjects::head::SubjectList;
 pub use subjects::retention::VersionRetention;
 pub use subjects::settle::Settled;
 pub use subjects::versions::{VersionList, VersionOutput};
+pub use uploads::UploadView;

@@ -5,6 +5,7 @@ mod ends;
 mod field;
 mod following;
 mod life;
+mod uploads;
 mod width;
 
 use std::sync::Arc;
