@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::read_token::SigningKey;
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Mailer, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
 use crate::clock::Clock;
 use crate::config::{Config, MasterKeyAt, TokenKey};
 use crate::error::Error;
@@ -36,6 +36,7 @@ pub struct App {
     /// What organizations have set, and until when it is taken as it is.
     pub(crate) settings: Arc<Mutex<HashMap<Organization, (i64, Settings)>>>,
     pub(crate) receivers: Receivers,
+    pub(crate) mailer: Mailer,
     secrets: Secrets,
     signer: Signer,
     http: Arc<OnceLock<reqwest::Client>>,
@@ -82,6 +83,7 @@ impl App {
             waiting: Waiting::default(),
             settings: Arc::default(),
             receivers: Receivers::new(Doors { loopback: config.loopback_receivers, any_port: false }, config.delivery_timeout),
+            mailer: Mailer::new(config.aws.clone()),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             signer: Signer::default(),
             config: Arc::new(config),

@@ -159,6 +159,13 @@ impl BatchId {
         Self(new_id(BATCH_PREFIX, now_ms))
     }
 
+    /// An id that sorts before every id made at the given moment or later.
+    #[must_use]
+    pub fn first_at(ms: i64) -> Self {
+        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
+        Self(format!("{BATCH_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -65,11 +65,11 @@ pub use ids::{
     SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
-    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
-    ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff,
-    EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox, InboxTokenRequest, Inspection,
-    ItemList, KeySha256, KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output,
-    Populated, ProgressView, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider,
-    Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList,
-    VersionOutput, VersionRetention,
+    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
+    CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
+    DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
+    InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem,
+    NextRider, NoNext, Output, Populated, ProgressView, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail,
+    Retention, RetentionRules, Rider, Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView,
+    ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

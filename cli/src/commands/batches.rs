@@ -1,5 +1,6 @@
 //! `longhand batches`: many generations at once, over the API.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,9 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use longhand::batches::report::dollars;
 use longhand::batches::{BatchStatus, ItemStatus, ItemView};
 use longhand::limits::REQUEST_BYTES_MAX;
+use longhand::quota::dollars;
 use longhand::{BatchList, BatchView, ItemList, UploadView};
 use longhand_client::{Client, Error, Method, RequestBuilder, StatusCode, frames, send};
 use serde_json::{Value, json};
@@ -234,7 +235,11 @@ async fn upload(client: &Client, mut body: Value) -> anyhow::Result<Value> {
     let Some(Value::Array(items)) = body.as_object_mut().and_then(|fields| fields.remove("items")) else {
         return Ok(body);
     };
-    let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
+    let mut lines = String::new();
+    for item in &items {
+        // Writing into a `String` cannot fail.
+        let _ = writeln!(lines, "{item}");
+    }
     let new = json!({ "purpose": "batch", "bytes": lines.len() });
     let (upload, _): (UploadView, String) = read(client.request(Method::POST, "/v1/uploads").json(&new)).await?;
     eprintln!("uploading {} items, {} bytes", items.len(), lines.len());
@@ -283,10 +288,7 @@ async fn shown(format: Format, call: RequestBuilder) -> anyhow::Result<()> {
     let mut fields = Fields::default();
     fields.add("id", &batch.id).add_if("name", batch.name.as_ref()).add("status", batch.status.name()).add("items", told(&batch));
     fields.add("percent", batch.percent).add("concurrency", batch.concurrency).add("tokens", batch.usage.total_tokens);
-    fields
-        .add("cost", format!("${}", dollars(batch.cost)))
-        .add("created", &batch.created_at)
-        .add_if("ended", batch.ended_at.as_ref());
+    fields.add("cost", dollars(batch.cost)).add("created", &batch.created_at).add_if("ended", batch.ended_at.as_ref());
     fields.add_if("retry of", batch.retry_of.as_ref());
     Ok(fields.print()?)
 }
@@ -387,7 +389,7 @@ async fn tail(args: &OfBatch) -> anyhow::Result<ExitCode> {
         }
     };
     if !args.format.json {
-        line(format!("{}: {}, ${}", ended.status.name(), told(&ended), dollars(ended.cost)))?;
+        line(format!("{}: {}, {}", ended.status.name(), told(&ended), dollars(ended.cost)))?;
     }
     let counts = ended.counts.by_status;
     let is_whole = ended.status == BatchStatus::Completed && counts.completed + counts.skipped == ended.counts.total;

@@ -5,6 +5,7 @@ mod blobs;
 mod buffer;
 mod clients;
 mod invoker;
+mod mailer;
 mod meter;
 mod queues;
 mod records;
@@ -21,6 +22,7 @@ pub use buffer::{
 };
 pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
+pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{

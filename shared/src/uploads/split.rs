@@ -133,10 +133,9 @@ impl Splitter {
             return Ok(Some(self.element()));
         }
         let (depth, string) = match (string, byte) {
-            (InString::Escaped, _) => (depth, InString::Yes),
+            (InString::Escaped, _) | (InString::No, b'"') => (depth, InString::Yes),
             (InString::Yes, b'\\') => (depth, InString::Escaped),
             (InString::Yes, b'"') => (depth, InString::No),
-            (InString::No, b'"') => (depth, InString::Yes),
             (InString::No, b'{' | b'[') => (depth + 1, string),
             // One too many is no element of this array any more, and no JSON.
             (InString::No, b'}' | b']') => (depth.saturating_sub(1), string),

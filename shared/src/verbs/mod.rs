@@ -18,6 +18,7 @@ pub use access::keys::{KeyView, NewKey};
 pub use access::tokens::{InboxTokenRequest, ReadToken};
 pub use batches::follow::NextItem;
 pub use batches::results::BatchResults;
+pub use batches::retention::BatchRetention;
 pub use batches::tail::{BatchEvent, BatchEventData, BatchTail};
 pub use batches::view::{BatchList, BatchQuery, BatchView, CountsView, ItemList};
 pub use chat_completions::ChatCompletionTail;

@@ -8,7 +8,7 @@ use longhand_local::Options;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{REFUSED, Scene, counts};
+use super::{ENDLESS, REFUSED, Scene, counts};
 
 impl Scene {
     /// Makes a place for a file.
@@ -62,7 +62,7 @@ impl Scene {
 
 fn lines(prompts: &[&str]) -> String {
     let line = |(index, prompt): (usize, &&str)| json!({ "custom_id": format!("c{index}"), "request": { "prompt": prompt } });
-    prompts.iter().enumerate().map(line).map(|line| format!("{line}\n")).collect()
+    prompts.iter().enumerate().map(|of| line(of).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +140,7 @@ async fn each_wrong_upload_has_its_own_problem_and_nothing_is_stored() {
     assert!(pointer == "/items_from" && why.contains("send the file to its `url` first"), "{why}");
 
     let good = scene.uploaded(lines(&["p"])).await;
-    let page = scene.get("batches").await;
+    let page = scene.found("batches").await;
     assert_eq!(page["data"], json!([]), "nothing was started");
     clock.advance(UPLOAD_TTL);
     let (pointer, why) = scene.refusal(&good).await;
@@ -153,22 +153,22 @@ async fn ten_thousand_items_are_started_by_one_call() {
     let scene = Scene::with(&["EveryMinute"], Options::default(), &[]).await;
     // More than a body may have.
     let text = "x".repeat(600);
-    let file: String = (0..10_000)
-        .map(|index| format!("{}\n", json!({ "custom_id": index.to_string(), "request": { "prompt": text } })))
-        .collect();
+    let line = |index: u32| {
+        json!({ "custom_id": index.to_string(), "request": { "prompt": ENDLESS, "instructions": text } }).to_string()
+    };
+    let file = (0..10_000).map(line).collect::<Vec<_>>().join("\n");
     assert!(file.len() > longhand::limits::REQUEST_BYTES_MAX);
     let bytes = file.len();
     let upload = scene.uploaded(file).await;
     let began = Instant::now();
-    let body = json!({ "items_from": upload, "defaults": { "provider": "test", "model": "m", "prompt": "p" }, "concurrency": 1 });
+    let body = json!({ "items_from": upload, "defaults": { "provider": "test", "model": "m" }, "concurrency": 1 });
     let (status, batch) = scene.ask("POST", "batches", &[], Some(&body)).await;
     let took = began.elapsed();
     assert_eq!((status, &batch["counts"]["total"]), (StatusCode::ACCEPTED, &json!(10_000)), "{batch}");
     let id = batch["id"].as_str().unwrap();
-    let last = scene.get(&format!("batches/{id}/items?after=9998")).await;
+    let last = scene.found(&format!("batches/{id}/items?after=9998")).await;
     assert_eq!(last["data"][0]["custom_id"], "9999");
     println!("10,000 items of {bytes} bytes were started in {took:?}");
-    assert!(took < Duration::from_secs(120), "{took:?}");
-    scene.done("POST", &format!("batches/{id}/cancel"), &json!({})).await;
+    assert!(took < Duration::from_mins(2), "{took:?}");
     scene.harness.finish().await;
 }
