@@ -1,6 +1,6 @@
 //! Batches whose items are in a file.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use longhand::limits::{UPLOAD_BYTES_MAX, UPLOAD_TTL};
 use longhand::{Clock, Organization, UploadId};
@@ -169,6 +169,5 @@ async fn ten_thousand_items_are_started_by_one_call() {
     let last = scene.found(&format!("batches/{id}/items?after=9998")).await;
     assert_eq!(last["data"][0]["custom_id"], "9999");
     println!("10,000 items of {bytes} bytes were started in {took:?}");
-    assert!(took < Duration::from_mins(2), "{took:?}");
     scene.harness.finish().await;
 }
