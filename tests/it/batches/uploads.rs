@@ -1,10 +1,13 @@
 //! Batches whose items are in a file.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use longhand::limits::{UPLOAD_BYTES_MAX, UPLOAD_TTL};
 use longhand::{Clock, Organization, UploadId};
 use longhand_local::Options;
+use longhand_tests::faults::{Faults, Mode};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -145,6 +148,32 @@ async fn each_wrong_upload_has_its_own_problem_and_nothing_is_stored() {
     clock.advance(UPLOAD_TTL);
     let (pointer, why) = scene.refusal(&good).await;
     assert!(pointer == "/items_from" && why.contains("has expired"), "{why}");
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_broke_off_goes_on_with_the_same_key() {
+    let (is_broken, requests) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (breaks, counted) = (Arc::clone(&is_broken), Arc::clone(&requests));
+    // The first 200 items are stored, and their requests by eight calls.
+    let faults = Faults::deciding(move |_, function, call| {
+        let is_of_items = function == "start" && call.operation == "BatchWriteItem" && breaks.load(Ordering::SeqCst);
+        (is_of_items && counted.fetch_add(1, Ordering::SeqCst) >= 8).then_some(Mode::Refused)
+    });
+    let options = Options { parts: faults.parts(), ..Options::default() };
+    let scene = Scene::with(&["EveryMinute"], options, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    let upload = scene.uploaded(lines(&[ENDLESS; 600])).await;
+    let body = json!({ "items_from": upload, "defaults": { "provider": "test", "model": "m" }, "concurrency": 1 });
+    let key = [("idempotency-key", "k")];
+    let (status, problem) = scene.ask("POST", "batches", &key, Some(&body)).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    assert_eq!((scene.files().await, scene.found("batches").await["data"].clone()), (1, json!([])), "nobody was told of it");
+    is_broken.store(false, Ordering::SeqCst);
+    let (status, batch) = scene.ask("POST", "batches", &key, Some(&body)).await;
+    assert_eq!((status, &batch["counts"]["total"], scene.files().await), (StatusCode::ACCEPTED, &json!(600), 0), "{batch}");
+    let items = scene.items(batch["id"].as_str().unwrap()).await;
+    let names: Vec<String> = items.iter().map(|item| item["custom_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, (0..600).map(|index| format!("c{index}")).collect::<Vec<_>>());
     scene.harness.finish().await;
 }
 
