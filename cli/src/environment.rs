@@ -18,8 +18,9 @@ pub const PORT: &str = "LONGHAND_PORT";
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
 /// Variables that are passed on to a stack that this command starts.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 20] = [
     "GENERATION_CHUNK_TTL",
+    "LONGHAND_BATCH_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",
     "LONGHAND_CORS_ORIGIN",
     "LONGHAND_FIRST_BYTE_TIMEOUT_MS",

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::read_token::SigningKey;
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
+use crate::aws::{Blobs, Buffer, Clients, Invoker, Mailer, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
 use crate::clock::Clock;
 use crate::config::{Config, MasterKeyAt, TokenKey};
 use crate::error::Error;
@@ -42,6 +42,7 @@ pub struct App {
     pub(crate) receivers: Receivers,
     /// Published versions of pipelines, which never change.
     pub(crate) pipelines: Arc<Mutex<KeptPipelines>>,
+    pub(crate) mailer: Mailer,
     secrets: Secrets,
     signer: Signer,
     http: Arc<OnceLock<reqwest::Client>>,
@@ -89,6 +90,7 @@ impl App {
             settings: Arc::default(),
             pipelines: Arc::default(),
             receivers: Receivers::new(Doors { loopback: config.loopback_receivers, any_port: false }, config.delivery_timeout),
+            mailer: Mailer::new(config.aws.clone()),
             secrets: Secrets::new(clients.secrets_manager, clock.clone()),
             signer: Signer::default(),
             config: Arc::new(config),

@@ -9,6 +9,7 @@ use crate::access::read_token::SigningKey;
 use crate::error::Error;
 use crate::generation::request::{RequestRules, Validation};
 use crate::log::flush::Windows;
+use crate::notifications::mail;
 use crate::notifications::signature::MasterKey;
 use crate::providers::{Dialect, ProviderSettings, Timeouts, parse_providers};
 use crate::quota::Quota;
@@ -59,6 +60,8 @@ pub struct Config {
     pub validation: Validation,
     /// `LONGHAND_RETENTION_DAYS`: how long `longhand retention` keeps an ended generation; unset: for ever.
     pub retention: Option<Duration>,
+    /// `LONGHAND_BATCH_RETENTION_DAYS`, default 90: how long `longhand retention --batches` keeps an ended batch; 0, which is `None`: for ever.
+    pub batch_retention: Option<Duration>,
     /// `LONGHAND_PROVIDERS`, JSON, besides the built-in providers.
     pub providers: BTreeMap<String, ProviderSettings>,
     /// The keys found in the environment under the names that `providers` gives. Never printed.
@@ -69,6 +72,8 @@ pub struct Config {
     pub webhook_key: Option<MasterKeyAt>,
     /// `LONGHAND_WEBHOOK_LOOPBACK`, `true` or `false` (default): whether endpoints may be on loopback addresses, without TLS. For a laptop.
     pub loopback_receivers: bool,
+    /// `LONGHAND_EMAIL_SENDER`: the address that e-mail is sent from; `None`: none is sent.
+    pub email_sender: Option<String>,
     /// `LONGHAND_WEBHOOK_TIMEOUT_MS`, default 15000: how long a receiver may take to answer.
     pub delivery_timeout: Duration,
     /// Region, endpoints and credentials of AWS.
@@ -117,6 +122,8 @@ pub struct AwsConfig {
     pub lambda_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SESV2`.
+    pub sesv2_endpoint: Option<String>,
     /// `AWS_MAX_ATTEMPTS`: tries of one call in all.
     pub max_attempts: Option<u32>,
     /// `AWS_ENDPOINT_URL_SQS`.
@@ -284,9 +291,8 @@ impl Config {
             },
             cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
-            retention: vars
-                .number_if("LONGHAND_RETENTION_DAYS", 1)?
-                .map(|days| Duration::from_hours(24).saturating_mul(u32::try_from(days).unwrap_or(u32::MAX))),
+            retention: vars.number_if("LONGHAND_RETENTION_DAYS", 1)?.map(days),
+            batch_retention: Some(vars.number("LONGHAND_BATCH_RETENTION_DAYS", 90, 0)?).filter(|kept| *kept > 0).map(days),
             providers,
             provider_keys,
             token_key: match vars.text("LONGHAND_TOKEN_KEY") {
@@ -298,10 +304,15 @@ impl Config {
                 None => vars.text("LONGHAND_WEBHOOK_SECRET").map(MasterKeyAt::Secret),
             },
             loopback_receivers: vars.switch("LONGHAND_WEBHOOK_LOOPBACK")?,
+            email_sender: vars.address("LONGHAND_EMAIL_SENDER")?,
             delivery_timeout: vars.millis("LONGHAND_WEBHOOK_TIMEOUT_MS", 15_000, 1)?,
             aws: aws(&vars)?,
         })
     }
+}
+
+fn days(number: u64) -> Duration {
+    Duration::from_hours(24).saturating_mul(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 fn aws(vars: &Vars<'_>) -> Result<AwsConfig, Error> {
@@ -314,6 +325,7 @@ fn aws(vars: &Vars<'_>) -> Result<AwsConfig, Error> {
         lambda_endpoint: vars.text("AWS_ENDPOINT_URL_LAMBDA"),
         secrets_manager_endpoint: vars.text("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
         sqs_endpoint: vars.text("AWS_ENDPOINT_URL_SQS"),
+        sesv2_endpoint: vars.text("AWS_ENDPOINT_URL_SESV2"),
         credentials: credentials.map(|(id, secret)| (id, secret, vars.text("AWS_SESSION_TOKEN"))),
         max_attempts,
     })
@@ -353,6 +365,12 @@ impl Vars<'_> {
             return Ok(Some(text));
         }
         Err(Error::Configuration(format!("{name} must be an origin like https://app.example, `*` or `none`, not {text:?}")))
+    }
+
+    fn address(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        mail::address(&text).map_err(|why| Error::Configuration(format!("{name} {why}")))?;
+        Ok(Some(text))
     }
 
     fn switch(&self, name: &str) -> Result<bool, Error> {

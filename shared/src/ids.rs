@@ -17,6 +17,7 @@ const EVENT_PREFIX: &str = "evt_";
 const ENDPOINT_PREFIX: &str = "whe_";
 const DELIVERY_PREFIX: &str = "dlv_";
 const INBOX_PREFIX: &str = "ntf_";
+const UPLOAD_PREFIX: &str = "upl_";
 const FOLDER_DIGITS: usize = 20;
 const ULID_CHARS: usize = 26;
 
@@ -158,6 +159,13 @@ impl BatchId {
         Self(new_id(BATCH_PREFIX, now_ms))
     }
 
+    /// An id that sorts before every id made at the given moment or later.
+    #[must_use]
+    pub fn first_at(ms: i64) -> Self {
+        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
+        Self(format!("{BATCH_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -255,6 +263,35 @@ impl FromStr for EndpointId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let told = || InvalidId(format!("an endpoint's id is `{ENDPOINT_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
         read_id(ENDPOINT_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+/// An upload's id: `upl_` and a ULID in lower case, so that it tells when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UploadId(String);
+
+impl UploadId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self(new_id(UPLOAD_PREFIX, now_ms))
+    }
+
+    /// When the id was made, in milliseconds since the epoch.
+    #[must_use]
+    pub fn created_ms(&self) -> i64 {
+        let ulid = self.0.strip_prefix(UPLOAD_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
+        ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or_default()
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("an upload's id is `{UPLOAD_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(UPLOAD_PREFIX, text).map(Self).ok_or_else(told)
     }
 }
 
@@ -406,6 +443,7 @@ text_conversions!(SubjectId);
 text_conversions!(UserId);
 text_conversions!(EventId);
 text_conversions!(EndpointId);
+text_conversions!(UploadId);
 text_conversions!(DeliveryId);
 text_conversions!(InboxId);
 

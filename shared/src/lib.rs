@@ -16,12 +16,14 @@
 //! | item | one of a batch's generations, with its tries |
 //! | pipeline | a document that says from which generations, in which order, a result is made |
 //! | step | one of a pipeline's generations, with its tries |
+//! | upload | a file of items that is too large for a body |
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | notification | that something has happened, told to users and to endpoints |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
 //! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`pipelines`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`notifications`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;
@@ -51,6 +53,7 @@ mod spreadsheet;
 pub mod statistics;
 pub mod subjects;
 pub mod telemetry;
+pub mod uploads;
 mod verbs;
 
 pub use access::api_key::ApiKey;
@@ -63,7 +66,7 @@ pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
 pub use ids::{
     BatchId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, SubjectId,
-    SubjectKey, UserId,
+    SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
@@ -73,4 +76,11 @@ pub use verbs::{
     PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, Purged, QuotaView, ReadToken, Recovered,
     Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept,
     Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
+    CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
+    DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
+    InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem,
+    NextRider, NoNext, Output, Populated, ProgressView, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail,
+    Retention, RetentionRules, Rider, Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView,
+    ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

@@ -20,6 +20,12 @@ pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
 pub const REQUEST_TTL: Duration = Duration::from_hours(14 * 24);
 /// Items of a batch.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// A file of items that is uploaded for a batch. Its lines are read as a stream; one item is bounded by [`REQUEST_BYTES_MAX`].
+pub const UPLOAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long the URL of an upload works.
+pub const UPLOAD_URL_TTL: Duration = Duration::from_hours(1);
+/// How long an upload can be used. The bucket's lifecycle deletes it after a day, at the next midnight of UTC.
+pub const UPLOAD_TTL: Duration = Duration::from_hours(24);
 /// Items of a batch that have a place at once.
 pub const BATCH_CONCURRENCY_MAX: u32 = 1_000;
 /// How long the requests of a batch's items are kept, from its start: so long it may take, and so long its items can be started again.

@@ -159,6 +159,7 @@ fn resource(call: &Call) -> String {
     match (call.service, parts.as_slice()) {
         ("s3", [bucket, _, generation, name]) if generation.starts_with("gen_") => format!("{bucket}/*/{name}"),
         ("s3", [bucket, _, "batches", .., name]) => format!("{bucket}/*/{name}"),
+        ("s3", [bucket, ".uploads", ..]) => format!("{bucket}/.uploads/*"),
         ("s3", [bucket, _, "subjects", ..]) => format!("{bucket}/*/subjects/*"),
         ("secretsmanager", [folder, _]) => format!("{folder}/*"),
         _ => call.resource.clone(),

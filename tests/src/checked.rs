@@ -76,6 +76,27 @@ impl Api {
         self.read(self.request(Method::GET, &format!("/v1/{path}"))).await
     }
 
+    /// A request of any method to a path, with these headers.
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> (StatusCode, Value) {
+        let request = self.request(method.parse().expect("a method"), &format!("/v1/{path}"));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.read(body.into_iter().fold(request, RequestBuilder::json)).await
+    }
+
+    /// The same, where it must succeed.
+    pub async fn done(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.ask(method, path, &[], Some(body)).await;
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// What is at a path, where there must be something.
+    pub async fn found(&self, path: &str) -> Value {
+        let (status, answer) = self.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+        answer
+    }
+
     /// `POST /v1/generations/{id}/cancel`.
     pub async fn cancel(&self, id: &str) -> (StatusCode, Value) {
         self.read(self.request(Method::POST, &format!("/v1/generations/{id}/cancel"))).await

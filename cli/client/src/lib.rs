@@ -176,6 +176,20 @@ impl Client {
         self.signed(method, &self.url(path))
     }
 
+    /// Sends a file to a URL that the API gave, without the key, with these headers.
+    ///
+    /// # Errors
+    /// As every method here.
+    pub async fn put_file<'a>(
+        &self,
+        url: &str,
+        headers: impl IntoIterator<Item = (&'a String, &'a String)>,
+        file: Vec<u8>,
+    ) -> Result<(), Error> {
+        let put = headers.into_iter().fold(self.http.put(url).body(file), |put, (name, value)| put.header(name, value));
+        send(put).await.map(drop)
+    }
+
     /// The address of a path of the API.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

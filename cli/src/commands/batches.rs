@@ -1,5 +1,6 @@
 //! `longhand batches`: many generations at once, over the API.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use longhand::batches::report::dollars;
 use longhand::batches::{BatchStatus, ItemStatus, ItemView};
-use longhand::{BatchList, BatchView, ItemList};
+use longhand::limits::REQUEST_BYTES_MAX;
+use longhand::quota::dollars;
+use longhand::{BatchList, BatchView, ItemList, UploadView};
 use longhand_client::{Client, Error, Method, RequestBuilder, StatusCode, frames, send};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -19,6 +21,8 @@ use crate::options::{Format, Target};
 use crate::terminal::output::{Fields, json_line, line, table, text};
 use crate::{failure, running_stack};
 
+/// How often a start is asked for whose answer was lost: the same key goes on where the last one stopped.
+const STARTS_MAX: u32 = 20;
 /// Before the next request, where the last one had no event.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -44,7 +48,8 @@ enum BatchesCommand {
     Delete(OfBatch),
 }
 
-/// Start a batch from a file: the body of a request, or lines of JSON, of which the first has the fields of the batch and each other an item
+/// Start a batch from a file: the body of a request, or lines of JSON, of which the first has the fields of the batch and each other an item.
+/// What is too large for a body is uploaded
 #[derive(Args, Clone, Debug)]
 struct StartArgs {
     /// The file; - is stdin
@@ -225,12 +230,47 @@ fn from_text(text: &str) -> Result<Value, String> {
     Ok(body)
 }
 
+/// Puts the items of a body that is too large into a file, by an upload; what names that is left.
+async fn upload(client: &Client, mut body: Value) -> anyhow::Result<Value> {
+    let Some(Value::Array(items)) = body.as_object_mut().and_then(|fields| fields.remove("items")) else {
+        return Ok(body);
+    };
+    let mut lines = String::new();
+    for item in &items {
+        // Writing into a `String` cannot fail.
+        let _ = writeln!(lines, "{item}");
+    }
+    let new = json!({ "purpose": "batch", "bytes": lines.len() });
+    let (upload, _): (UploadView, String) = read(client.request(Method::POST, "/v1/uploads").json(&new)).await?;
+    eprintln!("uploading {} items, {} bytes", items.len(), lines.len());
+    client.put_file(&upload.url, &upload.headers, lines.into_bytes()).await?;
+    body["items_from"] = upload.id.to_string().into();
+    Ok(body)
+}
+
+/// Starts a batch whose items are in a file. That may take longer than a connection without an answer: so the key that makes it one batch, which is
+/// the upload's id unless the caller gives one.
+async fn start_uploaded(client: &Client, body: &Value, key: Option<String>) -> anyhow::Result<(BatchView, String)> {
+    let key = key.unwrap_or_else(|| body["items_from"].as_str().unwrap_or_default().to_owned());
+    for _ in 1..STARTS_MAX {
+        let call = client.request(Method::POST, "/v1/batches").json(body).header("idempotency-key", &key);
+        match read(call).await {
+            Err(error) if error.downcast_ref::<Error>().is_some_and(Error::is_transient) => sleep(RECONNECT_PAUSE).await,
+            done => return done,
+        }
+    }
+    read(client.request(Method::POST, "/v1/batches").json(body).header("idempotency-key", &key)).await
+}
+
 async fn start(args: StartArgs) -> anyhow::Result<ExitCode> {
     let body = request(&args)?;
     let client = running_stack::connect(&args.target).await?;
-    let call = client.request(Method::POST, "/v1/batches").json(&body);
-    let call = args.idempotency_key.iter().fold(call, |call, key| call.header("idempotency-key", key));
-    let (batch, whole): (BatchView, String) = read(call).await?;
+    let (batch, whole): (BatchView, String) = if body.to_string().len() > REQUEST_BYTES_MAX {
+        start_uploaded(&client, &upload(&client, body).await?, args.idempotency_key.clone()).await?
+    } else {
+        let call = client.request(Method::POST, "/v1/batches").json(&body);
+        read(args.idempotency_key.iter().fold(call, |call, key| call.header("idempotency-key", key))).await?
+    };
     if !args.wait {
         said(args.format, &whole, &format!("{}\n", batch.id))?;
         return Ok(ExitCode::SUCCESS);
@@ -248,10 +288,7 @@ async fn shown(format: Format, call: RequestBuilder) -> anyhow::Result<()> {
     let mut fields = Fields::default();
     fields.add("id", &batch.id).add_if("name", batch.name.as_ref()).add("status", batch.status.name()).add("items", told(&batch));
     fields.add("percent", batch.percent).add("concurrency", batch.concurrency).add("tokens", batch.usage.total_tokens);
-    fields
-        .add("cost", format!("${}", dollars(batch.cost)))
-        .add("created", &batch.created_at)
-        .add_if("ended", batch.ended_at.as_ref());
+    fields.add("cost", dollars(batch.cost)).add("created", &batch.created_at).add_if("ended", batch.ended_at.as_ref());
     fields.add_if("retry of", batch.retry_of.as_ref());
     Ok(fields.print()?)
 }
@@ -352,7 +389,7 @@ async fn tail(args: &OfBatch) -> anyhow::Result<ExitCode> {
         }
     };
     if !args.format.json {
-        line(format!("{}: {}, ${}", ended.status.name(), told(&ended), dollars(ended.cost)))?;
+        line(format!("{}: {}, {}", ended.status.name(), told(&ended), dollars(ended.cost)))?;
     }
     let counts = ended.counts.by_status;
     let is_whole = ended.status == BatchStatus::Completed && counts.completed + counts.skipped == ended.counts.total;

@@ -93,7 +93,7 @@ fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
         fields.add("dynamodb", &endpoints.dynamodb).add("s3", &endpoints.s3).add("lambda", &endpoints.lambda);
         fields.add("sqs", &endpoints.sqs).add("access key", args.folder.data.join("aws-key.json").display());
     }
-    fields.add("data", args.folder.data.display());
+    fields.add("data", args.folder.data.display()).add("mail", args.folder.data.join("mail").display());
     fields.add_if("key", stack.key().filter(|key| key.is_new).map(|key| &key.text)).print()?;
     let provider = args.provider.provider.as_deref().unwrap_or("openai");
     let body = serde_json::json!({"provider": provider, "model": args.model, "prompt": "Hola"});

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use longhand::notifications::endpoint::EventFilter;
+use longhand::notifications::mail::SCHEME;
 use longhand::{DeliveryId, DeliveryList, DeliveryView, EndpointId, EndpointList, EndpointView, Recovered};
 use longhand_client::{Method, RequestBuilder};
 use serde::Serialize;
@@ -41,14 +42,14 @@ enum WebhooksCommand {
 /// Create a webhook, and print its secret, this once
 #[derive(Args, Clone, Debug)]
 struct CreateArgs {
-    /// Where events are sent to
+    /// Where events are sent to: a URL, or for `email` `mailto:` and an address
     address: String,
     /// A type of events, such as `batch.completed`, or a family, such as `batch.*`; repeat for more [default: all]
     #[arg(long = "event", value_name = "TYPE")]
     events: Vec<EventFilter>,
-    /// What the receiver is: `slack` gets one sentence
-    #[arg(long, value_parser = ["webhook", "slack"], default_value = "webhook")]
-    kind: String,
+    /// What the receiver is: `slack` gets one sentence, `email` a few lines [default: by the address]
+    #[arg(long, value_parser = ["webhook", "slack", "email"])]
+    kind: Option<String>,
     /// The form of what is sent
     #[arg(long, value_parser = ["longhand", "openai"], default_value = "longhand")]
     dialect: String,
@@ -176,7 +177,9 @@ impl OfWebhook {
 }
 
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
-    let mut body = json!({ "url": args.address, "kind": args.kind, "dialect": args.dialect, "description": args.description });
+    let by_address = if args.address.starts_with(SCHEME) { "email" } else { "webhook" };
+    let kind = args.kind.as_deref().unwrap_or(by_address);
+    let mut body = json!({ "url": args.address, "kind": kind, "dialect": args.dialect, "description": args.description });
     if !args.events.is_empty() {
         body["events"] = json!(args.events);
     }

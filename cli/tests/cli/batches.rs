@@ -34,7 +34,7 @@ async fn batches_are_started_followed_repeated_and_removed() {
     assert_ne!(code, 0, "one of its items failed: {followed}{said}");
     let id = said.lines().find_map(|line| line.strip_prefix("batch ")).unwrap().to_owned();
     assert!(followed.contains("a  completed\n") && followed.contains("b  failed: "), "{followed}");
-    assert!(followed.ends_with("completed: 2 (1 completed, 1 failed), $0.000000\n"), "{followed}");
+    assert!(followed.ends_with("completed: 2 (1 completed, 1 failed), $0.00\n"), "{followed}");
     assert!(good(&["get", &id]).contains("2 (1 completed, 1 failed)"));
     assert!(good(&["list", "--status", "ended"]).contains(&id));
     let items = good(&["items", &id, "--status", "failed"]);
@@ -61,4 +61,15 @@ async fn batches_are_started_followed_repeated_and_removed() {
         let (code, _, refused) = run(&["start", "-"], input);
         assert!(code != 0 && refused.contains(expected), "{input}: {refused}");
     }
+    // More than a body may have.
+    let long = "x".repeat(2_500_000);
+    let lines = format!(
+        "{{\"defaults\":{{\"model\":\"m\"}}}}\n{{\"request\":{{\"prompt\":\"{long}\"}}}}\n{{\"request\":{{\"prompt\":\"{long}\"}}}}\n"
+    );
+    fs::write(&file, lines).unwrap();
+    let (code, told, said) = run(&["start", file.to_str().unwrap(), "--wait"], "");
+    assert!(code == 0 && said.contains("uploading 2 items, 5000") && told.contains("completed: 2 (2 completed)"), "{told}{said}");
+    // None of them is so old.
+    let (code, told, said) = longhand(&["retention", "--batches", "--dry-run", "--data", &data], "");
+    assert!(code == 0 && told.is_empty() && said.contains("0 batches would be removed"), "{told}{said}");
 }

@@ -1,5 +1,7 @@
 //! `longhand webhooks` and `longhand notifications`, on a `longhand dev` that plays a recording.
 
+use std::fs;
+
 use longhand_local::Script;
 use longhand_tests::receiver::Receiver;
 use longhand_tests::sensitive::play;
@@ -52,4 +54,12 @@ async fn webhooks_are_made_tested_rotated_recovered_and_removed() {
     assert!(!good(&["webhooks", "list"]).contains("whe_"));
     assert_eq!(good(&["notifications", "--read"]), "0 marked as read, 0 left\n");
     assert_eq!(good(&["notifications", "--user", "ada", "--unread"]).lines().count(), 1);
+    let mailbox = good(&["webhooks", "create", "mailto:ada@example.com", "--event", "generation.*"]);
+    assert!(mailbox.contains("mailto:ada@example.com") && !mailbox.contains("secret"), "{mailbox}");
+    good(&["start", "--prompt", "Hola", "--model", "m", "--notify", "ada,bob", "--wait"]);
+    while good(&["notifications", "--user", "ada", "--unread"]).lines().count() != 2 {}
+    assert!(good(&["notifications", "--user", "bob"]).contains("has completed"));
+    while !fs::read_dir(folder.path().join("mail"))
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().ends_with(".eml")))
+    {}
 }

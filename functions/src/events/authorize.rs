@@ -35,16 +35,18 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     let principal = grant.key.as_ref().map_or("token", KeyId::as_str);
     // API Gateway rejects a context with lists or null.
     let mut context = json!({ "organization": grant.organization, "scopes": grant.scopes.to_string() });
-    let (generation, batch) = match grant.reads {
-        Some(Reads::Generation(id)) => (Some(id.to_string()), None),
-        Some(Reads::Batch(id)) => (None, Some(id.to_string())),
-        None => (None, None),
+    let (generation, batch, inbox) = match grant.reads {
+        Some(Reads::Generation(id)) => (Some(id.to_string()), None, None),
+        Some(Reads::Batch(id)) => (None, Some(id.to_string()), None),
+        Some(Reads::Inbox(user)) => (None, None, Some(user.to_string())),
+        None => (None, None, None),
     };
     for (name, value) in [
         ("key", grant.key.as_ref().map(ToString::to_string)),
         ("user", grant.user.map(|user| user.to_string())),
         ("generation", generation),
         ("batch", batch),
+        ("inbox", inbox),
         ("valid_until", grant.valid_until.map(|until| until.to_string())),
     ] {
         if let Some(value) = value {

@@ -41,11 +41,19 @@ impl Caller {
     /// # Errors
     /// [`Error::InvalidRequest`]: nobody is named, or a text that is no user. [`Error::Forbidden`].
     pub fn user(&self, named: Option<&str>) -> Result<UserId, Error> {
-        let Some(named) = named else {
-            let missing = || Error::invalid("user", "must be given, because the credential names no user");
+        let named = named.map(str::parse).transpose().map_err(|error| Error::invalid("user", format!("{error}")))?;
+        self.user_at("user", named)
+    }
+
+    /// The same, where `at` of the request names the user.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`]: nobody is named. [`Error::Forbidden`].
+    pub fn user_at(&self, at: &str, named: Option<UserId>) -> Result<UserId, Error> {
+        let Some(user) = named else {
+            let missing = || Error::invalid(at, "must be given, because the credential names no user");
             return self.user.clone().ok_or_else(missing);
         };
-        let user = named.parse().map_err(|error| Error::invalid("user", format!("{error}")))?;
         if self.user.as_ref() != Some(&user) {
             self.require(Scope::Admin)?;
         }
@@ -115,13 +123,17 @@ fn check_scope(granted: &Scopes, needed: Scope, key: Option<impl Display>) -> Re
 }
 
 /// A read token opens the routes for tokens, with the id of what it is for, whether another one exists or not. That of a batch opens those of
-/// the generations of its items, too.
+/// the generations of its items, too. That of a user's notifications names the user, whom the caller is then, and opens their two routes.
 async fn check_token(
     context: &ApiGatewayProxyRequestContext,
     route: &Route,
     parts: &Parts,
     organization: &Organization,
 ) -> Result<(), Error> {
+    if let Some(user) = context_field(context, "inbox") {
+        let refused = || Error::Forbidden(format!("this token is for the notifications of {user}, and nothing else"));
+        return if route.by_inbox_token { Ok(()) } else { Err(refused()) };
+    }
     let (generation, batch) = (context_field(context, "generation"), context_field(context, "batch"));
     let Some(reads) = generation.or(batch) else { return Ok(()) };
     let path = parts.uri.path();

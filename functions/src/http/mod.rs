@@ -22,6 +22,7 @@ mod routes;
 mod sse;
 mod statistics;
 mod subjects;
+mod uploads;
 mod webhooks;
 mod whole;
 

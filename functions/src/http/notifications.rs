@@ -5,8 +5,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
 use longhand::notifications::body;
-use longhand::{App, Error};
+use longhand::{App, Error, InboxTokenRequest};
 use serde_json::json;
 
 use super::args::{BodyBytes, QueryArgs};
@@ -45,6 +47,14 @@ pub async fn mark_read(
     query.only(&["user"])?;
     let (user, which) = (caller.user(query.first("user"))?, body::which_read(&body)?);
     Ok(Json(app.mark_read(&caller.organization, &user, which).await?).into_response())
+}
+
+/// `POST /v1/notifications/tokens`, with `user` and `expires_in`, or without a body.
+pub async fn create_token(State(app): State<App>, caller: Caller, BodyBytes(body): BodyBytes) -> Result<Response, Problem> {
+    let request = InboxTokenRequest::parse(&body)?;
+    let user = caller.user_at("/user", request.user.clone())?;
+    let token = app.create_inbox_token(&caller.organization, user, caller.key, &request).await?;
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(token)).into_response())
 }
 
 /// `GET /v1/notifications/preferences?user=`.

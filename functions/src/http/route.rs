@@ -27,6 +27,8 @@ pub struct Route {
     pub scope: Option<Scope>,
     /// Whether a read token opens it, for the generation that the token is for.
     pub by_token: bool,
+    /// Whether a token for a user's notifications opens it.
+    pub by_inbox_token: bool,
     /// Whether the token may be in the query, as `token`, where the client cannot send headers.
     pub token_in_query: bool,
     /// The form of its errors.
@@ -49,6 +51,7 @@ impl Route {
             path,
             scope: Some(scope),
             by_token: false,
+            by_inbox_token: false,
             token_in_query: false,
             envelope: Envelope::Problem,
             attach,
@@ -64,6 +67,12 @@ impl Route {
     /// The same, for read tokens too.
     pub(super) const fn by_token(mut self) -> Self {
         self.by_token = true;
+        self
+    }
+
+    /// The same, for tokens for a user's notifications too.
+    pub(super) const fn by_inbox_token(mut self) -> Self {
+        self.by_inbox_token = true;
         self
     }
 

@@ -8,6 +8,8 @@ use super::route::Route;
 use super::{
     batches, chat_completions, durable, events, generations, health, models, notifications, pipelines, responses, statistics,
     subjects, webhooks,
+    batches, chat_completions, durable, events, generations, health, models, notifications, responses, statistics, subjects,
+    uploads, webhooks,
 };
 
 const GET: Method = Method::GET;
@@ -47,6 +49,7 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/generations/{id}/output", Read, |at, method| at.on(method, generations::output)).by_token(),
     // A token can do less than the caller who makes it.
     Route::new("api", POST, "/v1/generations/{id}/tokens", Read, |at, method| at.on(method, generations::create_token)),
+    Route::new("api", POST, "/v1/uploads", Start, |at, method| at.on(method, uploads::create)),
     Route::new("api", GET, "/v1/batches", Read, |at, method| at.on(method, batches::list)),
     Route::new("api", GET, "/v1/batches/{id}", Read, |at, method| at.on(method, batches::get)).by_token(),
     Route::new("api", DELETE, "/v1/batches/{id}", Admin, |at, method| at.on(method, batches::delete)),
@@ -87,9 +90,11 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/webhooks/{id}/deliveries", Read, |at, method| at.on(method, webhooks::deliveries)),
     Route::new("api", POST, "/v1/deliveries/{id}/resend", Admin, |at, method| at.on(method, webhooks::resend)),
     // A user's own, or with `admin` anybody's.
-    Route::new("api", GET, "/v1/notifications", Read, |at, method| at.on(method, notifications::list)),
+    Route::new("api", GET, "/v1/notifications", Read, |at, method| at.on(method, notifications::list)).by_inbox_token(),
+    Route::new("api", POST, "/v1/notifications/tokens", Read, |at, method| at.on(method, notifications::create_token)),
     Route::new("api", DELETE, "/v1/notifications", Admin, |at, method| at.on(method, notifications::delete)),
-    Route::new("api", POST, "/v1/notifications/read", Read, |at, method| at.on(method, notifications::mark_read)),
+    Route::new("api", POST, "/v1/notifications/read", Read, |at, method| at.on(method, notifications::mark_read))
+        .by_inbox_token(),
     Route::new("api", GET, "/v1/notifications/preferences", Read, |at, method| at.on(method, notifications::preferences)),
     Route::new("api", PUT, "/v1/notifications/preferences", Read, |at, method| at.on(method, notifications::set_preferences)),
     Route::new("api", GET, "/v1/models", Read, |at, method| at.on(method, models::list)).open_ai(),
@@ -142,6 +147,13 @@ mod tests {
         for route in ROUTES {
             assert!(!route.by_token || route.scope == Some(Read) && [GET, HEAD].contains(&route.method), "{route:?}");
         }
+    }
+
+    #[test]
+    fn inbox_tokens_open_a_users_list_only() {
+        let opened: Vec<(&Method, &str)> =
+            ROUTES.iter().filter(|route| route.by_inbox_token).map(|route| (&route.method, route.path)).collect();
+        assert_eq!(opened, [(&GET, "/v1/notifications"), (&POST, "/v1/notifications/read")]);
     }
 
     #[test]

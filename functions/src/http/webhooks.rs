@@ -32,7 +32,7 @@ pub async fn list(State(app): State<App>, caller: Caller, query: QueryArgs) -> R
 
 /// `POST /v1/webhooks`. The answer has the secret.
 pub async fn create(State(app): State<App>, caller: Caller, BodyBytes(body): BodyBytes) -> Result<Response, Problem> {
-    let new = body::new_endpoint(&body, doors(&app))?;
+    let new = body::new_endpoint(&body, doors(&app), app.config().email_sender.is_some())?;
     let created = app.by(caller.key, caller.user).create_endpoint(&caller.organization, new).await?;
     let location = [(LOCATION, format!("webhooks/{}", created.id))];
     Ok((StatusCode::CREATED, location, Json(created)).into_response())
@@ -48,7 +48,7 @@ pub async fn get(State(app): State<App>, of: OneArgs<String>, query: QueryArgs) 
 pub async fn change(State(app): State<App>, of: OneArgs<String>, BodyBytes(body): BodyBytes) -> Result<Response, Problem> {
     let (organization, id) = (&of.caller.organization, endpoint(&of.id)?);
     let held = app.endpoint_view(organization, &id).await?;
-    let change = body::endpoint_change(&body, doors(&app), held.dialect)?;
+    let change = body::endpoint_change(&body, doors(&app), held.kind, held.dialect)?;
     Ok(Json(app.change_endpoint(organization, &id, &change).await?).into_response())
 }
 

@@ -38,13 +38,14 @@ impl Endpoints {
 
 /// Settings that differ from AWS. Writes cost nothing, so a watched generation is stored as fast as possible. Writers end with their
 /// stack, so short leases suffice. There is no Secrets Manager, so provider keys come from the environment, as for the built-in providers. A webhook's
-/// receiver is another program of the laptop.
-const LAPTOP: [(&str, &str); 5] = [
+/// receiver is another program of the laptop, and mails are files.
+const LAPTOP: [(&str, &str); 6] = [
     ("LONGHAND_WATCHED_WINDOW_MS", "0"),
     ("LONGHAND_UNWATCHED_WINDOW_MS", "2000"),
     ("LONGHAND_LEASE_SECONDS", "5"),
     ("LONGHAND_PROVIDERS", "{}"),
     ("LONGHAND_WEBHOOK_LOOPBACK", "true"),
+    ("LONGHAND_EMAIL_SENDER", "longhand@laptop.invalid"),
 ];
 
 /// The addresses of a stack's services, the key that they take, and the services themselves.
@@ -76,6 +77,8 @@ impl Connection {
             ("AWS_ENDPOINT_URL_S3", &self.endpoints.s3),
             ("AWS_ENDPOINT_URL_LAMBDA", &self.endpoints.lambda),
             ("AWS_ENDPOINT_URL_SQS", &self.endpoints.sqs),
+            // No path of it is that of a bucket.
+            ("AWS_ENDPOINT_URL_SESV2", &self.endpoints.s3),
         ];
         environment.extend(LAPTOP.map(|(name, value)| (name.to_owned(), value.to_owned())));
         environment.extend(stack.map(|(name, value)| (name.to_owned(), value.to_owned())));

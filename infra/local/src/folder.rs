@@ -82,6 +82,11 @@ impl Folder {
         self.path.join("s3")
     }
 
+    /// The folder of mails. It is made with the first of them.
+    pub fn mail(&self) -> PathBuf {
+        self.path.join("mail")
+    }
+
     /// The folder of stream positions.
     pub fn triggers(&self) -> PathBuf {
         self.path.join("triggers")

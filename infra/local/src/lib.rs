@@ -10,6 +10,7 @@ mod folder;
 mod gateway;
 mod key;
 mod lambda;
+mod mail;
 mod openapi;
 mod options;
 pub mod playback;

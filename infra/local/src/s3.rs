@@ -4,7 +4,7 @@ mod digest;
 mod locks;
 mod store;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use axum::{
@@ -23,6 +23,10 @@ use tower::ServiceExt;
 
 use crate::key::AwsKey;
 
+/// The folder of a bucket to which callers upload files, and how long they are kept.
+const UPLOADED: &str = ".uploads";
+const UPLOADED_AGE_MAX: Duration = Duration::from_hours(24);
+
 /// Serves S3 over `folder`, with these buckets, to those who sign with `key`. A signature's age is not checked (that of a presigned
 /// URL is), so that a step of the clock stops nothing.
 ///
@@ -33,6 +37,10 @@ pub fn router(folder: &Path, buckets: &[String], key: &AwsKey) -> Result<Router>
         std::fs::create_dir_all(folder.join(bucket)).with_context(|| format!("the bucket {bucket} cannot be created"))?;
     }
     remove_uploads(folder).with_context(|| format!("unfinished uploads in {} cannot be removed", folder.display()))?;
+    for bucket in buckets {
+        remove_old_files(&folder.join(bucket).join(UPLOADED))
+            .with_context(|| format!("old uploads of {bucket} cannot be removed"))?;
+    }
     let files = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow!("the folder {}: {error:?}", folder.display()))?;
     let mut builder = S3ServiceBuilder::new(store::Store::new(files, folder.to_owned()));
     builder.set_auth(SimpleAuth::from_single(key.id.as_str(), key.secret.as_str()));
@@ -59,6 +67,22 @@ fn remove_uploads(folder: &Path) -> std::io::Result<()> {
         let of_upload = name.to_str().is_some_and(|name| name.starts_with('.') && name.contains(".upload"));
         if of_upload {
             std::fs::remove_file(folder.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what callers have uploaded, by folders of organizations, a day ago or longer. (On AWS a lifecycle rule does.)
+fn remove_old_files(folder: &Path) -> std::io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for organization in std::fs::read_dir(folder)? {
+        for file in std::fs::read_dir(organization?.path())? {
+            let file = file?;
+            if file.metadata()?.modified()?.elapsed().is_ok_and(|age| age >= UPLOADED_AGE_MAX) {
+                std::fs::remove_file(file.path())?;
+            }
         }
     }
     Ok(())

@@ -28,6 +28,7 @@ use crate::{
     gateway::{self, Authorizer, Callers},
     key,
     lambda::{self, Hosted, Lambda},
+    mail,
     options::Options,
     s3, schedule, server,
     services::Services,
@@ -135,7 +136,8 @@ impl Stack {
         let connection =
             Connection { endpoints: ports.endpoints()?, key: key::aws_key(folder.path())?, services: Services::default() };
         let dynamodb = DynamoDb::start(&folder, &template.tables, options.durability).await?;
-        let s3 = s3::router(&folder.s3(), &template.buckets, &connection.key)?;
+        let mail = access::signed_only(mail::router(folder.mail()), &connection.key);
+        let s3 = s3::router(&folder.s3(), &template.buckets, &connection.key)?.merge(mail);
         let stopping = CancellationToken::new();
         let Functions { hosted, hints, meters, lease } =
             open_functions(template.functions, &connection, &options, &registry, &stopping).await?;
@@ -202,6 +204,11 @@ impl Stack {
         let app = app(&environment, &self.options, &self.hints, self.parts()).await?;
         let (text, is_new) = key::local_key(&app, self.folder.path(), organization).await?;
         Ok((Callers::Authorized(authorizers), Some(OwnKey { text, is_new })))
+    }
+
+    /// The folder of the mails that its functions have sent. It is there once there is one.
+    pub fn mail(&self) -> std::path::PathBuf {
+        self.folder.mail()
     }
 
     /// Writes `stack.json`, from which clients read the addresses of this stack and the settings that local commands need. The keys
@@ -334,7 +341,7 @@ impl Stack {
     }
 }
 
-/// The ports of the services: S3 has one, for presigned URLs, and the others only where they are exposed.
+/// The ports of the services: S3 has one, for presigned URLs, which is that of SES too; the others have one only where they are exposed.
 struct Ports {
     s3: TcpListener,
     /// DynamoDB, Lambda and SQS.

@@ -1,6 +1,6 @@
 //! The bucket: results, event logs, and requests too large for a row.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -13,13 +13,15 @@ use bytes::Bytes;
 use super::clients::{aws_error, unexpected};
 use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, SubjectKey};
+use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, SubjectKey, UploadId};
 use crate::limits::PART_BYTES;
 
 /// The folder of an organization in which the texts of versions are; see [`SubjectKey::folder`].
 const SUBJECTS: &str = "subjects";
 /// The folder of an organization in which the large requests of its batches are.
 const BATCHES: &str = "batches";
+/// The folder of uploads, which is no organization's, so that one rule of the bucket's lifecycle can name it.
+const UPLOADS: &str = ".uploads";
 
 /// The bucket of results.
 #[derive(Debug, Clone)]
@@ -57,6 +59,12 @@ impl Blobs {
     #[must_use]
     pub fn item_request_key(key: &BatchKey, index: u32) -> String {
         format!("{}{index:06}/request.json", Self::batch_folder(key))
+    }
+
+    /// The key of an upload, which its organization and its id alone decide.
+    #[must_use]
+    pub fn upload_key(organization: &Organization, upload: &UploadId) -> String {
+        format!("{UPLOADS}/{organization}/{upload}")
     }
 
     /// What the keys of a batch's objects begin with.
@@ -183,6 +191,28 @@ impl Blobs {
         Ok(get.presigned(config).await.map_err(aws_error("s3 GetObject"))?.uri().to_owned())
     }
 
+    /// A request with which anyone may put the object once within `ttl`, of this length if it is given.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn presigned_put(
+        &self,
+        object: &str,
+        content_type: &str,
+        bytes: Option<i64>,
+        ttl: Duration,
+    ) -> Result<PresignedPut, Error> {
+        let config = PresigningConfig::expires_in(ttl).map_err(|error| unexpected("s3 PutObject", error))?;
+        let put = self.s3.put_object().bucket(&self.bucket).key(object).content_type(content_type);
+        // The URL puts nothing in place of what has arrived by it.
+        let put = put.if_none_match("*").set_content_length(bytes);
+        let signed = put.presigned(config).await.map_err(aws_error("s3 PutObject"))?;
+        // A client sends the length by itself, and a browser's page may not set it.
+        let headers = signed.headers().filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Ok(PresignedPut { url: signed.uri().to_owned(), headers })
+    }
+
     /// The organizations that have objects.
     ///
     /// # Errors
@@ -244,11 +274,26 @@ pub struct Stored {
     pub foreign: Vec<String>,
 }
 
+/// A request that is signed, with which the object can be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresignedPut {
+    /// Its URL.
+    pub url: String,
+    /// The headers that it must have.
+    pub headers: BTreeMap<String, String>,
+}
+
 /// A stream of an object's bytes.
 #[derive(Debug)]
 pub struct Body(ByteStream);
 
 impl Body {
+    /// How many bytes it has, as the bucket tells it.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        self.0.size_hint().1
+    }
+
     /// The next bytes; `None` at the end.
     ///
     /// # Errors

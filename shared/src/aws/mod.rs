@@ -5,6 +5,7 @@ mod blobs;
 mod buffer;
 mod clients;
 mod invoker;
+mod mailer;
 mod meter;
 mod queues;
 mod records;
@@ -14,13 +15,14 @@ mod tables;
 mod texts;
 
 pub use archive::{Archive, ArchiveHead};
-pub use blobs::{BlobWriter, Blobs, Body, Stored};
+pub use blobs::{BlobWriter, Blobs, Body, PresignedPut, Stored};
 pub use buffer::{
     Appended, Buffer, ChunkBytes, ChunkItem, ChunkPage, Meta, MetaRow, Packing, chunk_from_item, chunk_item_bytes, chunk_to_item,
     write_units,
 };
 pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
+pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{

@@ -1,4 +1,4 @@
-//! Signature Version 4 for requests to Amazon Bedrock.
+//! Signature Version 4 for requests to Amazon Bedrock, and what else no SDK of the tree sends.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -52,7 +52,7 @@ impl Signer {
         let of_host = labels.nth(1).map(str::to_owned);
         let region =
             of_host.or_else(|| config.region().map(|region| region.as_ref().to_owned())).ok_or("AWS_REGION is not set")?;
-        let signature = signature(request, credentials, &region, SystemTime::now())?;
+        let signature = signature(request, credentials, &region, SERVICE, SystemTime::now())?;
         for (name, value) in signature {
             let (name, value) = (HeaderName::try_from(name), HeaderValue::try_from(value));
             let (Ok(name), Ok(mut value)) = (name, value) else { return Err("a signature that is no header".into()) };
@@ -63,15 +63,16 @@ impl Signer {
     }
 }
 
-/// The headers that sign a request.
-fn signature(
+/// The headers that sign a request to a service.
+pub(super) fn signature(
     request: &Request,
     credentials: Credentials,
     region: &str,
+    service: &str,
     time: SystemTime,
 ) -> Result<Vec<(String, String)>, String> {
     let identity = credentials.into();
-    let params = SigningParams::builder().identity(&identity).region(region).name(SERVICE).time(time);
+    let params = SigningParams::builder().identity(&identity).region(region).name(service).time(time);
     let params = params.settings(SigningSettings::default()).build().map_err(|error| error.to_string())?.into();
     let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
     let headers = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(|kind| ("content-type", kind));
@@ -118,7 +119,7 @@ mod tests {
         let request = client.post(url).json(&serde_json::json!({ "a": 1 })).build().unwrap();
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("token".into()), None, "test");
         let time = SystemTime::UNIX_EPOCH + Duration::from_hours(490_128);
-        let headers = signature(&request, credentials, "eu-west-1", time).unwrap();
+        let headers = signature(&request, credentials, "eu-west-1", SERVICE, time).unwrap();
         let header = |name: &str| headers.iter().find(|(named, _)| named == name).map(|(_, value)| value.as_str()).unwrap();
         assert_eq!((header("x-amz-date"), header("x-amz-security-token")), ("20251130T000000Z", "token"));
         let names = "content-type;host;x-amz-date;x-amz-security-token";

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use tokio::time::sleep;
 
 use super::clients::{aws_error, unexpected};
@@ -85,16 +85,33 @@ pub(super) async fn delete_all(dynamodb: &Client, table: &str, keys: &[Item], me
     };
     for batch in keys.chunks(BATCH_WRITE_MAX.into()) {
         let requests = batch.iter().map(request).collect::<Result<Vec<_>, _>>();
-        let mut requests = requests.map_err(|error| unexpected(BATCH_WRITE, error))?;
-        let mut waits = UnprocessedWaits::new(BATCH_WRITE);
-        while !requests.is_empty() {
-            let batch = dynamodb.batch_write_item().request_items(table, requests);
-            let answer = batch.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-            let answer = answer.map_err(aws_error(BATCH_WRITE))?;
-            meter.wrote(answer.consumed_capacity().first());
-            requests = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, requests)| requests).collect();
-            waits.sleep(requests.len()).await?;
-        }
+        write_batch(dynamodb, table, requests.map_err(|error| unexpected(BATCH_WRITE, error))?, meter).await?;
+    }
+    Ok(())
+}
+
+/// Puts at most [`BATCH_WRITE_MAX`] items, in place of what there is.
+///
+/// # Errors
+/// [`Error::Aws`], also where DynamoDB leaves items unprocessed in every try. Some may have been put.
+pub(super) async fn put_batch(dynamodb: &Client, table: &str, items: Vec<Item>, meter: &Meter) -> Result<(), Error> {
+    let request = |item| {
+        let put = PutRequest::builder().set_item(Some(item)).build();
+        put.map(|put| WriteRequest::builder().put_request(put).build())
+    };
+    let requests = items.into_iter().map(request).collect::<Result<Vec<_>, _>>();
+    write_batch(dynamodb, table, requests.map_err(|error| unexpected(BATCH_WRITE, error))?, meter).await
+}
+
+async fn write_batch(dynamodb: &Client, table: &str, mut requests: Vec<WriteRequest>, meter: &Meter) -> Result<(), Error> {
+    let mut waits = UnprocessedWaits::new(BATCH_WRITE);
+    while !requests.is_empty() {
+        let batch = dynamodb.batch_write_item().request_items(table, requests);
+        let answer = batch.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(aws_error(BATCH_WRITE))?;
+        meter.wrote(answer.consumed_capacity().first());
+        requests = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, requests)| requests).collect();
+        waits.sleep(requests.len()).await?;
     }
     Ok(())
 }

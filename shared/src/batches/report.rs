@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::{BatchStatus, Counts, ItemStatus, ItemView};
 use crate::clock::millis_of;
 use crate::error::Error;
+use crate::quota::{amount, dollars};
 use crate::spreadsheet;
 
 /// The form of a report.
@@ -68,7 +69,7 @@ fn markdown(title: &str, status: BatchStatus, counts: &Counts, cost: u64, items:
         .map(|status| format!("{} {}", of(status), status.name()))
         .collect();
     // Writing into a `String` cannot fail.
-    let _ = write!(text, "Items: {}, of them {}. Cost: ${}.\n\n", counts.total(), told.join(", "), dollars(cost));
+    let _ = write!(text, "Items: {}, of them {}. Cost: {}.\n\n", counts.total(), told.join(", "), dollars(cost));
     text.push_str("| # | Item | Subject | Status | Tries | Seconds | Tokens | Cost ($) | Error |\n");
     text.push_str("|--:|---|---|---|--:|--:|--:|--:|---|\n");
     for item in items {
@@ -82,7 +83,7 @@ fn markdown(title: &str, status: BatchStatus, counts: &Counts, cost: u64, items:
             item.tries,
             item.seconds(),
             item.usage.total_tokens,
-            dollars(item.cost),
+            amount(item.cost),
             cell(&item.why()),
         );
     }
@@ -101,12 +102,6 @@ fn cell(text: &str) -> String {
         }
     }
     cell
-}
-
-/// Micro-dollars as dollars, always with six decimals, so that columns of them line up.
-#[must_use]
-pub fn dollars(micro: u64) -> String {
-    format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
 }
 
 fn csv(items: &[ItemView]) -> Result<Vec<u8>, Error> {
@@ -138,7 +133,7 @@ fn csv(items: &[ItemView]) -> Result<Vec<u8>, Error> {
             item.generation.as_ref().map(ToString::to_string).unwrap_or_default(),
             item.usage.input_tokens.to_string(),
             item.usage.output_tokens.to_string(),
-            dollars(item.cost),
+            amount(item.cost),
             item.why(),
         ]
     });
@@ -188,10 +183,10 @@ mod tests {
         let report = ReportFormat::Markdown
             .render("Informe año", BatchStatus::Completed, &counts, 5_001_230, &[row("a|b", "no\nse pudo")])
             .unwrap();
-        let expected = "# Informe año\n\nStatus: completed. Items: 40, of them 38 completed, 2 failed. Cost: $5.001230.\n\n\
+        let expected = "# Informe año\n\nStatus: completed. Items: 40, of them 38 completed, 2 failed. Cost: $5.00123.\n\n\
             | # | Item | Subject | Status | Tries | Seconds | Tokens | Cost ($) | Error |\n\
             |--:|---|---|---|--:|--:|--:|--:|---|\n\
-            | 3 | a\\|b | evento:3 | failed | 3 | 12.345 | 42 | 0.001230 | provider\\_rejected: no se pudo |\n";
+            | 3 | a\\|b | evento:3 | failed | 3 | 12.345 | 42 | 0.00123 | provider\\_rejected: no se pudo |\n";
         assert_eq!(String::from_utf8(report).unwrap(), expected);
     }
 

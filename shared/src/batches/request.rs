@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::request::{Request, RequestRules, read_json};
-use crate::ids::UserId;
+use crate::ids::{UploadId, UserId};
 use crate::json::json_bytes;
 use crate::json::schema::BATCH_REQUEST;
 use crate::limits;
@@ -29,8 +29,8 @@ const ERRORS_MAX: usize = limits::VALIDATION_ERRORS_MAX;
 pub struct BatchRequest {
     /// The caller's name of it.
     pub name: Option<String>,
-    /// At least one item.
-    pub items: Vec<ItemRequest>,
+    /// What is to be generated.
+    pub items: Items,
     /// How many items have a place at once.
     pub concurrency: u32,
     /// Items whose subject has a version are skipped.
@@ -47,6 +47,25 @@ pub struct BatchRequest {
     pub metadata: Map<String, Value>,
     /// SHA-256 in hex of the body; independent of the order of fields and of white space in its JSON.
     pub fingerprint: String,
+    common: Common,
+}
+
+/// Where a batch's items are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Items {
+    /// In the body: at least one.
+    Given(Vec<ItemRequest>),
+    /// In a file, whose texts [`Uploaded`] reads.
+    Uploaded(UploadId),
+}
+
+/// What the items of a batch have in common.
+#[derive(Debug, Clone, PartialEq)]
+struct Common {
+    /// Fields of a request that every item has, unless it has its own.
+    defaults: Map<String, Value>,
+    /// Seconds that one try may take at most.
+    item_timeout: u64,
 }
 
 /// An item.
@@ -61,7 +80,9 @@ pub struct ItemRequest {
 #[derive(Deserialize)]
 struct Body {
     name: Option<String>,
+    #[serde(default)]
     items: Vec<ItemBody>,
+    items_from: Option<String>,
     #[serde(default)]
     defaults: Map<String, Value>,
     concurrency: Option<u32>,
@@ -107,14 +128,20 @@ impl BatchRequest {
         let fingerprint = format!("{:x}", Sha256::digest(value.to_string()));
         let body: Body = serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))?;
         let mut errors = body.errors(rules, max_running);
+        let items_from = body.items_from.as_deref().map(str::parse).transpose().unwrap_or_else(|error| {
+            errors.push(FieldError::new("/items_from", format!("must be the id of an upload: {error}")));
+            None
+        });
         let notify = Notify::parse(body.notify.as_ref(), "/notify", caller).unwrap_or_else(|wrong| {
             errors.extend(wrong);
             Notify::default()
         });
+        let item_timeout = body.item_timeout.unwrap_or(ITEM_TIMEOUT_SECONDS).min(rules.timeout_seconds);
+        let common = Common { defaults: body.defaults, item_timeout };
         let mut items = Vec::with_capacity(body.items.len());
-        for (index, item) in body.items.iter().enumerate() {
-            match item.request(&body, rules) {
-                Ok(request) => items.push(ItemRequest { custom_id: item.custom_id.clone(), request }),
+        for (index, item) in body.items.into_iter().enumerate() {
+            match item.request(&common, rules) {
+                Ok(item) => items.push(item),
                 Err(Error::InvalidRequest(of_item)) => errors.extend(of_item.into_iter().map(|error| of_place(index, error))),
                 Err(error) => return Err(error),
             }
@@ -128,7 +155,7 @@ impl BatchRequest {
         }
         Ok(Self {
             name: body.name,
-            items,
+            items: items_from.map_or(Items::Given(items), Items::Uploaded),
             concurrency: body.concurrency.unwrap_or(CONCURRENCY),
             only_missing: body.only_missing,
             tries: body.retries.unwrap_or(RETRIES) + 1,
@@ -137,6 +164,105 @@ impl BatchRequest {
             notify,
             metadata: body.metadata,
             fingerprint,
+            common,
+        })
+    }
+}
+
+/// Reads the items of a file, one after the other, with the errors of all of them.
+#[derive(Debug)]
+pub struct Uploaded<'a> {
+    batch: &'a BatchRequest,
+    rules: &'a RequestRules<'a>,
+    /// How many have come.
+    count: usize,
+    /// The names of items, and who has them.
+    named: BTreeMap<String, usize>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Uploaded<'a> {
+    /// At the beginning of the file.
+    #[must_use]
+    pub const fn new(batch: &'a BatchRequest, rules: &'a RequestRules<'a>) -> Self {
+        Self { batch, rules, count: 0, named: BTreeMap::new(), errors: Vec::new() }
+    }
+
+    /// Reads the next item, which begins in this line of the file. `None`: it is not valid.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`]: there are too many errors, or items, to read on.
+    pub fn read(&mut self, line: usize, text: &[u8]) -> Result<Option<ItemRequest>, Error> {
+        let index = self.count;
+        self.count += 1;
+        if index >= limits::BATCH_ITEMS_MAX {
+            let expected = format!("must name a file of at most {} items", limits::BATCH_ITEMS_MAX);
+            self.errors.insert(0, FieldError::new("/items_from", expected));
+            return Err(self.refused());
+        }
+        match self.batch.common.read(index, text, self.rules) {
+            Ok(item) => {
+                if let Some(id) = &item.custom_id
+                    && let Some(before) = self.named.insert(id.clone(), index)
+                {
+                    self.errors.push(in_line(line, has_same_name(index, before)));
+                }
+                if self.errors.len() < ERRORS_MAX { Ok(Some(item)) } else { Err(self.refused()) }
+            }
+            Err(errors) => {
+                self.errors.extend(errors.into_iter().map(|error| in_line(line, error)));
+                if self.errors.len() < ERRORS_MAX { Ok(None) } else { Err(self.refused()) }
+            }
+        }
+    }
+
+    /// The file goes on with something that is no item.
+    #[must_use]
+    pub fn broken(&mut self, why: &str) -> Error {
+        self.errors.push(FieldError::new(format!("/items/{}", self.count), why));
+        self.refused()
+    }
+
+    /// At the end of the file.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] with the first errors of all items, or because there is none.
+    pub fn finish(mut self) -> Result<(), Error> {
+        if self.count == 0 {
+            self.errors.push(FieldError::new("/items_from", "must name a file with at least one item, and this one has none"));
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(self.refused()) }
+    }
+
+    fn refused(&mut self) -> Error {
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.truncate(ERRORS_MAX);
+        Error::InvalidRequest(errors)
+    }
+}
+
+impl Common {
+    /// An item's text, with its place in the paths of its errors.
+    fn read(&self, index: usize, text: &[u8], rules: &RequestRules<'_>) -> Result<ItemRequest, Vec<FieldError>> {
+        let at = || format!("/items/{index}");
+        let text = std::str::from_utf8(text).map_err(|_| vec![FieldError::new(at(), "must be UTF-8")])?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| vec![FieldError::new(at(), format!("must be JSON: {error}"))])?;
+        // An item is described where it stands in a body.
+        let mut body = json!({ "items": [value] });
+        let errors = BATCH_REQUEST.errors(&body);
+        if !errors.is_empty() {
+            let placed = |error: FieldError| {
+                let rest = error.pointer.strip_prefix("/items/0").unwrap_or_default();
+                FieldError::new(format!("{}{rest}", at()), error.detail)
+            };
+            return Err(errors.into_iter().map(placed).collect());
+        }
+        let item: ItemBody = serde_json::from_value(body["items"][0].take())
+            .map_err(|error| vec![FieldError::new(at(), format!("cannot be read: {error}"))])?;
+        item.request(self, rules).map_err(|error| match error {
+            Error::InvalidRequest(errors) => errors.into_iter().map(|error| of_place(index, error)).collect(),
+            error => vec![FieldError::new(at(), error.to_string())],
         })
     }
 }
@@ -145,6 +271,11 @@ impl Body {
     /// What the schema, which describes fields one by one, cannot express.
     fn errors(&self, rules: &RequestRules<'_>, max_running: Option<u64>) -> Vec<FieldError> {
         let mut errors = Vec::new();
+        match (self.items.is_empty(), &self.items_from) {
+            (true, None) => errors.push(FieldError::new("/items", "is required, unless `items_from` is given")),
+            (false, Some(_)) => errors.push(FieldError::new("/items_from", "cannot be given beside `items`")),
+            (true, Some(_)) | (false, None) => {}
+        }
         if let (Some(asked), Some(most)) = (self.concurrency, max_running)
             && u64::from(asked) > most
         {
@@ -161,8 +292,7 @@ impl Body {
         let mut first: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, id) in self.items.iter().enumerate().filter_map(|(index, item)| Some((index, item.custom_id.as_deref()?))) {
             if let Some(before) = first.insert(id, index) {
-                let expected = format!("must be different from that of every other item; item {before} has the same");
-                errors.push(FieldError::new(format!("/items/{index}/custom_id"), expected));
+                errors.push(has_same_name(index, before));
             }
         }
         errors
@@ -170,13 +300,13 @@ impl Body {
 }
 
 impl ItemBody {
-    /// The request of each try: the defaults, and the item's own fields in their places.
-    fn request(&self, body: &Body, rules: &RequestRules<'_>) -> Result<Request, Error> {
-        let mut fields = body.defaults.clone();
-        fields.extend(self.request.clone());
-        for (name, own) in [("subject", &self.subject), ("change_reason", &self.change_reason)] {
+    /// The item, with the request of each of its tries: the defaults, and the item's own fields in their places.
+    fn request(self, common: &Common, rules: &RequestRules<'_>) -> Result<ItemRequest, Error> {
+        let mut fields = common.defaults.clone();
+        fields.extend(self.request);
+        for (name, own) in [("subject", self.subject), ("change_reason", self.change_reason)] {
             if let Some(own) = own {
-                fields.insert(name.to_owned(), own.clone().into());
+                fields.insert(name.to_owned(), own.into());
             }
         }
         let mut errors = Vec::new();
@@ -192,13 +322,22 @@ impl ItemBody {
         if !errors.is_empty() {
             return Err(Error::InvalidRequest(errors));
         }
-        let limit = body.item_timeout.unwrap_or(ITEM_TIMEOUT_SECONDS).min(rules.timeout_seconds);
+        let limit = common.item_timeout;
         let own = fields.get("timeout").and_then(Value::as_u64);
         fields.insert("timeout".to_owned(), own.map_or(limit, |own| own.min(limit)).into());
         // An item's tries are its generations: attempts would multiply with them.
         fields.insert("max_attempts".to_owned(), 1.into());
-        Request::from_value(fields.into(), rules)
+        Ok(ItemRequest { custom_id: self.custom_id, request: Request::from_value(fields.into(), rules)? })
     }
+}
+
+fn has_same_name(index: usize, before: usize) -> FieldError {
+    let expected = format!("must be different from that of every other item; item {before} has the same");
+    FieldError::new(format!("/items/{index}/custom_id"), expected)
+}
+
+fn in_line(line: usize, error: FieldError) -> FieldError {
+    FieldError::new(error.pointer, format!("{}; line {line} of the upload", error.detail))
 }
 
 fn of_place(index: usize, error: FieldError) -> FieldError {
@@ -210,8 +349,6 @@ fn of_place(index: usize, error: FieldError) -> FieldError {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn rules() -> RequestRules<'static> {
@@ -233,7 +370,8 @@ mod tests {
             "items": [{ "custom_id": "a" }, { "request": { "temperature": 1, "prompt": "otro", "timeout": 9 } }],
         }))
         .unwrap();
-        let told = batch.items.iter().map(|item| {
+        let Items::Given(items) = &batch.items else { panic!("{:?}", batch.items) };
+        let told = items.iter().map(|item| {
             let request = &item.request;
             (request.prompt.clone().unwrap(), request.temperature, request.timeout, request.max_attempts)
         });
@@ -285,6 +423,61 @@ mod tests {
             let errors = parse(&body).unwrap_err();
             assert!(errors.iter().any(|(found, _)| found.starts_with(pointer)), "{errors:#?}");
         }
+    }
+
+    #[test]
+    fn items_of_a_file_are_read_as_those_of_a_body_and_their_errors_have_lines() {
+        let fields = json!({ "defaults": { "model": "m" }, "item_timeout": 9 });
+        let with = |name: &str, value: Value| {
+            let mut body = fields.clone();
+            body[name] = value;
+            parse(&body)
+        };
+        let upload = "upl_01arz3ndektsv4rrffq69g5fav";
+        let batch = with("items_from", upload.into()).unwrap();
+        assert_eq!(batch.items, Items::Uploaded(upload.parse().unwrap()));
+        let item = json!({ "custom_id": "a", "subject": "s", "request": { "prompt": "p", "timeout": 60 } });
+        let given = with("items", json!([item])).unwrap();
+        let rules = rules();
+        let mut reader = Uploaded::new(&batch, &rules);
+        let read = reader.read(1, item.to_string().as_bytes()).unwrap().unwrap();
+        assert_eq!(given.items, Items::Given(vec![read]));
+        for (line, text) in
+            [(3, item.to_string().as_str()), (4, "{"), (7, r#"{"novelty":1}"#), (8, r#"{"request":{"prompt":7}}"#)]
+        {
+            drop(reader.read(line, text.as_bytes()).unwrap());
+        }
+        drop(reader.read(9, b"\"\xff\"").unwrap());
+        let Err(Error::InvalidRequest(errors)) = reader.finish() else { panic!("it has errors") };
+        let told: Vec<(&str, bool)> = [3, 4, 7, 8, 9]
+            .iter()
+            .zip(&errors)
+            .map(|(line, error)| (error.pointer.as_str(), error.detail.ends_with(&format!("line {line} of the upload"))))
+            .collect();
+        let expected = ["/items/1/custom_id", "/items/2", "/items/3/novelty", "/items/4/request/prompt", "/items/5"];
+        assert_eq!(told, expected.map(|pointer| (pointer, true)), "{errors:#?}");
+        for (body, pointer) in [
+            (json!({ "items_from": "upl_7" }), "/items_from"),
+            (json!({ "items_from": upload, "items": [{}] }), "/items_from"),
+            (json!({}), "/items"),
+        ] {
+            let errors = parse(&body).unwrap_err();
+            assert!(errors.iter().any(|(found, _)| found == pointer), "{errors:#?}");
+        }
+        let Err(Error::InvalidRequest(errors)) = Uploaded::new(&batch, &rules).finish() else { panic!("it is empty") };
+        assert_eq!(errors[0].pointer, "/items_from");
+    }
+
+    #[test]
+    fn a_file_has_as_many_items_as_a_body() {
+        let batch =
+            parse(&json!({ "items_from": "upl_01arz3ndektsv4rrffq69g5fav", "defaults": { "model": "m", "prompt": "p" } }));
+        let (batch, rules) = (batch.unwrap(), rules());
+        let mut reader = Uploaded::new(&batch, &rules);
+        for _ in 0..limits::BATCH_ITEMS_MAX {
+            assert!(reader.read(1, b"{}").unwrap().is_some());
+        }
+        assert!(matches!(reader.read(1, b"{}"), Err(Error::InvalidRequest(errors)) if errors[0].pointer == "/items_from"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::address::{self, Doors};
 use super::endpoint::{Dialect, EventFilter, Kind};
 use super::inbox::Preferences;
+use super::mail;
 use crate::clock::millis_of;
 use crate::error::{Error, FieldError};
 use crate::generation::request::read_json;
@@ -17,7 +18,7 @@ use crate::json::schema::Schema;
 use crate::limits::{EVENT_FILTERS_MAX, READ_AT_ONCE, WEBHOOK_DESCRIPTION_CHARS_MAX, WEBHOOK_URL_BYTES_MAX};
 
 static CREATE: LazyLock<Schema> = LazyLock::new(|| {
-    let kinds = json!({ "kind": { "enum": ["webhook", "slack"] }, "dialect": { "enum": ["longhand", "openai"] } });
+    let kinds = json!({ "kind": { "enum": ["webhook", "slack", "email"] }, "dialect": { "enum": ["longhand", "openai"] } });
     compiled(&merged(&[kinds, changes()]), &["url"])
 });
 static CHANGE: LazyLock<Schema> = LazyLock::new(|| compiled(&changes(), &[]));
@@ -92,11 +93,20 @@ fn compiled(properties: &Value, required: &[&str]) -> Schema {
     Schema::compile(&schema).expect("a schema of this file compiles")
 }
 
-/// A new endpoint: `url` is required; without `events` it wants all.
+/// What is wrong with the address of an endpoint.
+fn check_address(url: &str, kind: Kind, doors: Doors) -> Option<FieldError> {
+    let checked = match kind {
+        Kind::Webhook | Kind::Slack => address::receiver(url, doors).map(drop),
+        Kind::Email => mail::mailbox(url).map(drop),
+    };
+    checked.err().map(|why| FieldError::new("/url", why))
+}
+
+/// A new endpoint: `url` is required; without `events` it wants all. `has_mail`: the deployment can send e-mail.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every error; [`Error::RequestTooLarge`].
-pub fn new_endpoint(body: &[u8], doors: Doors) -> Result<NewEndpoint, Error> {
+pub fn new_endpoint(body: &[u8], doors: Doors, has_mail: bool) -> Result<NewEndpoint, Error> {
     #[derive(Deserialize)]
     struct Body {
         url: String,
@@ -109,10 +119,14 @@ pub fn new_endpoint(body: &[u8], doors: Doors) -> Result<NewEndpoint, Error> {
         enabled: Option<bool>,
     }
     let Body { url, kind, dialect, events, description, enabled } = read(body, &CREATE)?;
-    let mut errors: Vec<FieldError> =
-        address::receiver(&url, doors).err().map(|why| FieldError::new("/url", why)).into_iter().collect();
-    if kind == Kind::Slack && dialect == Dialect::Openai {
-        errors.push(FieldError::new("/dialect", "must be `longhand` where `kind` is `slack`"));
+    let mut errors: Vec<FieldError> = check_address(&url, kind, doors).into_iter().collect();
+    if kind != Kind::Webhook && dialect == Dialect::Openai {
+        errors.push(FieldError::new("/dialect", "must be `longhand` where `kind` is `slack` or `email`"));
+    }
+    if kind == Kind::Email && !has_mail {
+        let expected =
+            "cannot be `email`: this deployment sends none, because it has no address to send from (the parameter EmailSender)";
+        errors.push(FieldError::new("/kind", expected));
     }
     let events = events.unwrap_or_else(|| "*".parse().into_iter().collect());
     errors.extend(check_filters(&events, dialect));
@@ -123,11 +137,11 @@ pub fn new_endpoint(body: &[u8], doors: Doors) -> Result<NewEndpoint, Error> {
     }
 }
 
-/// A change of an endpoint of this dialect.
+/// A change of an endpoint of this kind and dialect.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every error; [`Error::RequestTooLarge`].
-pub fn endpoint_change(body: &[u8], doors: Doors, dialect: Dialect) -> Result<EndpointChange, Error> {
+pub fn endpoint_change(body: &[u8], doors: Doors, kind: Kind, dialect: Dialect) -> Result<EndpointChange, Error> {
     #[derive(Deserialize)]
     struct Body {
         url: Option<String>,
@@ -138,8 +152,7 @@ pub fn endpoint_change(body: &[u8], doors: Doors, dialect: Dialect) -> Result<En
     // An absent description is none that changes, and null takes it away.
     let description = value.get("description").map(|given| given.as_str().map(str::to_owned));
     let Body { url, events, enabled } = from_value(value)?;
-    let wrong = url.as_deref().and_then(|url| address::receiver(url, doors).err());
-    let mut errors: Vec<FieldError> = wrong.map(|why| FieldError::new("/url", why)).into_iter().collect();
+    let mut errors: Vec<FieldError> = url.iter().filter_map(|url| check_address(url, kind, doors)).collect();
     errors.extend(events.iter().flat_map(|events| check_filters(events, dialect)));
     if errors.is_empty() { Ok(EndpointChange { url, events, description, enabled }) } else { Err(Error::InvalidRequest(errors)) }
 }
@@ -231,7 +244,26 @@ mod tests {
     }
 
     fn create(body: &Value) -> Result<NewEndpoint, Error> {
-        new_endpoint(body.to_string().as_bytes(), Doors::default())
+        new_endpoint(body.to_string().as_bytes(), Doors::default(), true)
+    }
+
+    #[test]
+    fn a_mailbox_has_an_address_and_needs_a_deployment_that_sends() {
+        let body = json!({ "kind": "email", "url": "mailto:ada@example.com" });
+        assert_eq!(create(&body).unwrap().kind, Kind::Email);
+        assert_eq!(errors(new_endpoint(body.to_string().as_bytes(), Doors::default(), false)), ["/kind"]);
+        assert_eq!(errors(create(&json!({ "kind": "email", "url": "https://example.com/" }))), ["/url"]);
+        assert_eq!(errors(create(&json!({ "url": "mailto:ada@example.com" }))), ["/url"]);
+        assert_eq!(
+            errors(create(&json!({ "kind": "email", "url": "mailto:ada@example.com", "dialect": "openai" }))),
+            ["/dialect"]
+        );
+        let moved = |url: &str| {
+            let body = json!({ "url": url }).to_string();
+            endpoint_change(body.as_bytes(), Doors::default(), Kind::Email, Dialect::Longhand)
+        };
+        assert!(moved("mailto:bob@example.com").is_ok());
+        assert_eq!(errors(moved("https://example.com/")), ["/url"]);
     }
 
     #[test]
@@ -253,7 +285,8 @@ mod tests {
         assert_eq!(errors(create(&json!({}))), ["/url"]);
         let crossed = json!({ "url": "http://10.0.0.1/", "kind": "slack", "dialect": "openai", "events": ["version.created"] });
         assert_eq!(errors(create(&crossed)), ["/dialect", "/events/0", "/url"]);
-        let change = |body: &Value| endpoint_change(body.to_string().as_bytes(), Doors::default(), Dialect::Longhand);
+        let change =
+            |body: &Value| endpoint_change(body.to_string().as_bytes(), Doors::default(), Kind::Webhook, Dialect::Longhand);
         assert_eq!(errors(change(&json!({ "url": "x", "events": ["response.*"] }))), ["/events/0", "/url"]);
         assert_eq!(errors(change(&json!({ "kind": "slack" }))), ["/kind"]);
         assert_eq!(change(&json!({ "description": null })).unwrap().description, Some(None));

@@ -20,6 +20,8 @@ pub enum Kind {
     Webhook,
     /// An incoming webhook of Slack: it gets one sentence, unsigned. Its address is its secret.
     Slack,
+    /// A mailbox, whose address is `mailto:` and that of the mailbox: it gets a few lines of text, through Amazon SES.
+    Email,
 }
 
 /// The form of what is sent.
@@ -165,7 +167,7 @@ impl Endpoint {
     #[must_use]
     pub fn shown_url(&self) -> String {
         match self.kind {
-            Kind::Webhook => self.url.clone(),
+            Kind::Webhook | Kind::Email => self.url.clone(),
             Kind::Slack => {
                 let host = self.url.split('/').nth(2).unwrap_or_default();
                 format!("https://{host}/…")

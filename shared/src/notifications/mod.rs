@@ -8,6 +8,7 @@ pub mod body;
 pub mod delivery;
 pub mod endpoint;
 pub mod inbox;
+pub mod mail;
 pub mod notify;
 pub mod render;
 pub mod schedule;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::endpoint::{Dialect, Endpoint, Kind};
+use super::mail::Mail;
 use super::{EventType, Notification};
 use crate::clock::millis_of;
 
@@ -17,6 +18,7 @@ pub fn is_response(data: &Map<String, Value>) -> bool {
 pub fn body(notification: &Notification, endpoint: &Endpoint, name: &str) -> String {
     let data = data_of(notification);
     let told = match (endpoint.kind, endpoint.dialect) {
+        (Kind::Email, _) => json!(mail(notification)),
         (Kind::Slack, _) => slack(&title(notification.event, &data)),
         (Kind::Webhook, Dialect::Openai) => {
             let object = data.get("response").and_then(Value::as_str).unwrap_or(&notification.object);
@@ -28,6 +30,13 @@ pub fn body(notification: &Notification, endpoint: &Endpoint, name: &str) -> Str
         }),
     };
     told.to_string()
+}
+
+/// The mail of a delivery.
+#[must_use]
+pub fn mail(notification: &Notification) -> Mail {
+    let data = data_of(notification);
+    Mail::new(notification, &title(notification.event, &data), link(notification, &data).as_deref())
 }
 
 /// The data of a notification.

@@ -84,9 +84,15 @@ impl fmt::Display for UsedUp {
 /// Formats micro-dollars: `$12.50`.
 #[must_use]
 pub fn dollars(micros: u64) -> String {
+    format!("${}", amount(micros))
+}
+
+/// The same without the sign, for columns that name it: `12.50`.
+#[must_use]
+pub fn amount(micros: u64) -> String {
     let (whole, rest) = (micros / 1_000_000, format!("{:06}", micros % 1_000_000));
     let rest = rest.trim_end_matches('0');
-    format!("${whole}.{rest:0<2}")
+    format!("{whole}.{rest:0<2}")
 }
 
 /// What an organization has used of one day.

@@ -79,7 +79,7 @@ impl Told {
         self.body = own.iter().fold(self.body.clone(), |text, name| text.replace(name, "(own)"));
         // Any other id is the caller's own, or it is found as a leak.
         while let Some((at, mark)) =
-            ["gen_", "resp_", "bat_", "whe_", "dlv_"].iter().find_map(|mark| Some((self.body.find(mark)?, mark)))
+            ["gen_", "resp_", "bat_", "whe_", "dlv_", "upl_"].iter().find_map(|mark| Some((self.body.find(mark)?, mark)))
         {
             let end = (at + mark.len() + ULID_CHARS).min(self.body.len());
             self.body.replace_range(at..end, "(id)");
@@ -129,6 +129,9 @@ async fn callers(harness: &Harness, victim: &Victim) -> BTreeMap<Credential, Opt
     let tokens = format!("/v1/batches/{}/tokens", batch["id"].as_str().unwrap());
     let (_, token) = api.send(api.http.post(api.url_of(&tokens)).json(&json!({})).build().unwrap()).await;
     callers.insert(Credential::OwnBatchToken, Some(token["token"].as_str().unwrap().to_owned()));
+    let post = api.http.post(api.url_of("/v1/notifications/tokens")).json(&json!({ "user": "eve@globex.example" }));
+    let (_, token) = api.send(post.build().unwrap()).await;
+    callers.insert(Credential::OwnInboxToken, Some(token["token"].as_str().unwrap().to_owned()));
     callers.insert(Credential::TheirToken, Some(victim.token.clone()));
     callers.insert(Credential::Unknown, Some(ApiKey::generate().unwrap().reveal().to_owned()));
     callers.insert(Credential::None, None);

@@ -279,3 +279,69 @@ async fn slow_secret_is_read_once_and_delays_no_other() {
     harness.ended(&id).await;
     harness.finish().await;
 }
+
+#[tokio::test]
+async fn token_reads_and_marks_one_users_notifications_only() {
+    let (harness, _playback, clock) = start().await;
+    let id = harness.start_generation(json!({ "notify": { "users": ["ada@example.com", "bob"] } })).await;
+    harness.ended(&id).await;
+    let of = |path: &str| format!("/v1/{path}");
+    let post = async |api: &Api, path: &str, body: &Value| {
+        api.send(api.http.post(api.url_of(&of(path))).json(body).build().unwrap()).await
+    };
+    let (status, token) = post(&harness, "notifications/tokens", &json!({ "user": "ada@example.com", "expires_in": 60 })).await;
+    assert_eq!((status, &token["user"], &token["generation"]), (StatusCode::CREATED, &json!("ada@example.com"), &Value::Null));
+    let ada = harness.with_key(token["token"].as_str().unwrap());
+    let began = std::time::Instant::now();
+    let list = loop {
+        let (status, list) = ada.get("notifications?unread=true").await;
+        assert_eq!(status, StatusCode::OK, "{list}");
+        if list["unread"] == 1 {
+            break list;
+        }
+        assert!(began.elapsed() < PATIENCE, "{list}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!((&list["user"], &list["data"][0]["type"]), (&json!("ada@example.com"), &json!("generation.completed")));
+    assert_eq!(ada.status("GET", "/v1/notifications?user=ada@example.com").await, StatusCode::OK);
+    let (status, marked) = post(&ada, "notifications/read", &json!({ "all": true })).await;
+    assert_eq!((status, &marked["read"], &marked["unread"]), (StatusCode::OK, &json!(1), &json!(0)));
+    // Neither another's, nor anything else.
+    for (method, path) in [
+        ("GET", "notifications?user=bob".to_owned()),
+        ("POST", "notifications/read?user=bob".to_owned()),
+        ("DELETE", "notifications".to_owned()),
+        ("GET", "notifications/preferences".to_owned()),
+        ("PUT", "notifications/preferences".to_owned()),
+        ("POST", "notifications/tokens".to_owned()),
+        ("GET", "generations".to_owned()),
+        ("GET", format!("generations/{id}")),
+        ("GET", format!("generations/{id}/events")),
+        ("GET", "batches".to_owned()),
+        ("GET", "webhooks".to_owned()),
+        ("GET", "usage".to_owned()),
+        ("POST", "generations".to_owned()),
+        ("POST", "uploads".to_owned()),
+    ] {
+        let body = json!({ "all": true });
+        let request = ada.http.request(method.parse().unwrap(), ada.url_of(&of(&path)));
+        let request = if method == "POST" { request.json(&body) } else { request };
+        assert_eq!(ada.send(request.build().unwrap()).await.0, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+    let (_, problem) = ada.get("batches").await;
+    assert_eq!(problem["detail"], "this token is for the notifications of ada@example.com, and nothing else");
+    // A token for a generation opens no list.
+    let generation = harness.with_key(&good_token(&harness, &id).await);
+    assert_eq!(generation.status("GET", "/v1/notifications?user=ada@example.com").await, StatusCode::FORBIDDEN);
+    // Who may read makes tokens for its own list, and an admin for anybody's.
+    let (_, reader) = key(&harness, "local", &[Scope::Read], None).await;
+    let reader = harness.with_key(reader.reveal());
+    assert_eq!(post(&reader, "notifications/tokens", &json!({})).await.0, StatusCode::CREATED);
+    assert_eq!(post(&reader, "notifications/tokens", &json!({ "user": "bob" })).await.0, StatusCode::FORBIDDEN);
+    for wrong in [json!({ "user": "a b" }), json!({ "user": 7 }), json!({ "expires_in": 0 }), json!({ "users": [] })] {
+        assert_eq!(post(&harness, "notifications/tokens", &wrong).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(ada.status("GET", "/v1/notifications").await, StatusCode::UNAUTHORIZED);
+    harness.finish().await;
+}

@@ -99,7 +99,7 @@ async fn start(scene: &Scene) -> Result<String, String> {
 async fn ended(scene: &Scene, faults: &Faults, clock: &Clock, id: &str) -> Result<Value, String> {
     let began = Instant::now();
     loop {
-        let batch = scene.get(&format!("batches/{id}")).await;
+        let batch = scene.found(&format!("batches/{id}")).await;
         assert_sums(&batch);
         if !batch["ended_at"].is_null() {
             return Ok(batch);
@@ -136,7 +136,7 @@ async fn violations(scene: &Scene, faults: &Faults, clock: &Clock) -> Vec<String
     );
     let items = scene.items(&id).await;
     let tries: u64 = items.iter().map(|item| item["tries"].as_u64().unwrap()).sum();
-    let generations = scene.get(&format!("generations?batch={id}&limit=100")).await;
+    let generations = scene.found(&format!("generations?batch={id}&limit=100")).await;
     let Some(made) = generations["data"].as_array() else { return vec![format!("the list says {generations}")] };
     must(made.len() as u64 == tries, format!("{tries} tries, and {} generations", made.len()));
     must(items.iter().all(|item| item["tries"].as_u64().unwrap() <= TRIES as u64), format!("too many tries: {items:?}"));
@@ -170,7 +170,7 @@ async fn violations(scene: &Scene, faults: &Faults, clock: &Clock) -> Vec<String
     // Whatever comes late changes nothing.
     clock.advance(SWEEP_EVERY);
     drop(scene.harness.stack.invoke("sweep", json!({})).await);
-    let later = scene.get(&format!("batches/{id}")).await;
+    let later = scene.found(&format!("batches/{id}")).await;
     must(later == ended, format!("it has changed: {later} was {ended}"));
     wrong
 }

@@ -15,7 +15,7 @@ async fn what_may_pass_is_tried_again() {
     let items = scene.items(&id).await;
     assert_eq!((&items[0]["tries"], &items[1]["tries"]), (&json!(1), &json!(2)));
     assert_eq!(items[1]["error"], json!(null), "an item that completed has no error");
-    let tries = scene.get(&format!("generations?batch={id}")).await;
+    let tries = scene.found(&format!("generations?batch={id}")).await;
     assert_eq!(tries["data"].as_array().unwrap().len(), 3);
     scene.harness.finish().await;
 }
@@ -31,7 +31,7 @@ async fn too_many_failed_items_end_the_batch() {
     let [cancelled, completed] = ["cancelled", "completed"].map(|status| ended["counts"][status].as_u64().unwrap());
     assert!(cancelled >= 15 && cancelled + completed == 21, "{ended}");
     let items = scene.items(&id).await;
-    let endless = scene.get(&format!("generations/{}", items[0]["generation"].as_str().unwrap())).await;
+    let endless = scene.found(&format!("generations/{}", items[0]["generation"].as_str().unwrap())).await;
     assert_eq!(endless["status"], "cancelled");
     scene.harness.finish().await;
 }
@@ -50,7 +50,7 @@ async fn a_cancelled_batch_starts_nothing_more() {
     assert_eq!((&ended["status"], counts(&ended)), (&json!("cancelled"), json!({ "cancelled": 103 })));
     let again = scene.done("POST", &format!("batches/{id}/cancel"), &json!({})).await;
     assert_eq!(again, ended, "a second cancel changes nothing");
-    assert_eq!(scene.get(&format!("generations?batch={id}")).await["data"].as_array().unwrap().len(), 3);
+    assert_eq!(scene.found(&format!("generations?batch={id}")).await["data"].as_array().unwrap().len(), 3);
     scene.harness.finish().await;
 }
 
@@ -77,9 +77,13 @@ async fn what_failed_is_started_again_as_a_new_batch() {
     assert_eq!(counts(&ended), json!({ "completed": 1, "failed": 1 }));
     let custom: Vec<_> = scene.items(new).await.iter().map(|item| item["custom_id"].clone()).collect();
     assert_eq!(custom, ["b", "c"]);
-    assert_eq!(scene.get("subjects/s:2/versions/current").await["number"], 1);
+    assert_eq!(scene.found("subjects/s:2/versions/current").await["number"], 1);
     assert_eq!(scene.ask("POST", &format!("batches/{id}/retry"), &key, None).await.1["id"], retry["id"]);
-    assert_eq!(counts(&scene.get(&format!("batches/{id}")).await), json!({ "completed": 1, "failed": 2 }), "the first one stays");
+    assert_eq!(
+        counts(&scene.found(&format!("batches/{id}")).await),
+        json!({ "completed": 1, "failed": 2 }),
+        "the first one stays"
+    );
     scene.harness.finish().await;
 }
 

@@ -31,20 +31,20 @@ async fn items_are_generated_and_tell_how_they_ended() {
     assert_eq!(told("status"), ["completed", "failed", "completed"]);
     assert_eq!(told("tries"), [1, 1, 1], "a request that was refused is not sent again");
     assert_eq!(items[1]["error"]["code"], "provider_rejected");
-    let first = scene.get(&format!("generations/{}", items[0]["generation"].as_str().unwrap())).await;
+    let first = scene.found(&format!("generations/{}", items[0]["generation"].as_str().unwrap())).await;
     assert_eq!((&first["batch"], &first["subject"]), (&json!(id), &json!("evento:1")));
-    assert_eq!(scene.get(&format!("generations?batch={id}")).await["data"].as_array().unwrap().len(), 3);
-    assert_eq!(scene.get("generations?batch=bat_00000000000000000000000000").await["data"], json!([]));
+    assert_eq!(scene.found(&format!("generations?batch={id}")).await["data"].as_array().unwrap().len(), 3);
+    assert_eq!(scene.found("generations?batch=bat_00000000000000000000000000").await["data"], json!([]));
     // Who hears of the end finds the versions.
-    let version = scene.get("subjects/evento:1/versions/current").await;
+    let version = scene.found("subjects/evento:1/versions/current").await;
     assert_eq!((&version["generation"], &version["reason"]), (&items[0]["generation"], &json!("asked")));
     assert!(version["created_by"].is_string(), "{version}");
 
-    let failed = scene.get(&format!("batches/{id}/items?status=failed")).await;
+    let failed = scene.found(&format!("batches/{id}/items?status=failed")).await;
     assert_eq!((&failed["data"][0]["index"], &failed["last_index"], &failed["has_more"]), (&json!(1), &json!(1), &json!(false)));
-    let page = scene.get(&format!("batches/{id}/items?limit=2")).await;
+    let page = scene.found(&format!("batches/{id}/items?limit=2")).await;
     assert_eq!((&page["last_index"], &page["has_more"]), (&json!(1), &json!(true)));
-    let rest = scene.get(&format!("batches/{id}/items?limit=2&after=1")).await;
+    let rest = scene.found(&format!("batches/{id}/items?limit=2&after=1")).await;
     assert_eq!((rest["data"].as_array().unwrap().len(), &rest["has_more"]), (1, &json!(false)));
     scene.harness.finish().await;
 }
@@ -114,7 +114,7 @@ async fn the_same_request_with_the_same_key_is_the_same_batch() {
     let other = json!({ "items": [{ "request": { "prompt": "dos" } }], "defaults": { "provider": "test", "model": "m" } });
     let (status, conflict) = scene.ask("POST", "batches", &key, Some(&other)).await;
     assert_eq!((status, &conflict["code"]), (StatusCode::CONFLICT, &json!("idempotency_conflict")));
-    assert_eq!(scene.get("generations").await["data"].as_array().unwrap().len(), 1, "one generation for nine requests");
+    assert_eq!(scene.found("generations").await["data"].as_array().unwrap().len(), 1, "one generation for nine requests");
     // A key of a batch is none of a generation.
     let one = scene.ask("POST", "generations", &key, Some(&json!({ "provider": "test", "model": "m", "prompt": "uno" }))).await;
     assert_eq!(one.0, StatusCode::ACCEPTED, "{}", one.1);
@@ -130,13 +130,13 @@ async fn batches_are_listed_newest_first_and_deleted_with_what_is_theirs() {
     }
     let listed = |page: &Value| page["data"].as_array().unwrap().iter().map(|batch| batch["id"].clone()).collect::<Vec<_>>();
     let newest_first: Vec<Value> = ids.iter().rev().map(|id| json!(id)).collect();
-    assert_eq!(listed(&scene.get("batches").await), newest_first);
-    let first = scene.get("batches?limit=2").await;
+    assert_eq!(listed(&scene.found("batches").await), newest_first);
+    let first = scene.found("batches?limit=2").await;
     assert_eq!((listed(&first), &first["has_more"]), (newest_first[..2].to_vec(), &json!(true)));
-    let rest = scene.get(&format!("batches?limit=2&after={}", first["last_id"].as_str().unwrap())).await;
+    let rest = scene.found(&format!("batches?limit=2&after={}", first["last_id"].as_str().unwrap())).await;
     assert_eq!((listed(&rest), &rest["has_more"]), (newest_first[2..].to_vec(), &json!(false)));
-    assert_eq!(listed(&scene.get("batches?name=a&status=ended").await), [newest_first[0].clone(), newest_first[2].clone()]);
-    assert_eq!(listed(&scene.get("batches?status=open").await), Vec::<Value>::new());
+    assert_eq!(listed(&scene.found("batches?name=a&status=ended").await), [newest_first[0].clone(), newest_first[2].clone()]);
+    assert_eq!(listed(&scene.found("batches?status=open").await), Vec::<Value>::new());
 
     let generation = scene.items(&ids[0]).await[0]["generation"].as_str().unwrap().to_owned();
     let (status, deleted) = scene.ask("DELETE", &format!("batches/{}", ids[0]), &[], None).await;
@@ -145,7 +145,7 @@ async fn batches_are_listed_newest_first_and_deleted_with_what_is_theirs() {
         let (status, gone) = scene.ask("GET", &format!("batches/{}{path}", ids[0]), &[], None).await;
         assert_eq!((status, gone["detail"].as_str().unwrap().contains("no batch")), (StatusCode::NOT_FOUND, true), "{gone}");
     }
-    assert_eq!(scene.get(&format!("generations/{generation}")).await["status"], "completed", "its generations stay");
+    assert_eq!(scene.found(&format!("generations/{generation}")).await["status"], "completed", "its generations stay");
     // With a generation goes its request, which is the item's.
     let app = scene.harness.stack.app().await.unwrap();
     let key = BatchKey::new("local".parse().unwrap(), ids[1].parse().unwrap());
@@ -153,7 +153,7 @@ async fn batches_are_listed_newest_first_and_deleted_with_what_is_theirs() {
     assert_eq!(scene.ask("DELETE", &format!("generations/{second}"), &[], None).await.0, StatusCode::OK);
     let retried = app.retry_batch(&key, &[ItemStatus::Completed], None).await.unwrap_err().to_string();
     assert!(retried.contains("are deleted, or have expired"), "{retried}");
-    assert_eq!(scene.get("batches").await["data"].as_array().unwrap().len(), 2);
+    assert_eq!(scene.found("batches").await["data"].as_array().unwrap().len(), 2);
     scene.harness.finish().await;
 }
 

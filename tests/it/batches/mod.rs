@@ -5,8 +5,10 @@ mod ends;
 mod field;
 mod following;
 mod life;
+mod uploads;
 mod width;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +55,14 @@ pub struct Scene {
     _provider: Hostile,
 }
 
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
+}
+
 impl Scene {
     pub async fn start() -> Self {
         Self::with(&[], Options::default(), &[]).await
@@ -64,32 +74,6 @@ impl Scene {
         let env = environment(&provider.base_url("test"), env);
         let harness = Harness::without(without, Options { env, authorize: true, ..options }).await;
         Self { harness, _provider: provider }
-    }
-
-    /// Sends a request, and checks the answer against the API's document.
-    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> (StatusCode, Value) {
-        let mut request = self.harness.http.request(method.parse().unwrap(), self.harness.url_of(&format!("/v1/{path}")));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.harness.send(request.build().unwrap()).await
-    }
-
-    /// The same, where it must succeed.
-    pub async fn done(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.ask(method, path, &[], Some(body)).await;
-        assert!(status.is_success(), "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    /// What is at a path.
-    pub async fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.harness.get(path).await;
-        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
-        answer
     }
 
     /// An answer that is no JSON.
@@ -124,7 +108,7 @@ impl Scene {
     pub async fn until(&self, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
-            let batch = self.get(&format!("batches/{id}")).await;
+            let batch = self.found(&format!("batches/{id}")).await;
             assert_sums(&batch);
             if is_so(&batch) {
                 return batch;
@@ -141,7 +125,7 @@ impl Scene {
 
     /// All items of a batch.
     pub async fn items(&self, id: &str) -> Vec<Value> {
-        let page = self.get(&format!("batches/{id}/items?limit=1000")).await;
+        let page = self.found(&format!("batches/{id}/items?limit=1000")).await;
         page["data"].as_array().unwrap().clone()
     }
 }

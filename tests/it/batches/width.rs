@@ -86,7 +86,7 @@ async fn assert_all_were_generated_once(scene: &Scene, id: &str, items: usize) {
     let mut generations = BTreeSet::new();
     let (mut after, mut seen) = (String::new(), 0);
     loop {
-        let page = scene.get(&format!("batches/{id}/items?limit=1000{after}")).await;
+        let page = scene.found(&format!("batches/{id}/items?limit=1000{after}")).await;
         for item in page["data"].as_array().unwrap() {
             assert_eq!((&item["index"], &item["tries"]), (&json!(seen), &json!(1)));
             generations.insert(item["generation"].as_str().unwrap().to_owned());
@@ -121,7 +121,7 @@ async fn wide(items: usize, concurrency: u32, with_subjects: bool) -> u64 {
     let accepted = began.elapsed();
     let id = batch["id"].as_str().unwrap();
     let ended = loop {
-        let batch = scene.get(&format!("batches/{id}")).await;
+        let batch = scene.found(&format!("batches/{id}")).await;
         assert_sums(&batch);
         if !batch["ended_at"].is_null() {
             break batch;

@@ -24,7 +24,7 @@ async fn a_diff_tells_lines_and_takes_white_space_of_json_for_nothing() {
         json!({ "text": "{\"país\": \"España\",\n  \"año\": 1}" }),
     ])
     .await;
-    let diff = scene.get("subjects/s/diff?from=1&to=2").await;
+    let diff = scene.found("subjects/s/diff?from=1&to=2").await;
     assert_eq!((&diff["added"], &diff["removed"], &diff["is_json"]), (&json!(1), &json!(1), &json!(false)));
     let lines: Vec<(&str, &str)> = diff["hunks"][0]["lines"]
         .as_array()
@@ -33,7 +33,7 @@ async fn a_diff_tells_lines_and_takes_white_space_of_json_for_nothing() {
         .map(|line| (line["op"].as_str().unwrap(), line["text"].as_str().unwrap()))
         .collect();
     assert_eq!(lines, [(" ", "mañana\n"), ("-", "estación\n"), ("+", "estaciones\n"), (" ", "corazón\n")]);
-    let same = scene.get("subjects/s/diff").await;
+    let same = scene.found("subjects/s/diff").await;
     assert_eq!((&same["from"], &same["to"], &same["is_json"], &same["hunks"]), (&json!(3), &json!(4), &json!(true), &json!([])));
     scene.done("POST", "subjects/s/versions", &json!({ "text": "\n".repeat(DIFF_LINES_MAX) })).await;
     let (status, problem) = scene.ask("GET", "subjects/s/diff", None, None).await;

@@ -31,7 +31,7 @@ async fn a_deleted_subject_leaves_nothing_and_a_purged_generation_leaves_its_ver
     {
         assert_eq!(scene.ask("GET", path, None, None).await.0, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(scene.get("subjects").await["data"], json!([]));
+    assert_eq!(scene.found("subjects").await["data"], json!([]));
     assert_eq!(objects(&scene).await, 0);
     let (clients, config) = (scene.harness.clients().await, scene.harness.config("api"));
     let key = SubjectKey::new("local".parse().unwrap(), "s".parse().unwrap());
@@ -86,7 +86,7 @@ async fn generations_that_nobody_has_settled_are_settled_afterwards() {
     }
     let app = scene.harness.app(scene.harness.config("api"), clock).await;
     assert_eq!(app.catch_up_settling(since, false).await.unwrap(), 2);
-    assert_eq!(scene.get("subjects/s").await["current"], json!(null), "it was a dry run");
+    assert_eq!(scene.found("subjects/s").await["current"], json!(null), "it was a dry run");
     assert_eq!(app.catch_up_settling(since, true).await.unwrap(), 2);
     assert_eq!(scene.all("s").await.len(), 2);
     assert_eq!(app.catch_up_settling(since, true).await.unwrap(), 0);

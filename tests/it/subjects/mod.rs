@@ -5,6 +5,7 @@ mod keeping;
 mod races;
 mod versions;
 
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use longhand_local::Options;
@@ -20,6 +21,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Scene {
     pub harness: Harness,
     _echo: Hostile,
+}
+
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
 }
 
 impl Scene {
@@ -40,28 +49,9 @@ impl Scene {
 
     /// Sends a request, and checks the answer against the API's document.
     pub async fn ask(&self, method: &str, path: &str, if_match: Option<u64>, body: Option<&Value>) -> (StatusCode, Value) {
-        let mut request = self.harness.http.request(method.parse().unwrap(), self.harness.url_of(&format!("/v1/{path}")));
-        if let Some(number) = if_match {
-            request = request.header("if-match", format!("\"{number}\""));
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.harness.send(request.build().unwrap()).await
-    }
-
-    /// The same, where it must succeed.
-    pub async fn done(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.ask(method, path, None, Some(body)).await;
-        assert!(status.is_success(), "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    /// What is at a path.
-    pub async fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.harness.get(path).await;
-        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
-        answer
+        let number = if_match.map(|number| format!("\"{number}\""));
+        let headers: Vec<(&str, &str)> = number.iter().map(|number| ("if-match", number.as_str())).collect();
+        self.harness.ask(method, path, &headers, body).await
     }
 
     /// Generates a text for a subject, and returns the generation's record.
@@ -85,7 +75,7 @@ impl Scene {
 
     /// The versions of a subject, oldest first, which must have the numbers 1, 2, 3 ….
     pub async fn all(&self, subject: &str) -> Vec<Value> {
-        let page = self.get(&format!("subjects/{subject}/versions?limit=100")).await;
+        let page = self.found(&format!("subjects/{subject}/versions?limit=100")).await;
         let mut versions = page["data"].as_array().unwrap().clone();
         versions.reverse();
         let numbers: Vec<u64> = versions.iter().map(|version| version["number"].as_u64().unwrap()).collect();
@@ -95,7 +85,7 @@ impl Scene {
 
     /// The text of a version.
     pub async fn text(&self, subject: &str, number: u64) -> String {
-        let output = self.get(&format!("subjects/{subject}/versions/{number}/output")).await;
+        let output = self.found(&format!("subjects/{subject}/versions/{number}/output")).await;
         output["text"].as_str().unwrap().to_owned()
     }
 

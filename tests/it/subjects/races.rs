@@ -14,10 +14,10 @@ async fn a_delivery_again_makes_no_second_version_and_writes_nothing() {
     for answer in join_all((0..4).map(|_| settle())).await {
         assert_eq!(answer.unwrap(), json!({ "batchItemFailures": [] }));
     }
-    let before = (scene.get("subjects/s").await, scene.all("s").await);
+    let before = (scene.found("subjects/s").await, scene.all("s").await);
     assert_eq!(before.1.len(), 1);
     settle().await.unwrap();
-    assert_eq!((scene.get("subjects/s").await, scene.all("s").await), before);
+    assert_eq!((scene.found("subjects/s").await, scene.all("s").await), before);
     // Nor is there one of a generation that was purged before.
     let id = scene.generate("s", "dos").await["id"].as_str().unwrap().to_owned();
     assert_eq!(scene.ask("DELETE", &format!("generations/{id}"), None, None).await.0, StatusCode::OK);

@@ -26,9 +26,9 @@ async fn completed_generations_become_versions_that_tell_where_they_came_from() 
     assert_ne!(second["prompt_sha256"], first["prompt_sha256"]);
     assert_eq!([scene.text("a@b.c:1", 1).await, scene.text("a@b.c:1", 2).await], ["año uno", "año dos"]);
 
-    let listed = scene.get("generations?subject=a@b.c:1").await;
+    let listed = scene.found("generations?subject=a@b.c:1").await;
     assert_eq!(listed["data"].as_array().unwrap().len(), 2);
-    let other = scene.get("generations?subject=other").await;
+    let other = scene.found("generations?subject=other").await;
     assert_eq!(other["data"], json!([]));
     // The provider repeats what it is asked, so the size of the earlier versions is what is expected of the third.
     assert_eq!(scene.generate("a@b.c:1", "año 333").await["progress"]["expected_total_bytes"], 8);
@@ -44,7 +44,7 @@ async fn failed_and_incomplete_generations_make_no_version() {
     assert_eq!(scene.harness.ended(&id).await["status"], "failed");
     let answer = scene.harness.stack.invoke("settle", Scene::ended_event(&id)).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
-    let subject = scene.get("subjects/s").await;
+    let subject = scene.found("subjects/s").await;
     assert_eq!((&subject["current"], &subject["last_generation"]), (&Value::Null, &json!(id)));
     assert_eq!(scene.ask("GET", "subjects/s/versions/current", None, None).await.0, StatusCode::NOT_FOUND);
     scene.harness.finish().await;
@@ -89,15 +89,15 @@ async fn a_subject_is_described_labelled_and_found() {
     let names = |page: &Value| -> Vec<String> {
         page["data"].as_array().unwrap().iter().map(|subject| subject["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(names(&scene.get("subjects?prefix=city").await), ["city:1", "city:2"]);
-    assert_eq!(names(&scene.get("subjects?label=travel").await), ["city:2"]);
+    assert_eq!(names(&scene.found("subjects?prefix=city").await), ["city:1", "city:2"]);
+    assert_eq!(names(&scene.found("subjects?label=travel").await), ["city:2"]);
     scene.done("PUT", "subjects/town:2", &json!({ "labels": ["travel"] })).await;
-    let page = scene.get("subjects?label=travel&limit=1").await;
+    let page = scene.found("subjects?label=travel&limit=1").await;
     assert_eq!((names(&page), &page["has_more"], &page["last_id"]), (vec!["city:2".into()], &json!(true), &json!("city:2")));
-    assert_eq!(names(&scene.get("subjects?label=travel&after=city:2").await), ["town:2"]);
-    let page = scene.get("subjects?limit=1&after=city:1").await;
+    assert_eq!(names(&scene.found("subjects?label=travel&after=city:2").await), ["town:2"]);
+    let page = scene.found("subjects?limit=1&after=city:1").await;
     assert_eq!((names(&page), &page["has_more"], &page["last_id"]), (vec!["city:2".into()], &json!(true), &json!("city:2")));
-    assert_eq!(scene.get("subjects/city:1").await["attributes"], json!({ "n": 1.5 }));
+    assert_eq!(scene.found("subjects/city:1").await["attributes"], json!({ "n": 1.5 }));
 
     for text in ["uno", "dos"] {
         scene.done("POST", "subjects/city:1/versions", &json!({ "text": text })).await;
@@ -105,7 +105,7 @@ async fn a_subject_is_described_labelled_and_found() {
     scene.done("PUT", "subjects/city:1/versions/1/labels", &json!({ "labels": ["published"] })).await;
     let moved = scene.done("PUT", "subjects/city:1/versions/current/labels", &json!({ "labels": ["published"] })).await;
     assert_eq!((&moved["number"], &moved["labels"]), (&json!(2), &json!(["published"])));
-    assert_eq!(scene.get("subjects/city:1").await["version_labels"], json!({ "published": 2 }));
+    assert_eq!(scene.found("subjects/city:1").await["version_labels"], json!({ "published": 2 }));
     let (status, problem) = scene.ask("PUT", "subjects/x", None, Some(&json!({ "title": 7, "colour": 1 }))).await;
     assert_eq!((status, problem["errors"].as_array().unwrap().len()), (StatusCode::BAD_REQUEST, 2), "{problem}");
     assert_eq!(scene.ask("GET", "subjects/a%20b", None, None).await.0, StatusCode::NOT_FOUND);

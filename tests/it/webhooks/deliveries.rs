@@ -28,7 +28,7 @@ async fn the_log_has_pages_by_status_and_what_has_ended_is_sent_again() {
     scene.send_due(&endpoint).await;
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
-        let page = scene.get(&format!("{path}/deliveries?limit=2{after}")).await;
+        let page = scene.found(&format!("{path}/deliveries?limit=2{after}")).await;
         found.extend(page["data"].as_array().unwrap().iter().map(|delivery| delivery["status"].as_str().unwrap().to_owned()));
         if page["has_more"] == false {
             break;
@@ -36,7 +36,7 @@ async fn the_log_has_pages_by_status_and_what_has_ended_is_sent_again() {
         after = format!("&after={}", page["last_id"].as_str().unwrap());
     }
     assert_eq!(found, ["succeeded", "succeeded", "succeeded", "succeeded", "failed"]);
-    let failed = scene.get(&format!("{path}/deliveries?status=failed")).await;
+    let failed = scene.found(&format!("{path}/deliveries?status=failed")).await;
     assert_eq!((failed["data"].as_array().unwrap().len(), &failed["data"][0]["reason"]), (1, &json!("gone")));
     assert_eq!(scene.ask("GET", &format!("{path}/deliveries?status=lost"), None).await.0, StatusCode::BAD_REQUEST);
     // Again: another delivery of the same event, with the same body.

@@ -16,9 +16,9 @@ async fn an_endpoint_is_made_changed_and_deleted() {
     let secret = made["secret"].as_str().unwrap();
     assert!(secret.starts_with("whsec_") && secret.len() == 50, "{secret}");
     let path = format!("webhooks/{}", made["id"].as_str().unwrap());
-    let held = scene.get(&path).await;
+    let held = scene.found(&path).await;
     assert_eq!((held.get("secret"), &held["enabled"]), (None, &json!(true)));
-    assert_eq!(scene.get("webhooks").await["data"], json!([held]));
+    assert_eq!(scene.found("webhooks").await["data"], json!([held]));
     let changed = scene.done("PATCH", &path, &json!({ "enabled": false, "description": "D" })).await;
     assert_eq!((&changed["disabled_reason"], &changed["description"]), (&json!("by_owner"), &json!("D")));
     assert!(scene.happen("bat_1").await.webhook);

@@ -5,8 +5,10 @@ mod deliveries;
 mod endpoints;
 mod events;
 mod inbox;
+mod mail;
 mod receiving;
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use longhand::notifications::delivery::DeliverJob;
@@ -24,6 +26,14 @@ pub struct Scene {
     pub harness: Harness,
     pub clock: Clock,
     _echo: Hostile,
+}
+
+impl Deref for Scene {
+    type Target = Harness;
+
+    fn deref(&self) -> &Harness {
+        &self.harness
+    }
 }
 
 impl Scene {
@@ -50,25 +60,7 @@ impl Scene {
 
     /// Sends a request, and checks the answer against the API's document.
     pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let mut request = self.harness.http.request(method.parse().unwrap(), self.harness.url_of(&format!("/v1/{path}")));
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.harness.send(request.build().unwrap()).await
-    }
-
-    /// The same, where it must succeed.
-    pub async fn done(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.ask(method, path, Some(body)).await;
-        assert!(status.is_success(), "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    /// What is at a path.
-    pub async fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.harness.get(path).await;
-        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
-        answer
+        self.harness.ask(method, path, &[], body).await
     }
 
     /// A new endpoint at `url` for these events, as its creation is answered.
@@ -78,7 +70,7 @@ impl Scene {
 
     /// The deliveries to an endpoint, newest first.
     pub async fn deliveries(&self, endpoint: &Value) -> Vec<Value> {
-        let page = self.get(&format!("webhooks/{}/deliveries?limit=100", endpoint["id"].as_str().unwrap())).await;
+        let page = self.found(&format!("webhooks/{}/deliveries?limit=100", endpoint["id"].as_str().unwrap())).await;
         page["data"].as_array().unwrap().clone()
     }
 

@@ -70,7 +70,7 @@ async fn each_receiver_is_followed_by_the_right_next_step() {
         // Before its time nothing is sent again.
         scene.send_due(endpoint).await;
         assert_eq!(receiver.got().len(), 1, "{name}");
-        let held = scene.get(&format!("webhooks/{}", endpoint["id"].as_str().unwrap())).await;
+        let held = scene.found(&format!("webhooks/{}", endpoint["id"].as_str().unwrap())).await;
         assert_eq!(held["enabled"], *name != "is gone", "{name}: {held}");
     }
     // A connection that is refused.
@@ -121,11 +121,11 @@ async fn days_of_failures_disable_an_endpoint_and_its_owner_is_told() {
             scene.happen(&format!("bat_{day}_{number}")).await;
         }
         scene.send_due(&endpoint).await;
-        let held = scene.get(&path).await;
+        let held = scene.found(&path).await;
         assert_eq!(held["enabled"], day < 5, "day {day}: {held}");
         scene.clock.advance(Duration::from_hours(24));
     }
-    let held = scene.get(&path).await;
+    let held = scene.found(&path).await;
     assert_eq!((&held["disabled_reason"], held["failures"].as_u64() >= Some(10)), (&json!("failing"), true), "{held}");
     // The notification comes by the stream, as that of any parent.
     let began = std::time::Instant::now();

@@ -33,6 +33,9 @@ pub struct RetentionArgs {
     /// Versions of subjects, in place of generations: those older than `--days` [default: 90], but for the last, the first, and those with labels
     #[arg(long)]
     subjects: bool,
+    /// Batches, in place of generations: those that ended more than `--days` ago [default: `LONGHAND_BATCH_RETENTION_DAYS`], with their items
+    #[arg(long, conflicts_with_all = ["subjects", "rows"])]
+    batches: bool,
     /// With `--subjects`: the newest versions that are kept however old they are
     #[arg(long, value_name = "N", default_value_t = 10, requires = "subjects")]
     keep_last: u64,
@@ -53,6 +56,9 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     };
     if args.subjects {
         return versions(&app, &args, &organizations).await;
+    }
+    if args.batches {
+        return batches(&app, &args, &organizations).await;
     }
     let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
     let rules = RetentionRules { keep: days.or(app.config().retention), rows: args.rows, apply: args.apply };
@@ -100,6 +106,37 @@ async fn versions(app: &App, args: &RetentionArgs, organizations: &[Organization
     }
     let verb = if args.apply { "removed" } else { "would be removed" };
     eprintln!("{} {verb}, of {failed} subjects some could not be", count(removed, "version"));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+/// The batches of every organization.
+async fn batches(app: &App, args: &RetentionArgs, organizations: &[Organization]) -> anyhow::Result<ExitCode> {
+    let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
+    let Some(keep) = days.or(app.config().batch_retention) else {
+        eprintln!("batches are kept for ever: LONGHAND_BATCH_RETENTION_DAYS is 0, and --days does not say how long");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (mut removed, mut failed) = (0, 0);
+    for organization in organizations {
+        let found = app.retain_batches(organization, keep, args.apply).await?;
+        for id in &found.batches {
+            if args.format.json {
+                line(json!({ "organization": organization, "batch": id, "removed": args.apply }))?;
+            } else {
+                line(format!(
+                    "{}  {organization}/{id}  batch past its time",
+                    if args.apply { "removed" } else { "would remove" }
+                ))?;
+            }
+        }
+        for (id, error) in &found.failed {
+            eprintln!("error: {organization}/{id}: {error}");
+        }
+        (removed, failed) = (removed + found.batches.len() as u64, failed + found.failed.len());
+    }
+    let verb = if args.apply { "removed" } else { "would be removed" };
+    let batches = if removed == 1 { "1 batch".to_owned() } else { format!("{removed} batches") };
+    eprintln!("{batches} {verb}, {failed} could not be");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
 }
 

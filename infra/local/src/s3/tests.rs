@@ -125,7 +125,7 @@ async fn multipart_object_reads_whole_and_in_ranges() {
 async fn presigned_url_is_sufficient_and_required() {
     let (_folder, client) = s3().await;
     client.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(b"text")).send().await.unwrap();
-    let minute = PresigningConfig::expires_in(std::time::Duration::from_mins(1)).unwrap();
+    let minute = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     let presigned = client.get_object().bucket(BUCKET).key("k").presigned(minute).await.unwrap();
     let fetch = async |url: &str| reqwest::get(url).await.unwrap();
     assert_eq!(fetch(presigned.uri()).await.text().await.unwrap(), "text");
@@ -156,6 +156,27 @@ async fn restart_removes_unfinished_uploads() {
     drop(router(folder.path(), &[], &AwsKey { id: String::new(), secret: String::new() }).unwrap());
     assert_eq!(files(folder.path()), before);
     assert_eq!(get(&client, "kept").await, b"kept");
+}
+
+#[tokio::test]
+async fn a_url_for_a_file_takes_it_once_and_a_restart_removes_it_after_a_day() {
+    let (folder, client) = s3().await;
+    let minute = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
+    for name in ["old", "new"] {
+        let put = client.put_object().bucket(BUCKET).key(format!(".uploads/acme/{name}")).if_none_match("*").content_length(4);
+        let signed = put.presigned(minute.clone()).await.unwrap();
+        let send = async |body: &'static str| {
+            let put = signed.headers().filter(|(name, _)| *name != "content-length");
+            let put = put.fold(reqwest::Client::new().put(signed.uri()), |put, (name, value)| put.header(name, value));
+            put.body(body).send().await.unwrap().status().as_u16()
+        };
+        assert_eq!([send("longer").await, send("text").await, send("more").await], [403, 200, 412]);
+    }
+    let path = |name: &str| folder.path().join(BUCKET).join(".uploads/acme").join(name);
+    let day_ago = std::time::SystemTime::now() - Duration::from_hours(24);
+    std::fs::File::options().write(true).open(path("old")).unwrap().set_modified(day_ago).unwrap();
+    drop(router(folder.path(), &[BUCKET.to_owned()], &AwsKey { id: String::new(), secret: String::new() }).unwrap());
+    assert!(!path("old").exists() && path("new").exists());
 }
 
 fn files(folder: &Path) -> Vec<String> {

@@ -13,7 +13,7 @@ use super::listing::{BATCH_GET, BATCH_GET_MAX};
 use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, RecordRow, Records, item};
 use crate::aws::clients::unexpected;
-use crate::aws::tables::{Item, delete_all, query_all, query_page, query_partition};
+use crate::aws::tables::{BATCH_WRITE_MAX, Item, delete_all, put_batch, query_all, query_page, query_partition};
 use crate::batches::{self, ItemStatus, Progress};
 use crate::clock::rfc3339;
 use crate::error::Error;
@@ -26,6 +26,8 @@ use crate::quota::DayUsage;
 
 /// Items of a new batch that are written side by side.
 const PUTS: usize = 32;
+/// Calls for the requests of a new batch that are made side by side.
+const BATCHES_AT_ONCE: usize = 4;
 
 /// A batch's header.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -235,11 +237,19 @@ impl Records {
     /// # Errors
     /// [`Error::Aws`]; some may have been stored.
     pub async fn create_items(&self, key: &BatchKey, items: Vec<NewItem>, expires_at: i64) -> Result<Vec<ItemRow>, Error> {
-        let puts = items.into_iter().map(|NewItem { row, request }| async move {
-            let index = row.item.index;
+        let mut rows = Vec::with_capacity(items.len());
+        let mut requests = Vec::with_capacity(items.len());
+        for NewItem { row, request } in items {
             // A skipped item's request is for a repetition of the batch.
-            self.put(Key::ItemRequest(key, index), &RequestRow::new(request, expires_at)?).await?;
-            let held = self.put_where(Key::BatchItem(key, index), &row, IS_NEW, None).await?;
+            requests.push(item(Key::ItemRequest(key, row.item.index), &RequestRow::new(request, expires_at)?)?);
+            rows.push(row);
+        }
+        // The requests first, and together: another call would put the same ones.
+        let chunks: Vec<Vec<Item>> = requests.chunks(BATCH_WRITE_MAX.into()).map(<[Item]>::to_vec).collect();
+        let puts = chunks.into_iter().map(|items| put_batch(&self.dynamodb, &self.table, items, &self.meter));
+        stream::iter(puts).buffer_unordered(BATCHES_AT_ONCE).try_collect::<()>().await?;
+        let puts = rows.into_iter().map(|row| async move {
+            let held = self.put_where(Key::BatchItem(key, row.item.index), &row, IS_NEW, None).await?;
             Ok::<_, Error>(held.unwrap_or(row))
         });
         stream::iter(puts).buffered(PUTS).try_collect().await

@@ -76,6 +76,20 @@ impl Records {
         Ok(held.map(|held| (held.id, held.fingerprint)))
     }
 
+    /// The batch that an `Idempotency-Key` was used for, and the fingerprint of its request, without claiming the key.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn claimed_batch(
+        &self,
+        organization: &Organization,
+        key_sha256: &str,
+        now_ms: i64,
+    ) -> Result<Option<(BatchId, String)>, Error> {
+        let row: Option<IdempotencyRow<BatchId>> = self.get_row(Key::Idempotency(organization, key_sha256)).await?;
+        Ok(row.filter(|row| row.expires_at > now_ms / 1_000).map(|row| (row.id, row.fingerprint)))
+    }
+
     /// The generation that an `Idempotency-Key` was used for, without claiming the key.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `authorize`: what a credential allows.
 
 use crate::access::api_key::ApiKey;
-use crate::access::read_token::{Claims, SigningKey};
+use crate::access::read_token::{Claims, Reads, SigningKey};
 use crate::access::scope::{Grant, Scope, Scopes};
 use crate::app::App;
 use crate::error::Error;
@@ -48,7 +48,10 @@ impl App {
             organization: claims.organization,
             scopes: Scopes::from_iter([Scope::Read]),
             key: claims.key,
-            user: None,
+            user: match &claims.reads {
+                Reads::Inbox(user) => Some(user.clone()),
+                Reads::Generation(_) | Reads::Batch(_) => None,
+            },
             valid_until: Some(valid_until),
             reads: Some(claims.reads),
         }))

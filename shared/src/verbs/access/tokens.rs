@@ -1,15 +1,15 @@
-//! `tokens`: read tokens, with which a browser follows one generation, or one batch with its items.
+//! `tokens`: read tokens, with which a browser follows one generation, or one batch with its items, or reads one user's notifications.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::access::read_token::{Claims, Reads};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
-use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization};
+use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization, UserId};
 use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
 /// A token and its scope.
@@ -26,8 +26,36 @@ pub struct ReadToken {
     /// The batch that it reads, with the generations of its items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchId>,
+    /// The user whose notifications it reads, and marks as read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
     /// When it expires, RFC 3339.
     pub expires_at: String,
+}
+
+/// A token for a user's notifications that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxTokenRequest {
+    /// Whose; `None`: the caller's own.
+    pub user: Option<UserId>,
+    lifetime: Duration,
+}
+
+impl InboxTokenRequest {
+    /// Reads the body `{user, expires_in}`, or none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] with every error.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let (lifetime, fields) = fields_of(body, &["user"])?;
+        let wrong = |why: String| Error::invalid("/user", why);
+        let user = match fields.get("user") {
+            None => None,
+            Some(Value::String(user)) => Some(user.parse().map_err(|error| wrong(format!("{error}")))?),
+            Some(_) => return Err(wrong("must be a string".into())),
+        };
+        Ok(Self { user, lifetime })
+    }
 }
 
 const fn object() -> &'static str {
@@ -56,6 +84,20 @@ impl App {
         self.sign_token(&key.organization, Reads::Batch(key.batch.clone()), by, lifetime).await
     }
 
+    /// Creates a token that reads one user's notifications and marks them as read, and nothing else, as [`Self::create_read_token`] does.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] without a signing key; [`Error::Aws`].
+    pub async fn create_inbox_token(
+        &self,
+        organization: &Organization,
+        user: UserId,
+        by: Option<KeyId>,
+        request: &InboxTokenRequest,
+    ) -> Result<ReadToken, Error> {
+        self.sign_token(organization, Reads::Inbox(user), by, request.lifetime).await
+    }
+
     async fn sign_token(
         &self,
         organization: &Organization,
@@ -71,23 +113,29 @@ impl App {
             Error::Configuration(format!("read tokens need the environment variable {names}"))
         };
         let token = keys.first().and_then(|signing| claims.sign(signing)).ok_or_else(missing)?;
-        let (generation, batch) = match reads {
-            Reads::Generation(id) => (Some(id), None),
-            Reads::Batch(id) => (None, Some(id)),
+        let (generation, batch, user) = match reads {
+            Reads::Generation(id) => (Some(id), None, None),
+            Reads::Batch(id) => (None, Some(id), None),
+            Reads::Inbox(user) => (None, None, Some(user)),
         };
-        Ok(ReadToken { object: "token", token, generation, batch, expires_at: rfc3339(expires_at * 1_000) })
+        Ok(ReadToken { object: "token", token, generation, batch, user, expires_at: rfc3339(expires_at * 1_000) })
     }
 }
 
 /// The lifetime that the body sets; an empty one leaves the default.
 fn expires_in(body: &[u8]) -> Result<Duration, Error> {
+    fields_of(body, &[]).map(|(lifetime, _)| lifetime)
+}
+
+/// The lifetime, and the fields of the body, which has no others than these.
+fn fields_of(body: &[u8], others: &[&str]) -> Result<(Duration, Map<String, Value>), Error> {
     if body.trim_ascii().is_empty() {
-        return Ok(READ_TOKEN_TTL_DEFAULT);
+        return Ok((READ_TOKEN_TTL_DEFAULT, Map::new()));
     }
     let body: Value =
         serde_json::from_slice(body).map_err(|error| Error::invalid("", format!("must be a JSON object: {error}")))?;
-    let fields = body.as_object().ok_or_else(|| Error::invalid("", "must be a JSON object"))?;
-    let unknown = fields.keys().filter(|name| *name != "expires_in");
+    let Value::Object(fields) = body else { return Err(Error::invalid("", "must be a JSON object")) };
+    let unknown = fields.keys().filter(|name| *name != "expires_in" && !others.contains(&name.as_str()));
     let mut invalid: Vec<FieldError> = unknown
         .map(|name| FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), "is not a known field"))
         .collect();
@@ -100,7 +148,7 @@ fn expires_in(body: &[u8]) -> Result<Duration, Error> {
         invalid.push(FieldError::new("/expires_in", expected));
     }
     match seconds {
-        Some(seconds) if invalid.is_empty() => Ok(Duration::from_secs(seconds)),
+        Some(seconds) if invalid.is_empty() => Ok((Duration::from_secs(seconds), fields)),
         _ => Err(Error::InvalidRequest(invalid)),
     }
 }

@@ -1,4 +1,4 @@
-//! `start` of a batch: stores its items, and starts the first of them.
+//! `start` of a batch: stores its items, those of an upload as they are read, and starts the first of them.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::app::App;
 use crate::aws::{BatchRow, Blobs, ItemRow, NewItem};
-use crate::batches::request::{BatchRequest, ItemRequest};
+use crate::batches::request::{BatchRequest, ItemRequest, Items};
 use crate::batches::{BatchStatus, Counts, Item, ItemStatus, Progress};
 use crate::error::Error;
 use crate::generation::request::Request;
-use crate::ids::{BatchId, BatchKey, Organization, SubjectKey};
+use crate::ids::{BatchId, BatchKey, Organization, SubjectKey, UploadId};
 use crate::limits::{BATCH_REQUESTS_KEPT, IDEMPOTENCY_KEY_CHARS_MAX};
 use crate::retry::{BackoffBuilder, exponential};
 use crate::verbs::batches::view::BatchView;
@@ -26,36 +26,87 @@ const LOOKUPS: usize = 16;
 /// The revision of a batch whose items are all stored.
 const FIRST_REVISION: u64 = 1;
 
-/// A batch that is to be stored.
-struct NewBatch {
-    header: BatchRow,
-    items: Vec<NewItem>,
-}
+/// Items of an upload that are stored together, and the bytes of them that are enough before there are so many.
+const STORED_AT_ONCE: usize = 200;
+const STORED_BYTES: usize = 4 * 1024 * 1024;
 
 impl App {
     /// Stores a batch, and starts as many of its items as have a place. The same request with the same key goes on where this stopped.
     ///
+    /// An upload is checked whole before anything is stored, and is deleted once the batch exists.
+    ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a key of the wrong length; [`Error::IdempotencyConflict`]; [`Error::Aws`], after which the same request
-    /// with the same key completes what this one began.
+    /// [`Error::InvalidRequest`] for a key of the wrong length, or with the errors of an upload's items; [`Error::IdempotencyConflict`];
+    /// [`Error::Aws`], after which the same request with the same key completes what this one began.
     pub async fn start_batch(
         &self,
         organization: &Organization,
         request: &BatchRequest,
         idempotency_key: Option<&str>,
     ) -> Result<BatchView, Error> {
+        if let Items::Uploaded(upload) = &request.items {
+            // The upload of a batch that exists is deleted. A key is not used up by an upload that is not valid.
+            if let Some(batch) = self.started_before(organization, &request.fingerprint, idempotency_key).await? {
+                return Ok(batch);
+            }
+            self.check_upload(organization, upload, request).await?;
+        }
         let key = self.claim_batch(organization, &request.fingerprint, idempotency_key).await?;
         if let Some(row) = self.records.batch(&key).await?.filter(|row| !row.is_preparing) {
             return Ok(row.into());
         }
-        let items = self.new_items(&key, request).await?;
         let mut header =
             BatchRow::new(&key, pending(request.concurrency, request.tries, request.max_failed), self.clock.now_ms());
         header.name.clone_from(&request.name);
         header.only_missing = request.only_missing;
         header.notify.clone_from(&request.notify);
         header.metadata = serde_json::to_string(&request.metadata).map_err(|error| Error::Internal(error.to_string()))?;
-        self.store_batch(&key, NewBatch { header, items }).await
+        header.created_by.clone_from(&self.caller);
+        match &request.items {
+            Items::Given(items) => {
+                let items = self.new_items(&key, request, items, 0).await?;
+                self.store_batch(&key, header, items).await
+            }
+            Items::Uploaded(upload) => {
+                self.records.create_batch(&key, &header).await?;
+                let stored = self.store_uploaded(&key, upload, request).await?;
+                let batch = self.begin_batch(&key, header, &stored).await?;
+                self.delete_upload(organization, upload).await;
+                Ok(batch)
+            }
+        }
+    }
+
+    /// Stores the items of an upload as they are read; returns their statuses as they are stored then.
+    async fn store_uploaded(&self, key: &BatchKey, upload: &UploadId, request: &BatchRequest) -> Result<Vec<ItemStatus>, Error> {
+        let rules = self.config.request_rules();
+        let mut reader = self.open_upload(&key.organization, upload, request, &rules).await?;
+        let mut stored = Vec::new();
+        loop {
+            let items = reader.next_items(STORED_AT_ONCE, STORED_BYTES).await?;
+            if items.is_empty() {
+                break;
+            }
+            let first = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+            let items = self.new_items(key, request, &items, first).await?;
+            stored.extend(self.store_items(key, items).await?);
+        }
+        reader.finish()?;
+        Ok(stored)
+    }
+
+    /// The batch that an earlier request of this fingerprint with the same key has started.
+    async fn started_before(
+        &self,
+        organization: &Organization,
+        fingerprint: &str,
+        idempotency_key: Option<&str>,
+    ) -> Result<Option<BatchView>, Error> {
+        let Some(given) = idempotency_key else { return Ok(None) };
+        let claimed = self.records.claimed_batch(organization, &sha256_of(given)?, self.clock.now_ms()).await?;
+        let Some((id, _)) = claimed.filter(|(_, held)| held == fingerprint) else { return Ok(None) };
+        let row = self.records.batch(&BatchKey::new(organization.clone(), id)).await?;
+        Ok(row.filter(|row| !row.is_preparing).map(Into::into))
     }
 
     /// Starts the items of a batch again that ended with one of these statuses, as a new batch.
@@ -84,7 +135,8 @@ impl App {
         let mut header = BatchRow::new(&key, progress, self.clock.now_ms());
         (header.name, header.metadata, header.notify) = (of.name, of.metadata, of.notify);
         header.retry_of = Some(earlier.batch.clone());
-        self.store_batch(&key, NewBatch { header, items }).await
+        header.created_by.clone_from(&self.caller);
+        self.store_batch(&key, header, items).await
     }
 
     /// A batch once it has ended, or as it is after `wait`.
@@ -105,13 +157,22 @@ impl App {
     }
 
     /// Stores a batch as far as it is not stored yet, and starts its first items.
-    async fn store_batch(&self, key: &BatchKey, NewBatch { mut header, items }: NewBatch) -> Result<BatchView, Error> {
-        header.created_by.clone_from(&self.caller);
+    async fn store_batch(&self, key: &BatchKey, header: BatchRow, items: Vec<NewItem>) -> Result<BatchView, Error> {
         self.records.create_batch(key, &header).await?;
+        let stored = self.store_items(key, items).await?;
+        self.begin_batch(key, header, &stored).await
+    }
+
+    /// Stores items as far as they are not stored yet; returns their statuses as they are stored then: another call may have skipped some.
+    async fn store_items(&self, key: &BatchKey, items: Vec<NewItem>) -> Result<Vec<ItemStatus>, Error> {
         let expires_at = self.clock.now_ms() / 1_000 + BATCH_REQUESTS_KEPT.as_secs().cast_signed();
         let stored = self.records.create_items(key, items, expires_at).await?;
-        // Of what is stored: another call may have stored some of it, and skipped others.
-        header.progress.counts = Counts::all(stored.iter().map(|row| row.item.status));
+        Ok(stored.into_iter().map(|row| row.item.status).collect())
+    }
+
+    /// Tells what was prepared, and starts the first items.
+    async fn begin_batch(&self, key: &BatchKey, mut header: BatchRow, stored: &[ItemStatus]) -> Result<BatchView, Error> {
+        header.progress.counts = Counts::all(stored.iter().copied());
         header.progress.revision = FIRST_REVISION;
         header.is_preparing = false;
         if self.records.replace_batch(key, 0, &header).await? {
@@ -152,12 +213,7 @@ impl App {
         let now_ms = self.clock.now_ms();
         let new = BatchId::new(now_ms);
         let Some(given) = idempotency_key else { return Ok(BatchKey::new(organization.clone(), new)) };
-        if !(1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&given.chars().count()) {
-            let expected = format!("must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters");
-            return Err(Error::invalid("Idempotency-Key", expected));
-        }
-        // A key of a batch is none of a generation.
-        let sha256 = format!("{:x}", Sha256::digest(format!("batches\n{given}")));
+        let sha256 = sha256_of(given)?;
         match self.records.claim_batch(organization, &sha256, &new, fingerprint, now_ms).await? {
             None => Ok(BatchKey::new(organization.clone(), new)),
             Some((earlier, held)) if held == fingerprint => Ok(BatchKey::new(organization.clone(), earlier)),
@@ -165,8 +221,15 @@ impl App {
         }
     }
 
-    async fn new_items(&self, key: &BatchKey, request: &BatchRequest) -> Result<Vec<NewItem>, Error> {
-        let items = request.items.iter().zip(0_u32..).map(|(item, index)| self.new_item(key, request, item, index).boxed());
+    /// Items of a batch, the first of which has the index `first`.
+    async fn new_items(
+        &self,
+        key: &BatchKey,
+        request: &BatchRequest,
+        items: &[ItemRequest],
+        first: u32,
+    ) -> Result<Vec<NewItem>, Error> {
+        let items = items.iter().zip(first..).map(|(item, index)| self.new_item(key, request, item, index).boxed());
         stream::iter(items.collect::<Vec<_>>()).buffered(LOOKUPS).try_collect().await
     }
 
@@ -187,6 +250,14 @@ impl App {
         let subject = self.records.subject(&SubjectKey::new(organization.clone(), subject)).await?;
         Ok(subject.is_some_and(|subject| subject.current > 0))
     }
+}
+
+/// By what an `Idempotency-Key` is stored. A key of a batch is none of a generation.
+fn sha256_of(given: &str) -> Result<String, Error> {
+    if (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&given.chars().count()) {
+        return Ok(format!("{:x}", Sha256::digest(format!("batches\n{given}"))));
+    }
+    Err(Error::invalid("Idempotency-Key", format!("must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters")))
 }
 
 const fn pending_item(index: u32) -> Item {

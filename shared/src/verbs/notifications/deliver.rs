@@ -19,12 +19,15 @@ use crate::ids::{DeliveryId, Organization};
 use crate::limits::OPEN_SHARDS;
 use crate::notifications::delivery::{Attempt, DeliverJob, Delivery, DeliveryStatus};
 use crate::notifications::endpoint::{Disabled, Endpoint, Kind};
+use crate::notifications::mail::{Mail, SCHEME};
 use crate::notifications::notify::Notify;
 use crate::notifications::schedule::{Answer, Reason};
 use crate::notifications::{EventType, Notification};
 use crate::receivers::{Parcel, Reply};
 use crate::telemetry;
 
+/// The error of a mail where the deployment sends none any more.
+const NO_SENDER: &str = "no_sender";
 /// Deliveries that are sent side by side.
 const CONCURRENCY: usize = 8;
 /// How long an invocation waits for a further try of its own, which is the second one alone: it is due after 5 s.
@@ -98,7 +101,10 @@ impl App {
             Some(endpoint) => endpoint,
         };
         let began = self.clock.now_ms();
-        let Reply { answer, took, text } = self.receivers.send(self.parcel(organization, &endpoint, taken, began).await?).await?;
+        let Reply { answer, took, text } = match self.parcel(organization, &endpoint, taken, began).await? {
+            Some(parcel) => self.receivers.send(parcel).await?,
+            None => Reply { answer: Answer::Error(NO_SENDER), took: Duration::ZERO, text: None },
+        };
         let now = self.clock.now_ms();
         let attempt = Attempt {
             at: rfc3339(began),
@@ -140,13 +146,21 @@ impl App {
         Ok(Delivered::Failed)
     }
 
+    /// What is sent; `None`: it is a mail, and the deployment has no address any more to send it from.
     async fn parcel(
         &self,
         organization: &Organization,
         endpoint: &Endpoint,
         delivery: &Delivery,
         now_ms: i64,
-    ) -> Result<Parcel, Error> {
+    ) -> Result<Option<Parcel>, Error> {
+        if endpoint.kind == Kind::Email {
+            let Some(from) = &self.config.email_sender else { return Ok(None) };
+            let wrong = |error| Error::Internal(format!("the delivery {} is no mail: {error}", delivery.id));
+            let mail: Mail = serde_json::from_str(&delivery.body).map_err(wrong)?;
+            let to = endpoint.url.strip_prefix(SCHEME).unwrap_or_default();
+            return self.mailer.parcel(&mail.request(from, to, delivery.event.as_str())).await.map(Some);
+        }
         let mut headers = Vec::new();
         if endpoint.kind == Kind::Webhook {
             let (key, at) = (self.webhook_key().await?, now_ms.div_euclid(1_000));
@@ -159,7 +173,7 @@ impl App {
                 ("webhook-signature", signatures.join(" ")),
             ]);
         }
-        Ok(Parcel { url: endpoint.url.clone(), headers, body: delivery.body.clone() })
+        Ok(Some(Parcel { url: endpoint.url.clone(), headers, body: delivery.body.clone() }))
     }
 
     /// Notes on an endpoint how a try ended, if that changes anything; returns why it is disabled now, if it is by this.

@@ -85,7 +85,7 @@ impl App {
         let now = self.clock.now_ms();
         let salts = match new.kind {
             Kind::Webhook => vec![Salt { salt: new_salt()?, until_ms: None }],
-            Kind::Slack => Vec::new(),
+            Kind::Slack | Kind::Email => Vec::new(),
         };
         let endpoint = Endpoint {
             id: EndpointId::new(now),
@@ -157,6 +157,7 @@ impl App {
         let rotate = |endpoint: &Endpoint| match endpoint.kind {
             Kind::Webhook => Ok(endpoint.rotated(new_salt()?, now)),
             Kind::Slack => Err(Error::invalid("", "an endpoint of Slack has no secret: its address is one")),
+            Kind::Email => Err(Error::invalid("", "a mailbox has no secret: nothing that it gets is signed by one")),
         };
         let next = self.update_endpoint(organization, id, rotate).await?;
         let secret = self.secret_of(organization, &next).await?;

@@ -8,6 +8,8 @@ pub const GENERATION: &str = "<generation>";
 pub const RESPONSE: &str = "<response>";
 /// The id of a batch.
 pub const BATCH: &str = "<batch>";
+/// The id of an upload.
+pub const UPLOAD: &str = "<upload>";
 /// Stands for a subject in the path.
 pub const SUBJECT: &str = "<subject>";
 /// Stands for a webhook in the path.
@@ -36,6 +38,8 @@ pub enum Credential {
     OwnToken,
     /// A token for a batch of one's own.
     OwnBatchToken,
+    /// A token for the notifications of a user of one's own.
+    OwnInboxToken,
     /// A good token of the other organization's, for one of its generations.
     TheirToken,
     /// No header.
@@ -112,6 +116,7 @@ const HEADERS: [(&str, &str); 15] = [
 
 /// What a body may say. The first two are those that the other organization has sent.
 const BODIES: [&str; 13] = [
+const BODIES: [&str; 15] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -125,6 +130,9 @@ const BODIES: [&str; 13] = [
     r#"{"since":"2026-01-01T00:00:00Z"}"#,
     r#"{"all":true}"#,
     r#"{"document":{"longhand":"pipeline/1","name":"<pipeline>","steps":[{"use":"<pipeline>"},{"use":"<pipeline>@1"}]}}"#,
+    r#"{"items_from":"<upload>","defaults":{"provider":"ours","model":"m"}}"#,
+    r#"{"purpose":"batch","bytes":7}"#,
+    r#"{"user":"<user>","expires_in":60}"#,
 ];
 
 /// Every probe of one route.

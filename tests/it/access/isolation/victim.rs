@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::probes::{
     BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, PIPELINE, Probe, RESPONSE, SUBJECT, USED_KEY, USER, WEBHOOK,
+    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, UPLOAD, USED_KEY, USER, WEBHOOK,
 };
 use crate::access::keys::key;
 
@@ -38,6 +39,7 @@ pub struct Victim {
     api: Api,
     generations: Vec<String>,
     batch: String,
+    upload: String,
     webhook: String,
     delivery: String,
     pub token: String,
@@ -73,6 +75,7 @@ impl Victim {
         let generations = generations(&api).await;
         let batch = batch(&api).await;
         pipeline(&api).await;
+        let upload = upload(&api).await;
         let receiver = Receiver::start().await;
         let (webhook, delivery) = webhook(&api, &receiver).await;
         let (_, token) = api.create_token(&generations[0]).await;
@@ -85,8 +88,18 @@ impl Victim {
             (Credential::Forged, forged),
         ];
         let providers = [theirs, stall, ours];
-        let victim =
-            Self { api, generations, batch, webhook, delivery, token, worthless, _providers: providers, _receiver: receiver };
+        let victim = Self {
+            api,
+            generations,
+            batch,
+            upload,
+            webhook,
+            delivery,
+            token,
+            worthless,
+            _providers: providers,
+            _receiver: receiver,
+        };
         (harness, victim)
     }
 
@@ -97,7 +110,8 @@ impl Victim {
 
     /// The ids without their prefixes.
     pub fn ulids(&self) -> impl Iterator<Item = &str> {
-        let own = [self.webhook.strip_prefix("whe_"), self.delivery.strip_prefix("dlv_"), self.batch.strip_prefix("bat_")];
+        let own = [("whe_", &self.webhook), ("dlv_", &self.delivery), ("bat_", &self.batch), ("upl_", &self.upload)];
+        let own = own.map(|(prefix, id)| id.strip_prefix(prefix));
         self.generations.iter().filter_map(|id| id.strip_prefix("gen_")).chain(own.into_iter().flatten())
     }
 
@@ -152,6 +166,10 @@ impl Victim {
                 let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
                 let batch = absent(&self.batch);
                 let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch, PIPELINES[1]];
+                    [NAME, ITS_KEYS[route], SUBJECTS[0], &self.webhook, &self.delivery, USERS[0], &self.batch, &self.upload];
+                let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
+                let (batch, upload) = (absent(&self.batch), absent(&self.upload));
+                let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch, &upload];
                 (names(id, form, theirs), names(&absent(id), form, nobodys))
             })
             .collect()
@@ -221,6 +239,16 @@ async fn pipeline(api: &Api) {
         let (status, told) = api.send(put.build().unwrap()).await;
         assert_eq!(status, StatusCode::CREATED, "{told}");
     }
+/// A file that is uploaded.
+async fn upload(api: &Api) -> String {
+    let post = api.http.post(api.url_of("/v1/uploads")).json(&json!({ "purpose": "batch" }));
+    let (status, upload) = api.send(post.build().unwrap()).await;
+    assert!(status.is_success(), "{upload}");
+    let put = api.http.put(upload["url"].as_str().unwrap()).body(r#"{"request":{"prompt":"prompt-of-acme"}}"#);
+    let headers = upload["headers"].as_object().unwrap().iter();
+    let put = headers.fold(put, |put, (name, value)| put.header(name, value.as_str().unwrap()));
+    assert!(put.send().await.unwrap().status().is_success());
+    upload["id"].as_str().unwrap().to_owned()
 }
 
 /// Its webhook, and a delivery that has ended.
@@ -248,6 +276,7 @@ fn form(probe: &Probe) -> &'static str {
 }
 
 fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch, pipeline]: [&str; 8]) -> Names {
+fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch, upload]: [&str; 8]) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
         (PART, format!("{form}{ulid}")),
@@ -261,6 +290,7 @@ fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, u
         (USER, user.to_owned()),
         (BATCH, batch.to_owned()),
         (PIPELINE, pipeline.to_owned()),
+        (UPLOAD, upload.to_owned()),
     ]
 }
 

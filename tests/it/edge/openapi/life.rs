@@ -215,6 +215,7 @@ impl Scene {
         assert_eq!(self.ask(self.request("GET", &all)).await.0, StatusCode::NO_CONTENT);
         self.get("/v1/batches?status=ended&limit=1").await;
         assert_eq!(self.post(&format!("{batch}/tokens"), &json!({ "expires_in": 60 })).await.0, StatusCode::CREATED);
+        assert_eq!(self.post("/v1/uploads", &json!({ "purpose": "batch" })).await.0, StatusCode::CREATED);
         assert_eq!(self.post(&format!("{batch}/retry"), &Value::Null).await.0, StatusCode::BAD_REQUEST);
         let update = |of: &str| (format!("/v1/batches/{of}"), json!({ "concurrency": 2 }));
         let (path, concurrency) = update(ended["id"].as_str().unwrap());
@@ -276,6 +277,7 @@ impl Scene {
             (format!("{webhook}/recover"), json!({ "since": "2026-11-21T00:00:00Z" }), StatusCode::ACCEPTED),
             (format!("{webhook}/rotate"), Value::Null, StatusCode::OK),
             ("/v1/notifications/read".to_owned(), json!({ "all": true }), StatusCode::OK),
+            ("/v1/notifications/tokens".to_owned(), json!({ "user": "ada", "expires_in": 60 }), StatusCode::CREATED),
         ] {
             let (status, told) = self.post(&path, &body).await;
             assert_eq!(status, expected, "{path}: {told}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
+use longhand::UserId;
 use longhand::generation::request::GZIP_MAGIC;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +43,9 @@ pub struct RequestArgs {
     /// What the generation is about; once completed, it is the subject's next version
     #[arg(long)]
     subject: Option<String>,
+    /// Tell these users of the end, in the lists that `longhand notifications` shows; without a name, the key's own user
+    #[arg(long, value_name = "USER", num_args = 0.., value_delimiter = ',')]
+    notify: Option<Vec<UserId>>,
     /// An entry of the request's metadata; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     metadata: Vec<(String, String)>,
@@ -71,6 +75,15 @@ impl RequestArgs {
             Validation::Soft => "soft",
             Validation::Strict => "strict",
         });
+        // Whether endpoints are told stays as a file has it.
+        let notify = self.notify.as_ref().map(|users| {
+            let mut notify = body.get("notify").and_then(Value::as_object).cloned().unwrap_or_default();
+            match users.as_slice() {
+                [] => drop(notify.remove("users")),
+                users => drop(notify.insert("users".to_owned(), json!(users))),
+            }
+            notify
+        });
         let flags = [
             ("provider", json!(provider)),
             ("model", json!(self.model)),
@@ -80,6 +93,7 @@ impl RequestArgs {
             ("max_output_tokens", json!(self.max_output_tokens)),
             ("response_format", json!(response_format)),
             ("subject", json!(self.subject)),
+            ("notify", json!(notify)),
             ("validation", json!(validation)),
         ];
         let given = flags.into_iter().filter(|(_, value)| !value.is_null());
