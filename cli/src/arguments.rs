@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
 use crate::commands::{
-    batches, bench, cost, demo, dev, notifications, openapi, pipelines, shell, subjects, usage, validate, webhooks,
+    batches, bench, cost, demo, dev, notifications, openapi, pipelines, runs, shell, subjects, usage, validate, webhooks,
 };
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
@@ -35,6 +35,7 @@ pub enum Command {
     Token(token::TokenArgs),
     Batches(batches::BatchesArgs),
     Pipelines(pipelines::PipelinesArgs),
+    Runs(runs::RunsArgs),
     Subjects(subjects::SubjectsArgs),
     Usage(usage::UsageArgs),
     Webhooks(webhooks::WebhooksArgs),
@@ -71,6 +72,7 @@ impl Command {
             Self::Token(args) => token::run(args).await,
             Self::Batches(args) => batches::run(args).await,
             Self::Pipelines(args) => pipelines::run(args).await,
+            Self::Runs(args) => runs::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
             Self::Usage(args) => usage::run(args).await,
             Self::Webhooks(args) => webhooks::run(args).await,

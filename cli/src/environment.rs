@@ -18,7 +18,7 @@ pub const PORT: &str = "LONGHAND_PORT";
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
 /// Variables that are passed on to a stack that this command starts.
-const SETTINGS: [&str; 20] = [
+const SETTINGS: [&str; 21] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_BATCH_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",
@@ -33,6 +33,7 @@ const SETTINGS: [&str; 20] = [
     "LONGHAND_MAX_OUTPUT_BYTES",
     "LONGHAND_MAX_OUTPUT_BYTES_PER_DAY",
     "LONGHAND_MAX_RUNNING",
+    "LONGHAND_MAX_RUNS",
     "LONGHAND_MAX_SPEND_PER_DAY",
     "LONGHAND_PRICES",
     "LONGHAND_RETENTION_DAYS",

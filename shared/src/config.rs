@@ -273,6 +273,7 @@ impl Config {
             max_attached: u32::try_from(vars.number("LONGHAND_MAX_ATTACHED", 0, 0)?).ok().filter(|most| *most > 0),
             quota: Quota {
                 running: Some(vars.number("LONGHAND_MAX_RUNNING", 100, 1)?),
+                runs: Some(vars.number("LONGHAND_MAX_RUNS", 2, 1)?),
                 generations_per_day: vars.number_if("LONGHAND_MAX_GENERATIONS_PER_DAY", 1)?,
                 output_bytes_per_day: vars.number_if("LONGHAND_MAX_OUTPUT_BYTES_PER_DAY", 1)?,
                 spend_per_day: vars.number_if("LONGHAND_MAX_SPEND_PER_DAY", 1)?,

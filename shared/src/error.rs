@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::limits;
 use crate::quota::{Daily, UsedUp};
@@ -23,6 +24,40 @@ impl FieldError {
     /// Names the field and what was expected of it.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// Something in an input that must be otherwise. It never repeats the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputError {
+    /// Where, as people read it: `submission.responses.peso`, `items[3].name`; empty: the input itself.
+    pub path: String,
+    /// The same as a JSON Pointer (RFC 6901) into the input.
+    pub pointer: String,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What was expected there: the schema's own description, or what its keywords say.
+    pub expected: String,
+}
+
+/// Why the input of a run does not match its pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidInput {
+    /// The first errors.
+    pub errors: Vec<InputError>,
+    /// How many more there are.
+    pub more: usize,
+    /// The JSON Schema of the input.
+    pub expected: Value,
+}
+
+impl InvalidInput {
+    /// The errors in one sentence.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let told: Vec<String> = self.errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
+        let more = if self.more > 0 { format!("; and {} more", self.more) } else { String::new() };
+        format!("{}{more}", told.join("; "))
     }
 }
 
@@ -101,6 +136,21 @@ pub enum Error {
     /// The batch has ended, or is being cancelled, and goes on no more.
     #[error("batch {0} cannot be changed: it is {1}")]
     BatchEnded(String, &'static str),
+    /// The run does not exist, or belongs to another organization.
+    #[error("there is no run {0:?}")]
+    RunNotFound(String),
+    /// The run's pipeline has no such step.
+    #[error("run {0} has no step {1:?}")]
+    StepNotFound(String, String),
+    /// The run must have ended first.
+    #[error("run {0} has not ended; cancel it first")]
+    RunNotEnded(String),
+    /// The input of a run does not match the pipeline's schema.
+    #[error("the input does not match the pipeline: {}", .0.describe())]
+    InvalidInput(Box<InvalidInput>),
+    /// So many runs of the organization wait already.
+    #[error("{0} runs wait for a place already; start this one when some have ended")]
+    TooManyRuns(usize),
     /// The subject does not exist, or belongs to another organization.
     #[error("there is no subject {0:?}")]
     SubjectNotFound(String),
@@ -189,6 +239,9 @@ pub enum Error {
     /// Others changed the batch for as long as the verb tried.
     #[error("batch {0} was being changed for all of the time that this tried to change it; try again")]
     BatchContended(String),
+    /// Others changed the run, or the places of its organization's runs, for as long as the verb tried.
+    #[error("run {0} was being changed for all of the time that this tried to change it; try again")]
+    RunContended(String),
     /// This process failed: a task of it panicked or was aborted.
     #[error("{0}")]
     Internal(String),
@@ -200,6 +253,8 @@ pub enum Error {
 pub enum ErrorCode {
     /// [`Error::InvalidRequest`] and [`Error::Refused`].
     InvalidRequest,
+    /// [`Error::InvalidInput`].
+    ValidationError,
     /// [`Error::InvalidPipeline`].
     InvalidPipeline,
     /// [`Error::RequestTooLarge`].
@@ -262,7 +317,7 @@ impl ErrorCode {
             Self::VersionChanged => 412,
             Self::RequestTooLarge | Self::TextTooLarge => 413,
             Self::UriTooLong => 414,
-            Self::InvalidPipeline => 422,
+            Self::InvalidPipeline | Self::ValidationError => 422,
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
@@ -276,6 +331,7 @@ impl ErrorCode {
         match self {
             Self::TooManyRunning | Self::TooManyAttached | Self::NotEnded | Self::Contended | Self::Unavailable => true,
             Self::InvalidRequest
+            | Self::ValidationError
             | Self::InvalidPipeline
             | Self::Unauthorized
             | Self::Forbidden
@@ -321,6 +377,8 @@ impl Error {
             | Self::KeyNotFound(_)
             | Self::ModelNotFound(_)
             | Self::BatchNotFound(_)
+            | Self::RunNotFound(_)
+            | Self::StepNotFound(..)
             | Self::SubjectNotFound(_)
             | Self::VersionNotFound(..)
             | Self::PipelineNotFound(_)
@@ -329,20 +387,22 @@ impl Error {
             Self::VersionChanged(..) => ErrorCode::VersionChanged,
             Self::TextTooLarge(_) => ErrorCode::TextTooLarge,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
-            Self::TooManyRunning(_) => ErrorCode::TooManyRunning,
+            Self::TooManyRunning(_) | Self::TooManyRuns(_) => ErrorCode::TooManyRunning,
+            Self::InvalidInput(_) => ErrorCode::ValidationError,
             Self::TooManyAttached(_) => ErrorCode::TooManyAttached,
             Self::QuotaUsedUp(UsedUp { what: Daily::Generations, .. }) => ErrorCode::QuotaGenerations,
             Self::QuotaUsedUp(UsedUp { what: Daily::OutputBytes, .. }) => ErrorCode::QuotaOutputBytes,
             Self::QuotaUsedUp(UsedUp { what: Daily::Spend, .. }) => ErrorCode::QuotaSpend,
             Self::TooMuch(TooMuch { what: TooMuchOf::PathBytes | TooMuchOf::QueryBytes, .. }) => ErrorCode::UriTooLong,
             Self::TooMuch(TooMuch { what: TooMuchOf::Headers | TooMuchOf::HeaderBytes, .. }) => ErrorCode::HeadersTooLarge,
-            Self::NotEnded(..) | Self::BatchNotEnded(_) | Self::DeliveryPending(_) => ErrorCode::NotEnded,
+            Self::NotEnded(..) | Self::BatchNotEnded(_) | Self::RunNotEnded(_) | Self::DeliveryPending(_) => ErrorCode::NotEnded,
             Self::EndpointDisabled(_) => ErrorCode::EndpointDisabled,
             Self::AlreadyEnded(..) | Self::BatchEnded(..) => ErrorCode::AlreadyEnded,
             Self::LogGone(_) => ErrorCode::LogGone,
             Self::LogDamaged(..) | Self::Configuration(_) | Self::Internal(_) => ErrorCode::Internal,
             Self::Contended(_)
             | Self::BatchContended(_)
+            | Self::RunContended(_)
             | Self::SubjectContended(_)
             | Self::PipelineContended(_)
             | Self::EndpointContended(_) => ErrorCode::Contended,
@@ -376,6 +436,7 @@ impl Error {
             | ErrorCode::VersionChanged
             | ErrorCode::TextTooLarge
             | ErrorCode::IdempotencyConflict
+            | ErrorCode::ValidationError
             | ErrorCode::TooManyRunning
             | ErrorCode::TooManyAttached
             | ErrorCode::QuotaGenerations

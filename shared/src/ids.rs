@@ -1,5 +1,7 @@
 //! Names that cannot be wrong once they are parsed.
 
+mod keys;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+pub use self::keys::{BatchKey, GenerationKey, RunKey, SubjectKey};
 use crate::limits::{SUBJECT_CHARS_MAX, USER_CHARS_MAX};
 
 const ORGANIZATION_CHARS_MAX: usize = 64;
 const GENERATION_PREFIX: &str = "gen_";
 const KEY_PREFIX: &str = "key_";
 const BATCH_PREFIX: &str = "bat_";
+const RUN_PREFIX: &str = "run_";
 const EVENT_PREFIX: &str = "evt_";
 const ENDPOINT_PREFIX: &str = "whe_";
 const DELIVERY_PREFIX: &str = "dlv_";
@@ -179,6 +183,34 @@ impl FromStr for BatchId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let told = || InvalidId(format!("a batch's id is `{BATCH_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
         read_id(BATCH_PREFIX, text).map(Self).ok_or_else(told)
+    }
+}
+
+/// A run's id: `run_` and a ULID in lower case, so that ids sort by the time they were made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+impl RunId {
+    /// A new id for the given moment, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self(new_id(RUN_PREFIX, now_ms))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let told = || InvalidId(format!("a run's id is `{RUN_PREFIX}` and {ULID_CHARS} characters, not {text:?}"));
+        read_id(RUN_PREFIX, text).map(Self).ok_or_else(told)
     }
 }
 
@@ -400,45 +432,7 @@ text_conversions!(GenerationId);
 text_conversions!(KeyId);
 text_conversions!(BatchId);
 
-/// Names one batch of one organization: the partition of its rows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct BatchKey {
-    /// The organization.
-    pub organization: Organization,
-    /// The batch.
-    pub batch: BatchId,
-}
-
-impl BatchKey {
-    /// The key of an organization's batch.
-    #[must_use]
-    pub const fn new(organization: Organization, batch: BatchId) -> Self {
-        Self { organization, batch }
-    }
-
-    /// The partition key: `{organization}#{batch}`.
-    #[must_use]
-    pub fn partition(&self) -> String {
-        format!("{}#{}", self.organization, self.batch)
-    }
-
-    /// Parses [`Self::partition`].
-    ///
-    /// # Errors
-    /// The text has another form.
-    pub fn from_partition(text: &str) -> Result<Self, InvalidId> {
-        let (organization, batch) =
-            text.split_once('#').ok_or_else(|| InvalidId(format!("a partition is `organization#batch`, not {text:?}")))?;
-        Ok(Self::new(organization.parse()?, batch.parse()?))
-    }
-}
-
-impl fmt::Display for BatchKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.organization, self.batch)
-    }
-}
-
+text_conversions!(RunId);
 text_conversions!(SubjectId);
 text_conversions!(UserId);
 text_conversions!(EventId);
@@ -446,83 +440,6 @@ text_conversions!(EndpointId);
 text_conversions!(UploadId);
 text_conversions!(DeliveryId);
 text_conversions!(InboxId);
-
-/// Names one generation of one organization: the partition of its log and of its rows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct GenerationKey {
-    /// The organization.
-    pub organization: Organization,
-    /// The generation.
-    pub generation: GenerationId,
-}
-
-impl GenerationKey {
-    /// The key of an organization's generation.
-    #[must_use]
-    pub const fn new(organization: Organization, generation: GenerationId) -> Self {
-        Self { organization, generation }
-    }
-
-    /// The partition key in both tables: `{organization}#{generation}`.
-    #[must_use]
-    pub fn partition(&self) -> String {
-        format!("{}#{}", self.organization, self.generation)
-    }
-
-    /// Parses [`Self::partition`].
-    ///
-    /// # Errors
-    /// The text has another form.
-    pub fn from_partition(text: &str) -> Result<Self, InvalidId> {
-        let (organization, generation) =
-            text.split_once('#').ok_or_else(|| InvalidId(format!("a partition is `organization#generation`, not {text:?}")))?;
-        Ok(Self::new(organization.parse()?, generation.parse()?))
-    }
-}
-
-impl fmt::Display for GenerationKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.organization, self.generation)
-    }
-}
-
-/// Names one subject of one organization: the partition of its rows, and the folder of its texts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SubjectKey {
-    /// The organization.
-    pub organization: Organization,
-    /// The subject.
-    pub subject: SubjectId,
-}
-
-impl SubjectKey {
-    /// The key of an organization's subject.
-    #[must_use]
-    pub const fn new(organization: Organization, subject: SubjectId) -> Self {
-        Self { organization, subject }
-    }
-
-    /// The partition key in the records table: `{organization}#subject:{subject}`. The colon keeps a subject `keys` apart from the
-    /// partition of API keys, by whose ending roles deny it.
-    #[must_use]
-    pub fn partition(&self) -> String {
-        format!("{}#subject:{}", self.organization, self.subject)
-    }
-
-    /// What the keys of its objects begin with: `{organization}/subjects/` and 20 digits of the subject's SHA-256. A subject may be `..`,
-    /// which is no name of a folder; and the embedded S3 takes keys of 120 bytes.
-    #[must_use]
-    pub fn folder(&self) -> String {
-        let sha256 = format!("{:x}", Sha256::digest(self.subject.as_str()));
-        format!("{}/subjects/{}/", self.organization, &sha256[..FOLDER_DIGITS])
-    }
-}
-
-impl fmt::Display for SubjectKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.organization, self.subject)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -14,16 +14,16 @@
 //! | attempt | one run of the writer; a crash or an interruption begins the next |
 //! | batch | many generations that are started, followed and reported as one |
 //! | item | one of a batch's generations, with its tries |
+//! | upload | a file of items that is too large for a body |
 //! | pipeline | a document that says from which generations, in which order, a result is made |
 //! | step | one of a pipeline's generations, with its tries |
-//! | upload | a file of items that is too large for a body |
+//! | run | one execution of a pipeline |
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | notification | that something has happened, told to users and to endpoints |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`pipelines`], [`notifications`]), the world outside
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod access;
@@ -49,6 +49,7 @@ pub mod quota;
 pub mod receivers;
 pub mod responses;
 pub mod retry;
+pub mod runs;
 mod spreadsheet;
 pub mod statistics;
 pub mod subjects;
@@ -65,22 +66,16 @@ pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
 pub use ids::{
-    BatchId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, SubjectId,
-    SubjectKey, UploadId, UserId,
+    BatchId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
+    SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
-    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchTail, BatchView, CaughtUp,
-    ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff,
-    EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox, Inspection, ItemList, KeySha256,
-    KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck,
-    PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, Purged, QuotaView, ReadToken, Recovered,
-    Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept,
-    Tail, ValidationIssues, VersionList, VersionOutput, VersionRetention,
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
     CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
     DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
-    InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem,
-    NextRider, NoNext, Output, Populated, ProgressView, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail,
-    Retention, RetentionRules, Rider, Rode, Settled, Started, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView,
-    ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey,
+    NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView,
+    Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent,
+    RunEventData, RunList, RunProgress, RunQuery, RunReport, RunTail, RunView, Settled, Started, StepList, StepView,
+    StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// Runs of one organization that may wait for a place.
+pub const RUNS_WAITING_MAX: usize = 1_000;
+
 /// A request body, as JSON text. API Gateway takes 10 MB; Lambda's synchronous payload, in which the body stands escaped, 6 MB.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The path of a request. The longest of ours has 60 bytes.

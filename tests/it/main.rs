@@ -10,6 +10,7 @@ mod edge;
 mod operate;
 mod pipelines;
 mod providers;
+mod runs;
 mod statistics;
 mod subjects;
 mod template;

@@ -161,12 +161,13 @@ fn resource(call: &Call) -> String {
         ("s3", [bucket, _, "batches", .., name]) => format!("{bucket}/*/{name}"),
         ("s3", [bucket, ".uploads", ..]) => format!("{bucket}/.uploads/*"),
         ("s3", [bucket, _, "subjects", ..]) => format!("{bucket}/*/subjects/*"),
+        ("s3", [bucket, _, "runs", ..]) => format!("{bucket}/*/runs/*"),
         ("secretsmanager", [folder, _]) => format!("{folder}/*"),
         _ => call.resource.clone(),
     }
 }
 
-/// `organization#generation` as `*#gen_*`, `organization#batch` as `*#bat_*`, `organization#subject:name` as `*#subject:*`, `organization#keys` as `*#keys`, `#key#hash` as `#key#*`.
+/// `organization#generation` as `*#gen_*`, `organization#batch` as `*#bat_*`, `organization#run` as `*#run_*`, `organization#subject:name` as `*#subject:*`, `organization#keys` as `*#keys`, `#key#hash` as `#key#*`.
 fn partition(key: &str) -> String {
     let mut parts = key.split('#').enumerate();
     let shapes = parts.by_ref().map(|(place, part)| match (place, part) {
@@ -174,6 +175,7 @@ fn partition(key: &str) -> String {
         (0, _) => "*",
         (_, part) if part.starts_with("gen_") => "gen_*",
         (_, part) if part.starts_with("bat_") => "bat_*",
+        (_, part) if part.starts_with("run_") => "run_*",
         (_, part) if part.starts_with("subject:") => "subject:*",
         (_, part) if part.starts_with("delivery:") => "delivery:*",
         (_, part) if part.starts_with("event:") => "event:*",

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use longhand::FieldError;
+use longhand::error::InputError;
 use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
@@ -52,6 +53,10 @@ pub struct Problem {
     pub detail: String,
     /// The fields of the request that are not valid.
     pub errors: Vec<FieldError>,
+    /// The same of a run's input, with their places as people read them, and what was expected there.
+    pub input_errors: Vec<InputError>,
+    /// How many more of them there are.
+    pub more_errors: usize,
     /// The id of the request, for the API's log.
     pub request_id: Option<String>,
     /// The header `Retry-After`, where it is a number of seconds.
@@ -65,8 +70,26 @@ struct Body {
     title: Option<String>,
     message: Option<String>,
     #[serde(default)]
-    errors: Vec<FieldError>,
+    errors: Vec<BodyError>,
+    #[serde(default)]
+    more_errors: usize,
     request_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BodyError {
+    #[serde(flatten)]
+    error: FieldError,
+    path: Option<String>,
+    expected: Option<String>,
+}
+
+impl BodyError {
+    fn of_input(&self) -> Option<InputError> {
+        let (path, expected) = (self.path.clone()?, self.expected.clone()?);
+        let pointer = self.error.pointer.strip_prefix("/input").unwrap_or(&self.error.pointer).to_owned();
+        Some(InputError { path, pointer, message: self.error.detail.clone(), expected })
+    }
 }
 
 impl Error {
@@ -111,11 +134,15 @@ impl Problem {
         let redirect = location.map(|location| format!("the address redirects to {location}, which is not followed"));
         let detail = redirect.or(body.detail).or(body.title).or(body.message);
         let detail = detail.unwrap_or_else(|| excerpt(&String::from_utf8_lossy(&bytes)));
+        let input_errors = body.errors.iter().filter_map(BodyError::of_input).collect();
+        let errors: Vec<FieldError> = body.errors.into_iter().map(|error| error.error).collect();
         Ok(Box::new(Self {
             status,
             code: body.code.as_ref().and_then(Value::as_str).map(str::to_owned),
-            detail: without_errors(detail, &body.errors),
-            errors: body.errors,
+            detail: without_errors(detail, &errors),
+            errors,
+            input_errors,
+            more_errors: body.more_errors,
             request_id: body.request_id,
             retry_after,
         }))

@@ -10,6 +10,7 @@ pub mod notifications;
 pub mod openapi;
 pub mod operate;
 pub mod pipelines;
+pub mod runs;
 pub mod shell;
 pub mod subjects;
 pub mod usage;

@@ -35,6 +35,28 @@ fn the_demo_of_a_batch_tells_what_failed_and_verifies_the_notification() {
 }
 
 #[test]
+fn the_demo_of_a_pipeline_tries_one_agent_again_and_counts_what_was_told() {
+    let (stdout, _) = demo(&["--pipeline", "--tempo", "0", "--json"]);
+    let figures: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&figures["steps"], &figures["generations"], &figures["status"]), (&json!(18), &json!(19), &json!("completed")));
+    assert!(figures["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{figures}");
+    let report = &figures["report"];
+    assert_eq!((&report["is_coherent"], report["run"]["checks"].as_array().unwrap().len()), (&json!(true), 7));
+    assert_eq!((&report["run"]["cost"], &figures["run_id"]), (&figures["cost"], &report["run"]["id"]));
+    let again = report["steps"].as_array().unwrap().iter().filter(|step| step["tries"] != 1);
+    assert_eq!(again.map(|step| (&step["id"], &step["tries"])).collect::<Vec<_>>(), [(&json!("E5"), &json!(2))]);
+    let (people, _) = demo(&["--pipeline", "--tempo", "0"]);
+    let row = |parts: [&str; 3]| people.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(row(["Entrenamiento  E5 Engineer", "broke off    1", "%"]), "{people}");
+    assert!(row(["Entrenamiento  E5 Engineer", "completed    2", "%"]), "{people}");
+    assert!(row(["Nutrición      N8 Watchdog", "completed    1", "[##################] 100.0 %"]), "{people}");
+    assert!(
+        people.contains("ok    the run's cost is that of its tokens, by hand  $0.001") && !people.contains("FAIL"),
+        "{people}"
+    );
+}
+
+#[test]
 fn the_demo_plays_any_file_of_deltas_and_shows_people_the_proof() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deltas.jsonl");

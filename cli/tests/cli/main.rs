@@ -22,6 +22,7 @@ mod otlp;
 mod pipelines;
 mod redrive;
 mod retention;
+mod runs;
 mod subjects;
 mod survive;
 mod tail;

@@ -35,18 +35,18 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     let principal = grant.key.as_ref().map_or("token", KeyId::as_str);
     // API Gateway rejects a context with lists or null.
     let mut context = json!({ "organization": grant.organization, "scopes": grant.scopes.to_string() });
-    let (generation, batch, inbox) = match grant.reads {
-        Some(Reads::Generation(id)) => (Some(id.to_string()), None, None),
-        Some(Reads::Batch(id)) => (None, Some(id.to_string()), None),
-        Some(Reads::Inbox(user)) => (None, None, Some(user.to_string())),
-        None => (None, None, None),
-    };
+    let reads = grant.reads.map(|reads| match reads {
+        Reads::Generation(id) => ("generation", id.to_string()),
+        Reads::Batch(id) => ("batch", id.to_string()),
+        Reads::Run(id) => ("run", id.to_string()),
+        Reads::Inbox(user) => ("inbox", user.to_string()),
+    });
+    if let Some((name, value)) = reads {
+        context[name] = value.into();
+    }
     for (name, value) in [
         ("key", grant.key.as_ref().map(ToString::to_string)),
         ("user", grant.user.map(|user| user.to_string())),
-        ("generation", generation),
-        ("batch", batch),
-        ("inbox", inbox),
         ("valid_until", grant.valid_until.map(|until| until.to_string())),
     ] {
         if let Some(value) = value {

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use longhand::aws::RecordRow;
 use longhand::notifications::Notification;
-use longhand::{App, BatchKey};
+use longhand::{App, BatchKey, RunKey};
 use serde_json::Value;
 
 use super::batch::{failures, generation_of, read};
@@ -25,7 +25,7 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     let Event { records, .. } = read(event.payload)?;
     let versions = records.iter().map(|record| settle(&app, record).boxed()).collect::<Vec<_>>();
     let versions: Vec<Result<(), String>> = stream::iter(versions).buffered(CONCURRENCY).collect().await;
-    let items = settle_items(&app, &records).await;
+    let items = settle_parents(&app, &records).await;
     let failed = records.iter().zip(versions).filter_map(|(record, version)| {
         let number = record.change.sequence_number.clone();
         let of_item = number.as_ref().and_then(|number| items.get(number).cloned());
@@ -42,15 +42,42 @@ async fn settle(app: &App, record: &EventRecord) -> Result<(), String> {
             serde_dynamo::from_item(image.clone()).map_err(|error| format!("the record must have a notification: {error}"))?;
         return app.fan_out(&notification).await.map(drop).map_err(|error| error.to_string());
     }
+    // A run that has completed, and whose result becomes a version.
+    if has_sort_key(record, "run") {
+        let key = run_of(record)?;
+        return app.settle_run(&key).await.map(drop).map_err(|error| error.to_string());
+    }
     if !image.contains_key("compacted_at") || !["subject", "on_end"].iter().any(|name| image.contains_key(*name)) {
         return Ok(());
     }
     app.settle(&generation_of(record)?).await.map(drop).map_err(|error| error.to_string())
 }
 
-/// Counts the ends of a batch's items together. Returns the errors of those that were not counted, by their sequence numbers.
-async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, String> {
-    let mut by_batch: HashMap<BatchKey, (Vec<String>, Vec<RecordRow>)> = HashMap::new();
+/// What an ended generation is a try of.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Parent {
+    Batch(BatchKey),
+    Run(RunKey),
+}
+
+impl Parent {
+    fn of(record: &RecordRow) -> Option<Self> {
+        let batch = record.item().map(|(batch, _)| Self::Batch(batch));
+        batch.or_else(|| record.step().map(|(run, _)| Self::Run(run)))
+    }
+
+    async fn settle(&self, app: &App, records: &[RecordRow]) -> Result<(), longhand::Error> {
+        match self {
+            Self::Batch(batch) => app.settle_items(batch, records).await,
+            Self::Run(run) => app.settle_steps(run, records).await,
+        }
+    }
+}
+
+/// Counts the ends of a batch's items, or of a run's steps, together. Returns the errors of those that were not counted, by their sequence
+/// numbers.
+async fn settle_parents(app: &App, records: &[EventRecord]) -> BTreeMap<String, String> {
+    let mut by_parent: HashMap<Parent, (Vec<String>, Vec<RecordRow>)> = HashMap::new();
     let mut errors = BTreeMap::new();
     for record in records {
         let image = &record.change.new_image;
@@ -60,17 +87,17 @@ async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, St
         let number = record.change.sequence_number.clone().unwrap_or_default();
         match serde_dynamo::from_item::<_, RecordRow>(image.clone()) {
             Ok(row) => {
-                let Some((batch, _)) = row.parent() else { continue };
-                let (numbers, rows) = by_batch.entry(batch).or_default();
+                let Some(parent) = Parent::of(&row) else { continue };
+                let (numbers, rows) = by_parent.entry(parent).or_default();
                 numbers.push(number);
                 rows.push(row);
             }
             Err(error) => drop(errors.insert(number, format!("the record cannot be read: {error}"))),
         }
     }
-    // Side by side: one batch does not wait for another's turn.
-    let counted = by_batch.into_iter();
-    let counted = counted.map(|(batch, (numbers, rows))| async move { (numbers, app.settle_items(&batch, &rows).await) }.boxed());
+    // Side by side: one does not wait for another's turn.
+    let counted = by_parent.into_iter();
+    let counted = counted.map(|(parent, (numbers, rows))| async move { (numbers, parent.settle(app, &rows).await) }.boxed());
     let counted: Vec<_> = stream::iter(counted.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).collect().await;
     for (numbers, settled) in counted {
         if let Err(error) = settled {
@@ -78,6 +105,14 @@ async fn settle_items(app: &App, records: &[EventRecord]) -> BTreeMap<String, St
         }
     }
     errors
+}
+
+/// The run whose header is in a record.
+fn run_of(record: &EventRecord) -> Result<RunKey, String> {
+    let Some(serde_dynamo::AttributeValue::S(partition)) = record.change.keys.get("pk") else {
+        return Err("the record must have a partition key".into());
+    };
+    RunKey::from_partition(partition).map_err(|error| error.to_string())
 }
 
 fn has_sort_key(record: &EventRecord, name: &str) -> bool {

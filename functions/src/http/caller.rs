@@ -122,8 +122,8 @@ fn check_scope(granted: &Scopes, needed: Scope, key: Option<impl Display>) -> Re
     Err(Error::Forbidden(format!("this needs the scope `{needed}`, and {holder} has `{granted}`")))
 }
 
-/// A read token opens the routes for tokens, with the id of what it is for, whether another one exists or not. That of a batch opens those of
-/// the generations of its items, too. That of a user's notifications names the user, whom the caller is then, and opens their two routes.
+/// A read token opens the routes for tokens, with the id of what it is for, whether another one exists or not. That of a batch or a run opens
+/// those of its generations, too. That of a user's notifications names the user, whom the caller is then, and opens their two routes.
 async fn check_token(
     context: &ApiGatewayProxyRequestContext,
     route: &Route,
@@ -134,17 +134,28 @@ async fn check_token(
         let refused = || Error::Forbidden(format!("this token is for the notifications of {user}, and nothing else"));
         return if route.by_inbox_token { Ok(()) } else { Err(refused()) };
     }
-    let (generation, batch) = (context_field(context, "generation"), context_field(context, "batch"));
-    let Some(reads) = generation.or(batch) else { return Ok(()) };
-    let path = parts.uri.path();
-    let names = |name: &str| path == route.path.replace("{id}", name);
-    let is_own = match (generation, batch) {
+    let kinds = ["generation", "batch", "run"];
+    let Some((kind, reads)) = kinds.iter().find_map(|kind| Some((*kind, context_field(context, kind)?))) else { return Ok(()) };
+    let names = |name: &str| is_path(route.path, parts.uri.path(), name);
+    let is_own = match kind {
         _ if !route.by_token => false,
-        (Some(generation), _) => names(generation) || names(&response_of(generation)),
-        (None, Some(batch)) => names(batch) || is_of_batch(route, parts, organization, batch).await?,
-        (None, None) => false,
+        "generation" => names(reads) || names(&response_of(reads)),
+        _ => names(reads) || is_of(route, parts, organization, (kind, reads)).await?,
     };
     if is_own { Ok(()) } else { Err(Error::Forbidden(format!("this token is for reading {reads}, and nothing else"))) }
+}
+
+/// Whether a path is that of a route with this id. What stands below the id, such as a step, may be any.
+fn is_path(route: &str, path: &str, id: &str) -> bool {
+    let (mut expected, mut found) = (route.split('/'), path.split('/'));
+    loop {
+        match (expected.next(), found.next()) {
+            (None, None) => return true,
+            (Some("{step}"), Some(_)) => {}
+            (Some(expected), Some(segment)) if segment == if expected == "{id}" { id } else { expected } => {}
+            _ => return false,
+        }
+    }
 }
 
 /// The name of a generation in `OpenAI`'s API.
@@ -152,15 +163,24 @@ fn response_of(generation: &str) -> String {
     generation.parse().map(|id| ResponseId::of(id).to_string()).unwrap_or_default()
 }
 
-/// Whether the path names a try of one of the batch's items.
-async fn is_of_batch(route: &Route, parts: &Parts, organization: &Organization, batch: &str) -> Result<bool, Error> {
+/// Whether the path names a try of one of the items of a batch, or of one of the steps of a run.
+async fn is_of(route: &Route, parts: &Parts, organization: &Organization, (kind, parent): (&str, &str)) -> Result<bool, Error> {
     let Some((before, after)) = route.path.split_once("{id}") else { return Ok(false) };
     let name = parts.uri.path().strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap_or_default();
     let generation =
         name.parse::<GenerationId>().ok().or_else(|| name.parse::<ResponseId>().ok().map(|id| id.generation().clone()));
-    let (Some(generation), Ok(batch)) = (generation, batch.parse()) else { return Ok(false) };
-    let Some(app) = parts.extensions.get::<App>() else { return Ok(false) };
-    app.is_of_batch(&GenerationKey::new(organization.clone(), generation), &batch).await
+    let (Some(generation), Some(app)) = (generation, parts.extensions.get::<App>()) else { return Ok(false) };
+    let key = GenerationKey::new(organization.clone(), generation);
+    match kind {
+        "batch" => match parent.parse() {
+            Ok(batch) => app.is_of_batch(&key, &batch).await,
+            Err(_) => Ok(false),
+        },
+        _ => match parent.parse() {
+            Ok(run) => app.is_of_run(&key, &run).await,
+            Err(_) => Ok(false),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +200,22 @@ mod tests {
         let request = Request::builder().extension(RequestContext::ApiGatewayV1(context)).extension(route);
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         Caller::from_request_parts(&mut parts, &()).await
+    }
+
+    #[test]
+    fn path_is_a_routes_with_one_id() {
+        let id = "run_1";
+        for (route, path, expected) in [
+            ("/v1/runs/{id}", "/v1/runs/run_1", true),
+            ("/v1/runs/{id}/steps/{step}", "/v1/runs/run_1/steps/E5", true),
+            ("/v1/runs/{id}/steps/{step}", "/v1/runs/run_2/steps/run_1", false),
+            ("/v1/runs/{id}/steps/{step}", "/v1/runs/run_1/steps/E5/x", false),
+            ("/v1/runs/{id}", "/v1/runs/run_1/steps", false),
+            ("/v1/runs", "/v1/runs/run_1", false),
+            ("/v1/runs/{id}", "/v1/runs/{id}", false),
+        ] {
+            assert_eq!(is_path(route, path, id), expected, "{route} {path}");
+        }
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ mod request_size;
 mod responses;
 mod route;
 mod routes;
+mod runs;
 mod sse;
 mod statistics;
 mod subjects;

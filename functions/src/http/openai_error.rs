@@ -95,6 +95,7 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded
         | ErrorCode::InvalidPipeline
+        | ErrorCode::ValidationError
         | ErrorCode::EndpointDisabled
         | ErrorCode::AlreadyEnded
         | ErrorCode::LogGone => "invalid_request_error",

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, Method, StatusCode, Uri};
+use longhand::error::InvalidInput;
 use longhand::{Error, FieldError};
 use serde_json::{Value, json};
 
@@ -84,12 +85,34 @@ fn of_error(error: &Error) -> Response {
     let errors: &[FieldError] =
         if let Error::InvalidRequest(errors) | Error::InvalidPipeline(errors) = error { errors } else { &[] };
     let code = serde_json::to_value(error.code()).unwrap_or(Value::Null);
+    if let Error::InvalidInput(wrong) = error {
+        return of_input(&code, &error.public_detail(), wrong);
+    }
     render(error.code().status(), &code, &error.public_detail(), errors)
 }
 
+/// The errors of an input have their places as people read them too, and what was expected; so has the problem.
+fn of_input(code: &Value, detail: &str, wrong: &InvalidInput) -> Response {
+    let errors = wrong.errors.iter().map(|error| {
+        json!({
+            "pointer": format!("/input{}", error.pointer),
+            "detail": error.message,
+            "path": error.path,
+            "expected": error.expected,
+        })
+    });
+    let extra = json!({ "expected": wrong.expected, "more_errors": wrong.more });
+    render_with(422, code, detail, &errors.collect(), extra)
+}
+
 fn render(status: u16, code: &Value, detail: &str, errors: &[FieldError]) -> Response {
+    render_with(status, code, detail, &json!(errors), json!({}))
+}
+
+/// A problem with members beside those of every problem.
+fn render_with(status: u16, code: &Value, detail: &str, errors: &Value, more: Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = json!({
+    let mut body = json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
@@ -98,5 +121,8 @@ fn render(status: u16, code: &Value, detail: &str, errors: &[FieldError]) -> Res
         "errors": errors,
         "request_id": request_id(),
     });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

@@ -6,10 +6,8 @@ use longhand::Scope::{Admin, Read, Start};
 
 use super::route::Route;
 use super::{
-    batches, chat_completions, durable, events, generations, health, models, notifications, pipelines, responses, statistics,
-    subjects, webhooks,
-    batches, chat_completions, durable, events, generations, health, models, notifications, responses, statistics, subjects,
-    uploads, webhooks,
+    batches, chat_completions, durable, events, generations, health, models, notifications, pipelines, responses, runs,
+    statistics, subjects, uploads, webhooks,
 };
 
 const GET: Method = Method::GET;
@@ -30,6 +28,10 @@ pub static ROUTES: &[Route] = &[
     Route::new("start", POST, "/v1/batches", Start, |at, method| at.on(method, batches::start)),
     Route::new("start", PATCH, "/v1/batches/{id}", Start, |at, method| at.on(method, batches::update)),
     Route::new("start", POST, "/v1/batches/{id}/retry", Start, |at, method| at.on(method, batches::retry)),
+    Route::new("start", POST, "/v1/runs", Start, |at, method| at.on(method, runs::start)),
+    // Its place is another run's, which begins then.
+    Route::new("start", POST, "/v1/runs/{id}/cancel", Start, |at, method| at.on(method, runs::cancel)),
+    Route::new("start", POST, "/v1/runs/{id}/redrive", Start, |at, method| at.on(method, runs::redrive)),
     // `tail` follows logs live, and sends what is long.
     Route::new("tail", GET, "/v1/generations/{id}/events", Read, |at, method| at.on(method, events::events)).by_token_in_query(),
     Route::new("tail", GET, "/v1/stream/generations/{id}", Read, |at, method| at.on(method, durable::read)).by_token_in_query(),
@@ -37,6 +39,7 @@ pub static ROUTES: &[Route] = &[
     Route::new("tail", GET, "/v1/responses/{id}", Read, |at, method| at.on(method, responses::retrieve)).by_token().open_ai(),
     Route::new("tail", GET, "/v1/batches/{id}/events", Read, |at, method| at.on(method, batches::events)).by_token_in_query(),
     Route::new("tail", GET, "/v1/batches/{id}/results", Read, |at, method| at.on(method, batches::results)).by_token(),
+    Route::new("tail", GET, "/v1/runs/{id}/events", Read, |at, method| at.on(method, runs::events)).by_token_in_query(),
     // `api` answers at once.
     Route::new("api", GET, "/healthz", Read, |at, method| at.on(method, health::get)).open(),
     Route::new("api", GET, "/v1/generations", Read, |at, method| at.on(method, generations::list)),
@@ -57,6 +60,13 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", GET, "/v1/batches/{id}/report", Read, |at, method| at.on(method, batches::report)).by_token(),
     Route::new("api", POST, "/v1/batches/{id}/cancel", Start, |at, method| at.on(method, batches::cancel)),
     Route::new("api", POST, "/v1/batches/{id}/tokens", Read, |at, method| at.on(method, batches::create_token)),
+    Route::new("api", GET, "/v1/runs", Read, |at, method| at.on(method, runs::list)),
+    Route::new("api", GET, "/v1/runs/{id}", Read, |at, method| at.on(method, runs::get)).by_token(),
+    Route::new("api", DELETE, "/v1/runs/{id}", Admin, |at, method| at.on(method, runs::delete)),
+    Route::new("api", GET, "/v1/runs/{id}/steps", Read, |at, method| at.on(method, runs::steps)).by_token(),
+    Route::new("api", GET, "/v1/runs/{id}/steps/{step}", Read, |at, method| at.on(method, runs::step)).by_token(),
+    Route::new("api", GET, "/v1/runs/{id}/report", Read, |at, method| at.on(method, runs::report)).by_token(),
+    Route::new("api", POST, "/v1/runs/{id}/tokens", Read, |at, method| at.on(method, runs::create_token)),
     Route::new("api", GET, "/v1/subjects", Read, |at, method| at.on(method, subjects::list)),
     Route::new("api", GET, "/v1/subjects/{subject}", Read, |at, method| at.on(method, subjects::get)),
     Route::new("api", PUT, "/v1/subjects/{subject}", Start, |at, method| at.on(method, subjects::put)),

@@ -5,9 +5,10 @@ use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../schemas/openapi.yaml");
 /// The schemas that the document references by file name.
-const SCHEMAS: [(&str, &str); 3] = [
+const SCHEMAS: [(&str, &str); 4] = [
     ("batch-request.schema.json", include_str!("../../schemas/batch-request.schema.json")),
     ("generation-request.schema.json", include_str!("../../schemas/generation-request.schema.json")),
+    ("run-request.schema.json", include_str!("../../schemas/run-request.schema.json")),
     ("generation-metadata.schema.json", include_str!("../../schemas/generation-metadata.schema.json")),
 ];
 

@@ -1,5 +1,5 @@
-//! Read tokens: signed, short-lived, each for reading one generation, or one batch with the generations of its items, or one user's list. The
-//! holder of the signing key can make them; none is stored.
+//! Read tokens: signed, short-lived, each for reading one generation, or one batch or run with its generations, or one user's list. The holder
+//! of the signing key can make them; none is stored.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::ids::{BatchId, GenerationId, KeyId, Organization, UserId};
+use crate::ids::{BatchId, GenerationId, KeyId, Organization, RunId, UserId};
 
 const PREFIX: &str = "lht_";
 /// A token has about 250 characters. A longer text than this is rejected unread.
@@ -48,6 +48,9 @@ pub enum Reads {
     /// This batch, and the generations of its items.
     #[serde(rename = "b")]
     Batch(BatchId),
+    /// This run, and the generations of its steps.
+    #[serde(rename = "r")]
+    Run(RunId),
     /// What this user is told, which it also marks as read.
     #[serde(rename = "u")]
     Inbox(UserId),
@@ -58,6 +61,7 @@ impl fmt::Display for Reads {
         match self {
             Self::Generation(id) => id.fmt(formatter),
             Self::Batch(id) => id.fmt(formatter),
+            Self::Run(id) => id.fmt(formatter),
             Self::Inbox(user) => write!(formatter, "the notifications of {user}"),
         }
     }

@@ -13,13 +13,15 @@ use bytes::Bytes;
 use super::clients::{aws_error, unexpected};
 use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, SubjectKey, UploadId};
+use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, RunKey, SubjectKey, UploadId};
 use crate::limits::PART_BYTES;
 
 /// The folder of an organization in which the texts of versions are; see [`SubjectKey::folder`].
 const SUBJECTS: &str = "subjects";
 /// The folder of an organization in which the large requests of its batches are.
 const BATCHES: &str = "batches";
+/// What the folder of an organization's runs is called, in place of a generation's id.
+const RUNS: &str = "runs";
 /// The folder of uploads, which is no organization's, so that one rule of the bucket's lifecycle can name it.
 const UPLOADS: &str = ".uploads";
 
@@ -59,6 +61,23 @@ impl Blobs {
     #[must_use]
     pub fn item_request_key(key: &BatchKey, index: u32) -> String {
         format!("{}{index:06}/request.json", Self::batch_folder(key))
+    }
+
+    /// The key of the large input of a run.
+    #[must_use]
+    pub fn run_input_key(key: &RunKey) -> String {
+        format!("{}input.json", Self::run_folder(key))
+    }
+
+    /// The key of the result of a run.
+    #[must_use]
+    pub fn run_result_key(key: &RunKey) -> String {
+        format!("{}result.json", Self::run_folder(key))
+    }
+
+    /// What the keys of a run's objects begin with.
+    fn run_folder(key: &RunKey) -> String {
+        format!("{}/{RUNS}/{}/", key.organization, key.run)
     }
 
     /// The key of an upload, which its organization and its id alone decide.
@@ -159,6 +178,14 @@ impl Blobs {
         self.in_folder(Self::batch_folder(key), |_| true).await
     }
 
+    /// The keys of a run's objects.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn of_run(&self, key: &RunKey) -> Result<Vec<String>, Error> {
+        self.in_folder(Self::run_folder(key), |_| true).await
+    }
+
     async fn in_folder(&self, folder: String, is_wanted: impl Fn(&Object) -> bool) -> Result<Vec<String>, Error> {
         let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(folder).into_paginator().send();
         let mut found = Vec::new();
@@ -241,7 +268,7 @@ impl Blobs {
             for key in page.contents().iter().filter_map(|object| object.key()) {
                 let id = key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
                 // Texts of versions: what is left over of those, the retention of subjects finds. Requests of a batch go with the batch.
-                if id.is_some_and(|(id, _)| [SUBJECTS, BATCHES].contains(&id)) {
+                if id.is_some_and(|(id, _)| [SUBJECTS, BATCHES, RUNS].contains(&id)) {
                     continue;
                 }
                 match id.and_then(|(id, _)| id.parse().ok()) {

@@ -26,9 +26,10 @@ pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    Added, BatchPage, BatchRow, Created, DeliveryPage, INDEXES, IdempotencyClaim, InboxPage, IssueError, ItemRow, KeyHashRow,
-    KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PipelineHead, PipelinePage, PipelineVersionRow, RecordRow,
-    Records, Settings, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue,
+    Added, BatchPage, BatchRow, Created, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage, IssueError, ItemRow,
+    KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage,
+    PipelineVersionRow, PlanWritten, PlannedRun, RecordRow, Records, RunPage, RunRow, Settings, StepRow, StepWritten,
+    SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

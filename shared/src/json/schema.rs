@@ -35,6 +35,10 @@ pub static GENERATION_REQUEST: LazyLock<Schema> =
 pub static BATCH_REQUEST: LazyLock<Schema> =
     LazyLock::new(|| published(include_str!("../../../infra/schemas/batch-request.schema.json")));
 
+/// The body of `POST /v1/runs` (draft-07).
+pub static RUN_REQUEST: LazyLock<Schema> =
+    LazyLock::new(|| published(include_str!("../../../infra/schemas/run-request.schema.json")));
+
 /// A document of `PUT /v1/pipelines/{name}` (draft-07).
 pub static PIPELINE: LazyLock<Schema> = LazyLock::new(|| published(include_str!("../../../infra/schemas/pipeline.schema.json")));
 

@@ -47,6 +47,12 @@ pub enum EventType {
     BatchFailed,
     /// `batch.cancelled`.
     BatchCancelled,
+    /// `run.completed`.
+    RunCompleted,
+    /// `run.failed`.
+    RunFailed,
+    /// `run.cancelled`.
+    RunCancelled,
     /// `endpoint.disabled`: it has failed for too long, or its receiver is gone for good.
     EndpointDisabled,
     /// `test.ping`: somebody tests an endpoint.
@@ -55,7 +61,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::GenerationCompleted,
         Self::GenerationIncomplete,
         Self::GenerationFailed,
@@ -64,6 +70,9 @@ impl EventType {
         Self::BatchCompleted,
         Self::BatchFailed,
         Self::BatchCancelled,
+        Self::RunCompleted,
+        Self::RunFailed,
+        Self::RunCancelled,
         Self::EndpointDisabled,
         Self::TestPing,
     ];
@@ -80,6 +89,9 @@ impl EventType {
             Self::BatchCompleted => "batch.completed",
             Self::BatchFailed => "batch.failed",
             Self::BatchCancelled => "batch.cancelled",
+            Self::RunCompleted => "run.completed",
+            Self::RunFailed => "run.failed",
+            Self::RunCancelled => "run.cancelled",
             Self::EndpointDisabled => "endpoint.disabled",
             Self::TestPing => "test.ping",
         }

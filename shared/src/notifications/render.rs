@@ -75,6 +75,9 @@ pub fn title(event: EventType, data: &Map<String, Value>) -> String {
         EventType::BatchCompleted => format!("{} has ended{counts}.", about("batch")),
         EventType::BatchFailed => format!("{} has failed{counts}.", about("batch")),
         EventType::BatchCancelled => format!("{} was cancelled{counts}.", about("batch")),
+        EventType::RunCompleted => format!("{} has completed.", about("run")),
+        EventType::RunFailed => format!("{} has failed{why}.", about("run")),
+        EventType::RunCancelled => format!("{} was cancelled.", about("run")),
         EventType::EndpointDisabled => {
             let url = text("url").unwrap_or(id);
             format!("The endpoint {url} was disabled{why}.")
@@ -105,6 +108,7 @@ pub fn link(notification: &Notification, data: &Map<String, Value>) -> Option<St
     match notification.event.as_str().split_once('.')?.0 {
         "generation" => Some(format!("/v1/generations/{object}")),
         "batch" => Some(format!("/v1/batches/{object}")),
+        "run" => Some(format!("/v1/runs/{object}")),
         "version" => {
             let (subject, number) = (data.get("subject")?.as_str()?, data.get("number")?);
             Some(format!("/v1/subjects/{subject}/versions/{number}"))

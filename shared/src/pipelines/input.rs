@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::document::{Document, Part, is_within};
 use super::path;
+use crate::error::InputError;
 use crate::json::json_bytes;
 use crate::json::schema::{Failure, Schema};
 use crate::limits::VALIDATION_ERRORS_MAX;
@@ -15,19 +16,6 @@ use crate::limits::VALIDATION_ERRORS_MAX;
 const DEPTH_MAX: usize = 32;
 /// The defaults of one input together. Those that refer to each other double with each level.
 const DEFAULTS_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Something in an input that must be otherwise. It never repeats the value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputError {
-    /// Where, as people read it: `submission.responses.peso`, `items[3].name`; empty: the input itself.
-    pub path: String,
-    /// The same as a JSON Pointer (RFC 6901) into the input.
-    pub pointer: String,
-    /// What is wrong, in one sentence.
-    pub message: String,
-    /// What was expected there: the schema's own description, or what its keywords say.
-    pub expected: String,
-}
 
 /// All errors of an input.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

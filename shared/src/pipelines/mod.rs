@@ -20,9 +20,10 @@ mod source;
 pub mod template;
 mod vocabulary;
 
+pub use crate::error::InputError;
 pub use context::{Context, Done, DoneStatus};
 pub use document::{Check, Document, Feedback, Limits, Message, OnError, Part, Phase, Pipeline, RetryOn, Step, Violation};
-pub use input::{InputError, InputErrors};
+pub use input::InputErrors;
 pub use name::{PipelineKey, PipelineName, PipelineRef};
 pub use rehearsal::{Rehearsal, Rehearsed};
 pub use source::read_yaml;

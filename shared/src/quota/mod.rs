@@ -18,6 +18,9 @@ pub struct Quota {
     /// Generations running at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<u64>,
+    /// Runs at work at once; without one, 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<u64>,
     /// Generations started in one day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generations_per_day: Option<u64>,
@@ -35,6 +38,7 @@ impl Quota {
     pub fn or(self, other: Self) -> Self {
         Self {
             running: self.running.or(other.running),
+            runs: self.runs.or(other.runs),
             generations_per_day: self.generations_per_day.or(other.generations_per_day),
             output_bytes_per_day: self.output_bytes_per_day.or(other.output_bytes_per_day),
             spend_per_day: self.spend_per_day.or(other.spend_per_day),

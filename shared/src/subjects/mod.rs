@@ -112,8 +112,8 @@ impl Subject {
     /// [`Stale`]: the change was made from another version than the current one.
     pub fn with_version(&self, change: &Change, bytes: u64, at: &str) -> Result<(Self, ChangeType), Stale> {
         let change_type = match change {
-            Change::Generation(_) if self.current == 0 => ChangeType::InitialGeneration,
-            Change::Generation(_) => ChangeType::AutomaticRegeneration,
+            Change::Generation(_) | Change::Run(_) if self.current == 0 => ChangeType::InitialGeneration,
+            Change::Generation(_) | Change::Run(_) => ChangeType::AutomaticRegeneration,
             Change::Edit { made_from: Some(from) } | Change::Restoration { made_from: Some(from) } if *from != self.current => {
                 return Err(Stale(self.current));
             }

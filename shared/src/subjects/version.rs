@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::generation::usage::TotalUsage;
-use crate::ids::{GenerationId, SubjectId};
+use crate::ids::{GenerationId, RunId, SubjectId};
 use crate::limits::OUTPUT_INLINE_BYTES_MAX;
 
 /// A text from this size on, in bytes, is compressed in the bucket. A larger one than an answer may hold is not: callers fetch it from
@@ -31,6 +31,8 @@ pub enum ChangeType {
 pub enum Change {
     /// A generation that has completed.
     Generation(GenerationId),
+    /// A run that has completed.
+    Run(RunId),
     /// A person.
     Edit {
         /// The number that the current version must have; `None`: any.
@@ -74,6 +76,9 @@ pub struct Version {
     pub created_at: String,
     /// The generation that it came from; a restoration has the one of what it restores. It may have been purged.
     pub generation: Option<GenerationId>,
+    /// The run whose result it is; a restoration has the one of what it restores. It may have been deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// The version that it restores.
     pub restored_from: Option<u64>,
     /// The provider that generated it.
@@ -128,6 +133,7 @@ impl Version {
             created_by,
             created_at,
             generation: None,
+            run: None,
             restored_from: None,
             provider: None,
             model: None,
@@ -150,6 +156,7 @@ impl Version {
             reason,
             created_by,
             created_at,
+            run: self.run.clone(),
             restored_from: Some(self.number),
             duration_ms: None,
             usage: None,

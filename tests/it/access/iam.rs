@@ -5,6 +5,7 @@ mod compacting;
 mod drive;
 mod everyday;
 pub mod granted;
+mod runs;
 mod services;
 mod statistics;
 mod subjects;
@@ -134,6 +135,8 @@ async fn roles_equal_use() {
         batches::that_go_on(own()).boxed(),
         batches::that_riders_do_not_take_on(own()).boxed(),
         batches::whose_start_fails(own()).boxed(),
+        runs::that_go_on(own()).boxed(),
+        runs::that_are_left_alone(own()).boxed(),
         webhooks::with_receivers(own()).boxed(),
         compacting::by("compact", own()).boxed(),
         compacting::by("sweep", own()).boxed(),

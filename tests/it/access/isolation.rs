@@ -129,6 +129,19 @@ async fn callers(harness: &Harness, victim: &Victim) -> BTreeMap<Credential, Opt
     let tokens = format!("/v1/batches/{}/tokens", batch["id"].as_str().unwrap());
     let (_, token) = api.send(api.http.post(api.url_of(&tokens)).json(&json!({})).build().unwrap()).await;
     callers.insert(Credential::OwnBatchToken, Some(token["token"].as_str().unwrap().to_owned()));
+    let step = json!({ "id": "A", "provider": "ours", "model": "m", "prompt": "p" });
+    let document = json!({ "longhand": "pipeline/1", "name": "a-plan", "steps": [step] });
+    let (status, _) = api.send(api.http.put(api.url_of("/v1/pipelines/a-plan")).json(&document).build().unwrap()).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let started = api.http.post(api.url_of("/v1/runs")).json(&json!({ "pipeline": "a-plan" }));
+    let (_, run) = api.send(started.build().unwrap()).await;
+    let run = run["id"].as_str().unwrap();
+    while api.get(&format!("runs/{run}")).await.1["ended_at"].is_null() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let tokens = format!("/v1/runs/{run}/tokens");
+    let (_, token) = api.send(api.http.post(api.url_of(&tokens)).json(&json!({})).build().unwrap()).await;
+    callers.insert(Credential::OwnRunToken, Some(token["token"].as_str().unwrap().to_owned()));
     let post = api.http.post(api.url_of("/v1/notifications/tokens")).json(&json!({ "user": "eve@globex.example" }));
     let (_, token) = api.send(post.build().unwrap()).await;
     callers.insert(Credential::OwnInboxToken, Some(token["token"].as_str().unwrap().to_owned()));

@@ -3,4 +3,5 @@
 pub mod iam;
 pub mod isolation;
 pub mod keys;
+mod run_tokens;
 pub mod tokens;

@@ -213,8 +213,7 @@ pub fn of_generation(
 ) -> anyhow::Result<Bill> {
     let traffic = Traffic::of(workload, estimate, deployment);
     // What is paid once for all riders, and for all that one request starts.
-    let (share, start) = (1.0 / f64::from(deployment.riders), deployment.start());
-    let later_requests = deployment.later_requests();
+    let (share, start, later_requests) = (1.0 / f64::from(deployment.riders), deployment.start(), deployment.later_requests());
     let gigabytes = |handler| deployed.memory_mb(handler).map(gigabytes);
     let whole = (workload.silence + workload.stream).as_secs_f64();
     let invocations = estimate.invocations as f64 * share;

@@ -24,7 +24,6 @@ use prices::{Override, Prices};
 
 /// Estimate what a generation costs on AWS, item by item
 #[derive(Args, Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct CostArgs {
     /// Tokens of output
     #[arg(long, value_name = "NUMBER", required_unless_present = "list_prices", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]

@@ -1,10 +1,12 @@
 //! `longhand demo`: runs one generation on a temporary stack, and proves that the stored text is the text that was sent.
 
 mod batch;
+mod pipeline;
 mod proof;
 mod readers;
 mod source;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,9 @@ pub struct DemoArgs {
     /// Play twelve items as a batch instead, two of which fail, and verify the notification of its end
     #[arg(long, conflicts_with_all = ["readers", "provider"])]
     batch: bool,
+    /// Play the eighteen agents of E.D.N.360 as a run of a pipeline instead, one of which breaks off once, and check its tokens and its cost
+    #[arg(long, conflicts_with_all = ["readers", "provider", "batch", "deltas"])]
+    pipeline: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -54,22 +59,38 @@ struct Run {
 }
 
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    if args.pipeline {
+        let agents = pipeline::agents(args.source.tempo)?;
+        let env = pipeline::environment(&agents);
+        return on_its_own(env, &args.tenant, async |stack| pipeline::play(stack, &agents, args.format).await).await;
+    }
     let source = Source::open(&args.source, if args.batch { batch::TEMPO } else { LIFELIKE_TEMPO })?;
+    let env = source.environment()?;
+    let play = async |stack: &Stack| {
+        if args.batch { batch::play(stack, &source, args.format).await } else { play(stack, &source, &args).await }
+    };
+    on_its_own(env, &args.tenant, play).await
+}
+
+/// Plays on a stack of its own, which is gone afterwards.
+async fn on_its_own(
+    mut env: BTreeMap<String, String>,
+    tenant: &Tenant,
+    play: impl AsyncFnOnce(&Stack) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("longhand-demo-").tempdir().context("cannot make a temporary folder")?;
-    let mut env = source.environment()?;
     // The default on AWS, so that the write units of a watched generation are those of AWS.
     env.entry("LONGHAND_WATCHED_WINDOW_MS".to_owned()).or_insert_with(|| "50".to_owned());
     let options = Options {
         data: Data::Folder(folder.path().to_owned()),
         authorize: true,
-        organization: args.tenant.name(),
+        organization: tenant.name(),
         env,
         ..Options::default()
     };
     let stack = Stack::start(options).await?;
     let outcome = tokio::select! {
-        outcome = play(&stack, &source, &args), if !args.batch => outcome,
-        outcome = batch::play(&stack, &source, args.format), if args.batch => outcome,
+        outcome = play(&stack) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(failure::interrupted()),
     };
     stack.shutdown().await;

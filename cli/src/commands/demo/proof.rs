@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use longhand::generation::Generation;
 use longhand_client::{Client, ResultText};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Run;
@@ -32,8 +33,8 @@ pub struct Figures {
 
 /// One claim: it holds where what was found is what was expected.
 #[derive(Clone, Debug)]
-struct Check {
-    claim: &'static str,
+pub struct Check {
+    claim: String,
     expected: String,
     found: String,
     note: String,
@@ -103,8 +104,7 @@ impl Proof {
 
     /// The claims that do not hold, each in one line.
     pub fn failed(&self) -> Vec<String> {
-        let failed = self.checks.iter().filter(|check| !check.holds());
-        failed.map(|Check { claim, expected, found, .. }| format!("{claim}: expected {expected}, found {found}")).collect()
+        failed(&self.checks)
     }
 
     pub fn print(&self) -> anyhow::Result<()> {
@@ -114,11 +114,7 @@ impl Proof {
         fields.add("time", format!("accepted in {} ms, ended after {:.1} s", figures.start_ms, figures.seconds()));
         fields.print()?;
         line("")?;
-        for check in &self.checks {
-            let mark = if check.holds() { "ok  " } else { "FAIL" };
-            line(format!("{mark}  {}  {}  {}", check.claim, shortened(&check.found), check.note).trim_end())?;
-        }
-        Ok(())
+        print_checks(&self.checks)
     }
 }
 
@@ -129,13 +125,32 @@ impl Figures {
 }
 
 impl Check {
-    fn new(claim: &'static str, expected: impl Display, found: impl Display) -> Self {
-        Self { claim, expected: expected.to_string(), found: found.to_string(), note: String::new() }
+    pub fn new(claim: impl Into<String>, expected: impl Display, found: impl Display) -> Self {
+        Self { claim: claim.into(), expected: expected.to_string(), found: found.to_string(), note: String::new() }
     }
 
     fn holds(&self) -> bool {
         self.expected == self.found
     }
+
+    pub fn to_json(&self) -> Value {
+        json!({ "claim": self.claim, "expected": self.expected, "found": self.found, "ok": self.holds() })
+    }
+}
+
+/// The claims that do not hold, each in one line.
+pub fn failed(checks: &[Check]) -> Vec<String> {
+    let failed = checks.iter().filter(|check| !check.holds());
+    failed.map(|Check { claim, expected, found, .. }| format!("{claim}: expected {expected}, found {found}")).collect()
+}
+
+/// Prints each claim in one line, which begins with `ok` or `FAIL`.
+pub fn print_checks(checks: &[Check]) -> anyhow::Result<()> {
+    for check in checks {
+        let mark = if check.holds() { "ok  " } else { "FAIL" };
+        line(format!("{mark}  {}  {}  {}", check.claim, shortened(&check.found), check.note).trim_end())?;
+    }
+    Ok(())
 }
 
 /// The result's text, from the events of the log.

@@ -24,7 +24,7 @@ pub struct SourceArgs {
     deltas: Option<PathBuf>,
     /// Deltas per second; 0 plays as fast as possible [default: 75]
     #[arg(long, value_name = "N", value_parser = tempo, allow_negative_numbers = true, conflicts_with = "provider")]
-    tempo: Option<f64>,
+    pub tempo: Option<f64>,
     #[command(flatten)]
     provider: ProviderArgs,
     /// The model to ask a real provider for

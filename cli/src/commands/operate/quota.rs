@@ -26,11 +26,14 @@ enum QuotaCommand {
 
 /// Set some of an organization's quotas; `default` restores the deployment's setting
 #[derive(Args, Clone, Debug)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["running", "generations_per_day", "output_bytes_per_day", "spend_per_day"]))]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["running", "runs", "generations_per_day", "output_bytes_per_day", "spend_per_day"]))]
 struct SetArgs {
     /// Generations running at once
     #[arg(long, value_name = "NUMBER")]
     running: Option<Bound>,
+    /// Runs of pipelines at work at once; the others wait
+    #[arg(long, value_name = "NUMBER")]
+    runs: Option<Bound>,
     /// Generations started in one day, UTC
     #[arg(long, value_name = "NUMBER")]
     generations_per_day: Option<Bound>,
@@ -97,6 +100,7 @@ pub async fn run(args: QuotaArgs) -> anyhow::Result<ExitCode> {
         let own = app.quota_view(&organization).await?.own;
         let quota = Quota {
             running: set.running.map_or(own.running, |bound| bound.0),
+            runs: set.runs.map_or(own.runs, |bound| bound.0),
             generations_per_day: set.generations_per_day.map_or(own.generations_per_day, |bound| bound.0),
             output_bytes_per_day: set.output_bytes_per_day.map_or(own.output_bytes_per_day, |bound| bound.0),
             spend_per_day: set.spend_per_day.map_or(own.spend_per_day, |bound| bound.0),
@@ -124,6 +128,7 @@ fn print(view: &QuotaView, format: Format) -> anyhow::Result<()> {
     let number = |number: u64| number.to_string();
     fields.add("organization", &view.organization);
     fields.add("running", describe(quota.running, own.running, None, number));
+    fields.add("runs at work", describe(quota.runs, own.runs, None, number));
     let generations = describe(quota.generations_per_day, own.generations_per_day, Some(used.generations), number);
     let output = describe(quota.output_bytes_per_day, own.output_bytes_per_day, Some(used.output_bytes), number);
     let spend = describe(quota.spend_per_day, own.spend_per_day, Some(used.spend), dollars);

@@ -410,7 +410,11 @@ impl Records {
     }
 
     /// The count of new generations in their day, where that is bounded.
-    fn count_children(&self, organization: &Organization, children: &[&RecordRow]) -> Result<Option<TransactWriteItem>, Error> {
+    pub(super) fn count_children(
+        &self,
+        organization: &Organization,
+        children: &[&RecordRow],
+    ) -> Result<Option<TransactWriteItem>, Error> {
         let Some(allowance) = children.first().and_then(|child| child.allowance.as_ref()) else { return Ok(None) };
         let used = DayUsage { generations: children.len() as u64, ..DayUsage::default() };
         // The condition of the count is that of one generation more.

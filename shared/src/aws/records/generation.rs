@@ -16,7 +16,7 @@ use crate::error::{Error, FieldError};
 use crate::generation::request::Request;
 use crate::generation::usage::TotalUsage;
 use crate::generation::{Failure, Status};
-use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, Organization, SubjectId};
+use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, Organization, RunId, RunKey, SubjectId};
 use crate::notifications::subscriptions::OnEnd;
 use crate::quota::{Allowance, DayUsage};
 use crate::subjects::version::Origin;
@@ -54,7 +54,7 @@ pub struct RecordRow {
     /// The caller's own entries: a JSON object as text, as in [`Outcome::metadata`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_metadata: Option<String>,
-    /// The batch that it is an item of, and which: `bat_…#12`.
+    /// The batch's item, or the run's step, of which it is a try: `bat_…#12`, `run_…#E5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// The generation that it repeats.
@@ -236,17 +236,30 @@ impl RecordRow {
         }
     }
 
-    /// The same as an item of a batch.
+    /// The same as a try of a batch's item.
     #[must_use]
-    pub fn of_parent(self, batch: &BatchId, index: u32) -> Self {
+    pub fn of_item(self, batch: &BatchId, index: u32) -> Self {
         Self { parent: Some(format!("{batch}#{index}")), ..self }
     }
 
-    /// The batch that it is an item of, and the item's index.
+    /// The batch of whose item it is a try, and the item's index.
     #[must_use]
-    pub fn parent(&self) -> Option<(BatchKey, u32)> {
+    pub fn item(&self) -> Option<(BatchKey, u32)> {
         let (batch, index) = self.parent.as_deref()?.split_once('#')?;
         Some((BatchKey::new(self.organization.clone(), batch.parse().ok()?), index.parse().ok()?))
+    }
+
+    /// The same as a try of a run's step.
+    #[must_use]
+    pub fn of_step(self, run: &RunId, step: &str) -> Self {
+        Self { parent: Some(format!("{run}#{step}")), ..self }
+    }
+
+    /// The run of whose step it is a try, and the step's id.
+    #[must_use]
+    pub fn step(&self) -> Option<(RunKey, &str)> {
+        let (run, step) = self.parent.as_deref()?.split_once('#')?;
+        Some((RunKey::new(self.organization.clone(), run.parse().ok()?), step))
     }
 
     /// Who is told of its end; `None`: nobody.
@@ -277,6 +290,11 @@ impl RequestRow {
             }
             request => Ok(Self { request, packed: None, expires_at }),
         }
+    }
+
+    /// The same for a row that does not expire.
+    pub(super) fn kept(text: Option<String>) -> Result<Self, Error> {
+        Ok(Self { expires_at: None, ..Self::new(text, 0)? })
     }
 
     pub(super) fn into_text(self) -> Result<Option<String>, Error> {
@@ -310,6 +328,14 @@ impl Records {
             Transacted::Refused(held) if held.first() == Some(&false) => Created::Exists(Box::new(self.get(&key).await?)),
             Transacted::Refused(_) => Created::UsedUp,
         })
+    }
+
+    /// Stores the request of a generation whose record is yet to be stored, with others.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_request(&self, key: &GenerationKey, request: Option<String>, expires_at: i64) -> Result<(), Error> {
+        self.put(Key::Request(key), &RequestRow::new(request, expires_at)?).await
     }
 
     /// The record.

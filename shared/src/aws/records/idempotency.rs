@@ -1,5 +1,6 @@
 //! Which generation a request has created: by its `Idempotency-Key`, or for a minute by its fingerprint.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Records;
@@ -53,21 +54,21 @@ impl Records {
         Ok(held.map_or(IdempotencyClaim::New, |held| IdempotencyClaim::Used(held.id, held.fingerprint)))
     }
 
-    /// Claims an `Idempotency-Key` for `batch`. `Some`: it was used for this batch, by a request of this fingerprint.
+    /// Claims an `Idempotency-Key` for a batch or a run. `Some`: it was used for this one, by a request of this fingerprint.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn claim_batch(
+    pub async fn claim_id<I: Clone + Serialize + DeserializeOwned>(
         &self,
         organization: &Organization,
         key_sha256: &str,
-        batch: &BatchId,
+        id: &I,
         fingerprint: &str,
         now_ms: i64,
-    ) -> Result<Option<(BatchId, String)>, Error> {
+    ) -> Result<Option<(I, String)>, Error> {
         let now = now_ms / 1_000;
         let row = IdempotencyRow {
-            id: batch.clone(),
+            id: id.clone(),
             fingerprint: fingerprint.to_owned(),
             expires_at: now + limits::IDEMPOTENCY_TTL.as_secs().cast_signed(),
         };

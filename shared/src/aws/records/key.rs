@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
 use crate::ids::{
-    BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, SubjectKey, UserId,
+    BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
+    SubjectKey, UserId,
 };
 use crate::limits;
 use crate::pipelines::PipelineKey;
@@ -40,6 +41,15 @@ pub(in crate::aws) const ITEMS: &str = "item#";
 
 /// What the sort keys of [`Key::ItemRequest`] begin with.
 pub(in crate::aws) const ITEM_REQUESTS: &str = "request#";
+
+/// The sort key of [`Key::Run`].
+pub(in crate::aws) const RUN: &str = "run";
+
+/// What the sort keys of [`Key::RunStep`] begin with. They follow [`RUN`], so that one query reads both.
+pub(in crate::aws) const STEPS: &str = "step#";
+
+/// What the sort keys of [`Key::RunEntry`] begin with.
+pub(in crate::aws) const ENTRIES: &str = "entry#";
 
 /// What the sort keys of [`Key::Issue`] begin with.
 pub(in crate::aws) const ISSUES: &str = "issue#";
@@ -110,6 +120,10 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written with that version, so that there is one however often `settle` runs. Goes with the subject.
     VersionOf(&'a SubjectKey, &'a GenerationId),
+    /// The same partition, `run#{run}`: the number of the version that the run's result has become.
+    ///
+    /// As [`Self::VersionOf`].
+    VersionOfRun(&'a SubjectKey, &'a RunId),
     /// `{organization}#event:{event}`, `notification`: a [`Notification`](crate::notifications::Notification). The trigger of `settle`
     /// selects by this sort key. In [`BY_ORGANIZATION`] under [`events_of`], sorted by its time.
     ///
@@ -152,6 +166,26 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written before the batch begins, and deleted with the batch or with the generation of a try. Expires.
     ItemRequest(&'a BatchKey, u32),
+    /// `{organization}#{run}`, `run`: [`RunRow`](super::RunRow).
+    ///
+    /// Created by `start` of a run, in one transaction with its place. Each plan of the run writes it anew, on the condition of its revision.
+    Run(&'a RunKey),
+    /// `{organization}#{run}`, `input`: the run's input, or a note that the bucket has it.
+    ///
+    /// Written before the run. Goes with it.
+    RunInput(&'a RunKey),
+    /// `{organization}#{run}`, `step#E5`: [`StepRow`](super::StepRow). A step that was not begun has none.
+    ///
+    /// Written by the run's plans, in the transaction that writes the run.
+    RunStep(&'a RunKey, &'a str),
+    /// `{organization}#{run}`, `entry#000000012`: [`EntryRow`](super::EntryRow), what the plan with this revision entered in the execution log.
+    ///
+    /// Written once, in the transaction that writes the run. Every revision has one, so that none can be missing unseen.
+    RunEntry(&'a RunKey, u64),
+    /// `{organization}#runs`, `places`: [`Places`](crate::runs::places::Places).
+    ///
+    /// Written in the transactions that start and end runs, under its revision. Never goes.
+    Places(&'a Organization),
     /// `{organization}#pipeline#{name}`, `head`: [`PipelineHead`](super::PipelineHead). In [`BY_ORGANIZATION`] under [`pipelines_of`],
     /// sorted by the pipeline's name.
     ///
@@ -178,7 +212,7 @@ impl Key<'_> {
             Self::Usage(organization, _) => format!("{organization}#usage"),
             Self::Statistics(key) => statistics_of(&key.organization),
             Self::ApiKey(organization, _) => api_keys(organization),
-            Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) => key.partition(),
+            Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) | Self::VersionOfRun(key, _) => key.partition(),
             Self::Notification(organization, event) => format!("{organization}#event:{event}"),
             Self::Endpoint(organization, _) => endpoints(organization),
             Self::Delivery(organization, delivery) => format!("{organization}#delivery:{delivery}"),
@@ -186,6 +220,8 @@ impl Key<'_> {
             Self::ApiKeyHash(sha256) => format!("#key#{sha256}"),
             Self::SweepCursor => "#sweep".to_owned(),
             Self::Batch(key) | Self::BatchItem(key, _) | Self::ItemRequest(key, _) => key.partition(),
+            Self::Run(key) | Self::RunInput(key) | Self::RunStep(key, _) | Self::RunEntry(key, _) => key.partition(),
+            Self::Places(organization) => format!("{organization}#runs"),
             Self::Pipeline(key) | Self::PipelineVersion(key, _) => key.partition(),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
@@ -209,6 +245,7 @@ impl Key<'_> {
             Self::Subject(_) => "subject".to_owned(),
             Self::Version(_, number) => format!("version#{number:09}"),
             Self::VersionOf(_, generation) => format!("generation#{generation}"),
+            Self::VersionOfRun(_, run) => format!("run#{run}"),
             Self::Notification(..) => "notification".to_owned(),
             Self::Endpoint(_, id) => id.to_string(),
             Self::Delivery(..) => "delivery".to_owned(),
@@ -218,6 +255,11 @@ impl Key<'_> {
             Self::Batch(_) => "batch".to_owned(),
             Self::BatchItem(_, index) => format!("{ITEMS}{index:06}"),
             Self::ItemRequest(_, index) => format!("{ITEM_REQUESTS}{index:06}"),
+            Self::Run(_) => RUN.to_owned(),
+            Self::RunInput(_) => "input".to_owned(),
+            Self::RunStep(_, step) => format!("{STEPS}{step}"),
+            Self::RunEntry(_, revision) => format!("{ENTRIES}{revision:09}"),
+            Self::Places(_) => "places".to_owned(),
             Self::Pipeline(_) => "head".to_owned(),
             Self::PipelineVersion(_, number) => format!("version#{number:06}"),
             Self::Attached(place) => format!("{place:04}"),
@@ -311,6 +353,11 @@ pub(in crate::aws) fn batches(organization: &Organization) -> String {
     format!("{organization}#batch")
 }
 
+/// The partition key of an organization's runs in [`BY_ORGANIZATION`]; no organization's name contains `#`.
+pub(in crate::aws) fn runs(organization: &Organization) -> String {
+    format!("{organization}#run")
+}
+
 /// The sort key of a generation in [`BY_OPEN`].
 pub(in crate::aws) fn open_at(organization: &Organization, created_at: &str) -> String {
     format!("{}{created_at}", prefix(organization))
@@ -329,10 +376,10 @@ mod tests {
         generation: &'a GenerationKey,
         id: &'a KeyId,
         text: &'a str,
-        (subject, batch, pipeline): &'a (SubjectKey, BatchKey, PipelineKey),
+        (subject, batch, pipeline, run): &'a (SubjectKey, BatchKey, PipelineKey, RunKey),
         tally: &'a TallyKey,
         (event, endpoint, delivery, user, entry): &'a (EventId, EndpointId, DeliveryId, UserId, InboxId),
-    ) -> [Key<'a>; 25] {
+    ) -> [Key<'a>; 31] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -347,9 +394,15 @@ mod tests {
             Key::Subject(subject),
             Key::Version(subject, 12),
             Key::VersionOf(subject, &generation.generation),
+            Key::VersionOfRun(subject, &run.run),
             Key::Batch(batch),
             Key::BatchItem(batch, 12),
             Key::ItemRequest(batch, 12),
+            Key::Run(run),
+            Key::RunInput(run),
+            Key::RunStep(run, "E5"),
+            Key::RunEntry(run, 12),
+            Key::Places(organization),
             Key::Notification(organization, event),
             Key::Endpoint(organization, endpoint),
             Key::Delivery(organization, delivery),
@@ -389,7 +442,8 @@ mod tests {
             let above = |of: &GenerationKey| {
                 let subject = SubjectKey::new(of.organization.clone(), text.parse().unwrap());
                 let pipeline = PipelineKey::new(of.organization.clone(), format!("p{}", &text[..text.len().min(60)]).parse().unwrap());
-                (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)), pipeline)
+                let run = RunKey::new(of.organization.clone(), RunId::new(now));
+                (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)), pipeline, run)
             };
             let (one_above, other_above) = (above(&one), above(&other));
             let (one_tally, other_tally) = (tally(&one.organization), tally(&other.organization));
@@ -401,8 +455,8 @@ mod tests {
             let all = all.concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 47);
-            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..22] {
+            prop_assert_eq!(distinct.len(), 59);
+            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..28] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -415,11 +469,12 @@ mod tests {
         let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
         let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
         let batch = BatchKey::new("acme".parse().unwrap(), "bat_00000000000000000000000000".parse().unwrap());
+        let run = RunKey::new("acme".parse().unwrap(), "run_00000000000000000000000000".parse().unwrap());
         let pipeline = PipelineKey::new("acme".parse().unwrap(), "plan-1".parse().unwrap());
         let tally = tally(&subject.organization);
         let told = told("5e");
         let (event, endpoint, delivery, _, entry) = &told;
-        let keys = keys(&generation, &id, "5e", &(subject, batch, pipeline), &tally, &told)
+        let keys = keys(&generation, &id, "5e", &(subject, batch, pipeline, run), &tally, &told)
             .map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
         assert_eq!(
@@ -437,9 +492,15 @@ mod tests {
                 "acme#subject:a@b subject".to_owned(),
                 "acme#subject:a@b version#000000012".to_owned(),
                 format!("acme#subject:a@b generation#{}", generation.generation),
+                "acme#subject:a@b run#run_00000000000000000000000000".to_owned(),
                 "acme#bat_00000000000000000000000000 batch".to_owned(),
                 "acme#bat_00000000000000000000000000 item#000012".to_owned(),
                 "acme#bat_00000000000000000000000000 request#000012".to_owned(),
+                "acme#run_00000000000000000000000000 run".to_owned(),
+                "acme#run_00000000000000000000000000 input".to_owned(),
+                "acme#run_00000000000000000000000000 step#E5".to_owned(),
+                "acme#run_00000000000000000000000000 entry#000000012".to_owned(),
+                "acme#runs places".to_owned(),
                 format!("acme#event:{event} notification"),
                 format!("acme#webhooks {endpoint}"),
                 format!("acme#delivery:{delivery} delivery"),

@@ -11,6 +11,7 @@ mod listing;
 mod notifications;
 mod open;
 mod pipelines;
+mod runs;
 mod statistics;
 mod subjects;
 mod sweeps;
@@ -26,7 +27,8 @@ pub use key::INDEXES;
 pub use listing::ListPage;
 pub use notifications::{InboxPage, Settings};
 pub use pipelines::{PipelineHead, PipelinePage, PipelineVersionRow};
-pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE};
+pub use runs::{EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
+pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
 
 use std::collections::HashMap;
 

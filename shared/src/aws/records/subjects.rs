@@ -11,10 +11,10 @@ use super::{IS_NEW, Records};
 use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, delete_all, query_all, query_page, query_partition, touched};
 use crate::error::Error;
-use crate::ids::{GenerationId, Organization, SubjectId, SubjectKey};
+use crate::ids::{GenerationId, Organization, RunId, SubjectId, SubjectKey};
 use crate::notifications::Notification;
 use crate::subjects::Subject;
-use crate::subjects::version::Version;
+use crate::subjects::version::{Change, Version};
 
 /// Versions that one transaction deletes.
 pub const VERSIONS_DELETED_AT_ONCE: usize = 50;
@@ -45,7 +45,35 @@ pub struct SubjectPage {
     pub has_more: bool,
 }
 
-/// The number of the version that a generation has become.
+/// What has become a version, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionSource<'a> {
+    /// A generation.
+    Generation(&'a GenerationId),
+    /// A run.
+    Run(&'a RunId),
+}
+
+impl<'a> VersionSource<'a> {
+    /// That of a change; `None`: a person makes it, as often as they want to.
+    #[must_use]
+    pub const fn of(change: &'a Change) -> Option<Self> {
+        match change {
+            Change::Generation(generation) => Some(Self::Generation(generation)),
+            Change::Run(run) => Some(Self::Run(run)),
+            Change::Edit { .. } | Change::Restoration { .. } => None,
+        }
+    }
+
+    const fn key(self, subject: &'a SubjectKey) -> Key<'a> {
+        match self {
+            Self::Generation(generation) => Key::VersionOf(subject, generation),
+            Self::Run(run) => Key::VersionOfRun(subject, run),
+        }
+    }
+}
+
+/// The number of the version that a generation or a run has become.
 #[derive(Serialize, Deserialize)]
 struct VersionOfRow {
     number: u64,
@@ -101,7 +129,7 @@ impl Records {
     }
 
     /// Stores a version and the next state of its subject, which was read at `revision`; with them, that the version is the one of
-    /// `generation`. A version that restores another one needs that. `told` is written with it.
+    /// `source`. A version that restores another one needs that. `told` is written with it.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -111,16 +139,16 @@ impl Records {
         revision: u64,
         next: &Subject,
         version: &Version,
-        generation: Option<&GenerationId>,
+        source: Option<VersionSource<'_>>,
         told: Option<&Notification>,
     ) -> Result<Added, Error> {
         let mut items = vec![
             self.subject_update(key, revision, next)?.into_item(),
             self.put_in_transaction(Key::Version(key, version.number), version, Some(IS_NEW))?.into_item(),
         ];
-        if let Some(generation) = generation {
+        if let Some(source) = source {
             let row = VersionOfRow { number: version.number };
-            items.push(self.put_in_transaction(Key::VersionOf(key, generation), &row, Some(IS_NEW))?.into_item());
+            items.push(self.put_in_transaction(source.key(key), &row, Some(IS_NEW))?.into_item());
         } else if let Some(source) = version.restored_from {
             let check = ConditionCheck::builder().table_name(&self.table).set_key(Some(Key::Version(key, source).item()));
             let check = check.condition_expression("attribute_exists(pk)").build();
@@ -131,7 +159,7 @@ impl Records {
         items.extend(told.map(|told| self.notification_put(told)).transpose()?);
         Ok(match self.transact(items).await? {
             Transacted::Done => Added::Stored,
-            Transacted::Refused(held) if has_third && held.get(2) == Some(&false) && generation.is_some() => Added::Known,
+            Transacted::Refused(held) if has_third && held.get(2) == Some(&false) && source.is_some() => Added::Known,
             Transacted::Refused(held) if has_third && held.get(2) == Some(&false) => Added::SourceGone,
             Transacted::Refused(_) => Added::Changed,
         })
@@ -151,6 +179,14 @@ impl Records {
     /// [`Error::Aws`].
     pub async fn version_of(&self, key: &SubjectKey, generation: &GenerationId) -> Result<Option<u64>, Error> {
         Ok(self.get_row(Key::VersionOf(key, generation)).await?.map(|VersionOfRow { number }| number))
+    }
+
+    /// The number of the version that a run's result has become.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn version_of_run(&self, key: &SubjectKey, run: &RunId) -> Result<Option<u64>, Error> {
+        Ok(self.get_row(Key::VersionOfRun(key, run)).await?.map(|VersionOfRow { number }| number))
     }
 
     /// Versions with numbers from `from` to `to`, newest first or oldest first, up to `limit`.

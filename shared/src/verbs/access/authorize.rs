@@ -5,7 +5,7 @@ use crate::access::read_token::{Claims, Reads, SigningKey};
 use crate::access::scope::{Grant, Scope, Scopes};
 use crate::app::App;
 use crate::error::Error;
-use crate::ids::{BatchId, GenerationKey};
+use crate::ids::{BatchId, GenerationKey, RunId};
 
 impl App {
     /// What an API key or a read token allows. `None`: nothing. Unknown, expired and revoked credentials are not distinguished,
@@ -50,7 +50,7 @@ impl App {
             key: claims.key,
             user: match &claims.reads {
                 Reads::Inbox(user) => Some(user.clone()),
-                Reads::Generation(_) | Reads::Batch(_) => None,
+                Reads::Generation(_) | Reads::Batch(_) | Reads::Run(_) => None,
             },
             valid_until: Some(valid_until),
             reads: Some(claims.reads),
@@ -63,7 +63,16 @@ impl App {
     /// [`Error::Aws`].
     pub async fn is_of_batch(&self, key: &GenerationKey, batch: &BatchId) -> Result<bool, Error> {
         let record = self.records.find(key).await?;
-        Ok(record.and_then(|record| record.parent()).is_some_and(|(parent, _)| parent.batch == *batch))
+        Ok(record.and_then(|record| record.item()).is_some_and(|(parent, _)| parent.batch == *batch))
+    }
+
+    /// Whether a generation is a try of one of a run's steps. One that a redriven run keeps is the earlier run's.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn is_of_run(&self, key: &GenerationKey, run: &RunId) -> Result<bool, Error> {
+        let record = self.records.find(key).await?;
+        Ok(record.is_some_and(|record| record.step().is_some_and(|(parent, _)| parent.run == *run)))
     }
 
     fn is_in_future(&self, at_ms: Option<i64>) -> bool {

@@ -1,4 +1,5 @@
-//! `tokens`: read tokens, with which a browser follows one generation, or one batch with its items, or reads one user's notifications.
+//! `tokens`: read tokens, with which a browser follows one generation, or one batch or run with its generations, or reads one user's
+//! notifications.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::access::read_token::{Claims, Reads};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
-use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization, UserId};
+use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization, RunId, RunKey, UserId};
 use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
 /// A token and its scope.
@@ -26,6 +27,9 @@ pub struct ReadToken {
     /// The batch that it reads, with the generations of its items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchId>,
+    /// The run that it reads, with the generations of its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// The user whose notifications it reads, and marks as read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
@@ -84,6 +88,16 @@ impl App {
         self.sign_token(&key.organization, Reads::Batch(key.batch.clone()), by, lifetime).await
     }
 
+    /// Creates a token that reads one run and the generations of its steps, as [`Self::create_read_token`] does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] names the field; [`Error::RunNotFound`]; [`Error::Configuration`] without a signing key; [`Error::Aws`].
+    pub async fn create_run_token(&self, key: &RunKey, by: Option<KeyId>, body: &[u8]) -> Result<ReadToken, Error> {
+        let lifetime = expires_in(body)?;
+        self.run_revision(key).await?;
+        self.sign_token(&key.organization, Reads::Run(key.run.clone()), by, lifetime).await
+    }
+
     /// Creates a token that reads one user's notifications and marks them as read, and nothing else, as [`Self::create_read_token`] does.
     ///
     /// # Errors
@@ -113,12 +127,15 @@ impl App {
             Error::Configuration(format!("read tokens need the environment variable {names}"))
         };
         let token = keys.first().and_then(|signing| claims.sign(signing)).ok_or_else(missing)?;
-        let (generation, batch, user) = match reads {
-            Reads::Generation(id) => (Some(id), None, None),
-            Reads::Batch(id) => (None, Some(id), None),
-            Reads::Inbox(user) => (None, None, Some(user)),
-        };
-        Ok(ReadToken { object: "token", token, generation, batch, user, expires_at: rfc3339(expires_at * 1_000) })
+        let expires_at = rfc3339(expires_at * 1_000);
+        let mut made = ReadToken { object: "token", token, generation: None, batch: None, run: None, user: None, expires_at };
+        match reads {
+            Reads::Generation(id) => made.generation = Some(id),
+            Reads::Batch(id) => made.batch = Some(id),
+            Reads::Run(id) => made.run = Some(id),
+            Reads::Inbox(user) => made.user = Some(user),
+        }
+        Ok(made)
     }
 }
 

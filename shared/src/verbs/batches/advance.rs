@@ -273,7 +273,7 @@ impl App {
         let Some(request) = self.request_of_item(&of, key, started.index).await? else { return Ok(None) };
         let request_id = self.request_id.as_deref().map(str::to_owned);
         let record = RecordRow::new(&of, &request, None, self.clock.now_ms(), allowance.cloned(), request_id);
-        let record = self.about_subject(&request, record.of_parent(&key.batch, started.index)).await?;
+        let record = self.about_subject(&request, record.of_item(&key.batch, started.index)).await?;
         Ok(Some(Created { record, request }))
     }
 

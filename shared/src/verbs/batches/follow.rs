@@ -51,7 +51,7 @@ impl NextItem {
         let known = self.ends().parents.remove(&ended.generation);
         let parent = match known {
             Some(parent) => Some(parent),
-            None => self.app.records.find(ended).await?.and_then(|record| record.parent()),
+            None => self.app.records.find(ended).await?.and_then(|record| record.item()),
         };
         let Some((batch, index)) = parent else { return Ok(None) };
         self.ends().waiting.push((batch, Told::of_log(index, &ended.generation)));
@@ -72,7 +72,7 @@ impl NextItem {
         let mut ends = self.ends();
         let created = ends.started.remove(&ended.generation);
         if let Some(Created { record, .. }) = &created
-            && let Some(parent) = record.parent()
+            && let Some(parent) = record.item()
         {
             ends.parents.insert(record.generation.clone(), parent);
         }
@@ -105,7 +105,7 @@ impl App {
     /// # Errors
     /// [`Error::Aws`]; [`Error::BatchContended`]. The same call may be made again.
     pub async fn settle_items(&self, batch: &BatchKey, records: &[RecordRow]) -> Result<(), Error> {
-        let told = records.iter().filter_map(|record| told(record, record.parent()?.1));
+        let told = records.iter().filter_map(|record| told(record, record.item()?.1));
         let advanced = self.advance(batch, &told.collect::<Vec<_>>()).await?;
         self.ride_on(batch, advanced.started).await;
         if advanced.has_too_many_failed {

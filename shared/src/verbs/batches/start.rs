@@ -1,8 +1,11 @@
 //! `start` of a batch: stores its items, those of an upload as they are read, and starts the first of them.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +26,8 @@ const LOOK_WAIT_MAX: Duration = Duration::from_millis(800);
 /// Subjects that are looked up at once.
 const LOOKUPS: usize = 16;
 
+/// What keeps the `Idempotency-Key` of a batch apart from one of a generation.
+const BATCHES: &str = "batches";
 /// The revision of a batch whose items are all stored.
 const FIRST_REVISION: u64 = 1;
 
@@ -51,7 +56,9 @@ impl App {
             }
             self.check_upload(organization, upload, request).await?;
         }
-        let key = self.claim_batch(organization, &request.fingerprint, idempotency_key).await?;
+        let new = BatchId::new(self.clock.now_ms());
+        let batch = self.claim_id(BATCHES, organization, new, (&request.fingerprint, idempotency_key)).await?;
+        let key = BatchKey::new(organization.clone(), batch);
         if let Some(row) = self.records.batch(&key).await?.filter(|row| !row.is_preparing) {
             return Ok(row.into());
         }
@@ -103,7 +110,7 @@ impl App {
         idempotency_key: Option<&str>,
     ) -> Result<Option<BatchView>, Error> {
         let Some(given) = idempotency_key else { return Ok(None) };
-        let claimed = self.records.claimed_batch(organization, &sha256_of(given)?, self.clock.now_ms()).await?;
+        let claimed = self.records.claimed_batch(organization, &sha256_of(BATCHES, given)?, self.clock.now_ms()).await?;
         let Some((id, _)) = claimed.filter(|(_, held)| held == fingerprint) else { return Ok(None) };
         let row = self.records.batch(&BatchKey::new(organization.clone(), id)).await?;
         Ok(row.filter(|row| !row.is_preparing).map(Into::into))
@@ -121,7 +128,9 @@ impl App {
     ) -> Result<BatchView, Error> {
         let of = self.batch_row(earlier).await?;
         let fingerprint = format!("{earlier} {statuses:?}");
-        let key = self.claim_batch(&earlier.organization, &fingerprint, idempotency_key).await?;
+        let new = BatchId::new(self.clock.now_ms());
+        let batch = self.claim_id(BATCHES, &earlier.organization, new, (&fingerprint, idempotency_key)).await?;
+        let key = BatchKey::new(earlier.organization.clone(), batch);
         if let Some(row) = self.records.batch(&key).await?.filter(|row| !row.is_preparing) {
             return Ok(row.into());
         }
@@ -203,20 +212,20 @@ impl App {
         Ok(NewItem { row: copy, request })
     }
 
-    /// The batch that this request is for: a new one, or that of an earlier request with the same key.
-    async fn claim_batch(
+    /// The batch or run that this request is for: `new`, or that of an earlier request with the same key. `kind` keeps a key of batches apart from
+    /// one of generations.
+    pub(in crate::verbs) async fn claim_id<I: Clone + Display + Serialize + DeserializeOwned>(
         &self,
+        kind: &str,
         organization: &Organization,
-        fingerprint: &str,
-        idempotency_key: Option<&str>,
-    ) -> Result<BatchKey, Error> {
-        let now_ms = self.clock.now_ms();
-        let new = BatchId::new(now_ms);
-        let Some(given) = idempotency_key else { return Ok(BatchKey::new(organization.clone(), new)) };
-        let sha256 = sha256_of(given)?;
-        match self.records.claim_batch(organization, &sha256, &new, fingerprint, now_ms).await? {
-            None => Ok(BatchKey::new(organization.clone(), new)),
-            Some((earlier, held)) if held == fingerprint => Ok(BatchKey::new(organization.clone(), earlier)),
+        new: I,
+        (fingerprint, idempotency_key): (&str, Option<&str>),
+    ) -> Result<I, Error> {
+        let Some(given) = idempotency_key else { return Ok(new) };
+        let sha256 = sha256_of(kind, given)?;
+        match self.records.claim_id(organization, &sha256, &new, fingerprint, self.clock.now_ms()).await? {
+            None => Ok(new),
+            Some((earlier, held)) if held == fingerprint => Ok(earlier),
             Some((earlier, _)) => Err(Error::IdempotencyConflict(earlier.to_string())),
         }
     }
@@ -253,9 +262,9 @@ impl App {
 }
 
 /// By what an `Idempotency-Key` is stored. A key of a batch is none of a generation.
-fn sha256_of(given: &str) -> Result<String, Error> {
+fn sha256_of(kind: &str, given: &str) -> Result<String, Error> {
     if (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&given.chars().count()) {
-        return Ok(format!("{:x}", Sha256::digest(format!("batches\n{given}"))));
+        return Ok(format!("{:x}", Sha256::digest(format!("{kind}\n{given}"))));
     }
     Err(Error::invalid("Idempotency-Key", format!("must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters")))
 }

@@ -87,7 +87,7 @@ fn is_selected(query: &ListQuery, record: &RecordRow) -> bool {
     is(&query.provider, &record.provider)
         && is(&query.model, &record.model)
         && query.subject.as_ref().is_none_or(|wanted| record.subject.as_ref() == Some(wanted))
-        && query.batch.as_ref().is_none_or(|wanted| record.parent().is_some_and(|(parent, _)| parent.batch == *wanted))
+        && query.batch.as_ref().is_none_or(|wanted| record.item().is_some_and(|(parent, _)| parent.batch == *wanted))
         && has_metadata(query, record)
 }
 

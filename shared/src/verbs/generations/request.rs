@@ -56,7 +56,7 @@ impl App {
     /// [`Error::LogDamaged`]: it cannot be read. [`Error::Aws`].
     pub(in crate::verbs) async fn request_of_open(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
         match self.records.request(key).await? {
-            None => match self.records.find(key).await?.and_then(|record| record.parent()) {
+            None => match self.records.find(key).await?.and_then(|record| record.item()) {
                 Some((batch, index)) => self.request_of_item(key, &batch, index).await,
                 None => Ok(None),
             },

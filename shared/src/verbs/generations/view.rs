@@ -93,7 +93,7 @@ impl Generation {
     pub(in crate::verbs) fn new(record: RecordRow, newest: Option<&Chunk>) -> Self {
         let status = status(&record, newest);
         let progress = progress(&record, newest);
-        let batch = record.parent().map(|(parent, _)| parent.batch);
+        let batch = record.item().map(|(parent, _)| parent.batch);
         let mut generation = Self {
             id: record.generation,
             object: "generation",

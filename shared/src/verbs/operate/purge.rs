@@ -30,7 +30,7 @@ impl App {
         }
         let buffer_items = self.buffer.delete(key).await?;
         self.blobs.delete(key).await?;
-        if let Some((batch, index)) = record.parent() {
+        if let Some((batch, index)) = record.item() {
             // The request is the item's, whose other tries have it too.
             self.records.delete_item_request(&batch, index).await?;
             self.blobs.delete_objects(&[Blobs::item_request_key(&batch, index)]).await?;

@@ -38,10 +38,12 @@ pub struct Swept {
     pub compacted: u64,
     /// Generations ended because they exceeded their time, even where a writer was alive.
     pub timed_out: u64,
-    /// Generations and batches whose check failed; the log has the reasons.
+    /// Generations, batches and runs whose check failed; the log has the reasons.
     pub errors: u64,
     /// Batches that have not ended.
     pub open_batches: u64,
+    /// Runs that have not ended.
+    pub open_runs: u64,
     /// The age of the oldest open generation in seconds.
     pub oldest_seconds: u64,
     /// Deliveries that are due, and have been invoked.
@@ -64,6 +66,7 @@ impl App {
     pub async fn sweep(&self, stop: impl Future<Output = ()> + Send) -> Result<Swept, Error> {
         let stop = stop.boxed().shared();
         let batches = Box::pin(self.sweep_batches(age_min(self.config.lease), || stop.clone().now_or_never().is_none())).await?;
+        let runs = Box::pin(self.sweep_runs(age_min(self.config.lease), || stop.clone().now_or_never().is_none())).await?;
         let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         // Ids sort by their time.
@@ -79,7 +82,8 @@ impl App {
             oldest_seconds: (oldest_ms / 1_000).try_into().unwrap_or(0),
             due_deliveries,
             open_batches: batches.open,
-            errors: batches.errors,
+            open_runs: runs.open,
+            errors: batches.errors + runs.errors,
             ..Swept::default()
         };
         // Most are younger where many are open at once.
@@ -100,6 +104,7 @@ impl App {
             target: telemetry::TARGET,
             open_generations = swept.open,
             open_batches = swept.open_batches,
+            open_runs = swept.open_runs,
             looked_at = swept.looked_at,
             streamed_again = swept.streamed,
             compacted_late = swept.compacted,

@@ -132,6 +132,7 @@ fn generated(record: &RecordRow, outcome: &Outcome, sha256: &str, created_at: St
         created_by: origin.created_by,
         created_at,
         generation: Some(record.generation.clone()),
+        run: None,
         restored_from: None,
         provider: Some(record.provider.clone()),
         model: Some(record.model.clone()),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tries;
 use crate::app::App;
-use crate::aws::Added;
+use crate::aws::{Added, VersionSource};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::ids::SubjectKey;
@@ -174,16 +174,13 @@ impl App {
     ///
     /// # Errors
     /// [`Error::VersionChanged`], [`Error::SubjectContended`], [`Error::Aws`].
-    pub(super) async fn add_version(
+    pub(in crate::verbs) async fn add_version(
         &self,
         key: &SubjectKey,
         change: &Change,
         version: Version,
     ) -> Result<Option<Version>, Error> {
-        let generation = match change {
-            Change::Generation(generation) => Some(generation),
-            Change::Edit { .. } | Change::Restoration { .. } => None,
-        };
+        let source = VersionSource::of(change);
         let mut tries = Tries::new(key);
         loop {
             let subject = self.records.subject(key).await?.unwrap_or_default();
@@ -191,8 +188,8 @@ impl App {
             let (next, change_type) = subject.with_version(change, version.bytes, &version.created_at).map_err(stale)?;
             let numbered = Version { number: next.current, change_type, ..version.clone() };
             // Of a generation's version `settle` tells itself, if its record says so.
-            let told = if generation.is_none() { self.version_told(key, &numbered).await? } else { None };
-            match self.records.add_version(key, subject.revision, &next, &numbered, generation, told.as_ref()).await? {
+            let told = if source.is_none() { self.version_told(key, &numbered).await? } else { None };
+            match self.records.add_version(key, subject.revision, &next, &numbered, source, told.as_ref()).await? {
                 Added::Stored => return Ok(Some(numbered)),
                 Added::Known | Added::SourceGone => return Ok(None),
                 Added::Changed => tries.again().await?,

@@ -16,6 +16,8 @@ pub const SUBJECT: &str = "<subject>";
 pub const WEBHOOK: &str = "<webhook>";
 /// Stands for a pipeline in the path.
 pub const PIPELINE: &str = "<pipeline>";
+/// Stands for a run in the path.
+pub const RUN: &str = "<run>";
 /// Stands for a delivery in the path.
 pub const DELIVERY: &str = "<delivery>";
 /// Stands for somebody who is notified.
@@ -38,6 +40,8 @@ pub enum Credential {
     OwnToken,
     /// A token for a batch of one's own.
     OwnBatchToken,
+    /// A token for a run of one's own.
+    OwnRunToken,
     /// A token for the notifications of a user of one's own.
     OwnInboxToken,
     /// A good token of the other organization's, for one of its generations.
@@ -67,7 +71,9 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 26] = [
+const QUERIES: [&str; 28] = [
+    "after=<run>&limit=100",
+    "pipeline=<pipeline>&status=completed",
     "limit=100&after=<pipeline>",
     "batch=<batch>",
     "after=<batch>&name=metadata-of-acme&status=ended",
@@ -115,8 +121,7 @@ const HEADERS: [(&str, &str); 15] = [
 ];
 
 /// What a body may say. The first two are those that the other organization has sent.
-const BODIES: [&str; 13] = [
-const BODIES: [&str; 15] = [
+const BODIES: [&str; 19] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -127,6 +132,9 @@ const BODIES: [&str; 15] = [
     r#"{"expires_in":60,"generation":"<generation>","organization":"<organization>"}"#,
     r#"{"id":"<generation>"}"#,
     r#"{"items":[{"request":{"prompt":"p"}}],"defaults":{"provider":"ours","model":"m"},"metadata":{"retry_of":"<batch>"}}"#,
+    r#"{"pipeline":"<pipeline>","input":{"topic":"t"}}"#,
+    r#"{"pipeline":"own","input_from":{"a":{"run":"<run>","path":"result"},"b":{"subject":"<subject>"}}}"#,
+    r#"{"from":"A","version":"latest"}"#,
     r#"{"since":"2026-01-01T00:00:00Z"}"#,
     r#"{"all":true}"#,
     r#"{"document":{"longhand":"pipeline/1","name":"<pipeline>","steps":[{"use":"<pipeline>"},{"use":"<pipeline>@1"}]}}"#,
@@ -143,6 +151,8 @@ pub fn probes(method: &str, route: &str) -> Vec<Probe> {
         "{number}" => "1",
         "{id}" if route.starts_with("/v1/webhooks") => WEBHOOK,
         "{id}" if route.starts_with("/v1/pipelines") => PIPELINE,
+        "{id}" if route.starts_with("/v1/runs") => RUN,
+        "{step}" => "A",
         "{id}" if route.starts_with("/v1/deliveries") => DELIVERY,
         part if part.starts_with('{') => PART,
         part => part,

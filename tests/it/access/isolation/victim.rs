@@ -1,19 +1,20 @@
 //! The organization that must not be seen: generations in every state, keys and tokens good and spent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand::{Clock, Scope};
 use longhand_local::playback::Ending;
 use longhand_local::{Options, Playback, Script};
 use longhand_tests::receiver::Receiver;
 use longhand_tests::sensitive::play;
-use longhand_tests::{Api, Harness, environment};
+use longhand_tests::{Api, Harness, PATIENCE, environment};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::probes::{
-    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, PIPELINE, Probe, RESPONSE, SUBJECT, USED_KEY, USER, WEBHOOK,
-    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, Probe, RESPONSE, SUBJECT, UPLOAD, USED_KEY, USER, WEBHOOK,
+    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, PIPELINE, Probe, RESPONSE, RUN, SUBJECT, UPLOAD, USED_KEY, USER,
+    WEBHOOK,
 };
 use crate::access::keys::key;
 
@@ -39,6 +40,7 @@ pub struct Victim {
     api: Api,
     generations: Vec<String>,
     batch: String,
+    run: String,
     upload: String,
     webhook: String,
     delivery: String,
@@ -75,6 +77,7 @@ impl Victim {
         let generations = generations(&api).await;
         let batch = batch(&api).await;
         pipeline(&api).await;
+        let run = run(&api).await;
         let upload = upload(&api).await;
         let receiver = Receiver::start().await;
         let (webhook, delivery) = webhook(&api, &receiver).await;
@@ -92,6 +95,7 @@ impl Victim {
             api,
             generations,
             batch,
+            run,
             upload,
             webhook,
             delivery,
@@ -129,6 +133,11 @@ impl Victim {
             assert!(status.is_success(), "{told}");
             state.push(told);
         }
+        for way in ["", "/steps", "/report"] {
+            let (status, told) = self.api.get(&format!("runs/{}{way}", self.run)).await;
+            assert!(status.is_success(), "{told}");
+            state.push(told);
+        }
         for way in ["", "/items"] {
             let (status, told) = self.api.get(&format!("batches/{}{way}", self.batch)).await;
             assert!(status.is_success(), "{told}");
@@ -161,15 +170,32 @@ impl Victim {
         let route = usize::from(probe.path.starts_with("/v1/responses"));
         pairs
             .map(|(id, form)| {
-                let theirs =
-                    [NAME, ITS_KEYS[route], SUBJECTS[0], &self.webhook, &self.delivery, USERS[0], &self.batch, PIPELINES[0]];
+                let theirs = [
+                    NAME,
+                    ITS_KEYS[route],
+                    SUBJECTS[0],
+                    &self.webhook,
+                    &self.delivery,
+                    USERS[0],
+                    &self.batch,
+                    PIPELINES[0],
+                    &self.run,
+                    &self.upload,
+                ];
                 let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
-                let batch = absent(&self.batch);
-                let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch, PIPELINES[1]];
-                    [NAME, ITS_KEYS[route], SUBJECTS[0], &self.webhook, &self.delivery, USERS[0], &self.batch, &self.upload];
-                let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
-                let (batch, upload) = (absent(&self.batch), absent(&self.upload));
-                let nobodys = ["nobody", OTHER_KEYS[route], SUBJECTS[1], &webhook, &delivery, USERS[1], &batch, &upload];
+                let (batch, run, upload) = (absent(&self.batch), absent(&self.run), absent(&self.upload));
+                let nobodys = [
+                    "nobody",
+                    OTHER_KEYS[route],
+                    SUBJECTS[1],
+                    &webhook,
+                    &delivery,
+                    USERS[1],
+                    &batch,
+                    PIPELINES[1],
+                    &run,
+                    &upload,
+                ];
                 (names(id, form, theirs), names(&absent(id), form, nobodys))
             })
             .collect()
@@ -210,11 +236,11 @@ async fn generations(api: &Api) -> Vec<String> {
     assert!(api.send(put.build().unwrap()).await.0.is_success());
     // The last change of it, whatever the probes do.
     while api.get(&subject).await.1["current"].is_null() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     // Nor is anything of it counted later.
     while api.get("usage").await.1["total"]["generations"]["total"] != 4 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     ids
 }
@@ -239,6 +265,23 @@ async fn pipeline(api: &Api) {
         let (status, told) = api.send(put.build().unwrap()).await;
         assert_eq!(status, StatusCode::CREATED, "{told}");
     }
+}
+
+/// A run of it that has ended.
+async fn run(api: &Api) -> String {
+    let body = json!({ "pipeline": PIPELINES[0], "metadata": { "of": "metadata-of-acme" } });
+    let post = api.http.post(api.url_of("/v1/runs")).json(&body);
+    let (status, told) = api.send(post.build().unwrap()).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{told}");
+    let id = told["id"].as_str().unwrap().to_owned();
+    let began = Instant::now();
+    while api.get(&format!("runs/{id}")).await.1["ended_at"].is_null() {
+        assert!(began.elapsed() < PATIENCE);
+        sleep(Duration::from_millis(20)).await;
+    }
+    id
+}
+
 /// A file that is uploaded.
 async fn upload(api: &Api) -> String {
     let post = api.http.post(api.url_of("/v1/uploads")).json(&json!({ "purpose": "batch" }));
@@ -263,10 +306,10 @@ async fn webhook(api: &Api, receiver: &Receiver) -> (String, String) {
     let webhook = ask("webhooks", &body).await;
     let delivery = ask(&format!("webhooks/{webhook}/test"), &json!({})).await;
     while api.get(&format!("webhooks/{webhook}/deliveries?status=succeeded")).await.1["data"][0].is_null() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     while api.get(&format!("notifications?user={}", USERS[0])).await.1["unread"] != 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     (webhook, delivery)
 }
@@ -275,8 +318,11 @@ fn form(probe: &Probe) -> &'static str {
     if probe.path.starts_with("/v1/responses") { "resp_" } else { "gen_" }
 }
 
-fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch, pipeline]: [&str; 8]) -> Names {
-fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, user, batch, upload]: [&str; 8]) -> Names {
+fn names(
+    id: &str,
+    form: &str,
+    [organization, key, subject, webhook, delivery, user, batch, pipeline, run, upload]: [&str; 10],
+) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
         (PART, format!("{form}{ulid}")),
@@ -290,6 +336,7 @@ fn names(id: &str, form: &str, [organization, key, subject, webhook, delivery, u
         (USER, user.to_owned()),
         (BATCH, batch.to_owned()),
         (PIPELINE, pipeline.to_owned()),
+        (RUN, run.to_owned()),
         (UPLOAD, upload.to_owned()),
     ]
 }

@@ -259,6 +259,47 @@ impl Scene {
         }
     }
 
+    async fn life_of_runs(&mut self) {
+        let step = json!({ "id": "A", "model": "gpt-5", "prompt": "{{ input.text }}" });
+        let input = json!({ "type": "object", "required": ["text"], "properties": { "text": { "type": "string" } } });
+        let mut document = json!({ "longhand": "pipeline/1", "name": "r", "input": input, "steps": [step], "result": { "a": "steps.A.output" } });
+        assert_eq!(self.put("/v1/pipelines/r", &document).await, StatusCode::CREATED);
+        let (status, started) = self.post("/v1/runs", &json!({ "pipeline": "r", "input": { "text": "uno" } })).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        let run = format!("/v1/runs/{}", started["id"].as_str().unwrap());
+        while self.get(&run).await["status"] != "completed" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        for way in ["/steps", "/steps/A", "/report", "/events"] {
+            self.get(&format!("{run}{way}")).await;
+        }
+        let (_, headers, _) = self.ask(self.request("GET", &run)).await;
+        let again = self.request("GET", &run).header(IF_NONE_MATCH, &headers["etag"]);
+        assert_eq!(self.ask(again).await.0, StatusCode::NOT_MODIFIED);
+        let all = format!("{run}/events?after={}", headers["etag"].to_str().unwrap().trim_matches('"'));
+        assert_eq!(self.ask(self.request("GET", &all)).await.0, StatusCode::NO_CONTENT);
+        self.get("/v1/runs?pipeline=r@1&status=completed&limit=1").await;
+        assert_eq!(self.post(&format!("{run}/tokens"), &json!({ "expires_in": 1 })).await.0, StatusCode::CREATED);
+        assert_eq!(self.post("/v1/runs", &json!({ "pipeline": "r" })).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+        let (status, again) = self.post(&format!("{run}/redrive"), &json!({})).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{again}");
+        assert_eq!(self.ask(self.request("DELETE", &run)).await.0, StatusCode::OK);
+
+        document["steps"][0]["provider"] = "stall".into();
+        document["steps"][0]["model"] = "m".into();
+        assert_eq!(self.put("/v1/pipelines/r", &document).await, StatusCode::CREATED);
+        let post = self.request("POST", "/v1/runs").header("idempotency-key", "k");
+        let (status, _, started) = self.ask(post.json(&json!({ "pipeline": "r", "input": { "text": "uno" } }))).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        let run = format!("/v1/runs/{}", started["id"].as_str().unwrap());
+        assert_eq!(self.ask(self.request("DELETE", &run)).await.0, StatusCode::CONFLICT);
+        assert_eq!(self.post(&format!("{run}/redrive"), &json!({})).await.0, StatusCode::CONFLICT);
+        assert_eq!(self.post(&format!("{run}/cancel"), &Value::Null).await.0, StatusCode::OK);
+        while self.get(&run).await["status"] != "cancelled" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     async fn life_of_webhooks(&mut self) {
         let receiver = Receiver::start().await;
         let (status, made) = self.post("/v1/webhooks", &json!({ "url": receiver.url() })).await;
@@ -332,6 +373,7 @@ async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
     scene.life_of_subjects().await;
     scene.life_of_batches().await;
     scene.life_of_pipelines().await;
+    scene.life_of_runs().await;
     scene.life_of_webhooks().await;
     scene.life_of_completions().await;
     scene.life_of_responses().await;
@@ -355,7 +397,8 @@ async fn every_operation_refuses_as_told() {
     let (_, starting) = key(&scene.harness, "local", &[Scope::Start], None).await;
     let headers: HeaderMap = (0..110).map(|n| (format!("x-{n}").parse().unwrap(), "1".parse().unwrap())).collect();
     for (method, path, operation) in CONTRACT.operations() {
-        let kind = [("responses", "resp_"), ("batches", "bat_")].into_iter().find(|(noun, _)| path.contains(noun));
+        let kind =
+            [("responses", "resp_"), ("batches", "bat_"), ("/runs", "run_")].into_iter().find(|(noun, _)| path.contains(noun));
         let id = ABSENT.replace("gen_", kind.map_or("gen_", |(_, prefix)| prefix));
         let path = path.replace("{id}", &id).replace("{subject}", "absent").replace("{number}", "1");
         let is_reading =

@@ -1,4 +1,6 @@
-//! `longhand pipelines`: documents checked here, and published, listed and shown over the API.
+//! `longhand pipelines`: documents checked here, run on a stack of their own, and published, listed and shown over the API.
+
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use longhand::pipelines::{Document, InputError, InputErrors, PipelineRef, Rehearsal, Violation, read_yaml};
 use longhand::{PipelineList, PipelineVersionView, PipelineView};
-use longhand_client::{Error, Method};
+use longhand_client::{Client, Error, Method};
 use serde_json::{Map, Value, json};
 
 use crate::api::{read, said, with_query};
@@ -17,7 +19,7 @@ use crate::options::{Format, Target};
 use crate::terminal::output::{json_line, line, table, text};
 use crate::{failure, running_stack};
 
-/// Work with pipelines: check, publish, list, show
+/// Work with pipelines: check, run, publish, list, show
 #[derive(Args, Clone, Debug)]
 pub struct PipelinesArgs {
     #[command(subcommand)]
@@ -27,6 +29,7 @@ pub struct PipelinesArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum PipelinesCommand {
     Check(CheckArgs),
+    Run(Box<run::RunArgs>),
     Publish(PublishArgs),
     List(ListArgs),
     Show(ShowArgs),
@@ -86,6 +89,7 @@ struct ShowArgs {
 pub async fn run(args: PipelinesArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         PipelinesCommand::Check(args) => return check(&args),
+        PipelinesCommand::Run(args) => return run::run(*args).await,
         PipelinesCommand::Publish(args) => return publish(args).await,
         PipelinesCommand::List(args) => list(args).await?,
         PipelinesCommand::Show(args) => show(args).await?,
@@ -105,9 +109,14 @@ fn value(file: &Path) -> anyhow::Result<Value> {
 /// The pipelines beside a file, by their names. `depth` bounds those that use one another.
 fn beside(folder: &Path, reference: &str, depth: usize) -> Option<Document> {
     let name = reference.split('@').next()?;
-    let found = ["yaml", "yml", "json"].into_iter().find_map(|kind| fs::read(folder.join(format!("{name}.{kind}"))).ok())?;
+    let found = fs::read(found_beside(folder, name)?).ok()?;
     let deeper = |inner: &str| depth.checked_sub(1).and_then(|depth| beside(folder, inner, depth));
     Document::parse(&found, deeper).ok()
+}
+
+/// The file of a pipeline beside others.
+fn found_beside(folder: &Path, name: &str) -> Option<PathBuf> {
+    ["yaml", "yml", "json"].into_iter().map(|kind| folder.join(format!("{name}.{kind}"))).find(|file| file.is_file())
 }
 
 fn told(violation: &Violation) -> String {
@@ -191,13 +200,23 @@ async fn publish(args: PublishArgs) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         documents.insert(file.display().to_string(), value(file)?);
     }
-    let mut has_failed = false;
+    let (published, has_failed) = publish_all(&client, documents).await?;
+    for (pipeline, whole) in published {
+        said(args.format, &whole, &format!("{}@{}\n", pipeline.name, pipeline.version))?;
+    }
+    Ok(if has_failed { failure::failed() } else { ExitCode::SUCCESS })
+}
+
+/// Publishes documents, by their files, those that others use first. Returns what was published, and whether a document was refused, whose errors
+/// are printed.
+async fn publish_all(client: &Client, documents: BTreeMap<String, Value>) -> anyhow::Result<(Vec<(PipelineView, String)>, bool)> {
+    let (mut published, mut has_failed) = (Vec::new(), false);
     for (file, document) in in_order(documents) {
         let name = document["name"].as_str().unwrap_or_default().to_owned();
         anyhow::ensure!(!name.is_empty(), "{file}: it has no `name`");
         let call = client.request(Method::PUT, &format!("/v1/pipelines/{name}")).json(&document);
         match read::<PipelineView>(call).await {
-            Ok((pipeline, whole)) => said(args.format, &whole, &format!("{}@{}\n", pipeline.name, pipeline.version))?,
+            Ok(one) => published.push(one),
             Err(error) => {
                 let problem = error.downcast_ref::<Error>().and_then(Error::problem);
                 let violations = problem.map(|problem| problem.errors.as_slice()).unwrap_or_default();
@@ -211,20 +230,21 @@ async fn publish(args: PublishArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(if has_failed { failure::failed() } else { ExitCode::SUCCESS })
+    Ok((published, has_failed))
+}
+
+/// The names of the pipelines that a document uses.
+fn used(document: &Value) -> BTreeSet<String> {
+    let steps = document["steps"].as_array().into_iter().flatten();
+    steps.filter_map(|step| step["use"].as_str()?.split('@').next().map(str::to_owned)).collect()
 }
 
 /// The documents, each behind those that it uses.
 fn in_order(mut documents: BTreeMap<String, Value>) -> Vec<(String, Value)> {
-    let uses = |document: &Value| -> BTreeSet<String> {
-        let steps = document["steps"].as_array().into_iter().flatten();
-        let used = steps.filter_map(|step| step["use"].as_str()?.split('@').next().map(str::to_owned));
-        used.collect()
-    };
     let mut ordered = Vec::new();
     while !documents.is_empty() {
         let names: BTreeSet<&str> = documents.values().filter_map(|document| document["name"].as_str()).collect();
-        let is_free = |document: &Value| uses(document).iter().all(|used| !names.contains(used.as_str()));
+        let is_free = |document: &Value| used(document).iter().all(|used| !names.contains(used.as_str()));
         // Those that use one another are told so by the API.
         let next = documents.iter().find(|(_, document)| is_free(document)).or_else(|| documents.iter().next());
         let Some(next) = next.map(|(file, _)| file.clone()) else { break };
