@@ -304,6 +304,12 @@ impl FromStr for EndpointId {
 pub struct UploadId(String);
 
 impl UploadId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// A new id for the given moment, in milliseconds since the epoch.
     #[must_use]
     pub fn new(now_ms: i64) -> Self {

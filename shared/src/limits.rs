@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+/// The outputs of a run's steps together, in bytes: what runs it has 256 MB.
+pub const RUN_OUTPUTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs of one organization that may wait for a place.
 pub const RUNS_WAITING_MAX: usize = 1_000;
 

@@ -134,7 +134,8 @@ async fn check_token(
         let refused = || Error::Forbidden(format!("this token is for the notifications of {user}, and nothing else"));
         return if route.by_inbox_token { Ok(()) } else { Err(refused()) };
     }
-    let kinds = ["generation", "batch", "run"];
+    // A token of something else has a generation too, which is none.
+    let kinds = ["batch", "run", "generation"];
     let Some((kind, reads)) = kinds.iter().find_map(|kind| Some((*kind, context_field(context, kind)?))) else { return Ok(()) };
     let names = |name: &str| is_path(route.path, parts.uri.path(), name);
     let is_own = match kind {

@@ -3,7 +3,7 @@
 //! The rules know neither a clock nor a store. A plan is written as one transaction, on the condition of the run's revision. So one that is
 //! repeated, late, or beside another one changes nothing, or is made again from what is stored then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -31,8 +31,8 @@ pub struct Known<'a> {
     pub input: &'a Value,
     /// The outputs of the steps that have completed, those of the news included.
     pub outputs: &'a BTreeMap<String, Value>,
-    /// The steps that have completed, and whose outputs are gone.
-    pub lost: &'a BTreeSet<String>,
+    /// The steps that have completed, and whose outputs are not to be had: why.
+    pub lost: &'a BTreeMap<String, String>,
     /// Of the steps whose newest answer was not accepted, and that are told why: the answer and its errors.
     pub feedback: &'a BTreeMap<String, Feedback>,
     /// Requests that were refused when they were made from an earlier plan, by their steps: why.
@@ -80,6 +80,13 @@ pub struct Start {
     pub generation: GenerationId,
     /// Its request, as `POST /v1/generations` takes it.
     pub request: Value,
+}
+
+/// Whether a plan may start steps, or complete the run: if not, it needs no input and no outputs.
+#[must_use]
+pub fn may_start(progress: &Progress, act: Act, now_ms: i64) -> bool {
+    let is_at_work = progress.status == RunStatus::Running || act == Act::Begin && progress.status == RunStatus::Pending;
+    is_at_work && act != Act::Cancel && progress.end.is_none() && progress.deadline_ms.is_none_or(|deadline| now_ms < deadline)
 }
 
 /// Plans how a run goes on; `None`: nothing changes.
@@ -256,8 +263,8 @@ impl<M: FnMut() -> GenerationId> Planner<'_, M> {
             return;
         }
         let limits = &self.known.document.limits;
-        if let Some(lost) = self.known.lost.iter().next() {
-            self.end(RunReason::StepFailed, Some(lost), format!("the output of {lost} was deleted"));
+        if let Some((lost, why)) = self.known.lost.iter().next() {
+            self.end(RunReason::StepFailed, Some(lost), why.clone());
         } else if let Some(most) = limits.max_cost.filter(|most| self.plan.progress.cost > *most) {
             let message = format!("the run has cost {} micro-dollars, and may cost {most}", self.plan.progress.cost);
             self.end(RunReason::SpendLimit, None, message);

@@ -72,11 +72,12 @@ impl<'a> World<'a> {
 
     fn plan(&self, news: &[News], act: Act) -> Option<Plan> {
         let (outputs, none, refused) = (self.outputs(news), BTreeMap::new(), BTreeMap::new());
+        let none_lost = BTreeMap::new();
         let known = Known {
             document: self.document,
             input: &self.input,
             outputs: &outputs,
-            lost: &BTreeSet::new(),
+            lost: &none_lost,
             feedback: &none,
             refused: &refused,
             starts_max: 8,

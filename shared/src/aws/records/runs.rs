@@ -373,6 +373,7 @@ impl Records {
     pub async fn delete_run(&self, key: &RunKey) -> Result<(), Error> {
         let rows = query_partition(&self.dynamodb, &self.table, key.partition())
             .projection_expression("pk, sk")
+            .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let mut rows = query_all(rows, &self.meter).await?;
         rows.retain(|row| !has_sort_key(row, RUN));

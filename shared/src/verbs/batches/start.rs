@@ -28,6 +28,8 @@ const LOOKUPS: usize = 16;
 
 /// What keeps the `Idempotency-Key` of a batch apart from one of a generation.
 const BATCHES: &str = "batches";
+/// What keeps an upload apart from a key.
+const UPLOADS: &str = "uploads";
 /// The revision of a batch whose items are all stored.
 const FIRST_REVISION: u64 = 1;
 
@@ -51,13 +53,19 @@ impl App {
     ) -> Result<BatchView, Error> {
         if let Items::Uploaded(upload) = &request.items {
             // The upload of a batch that exists is deleted. A key is not used up by an upload that is not valid.
-            if let Some(batch) = self.started_before(organization, &request.fingerprint, idempotency_key).await? {
-                return Ok(batch);
+            for (kind, given) in [(BATCHES, idempotency_key), (UPLOADS, Some(upload.as_str()))] {
+                if let Some(batch) = self.started_before(organization, &request.fingerprint, (kind, given)).await? {
+                    return Ok(batch);
+                }
             }
             self.check_upload(organization, upload, request).await?;
         }
         let new = BatchId::new(self.clock.now_ms());
-        let batch = self.claim_id(BATCHES, organization, new, (&request.fingerprint, idempotency_key)).await?;
+        let mut batch = self.claim_id(BATCHES, organization, new, (&request.fingerprint, idempotency_key)).await?;
+        if let Items::Uploaded(upload) = &request.items {
+            // A start without a key, which its caller gave up and repeats, comes to the same batch by its upload.
+            batch = self.claim_upload(organization, upload, batch, &request.fingerprint).await?;
+        }
         let key = BatchKey::new(organization.clone(), batch);
         if let Some(row) = self.records.batch(&key).await?.filter(|row| !row.is_preparing) {
             return Ok(row.into());
@@ -84,6 +92,22 @@ impl App {
         }
     }
 
+    /// The batch that an upload is for: one upload makes one batch.
+    async fn claim_upload(
+        &self,
+        organization: &Organization,
+        upload: &UploadId,
+        batch: BatchId,
+        fingerprint: &str,
+    ) -> Result<BatchId, Error> {
+        self.claim_id(UPLOADS, organization, batch, (fingerprint, Some(upload.as_str()))).await.map_err(|error| match error {
+            Error::IdempotencyConflict(earlier) => {
+                Error::invalid("/items_from", format!("is the upload of batch {earlier}; send the file again as another upload"))
+            }
+            error => error,
+        })
+    }
+
     /// Stores the items of an upload as they are read; returns their statuses as they are stored then.
     async fn store_uploaded(&self, key: &BatchKey, upload: &UploadId, request: &BatchRequest) -> Result<Vec<ItemStatus>, Error> {
         let rules = self.config.request_rules();
@@ -107,10 +131,10 @@ impl App {
         &self,
         organization: &Organization,
         fingerprint: &str,
-        idempotency_key: Option<&str>,
+        (kind, given): (&str, Option<&str>),
     ) -> Result<Option<BatchView>, Error> {
-        let Some(given) = idempotency_key else { return Ok(None) };
-        let claimed = self.records.claimed_batch(organization, &sha256_of(BATCHES, given)?, self.clock.now_ms()).await?;
+        let Some(given) = given else { return Ok(None) };
+        let claimed = self.records.claimed_batch(organization, &sha256_of(kind, given)?, self.clock.now_ms()).await?;
         let Some((id, _)) = claimed.filter(|(_, held)| held == fingerprint) else { return Ok(None) };
         let row = self.records.batch(&BatchKey::new(organization.clone(), id)).await?;
         Ok(row.filter(|row| !row.is_preparing).map(Into::into))

@@ -1,7 +1,7 @@
 //! `advance`: takes a run on, by what happened to the generations of its steps. The decision is [`plan`]'s; this reads for it, and writes what it
 //! says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::generation::job::RideJob;
 use crate::generation::request::Request;
 use crate::ids::{GenerationId, GenerationKey, Organization, RunId, RunKey};
 use crate::json::text;
-use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RIDERS_MAX};
+use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RIDERS_MAX, RUN_OUTPUTS_BYTES_MAX};
 use crate::notifications::{EventType, Notification};
 use crate::pipelines::{Context, Document, Done, DoneStatus, Feedback, Pipeline, RetryOn};
 use crate::quota::Allowance;
@@ -44,9 +44,10 @@ pub struct Advanced {
 }
 
 /// What is read before a plan is made.
+#[derive(Default)]
 struct Read {
     outputs: BTreeMap<String, Value>,
-    lost: BTreeSet<String>,
+    lost: BTreeMap<String, String>,
     feedback: BTreeMap<String, Feedback>,
 }
 
@@ -84,12 +85,16 @@ impl App {
                 return Ok(Advanced::default());
             }
             let pipeline = self.pipeline_of(key, &row).await?;
-            let budget = async {
-                if may_start { self.budget(&key.organization).await } else { Ok(Budget { starts_max: 0, allowance: None }) }
-            };
-            let (input, read, budget) =
-                tokio::try_join!(self.input_of_run(key), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?;
             let (now_ms, mut used) = (self.clock.now_ms(), 0);
+            // A run that ends is ended whatever has become of its input and its outputs.
+            let (input, read, budget) = if plan::may_start(&row.progress, act, now_ms) {
+                let budget = async {
+                    if may_start { self.budget(&key.organization).await } else { Ok(Budget { starts_max: 0, allowance: None }) }
+                };
+                tokio::try_join!(self.input_of_run(key), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?
+            } else {
+                (Value::Null, Read::default(), Budget { starts_max: 0, allowance: None })
+            };
             // A plan that is made again uses the ids of the first one.
             let mint = || {
                 used += 1;
@@ -179,7 +184,7 @@ impl App {
 
     /// The outputs of the steps that have completed, and why the answers were not accepted that are to be tried again.
     async fn read_for_plan(&self, key: &RunKey, document: &Document, steps: &Steps, news: &[News]) -> Result<Read, Error> {
-        let mut read = Read { outputs: BTreeMap::new(), lost: BTreeSet::new(), feedback: BTreeMap::new() };
+        let (mut read, mut bytes) = (Read::default(), 0);
         let told = news.iter().filter(|news| news.failure.is_none()).map(|news| (news.step.as_str(), &news.generation));
         let stored = steps.iter().filter(|(_, state)| state.status == StepStatus::Completed);
         let stored = stored.filter_map(|(id, state)| Some((id.as_str(), state.generation.as_ref()?)));
@@ -195,8 +200,17 @@ impl App {
         let mut outputs = stream::iter(outputs.collect::<Vec<_>>()).buffered(READS);
         while let Some((id, output)) = outputs.try_next().await? {
             match output {
-                Some(output) => drop(read.outputs.insert(id, output)),
-                None => drop(read.lost.insert(id)),
+                Some((output, length)) => {
+                    bytes += length;
+                    drop(read.outputs.insert(id.clone(), output));
+                }
+                None => drop(read.lost.insert(id.clone(), format!("the output of {id} was deleted, or cannot be read"))),
+            }
+            // They are in memory together, as values, which take many times their bytes.
+            if bytes > RUN_OUTPUTS_BYTES_MAX {
+                let message = format!("the outputs of the run have more than {RUN_OUTPUTS_BYTES_MAX} bytes together");
+                read.lost.insert(id, message);
+                break;
             }
         }
         for (id, generation, errors) in unaccepted(document, steps, news) {
@@ -206,27 +220,31 @@ impl App {
         Ok(read)
     }
 
-    /// The output of a step's generation; `None`: it is gone.
-    pub(super) async fn output_of_step(&self, key: &GenerationKey, is_json: bool) -> Result<Option<Value>, Error> {
-        let output = match self.output(key).await {
-            Ok(output) => output,
-            Err(Error::NotFound(_) | Error::LogGone(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let Some(text) = output.text else { return Ok(None) };
+    /// The output of a step's generation, and its bytes; `None`: it is gone, or is none.
+    pub(super) async fn output_of_step(&self, key: &GenerationKey, is_json: bool) -> Result<Option<(Value, usize)>, Error> {
+        let Some(text) = self.text_of_step(key).await? else { return Ok(None) };
+        let length = text.len();
         if !is_json {
-            return Ok(Some(text.into()));
+            return Ok(Some((text.into(), length)));
         }
-        Ok(text::find(&text).and_then(|json| serde_json::from_str(json.get()).ok()))
+        let value = text::find(&text).and_then(|json| serde_json::from_str(json.get()).ok());
+        Ok(value.map(|value| (value, length)))
+    }
+
+    /// The text of a step's generation that has ended: tool calls and a refusal, which are in the log alone, are no output of a step.
+    async fn text_of_step(&self, key: &GenerationKey) -> Result<Option<String>, Error> {
+        let Some(record) = self.records.find(key).await? else { return Ok(None) };
+        let outcome = record.outcome.filter(|outcome| outcome.compacted.is_some() && outcome.bytes <= OUTPUT_INLINE_BYTES_MAX);
+        if outcome.is_none() {
+            return Ok(None);
+        }
+        let stored = self.blobs.get(&Blobs::output_key(key)).await?;
+        Ok(stored.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
     /// What the next try is told of an answer that was not accepted.
     async fn feedback_of(&self, key: &GenerationKey, message: String) -> Result<Feedback, Error> {
-        let text = match self.output(key).await {
-            Ok(output) => output.text.unwrap_or_default(),
-            Err(Error::NotFound(_) | Error::LogGone(_)) => String::new(),
-            Err(error) => return Err(error),
-        };
+        let text = self.text_of_step(key).await?.unwrap_or_default();
         let issues = self.records.issues(key).await?;
         let of_issues = issues.iter().flat_map(|issue| &issue.errors);
         let mut errors: Vec<String> = of_issues.map(|error| format!("{}: {}", error.path, error.message)).collect();
@@ -249,6 +267,13 @@ impl App {
         let deadline = plan.progress.deadline_ms.or(row.progress.deadline_ms);
         for start in &plan.starts {
             match Request::from_value(in_time(start, deadline, now_ms), &self.config.request_rules()) {
+                Ok(request) if self.is_unpriced(&request, allowance) => {
+                    let message = format!(
+                        "the organization's spend is bounded, and {:?} of {:?} has no price",
+                        request.model, request.provider
+                    );
+                    wrong.insert(start.step.clone(), message);
+                }
                 Ok(request) => {
                     let of = GenerationKey::new(key.organization.clone(), start.generation.clone());
                     let request_id = self.request_id.as_deref().map(str::to_owned);
@@ -259,6 +284,12 @@ impl App {
             }
         }
         (children, wrong)
+    }
+
+    /// Whether what a request costs could not be counted, where it must be.
+    fn is_unpriced(&self, request: &Request, allowance: Option<&Allowance>) -> bool {
+        let is_bounded = allowance.is_some_and(|allowance| allowance.spend_left.is_some());
+        is_bounded && self.config.prices.find(&request.provider, &request.model).is_none()
     }
 
     /// Writes a plan. Requests and the result are stored first: what is never named is removed with the run, or expires.

@@ -81,8 +81,6 @@ impl App {
 
     /// Stores a run with its place, and begins it if it has one.
     pub(super) async fn store_run(&self, key: &RunKey, mut new: NewRun) -> Result<RunView, Error> {
-        let text = self.store_large(&Blobs::run_input_key(key), new.input.to_string()).await?;
-        self.records.put_run_input(key, text).await?;
         let has_failed = new.row.progress.status.is_terminal();
         let mut progress = new.row.progress.clone();
         (progress.revision, progress.message) = (FIRST_REVISION, new.message.clone());
@@ -93,7 +91,7 @@ impl App {
             entries = vec![entry(EntryType::Failed, new.message)];
         }
         let entries = EntryRow { at: rfc3339(self.clock.now_ms()), revision: FIRST_REVISION, entries };
-        let mut waits = retry::overtaken().build();
+        let (mut waits, mut input) = (retry::overtaken().build(), Some(new.input.to_string()));
         let has_place = loop {
             let places = if has_failed { None } else { Some(self.records.places(&key.organization).await?) };
             let entered = match &places {
@@ -106,6 +104,11 @@ impl App {
                 }
                 None => None,
             };
+            // Behind the check of the places: what is refused leaves nothing.
+            if let Some(input) = input.take() {
+                let text = self.store_large(&Blobs::run_input_key(key), input).await?;
+                self.records.put_run_input(key, text).await?;
+            }
             let place = entered.as_ref().map(|(revision, places)| (*revision, places));
             if self.records.create_run(key, &new.row, &new.steps, &entries, place).await? {
                 break entered.is_some_and(|(_, places)| places.has(&key.run));

@@ -113,7 +113,9 @@ impl RunTail {
         loop {
             let row = self.app.run_row(&self.key).await?;
             if self.seen < row.progress.revision {
-                let rows = self.app.records.run_entries(&self.key, self.seen, PAGE).await?;
+                let mut rows = self.app.records.run_entries(&self.key, self.seen, PAGE).await?;
+                // What was entered since the header was read is told with the next one, whose progress fits it.
+                rows.retain(|row_of_log| row_of_log.revision <= row.progress.revision);
                 let told = rows.last().map_or(row.progress.revision, |last| last.revision);
                 let is_last = told >= row.progress.revision && row.progress.status.is_terminal();
                 let mut events: Vec<RunEvent> = rows.into_iter().flat_map(entries).map(event).collect();
@@ -132,6 +134,10 @@ impl RunTail {
                 }
                 (self.seen, self.has_ended) = (told, is_last);
                 return Ok(Some(events));
+            }
+            if row.progress.status.is_terminal() {
+                self.has_ended = true;
+                return Ok(None);
             }
             sleep(wait).await;
             wait = (wait * 2).min(WAIT_MAX);

@@ -405,7 +405,7 @@ impl App {
                 let of = GenerationKey::new(key.organization.clone(), generation);
                 let is_json = document.step(id).is_some_and(|step| step.output.is_some());
                 let output = self.output_of_step(&of, is_json).await?;
-                output.map(|output| json!({ "output": output }))
+                output.map(|(output, _)| json!({ "output": output }))
             }
             _ => None,
         };

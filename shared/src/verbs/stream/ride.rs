@@ -64,11 +64,11 @@ pub struct Rode {
     pub streamed: Result<Streamed, Error>,
 }
 
-/// Whether the place of a rider that came to `streamed` is given to another generation: there is time for one, and the process is not
-/// about to end.
+/// Whether the place of a rider that came to `streamed` is given to another generation: its log has ended, there is time for one, and the
+/// process is not about to end. What another writer has, or what failed here, still has its place.
 #[must_use]
 pub fn takes_another(streamed: &Result<Streamed, Error>, left: Option<Duration>, is_stopping: bool) -> bool {
-    let has_ended = !matches!(streamed, Ok(Streamed::HandedOver));
+    let has_ended = matches!(streamed, Ok(Streamed::Ended(_) | Streamed::HadEnded | Streamed::Gone));
     has_ended && !is_stopping && left.is_none_or(|left| left >= limits::RIDE_TIME_MIN)
 }
 
@@ -156,16 +156,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn places_are_given_while_there_is_time(seconds in prop::option::of(0_u64..900), is_stopping: bool, case in 0_u8..5) {
+        fn places_are_given_while_there_is_time(seconds in prop::option::of(0_u64..900), is_stopping: bool, case in 0_u8..6) {
             let streamed = match case {
                 0 => Ok(Streamed::Ended(Status::Failed)),
                 1 => Ok(Streamed::HadEnded),
                 2 => Ok(Streamed::Busy),
                 3 => Err(Error::Internal(String::new())),
+                4 => Ok(Streamed::Fenced),
                 _ => Ok(Streamed::HandedOver),
             };
             let takes = takes_another(&streamed, seconds.map(Duration::from_secs), is_stopping);
-            prop_assert_eq!(takes, case < 4 && !is_stopping && seconds.is_none_or(|seconds| seconds >= 300));
+            prop_assert_eq!(takes, case < 2 && !is_stopping && seconds.is_none_or(|seconds| seconds >= 300));
         }
     }
 }
