@@ -127,6 +127,22 @@ pub fn plan(
     })
 }
 
+/// What the templates of a run see, once these steps are so.
+#[must_use]
+pub fn context(input: &Value, steps: &Steps, outputs: &BTreeMap<String, Value>) -> Context {
+    let done = |(id, state): (&String, &StepState)| {
+        let status = match state.status {
+            StepStatus::Completed => DoneStatus::Completed,
+            StepStatus::Skipped => DoneStatus::Skipped,
+            StepStatus::Failed => DoneStatus::Failed,
+            StepStatus::Waiting | StepStatus::Running | StepStatus::Cancelled => return None,
+        };
+        let output = outputs.get(id).filter(|_| status == DoneStatus::Completed).cloned().unwrap_or_default();
+        Some((id.clone(), Done { status, output }))
+    };
+    Context { input: input.clone(), steps: steps.iter().filter_map(done).collect() }
+}
+
 struct Planner<'a, M> {
     plan: Plan,
     known: Known<'a>,
@@ -347,19 +363,8 @@ impl<M: FnMut() -> GenerationId> Planner<'_, M> {
         self.plan.progress.phase = Some(phase.clone());
     }
 
-    /// What the templates see now.
     fn context(&self) -> Context {
-        let done = |(id, state): (&String, &StepState)| {
-            let status = match state.status {
-                StepStatus::Completed => DoneStatus::Completed,
-                StepStatus::Skipped => DoneStatus::Skipped,
-                StepStatus::Failed => DoneStatus::Failed,
-                StepStatus::Waiting | StepStatus::Running | StepStatus::Cancelled => return None,
-            };
-            let output = if status == DoneStatus::Completed { self.known.outputs.get(id).cloned() } else { None };
-            Some((id.clone(), Done { status, output: output.unwrap_or_default() }))
-        };
-        Context { input: self.known.input.clone(), steps: self.plan.steps.iter().filter_map(done).collect() }
+        context(self.known.input, &self.plan.steps, self.known.outputs)
     }
 
     /// Counts what there is by now, and ends the run once nothing is left to do.

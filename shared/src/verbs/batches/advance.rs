@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::generation::Failure;
 use crate::generation::job::RideJob;
 use crate::generation::usage::Usage;
-use crate::ids::{BatchKey, GenerationId, GenerationKey};
+use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization};
 use crate::limits::RIDERS_MAX;
 use crate::notifications::{EventType, Notification};
 use crate::quota::Allowance;
@@ -178,12 +178,20 @@ impl App {
             BatchStatus::Completed | BatchStatus::Cancelled | BatchStatus::Failed => return Ok((0, None)),
             BatchStatus::Pending | BatchStatus::Running => {}
         }
-        let quota = self.quota(&key.organization).await?;
-        let mut most = STEP_ITEMS_MAX;
+        self.starts_left(&key.organization, STEP_ITEMS_MAX).await
+    }
+
+    /// How many generations an organization may start now, `most` at most, and what it has left of its day.
+    pub(in crate::verbs) async fn starts_left(
+        &self,
+        organization: &Organization,
+        mut most: usize,
+    ) -> Result<(usize, Option<Allowance>), Error> {
+        let quota = self.quota(organization).await?;
         if let Some(running) = quota.running {
-            most = at_most(most, running.saturating_sub(self.records.running(&key.organization, running).await?));
+            most = at_most(most, running.saturating_sub(self.records.running(organization, running).await?));
         }
-        match self.day_allowance(&key.organization, &quota, self.clock.now_ms()).await {
+        match self.day_allowance(organization, &quota, self.clock.now_ms()).await {
             Ok(allowance) => {
                 let left = allowance.as_ref().and_then(|allowance| allowance.generations_left);
                 Ok((left.map_or(most, |left| at_most(most, left)), allowance))
@@ -278,15 +286,15 @@ impl App {
     }
 
     /// Has these generations streamed, several in one invocation.
-    pub(in crate::verbs) async fn ride_on(&self, key: &BatchKey, created: Vec<Created>) {
+    pub(in crate::verbs) async fn ride_on(&self, organization: &Organization, created: Vec<Created>) {
         let generations: Vec<GenerationId> = created.into_iter().map(|created| created.record.generation).collect();
         for some in generations.chunks(RIDERS_MAX) {
-            let invoked = match RideJob::new(key.organization.clone(), some.to_vec()) {
+            let invoked = match RideJob::new(organization.clone(), some.to_vec()) {
                 Ok(ride) => self.invoker.ride(&ride).await,
                 Err(message) => Err(Error::Internal(message)),
             };
             if let Err(error) = invoked {
-                tracing::warn!(batch = %key.batch, %error, "The invoke of stream failed; sweep will repeat it for each generation.");
+                tracing::warn!(%organization, %error, "The invoke of stream failed; sweep will repeat it for each generation.");
             }
         }
     }

@@ -66,7 +66,7 @@ impl App {
         };
         self.change_batch(key, resized).await?;
         let started = self.advance(key, &[]).await?.started;
-        self.ride_on(key, started).await;
+        self.ride_on(&key.organization, started).await;
         self.batch(key).await
     }
 

@@ -67,7 +67,7 @@ impl NextItem {
             let ended: Vec<GenerationId> = told.into_iter().map(|told| told.generation).collect();
             self.ends().started.extend(ended.into_iter().zip(started.by_ref()));
             // More places are free where the window has grown.
-            self.app.ride_on(&batch, started.collect()).await;
+            self.app.ride_on(&batch.organization, started.collect()).await;
         }
         let mut ends = self.ends();
         let created = ends.started.remove(&ended.generation);
@@ -107,7 +107,7 @@ impl App {
     pub async fn settle_items(&self, batch: &BatchKey, records: &[RecordRow]) -> Result<(), Error> {
         let told = records.iter().filter_map(|record| told(record, record.item()?.1));
         let advanced = self.advance(batch, &told.collect::<Vec<_>>()).await?;
-        self.ride_on(batch, advanced.started).await;
+        self.ride_on(&batch.organization, advanced.started).await;
         if advanced.has_too_many_failed {
             self.cancel_items(batch).await?;
         }

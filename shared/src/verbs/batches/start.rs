@@ -212,7 +212,7 @@ impl App {
             tracing::info!(batch = %key.batch, organization = %key.organization, items = stored.len(), "A batch was accepted.");
         }
         let started = self.advance(key, &[]).await?.started;
-        self.ride_on(key, started).await;
+        self.ride_on(&key.organization, started).await;
         self.batch(key).await
     }
 

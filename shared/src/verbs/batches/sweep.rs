@@ -67,7 +67,7 @@ impl App {
         }
         let ended = self.ended_items(key).await?;
         let advanced = self.advance(key, &ended).await?;
-        self.ride_on(key, advanced.started).await;
+        self.ride_on(&key.organization, advanced.started).await;
         if advanced.has_too_many_failed || row.progress.status == BatchStatus::Cancelling {
             self.cancel_items(key).await?;
         }

@@ -2,6 +2,7 @@
 //! says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
@@ -12,14 +13,14 @@ use crate::app::App;
 use crate::aws::{Blobs, EntryRow, PlanWritten, PlannedRun, RecordRow, RunRow, StepRow};
 use crate::clock::rfc3339;
 use crate::error::Error;
-use crate::generation::Failure;
-use crate::generation::job::RideJob;
 use crate::generation::request::Request;
+use crate::generation::{Failure, Status};
 use crate::ids::{GenerationId, GenerationKey, Organization, RunId, RunKey};
 use crate::json::text;
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RIDERS_MAX, RUN_OUTPUTS_BYTES_MAX};
+use crate::log::reason;
 use crate::notifications::{EventType, Notification};
-use crate::pipelines::{Context, Document, Done, DoneStatus, Feedback, Pipeline, RetryOn};
+use crate::pipelines::{Context, Document, Feedback, Pipeline, RetryOn};
 use crate::quota::Allowance;
 use crate::retry::{self, BackoffBuilder};
 use crate::runs::places::Places;
@@ -51,12 +52,6 @@ struct Read {
     feedback: BTreeMap<String, Feedback>,
 }
 
-/// How many generations may be started, and what their organization has left of its day.
-struct Budget {
-    starts_max: usize,
-    allowance: Option<Allowance>,
-}
-
 impl App {
     /// Takes a run on, has what it starts streamed, ends what it ends, and begins the runs that have its place then.
     ///
@@ -67,7 +62,7 @@ impl App {
         let mut promoted = Vec::new();
         loop {
             let advanced = Box::pin(self.advance_run(&key, &news, act)).await?;
-            self.stream_started(&key, advanced.started).await;
+            self.ride_on(&key.organization, advanced.started).await;
             self.cancel_steps(&key.organization, advanced.cancels).await;
             promoted.extend(advanced.promoted);
             let Some(next) = promoted.pop() else { return Ok(()) };
@@ -87,13 +82,12 @@ impl App {
             let pipeline = self.pipeline_of(key, &row).await?;
             let (now_ms, mut used) = (self.clock.now_ms(), 0);
             // A run that ends is ended whatever has become of its input and its outputs.
-            let (input, read, budget) = if plan::may_start(&row.progress, act, now_ms) {
-                let budget = async {
-                    if may_start { self.budget(&key.organization).await } else { Ok(Budget { starts_max: 0, allowance: None }) }
-                };
+            let (input, read, (starts_max, allowance)) = if plan::may_start(&row.progress, act, now_ms) {
+                let budget =
+                    async { if may_start { self.starts_left(&key.organization, RIDERS_MAX).await } else { Ok((0, None)) } };
                 tokio::try_join!(self.input_of_run(key), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?
             } else {
-                (Value::Null, Read::default(), Budget { starts_max: 0, allowance: None })
+                (Value::Null, Read::default(), (0, None))
             };
             // A plan that is made again uses the ids of the first one.
             let mint = || {
@@ -110,14 +104,14 @@ impl App {
                 lost: &read.lost,
                 feedback: &read.feedback,
                 refused: &refused,
-                starts_max: budget.starts_max,
+                starts_max,
                 now_ms,
             };
             let Some(plan) = plan::plan((&row.progress, &steps), news, act, known, mint) else {
                 return Ok(Self::left_behind(&row, &steps));
             };
             let by_starter = self.clone().by(row.created_by.clone(), None);
-            let (children, wrong) = by_starter.children_of(key, &row, &plan, budget.allowance.as_ref());
+            let (children, wrong) = by_starter.children_of(key, &row, &plan, allowance.as_ref());
             if !wrong.is_empty() {
                 refused.extend(wrong);
                 continue;
@@ -144,7 +138,7 @@ impl App {
     }
 
     /// The pipeline that a run runs.
-    pub(in crate::verbs) async fn pipeline_of(&self, key: &RunKey, row: &RunRow) -> Result<std::sync::Arc<Pipeline>, Error> {
+    pub(in crate::verbs) async fn pipeline_of(&self, key: &RunKey, row: &RunRow) -> Result<Arc<Pipeline>, Error> {
         let reference = format!("{}@{}", row.pipeline.name, row.pipeline.version);
         let reference = reference.parse().map_err(|error| Error::Internal(format!("{}: {error}", key.run)))?;
         self.pipeline(&key.organization, &reference).await
@@ -162,24 +156,6 @@ impl App {
             None => return Err(damaged("is gone".into())),
         };
         serde_json::from_slice(&text).map_err(|error| damaged(format!("cannot be read: {error}")))
-    }
-
-    /// How many generations an organization may start now.
-    async fn budget(&self, organization: &Organization) -> Result<Budget, Error> {
-        let quota = self.quota(organization).await?;
-        let mut most = RIDERS_MAX as u64;
-        if let Some(running) = quota.running {
-            most = most.min(running.saturating_sub(self.records.running(organization, running).await?));
-        }
-        match self.day_allowance(organization, &quota, self.clock.now_ms()).await {
-            Ok(allowance) => {
-                let left = allowance.as_ref().and_then(|allowance| allowance.generations_left);
-                let starts_max = usize::try_from(left.map_or(most, |left| most.min(left))).unwrap_or(RIDERS_MAX);
-                Ok(Budget { starts_max, allowance })
-            }
-            Err(Error::QuotaUsedUp(_)) => Ok(Budget { starts_max: 0, allowance: None }),
-            Err(error) => Err(error),
-        }
     }
 
     /// The outputs of the steps that have completed, and why the answers were not accepted that are to be tried again.
@@ -309,7 +285,7 @@ impl App {
         let mut row = before.clone();
         row.set(plan.progress.clone(), now_ms);
         if plan.progress.status == RunStatus::Completed {
-            let context = context_of(input, &plan.steps, outputs);
+            let context = plan::context(input, &plan.steps, outputs);
             self.store_result(key, &mut row, (&pipeline.document, &context)).await?;
         }
         let steps = plan.changed.iter().filter_map(|id| Some(StepRow { id: id.clone(), state: plan.steps.get(id)?.clone() }));
@@ -390,20 +366,6 @@ impl App {
         Some(Notification::new(&key.organization, event, key.run.as_str(), self.clock.now_ms(), data, &row.notify))
     }
 
-    /// Has the generations of steps streamed, side by side if there are several.
-    async fn stream_started(&self, key: &RunKey, started: Vec<Created>) {
-        let generations: Vec<GenerationId> = started.into_iter().map(|created| created.record.generation).collect();
-        for some in generations.chunks(RIDERS_MAX) {
-            let invoked = match RideJob::new(key.organization.clone(), some.to_vec()) {
-                Ok(ride) => self.invoker.ride(&ride).await,
-                Err(message) => Err(Error::Internal(message)),
-            };
-            if let Err(error) = invoked {
-                tracing::warn!(run = %key.run, %error, "The invoke of stream failed; sweep will repeat it for each generation.");
-            }
-        }
-    }
-
     /// Cancels the generations of steps that are to end.
     async fn cancel_steps(&self, organization: &Organization, generations: Vec<GenerationId>) {
         for generation in generations {
@@ -445,37 +407,21 @@ fn unaccepted(document: &Document, steps: &Steps, news: &[News]) -> Vec<(String,
     all.map(|(id, generation, failure)| (id.clone(), generation.clone(), failure.message.clone())).collect()
 }
 
-/// What a result is made from.
-fn context_of(input: &Value, steps: &Steps, outputs: &BTreeMap<String, Value>) -> Context {
-    let done = steps.iter().filter_map(|(id, state)| {
-        let status = match state.status {
-            StepStatus::Completed => DoneStatus::Completed,
-            StepStatus::Skipped => DoneStatus::Skipped,
-            StepStatus::Failed => DoneStatus::Failed,
-            StepStatus::Waiting | StepStatus::Running | StepStatus::Cancelled => return None,
-        };
-        let output = outputs.get(id).filter(|_| status == DoneStatus::Completed).cloned().unwrap_or_default();
-        Some((id.clone(), Done { status, output }))
-    });
-    Context { input: input.clone(), steps: done.collect() }
-}
-
 /// What a record tells its run's step; `None`: it has no outcome yet.
 pub(super) fn told(record: &RecordRow) -> Option<(RunKey, News)> {
-    use crate::generation::Status;
     let outcome = record.outcome.as_ref()?;
     let (run, step) = record.step()?;
-    let reason = || outcome.reason.clone().unwrap_or_else(|| record.status.as_str().to_owned());
+    let code = || outcome.reason.clone().unwrap_or_else(|| record.status.as_str().to_owned());
     let of_outcome = || {
         outcome
             .error
             .clone()
-            .unwrap_or_else(|| Failure { code: reason(), message: format!("it ended as {}", record.status.as_str()) })
+            .unwrap_or_else(|| Failure { code: code(), message: format!("it ended as {}", record.status.as_str()) })
     };
     let failure = match record.status {
         Status::Completed if outcome.bytes > OUTPUT_INLINE_BYTES_MAX => {
             let message = format!("the output has {} bytes; that of a step may have {OUTPUT_INLINE_BYTES_MAX}", outcome.bytes);
-            Some(Failure { code: crate::log::reason::OUTPUT_LIMIT.into(), message })
+            Some(Failure { code: reason::OUTPUT_LIMIT.into(), message })
         }
         Status::Completed => None,
         Status::Cancelled => Some(Failure { code: plan::CANCELLED.into(), message: "its generation was cancelled".into() }),
