@@ -17,11 +17,12 @@ use longhand::{App, BatchId, BatchKey, BatchQuery, BatchResults, BatchTail, Batc
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, accepts, header, is_known};
+use super::args::{BodyBytes, IdempotencyKey, OneArgs, QueryArgs, is_known};
 use super::attached::Until;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::sse::{self, EVENT_STREAM, Frames, HEARTBEAT};
+use super::revisions;
+use super::sse::{self, EVENT_STREAM, HEARTBEAT};
 use crate::invocation::request_id;
 
 /// Lines of JSON have no heartbeat that every reader skips. No pause between two lines is so long.
@@ -199,15 +200,7 @@ pub async fn events(
     headers: HeaderMap,
     until: Until,
 ) -> Result<Response, Problem> {
-    query.only(&["after", "token"])?;
-    if headers.contains_key(http::header::ACCEPT)
-        && !["text/event-stream", "*/*", "text/*"].iter().any(|one| accepts(&headers, one))
-    {
-        return Err(Error::invalid("Accept", "must name `text/event-stream`").into());
-    }
-    // A browser that reconnects puts its place into the header, and repeats the old query.
-    let last_event_id = header(&headers, "Last-Event-ID")?;
-    let after = revision("Last-Event-ID", last_event_id.as_deref())?.or(revision("after", query.first("after"))?);
+    let after = revisions::after(&query, &headers, "batch")?;
     let tail = app.batch_tail(&of.key, after).await?;
     // At 204 a browser's `EventSource` stops reconnecting.
     if tail.has_ended() {
@@ -221,11 +214,7 @@ struct Events(BatchTail);
 impl sse::Source for Events {
     async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
         let Some(events) = self.0.next().await? else { return Ok(None) };
-        let mut frames = Frames::new();
-        for event in &events {
-            frames.push(event.name, &event.data, event.id)?;
-        }
-        Ok(Some(frames.into()))
+        revisions::frames(events.iter().map(|event| (event.name, &event.data, event.id))).map(Some)
     }
 }
 
@@ -239,11 +228,6 @@ impl sse::Source for Lines {
     fn at_deadline(&mut self) -> Result<Option<Bytes>, BoxError> {
         Err("the results take longer than this function may; read the rest with `after`".into())
     }
-}
-
-fn revision(name: &str, text: Option<&str>) -> Result<Option<u64>, Error> {
-    let number = text.map(str::parse).transpose();
-    number.map_err(|_| Error::invalid(name, "must be the revision of a batch, 0 or more"))
 }
 
 /// A parameter that is the index of an item.

@@ -17,6 +17,7 @@ mod pipelines;
 mod problem;
 mod request_size;
 mod responses;
+mod revisions;
 mod route;
 mod routes;
 mod runs;

@@ -343,15 +343,6 @@ impl Records {
         Ok(BatchPage { batches, last: ids.pop(), has_more })
     }
 
-    /// The batches of one shard that have not ended.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn open_batches(&self, shard: u8) -> Result<Vec<BatchKey>, Error> {
-        let items = query_all(self.query_open(key::job_shard_name(&shard.to_string()), "#open = :shard"), &self.meter).await?;
-        Ok(items.iter().filter_map(|item| BatchKey::from_partition(item.get("pk")?.as_s().ok()?).ok()).collect())
-    }
-
     /// Deletes the items of a batch and their requests, and the header last. Interrupted, it can be called again.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::key::{self, BY_OPEN};
 use super::listing::generations;
 use crate::aws::tables::{query_all, query_page};
 use crate::error::Error;
-use crate::ids::{GenerationKey, Organization};
+use crate::ids::{BatchKey, GenerationKey, Organization, RunKey};
 
 impl Records {
     /// How many of an organization's generations have not ended, counted up to `enough`. Costs half a read unit for each 4 KB of
@@ -46,7 +46,19 @@ impl Records {
         Ok(generations(&items).collect())
     }
 
-    pub(super) fn query_open(&self, shard: String, condition: &str) -> QueryFluentBuilder {
+    /// The batches and runs of one shard that have not ended.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn open_jobs(&self, shard: u8) -> Result<(Vec<BatchKey>, Vec<RunKey>), Error> {
+        let items = query_all(self.query_open(key::job_shard_name(&shard.to_string()), "#open = :shard"), &self.meter).await?;
+        let partitions = || items.iter().filter_map(|item| item.get("pk")?.as_s().ok());
+        let batches = partitions().filter_map(|partition| BatchKey::from_partition(partition).ok());
+        let runs = partitions().filter_map(|partition| RunKey::from_partition(partition).ok());
+        Ok((batches.collect(), runs.collect()))
+    }
+
+    fn query_open(&self, shard: String, condition: &str) -> QueryFluentBuilder {
         let query = self.dynamodb.query().table_name(&self.table).index_name(BY_OPEN).key_condition_expression(condition);
         let query = query.expression_attribute_names("#open", "open");
         let query = query.expression_attribute_values(":shard", AttributeValue::S(shard));

@@ -357,15 +357,6 @@ impl Records {
         Ok(RunPage { runs, last: ids.pop(), has_more })
     }
 
-    /// The runs of one shard that have not ended.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn open_runs(&self, shard: u8) -> Result<Vec<RunKey>, Error> {
-        let items = query_all(self.query_open(key::job_shard_name(&shard.to_string()), "#open = :shard"), &self.meter).await?;
-        Ok(items.iter().filter_map(|item| RunKey::from_partition(item.get("pk")?.as_s().ok()?).ok()).collect())
-    }
-
     /// Deletes the rows of a run, and the header last. Interrupted, it can be called again.
     ///
     /// # Errors

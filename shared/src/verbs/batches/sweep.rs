@@ -10,7 +10,6 @@ use crate::batches::{BatchStatus, ItemStatus};
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::ids::{BatchKey, GenerationKey};
-use crate::limits::OPEN_SHARDS;
 use crate::verbs::batches::advance::Told;
 use crate::verbs::batches::follow::told;
 
@@ -19,10 +18,10 @@ const CONCURRENCY: usize = 8;
 /// After this long, a batch whose items were never all stored is deleted: its start has failed, and no function runs for so long.
 const PREPARING_MAX: Duration = Duration::from_mins(30);
 
-/// What a sweep found of batches.
+/// What a sweep found of batches, or of runs.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SweptBatches {
-    /// Batches that have not ended.
+pub struct SweptJobs {
+    /// Those that have not ended.
     pub open: u64,
     /// Those whose check failed; the log has the reasons.
     pub errors: u64,
@@ -31,17 +30,13 @@ pub struct SweptBatches {
 impl App {
     /// Takes every open batch on that has not changed for `idle`. No check begins once `stop` says so; an error of one does not affect the
     /// others.
-    ///
-    /// # Errors
-    /// [`Error::Aws`]: the index cannot be read.
     pub(in crate::verbs) async fn sweep_batches(
         &self,
+        open: Vec<BatchKey>,
         idle: Duration,
         is_time: impl Fn() -> bool + Sync,
-    ) -> Result<SweptBatches, Error> {
-        let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open_batches(shard))).await?;
-        let open: Vec<BatchKey> = shards.into_iter().flatten().collect();
-        let mut swept = SweptBatches { open: open.len() as u64, errors: 0 };
+    ) -> SweptJobs {
+        let mut swept = SweptJobs { open: open.len() as u64, errors: 0 };
         let checks = open.into_iter().take_while(|_| is_time()).map(|key| {
             async move {
                 let checked = self.sweep_batch(&key, idle).await;
@@ -53,7 +48,7 @@ impl App {
         while let Some(has_failed) = checks.next().await {
             swept.errors += u64::from(has_failed);
         }
-        Ok(swept)
+        swept
     }
 
     async fn sweep_batch(&self, key: &BatchKey, idle: Duration) -> Result<(), Error> {

@@ -65,8 +65,12 @@ impl App {
     /// [`Error::Aws`]: the index cannot be read.
     pub async fn sweep(&self, stop: impl Future<Output = ()> + Send) -> Result<Swept, Error> {
         let stop = stop.boxed().shared();
-        let batches = Box::pin(self.sweep_batches(age_min(self.config.lease), || stop.clone().now_or_never().is_none())).await?;
-        let runs = Box::pin(self.sweep_runs(age_min(self.config.lease), || stop.clone().now_or_never().is_none())).await?;
+        let jobs = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open_jobs(shard))).await?;
+        let (batches, runs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+        let (batches, runs) = (batches.into_iter().flatten().collect(), runs.into_iter().flatten().collect());
+        let (idle, is_time) = (age_min(self.config.lease), || stop.clone().now_or_never().is_none());
+        let batches = Box::pin(self.sweep_batches(batches, idle, is_time)).await;
+        let runs = Box::pin(self.sweep_runs(runs, idle, is_time)).await;
         let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
         // Ids sort by their time.

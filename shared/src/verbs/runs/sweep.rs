@@ -10,10 +10,9 @@ use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::Failure;
 use crate::ids::{GenerationKey, Organization, RunKey};
-use crate::limits::OPEN_SHARDS;
 use crate::runs::plan::{Act, PURGED};
 use crate::runs::{News, RunStatus, StepStatus, Steps};
-use crate::verbs::batches::sweep::SweptBatches;
+use crate::verbs::batches::sweep::SweptJobs;
 use crate::verbs::runs::advance::told;
 
 /// Runs that are looked at side by side.
@@ -21,17 +20,13 @@ const CONCURRENCY: usize = 8;
 
 impl App {
     /// Takes every open run on. No check begins once `is_time` says no; an error of one does not affect the others.
-    ///
-    /// # Errors
-    /// [`Error::Aws`]: the index cannot be read.
     pub(in crate::verbs) async fn sweep_runs(
         &self,
+        open: Vec<RunKey>,
         idle: Duration,
         is_time: impl Fn() -> bool + Sync,
-    ) -> Result<SweptBatches, Error> {
-        let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open_runs(shard))).await?;
-        let open: Vec<RunKey> = shards.into_iter().flatten().collect();
-        let mut swept = SweptBatches { open: open.len() as u64, errors: 0 };
+    ) -> SweptJobs {
+        let mut swept = SweptJobs { open: open.len() as u64, errors: 0 };
         let organizations: HashSet<Organization> = open.iter().map(|key| key.organization.clone()).collect();
         for organization in organizations {
             if let Err(error) = self.fill_places(&organization).await {
@@ -50,7 +45,7 @@ impl App {
         while let Some(has_failed) = checks.next().await {
             swept.errors += u64::from(has_failed);
         }
-        Ok(swept)
+        swept
     }
 
     /// Gives free places to runs that wait: more may be at work than before.
