@@ -84,7 +84,13 @@ pub async fn that_go_on(recorder: Recorder) {
     let large = large_prompt();
     let id = start(&harness, &["uno", BROKEN, ENDLESS, &large], json!({ "concurrency": 1, "retries": 1 })).await;
     let batch = format!("/v1/batches/{id}");
-    // The endless one has the place of the broken one, which waits for its second try.
+    // The endless one has the place of the broken one, which waits for its second try. The counts are the same while the broken one runs.
+    let looks = async {
+        while generation(&harness, &id, 2).await.is_empty() {
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(PATIENCE, looks).await.expect("the endless one is started");
     until(&harness, &id, |batch| {
         batch["counts"]
             == json!({ "total": 4, "pending": 2, "running": 1, "completed": 1, "failed": 0, "cancelled": 0, "skipped": 0 })
