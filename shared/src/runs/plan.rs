@@ -120,6 +120,10 @@ pub fn plan(
     let mut plan = planner.plan;
     (plan.progress != *progress || !plan.changed.is_empty()).then(|| {
         plan.progress.revision += 1;
+        plan.progress.step_changes += plan.changed.len() as u64;
+        for step in &plan.changed {
+            plan.steps.entry(step.clone()).or_default().changes += 1;
+        }
         if let Some(last) = plan.entries.last() {
             plan.progress.message.clone_from(&last.message);
         }

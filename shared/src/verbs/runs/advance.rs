@@ -19,6 +19,7 @@ use crate::ids::{GenerationId, GenerationKey, Organization, RunId, RunKey};
 use crate::json::text;
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RIDERS_MAX, RUN_OUTPUTS_BYTES_MAX};
 use crate::log::reason;
+use crate::notifications::notify::Notify;
 use crate::notifications::{EventType, Notification};
 use crate::pipelines::{Context, Document, Feedback, Pipeline, RetryOn};
 use crate::quota::Allowance;
@@ -28,8 +29,8 @@ use crate::runs::plan::{self, Act, Known, Plan, Start};
 use crate::runs::{News, Progress, RunStatus, StepState, StepStatus, Steps};
 use crate::verbs::stream::ride::Created;
 
-/// Outputs that are read side by side: each has a megabyte at most.
-const READS: usize = 8;
+/// Outputs that are read side by side, each of a megabyte at most, and generations that are cancelled side by side.
+const SIDE_BY_SIDE: usize = 8;
 /// How many runs of an organization are at work at once, where nothing says how many.
 const RUNS_AT_WORK: u64 = 2;
 
@@ -85,7 +86,7 @@ impl App {
             let (input, read, (starts_max, allowance)) = if plan::may_start(&row.progress, act, now_ms) {
                 let budget =
                     async { if may_start { self.starts_left(&key.organization, RIDERS_MAX).await } else { Ok((0, None)) } };
-                tokio::try_join!(self.input_of_run(key), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?
+                tokio::try_join!(self.input_of_run(key, &row), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?
             } else {
                 (Value::Null, Read::default(), (0, None))
             };
@@ -145,16 +146,13 @@ impl App {
     }
 
     /// A run's input.
-    pub(in crate::verbs) async fn input_of_run(&self, key: &RunKey) -> Result<Value, Error> {
+    pub(in crate::verbs) async fn input_of_run(&self, key: &RunKey, row: &RunRow) -> Result<Value, Error> {
         let damaged = |what: String| Error::Internal(format!("the input of run {} {what}", key.run));
-        let text = match self.records.run_input(key).await? {
-            Some(Some(text)) => text.into_bytes(),
-            Some(None) => {
-                let stored = self.blobs.get(&Blobs::run_input_key(key)).await?;
-                stored.ok_or_else(|| damaged("is not in the bucket".into()))?
-            }
-            None => return Err(damaged("is gone".into())),
+        let text = match &row.input_sha256 {
+            None => self.records.run_input(key).await?.map(String::into_bytes),
+            Some(sha256) => self.blobs.get(&Blobs::run_input_key(key, sha256)).await?,
         };
+        let text = text.ok_or_else(|| damaged("is gone".into()))?;
         serde_json::from_slice(&text).map_err(|error| damaged(format!("cannot be read: {error}")))
     }
 
@@ -173,7 +171,7 @@ impl App {
             }
             .boxed()
         });
-        let mut outputs = stream::iter(outputs.collect::<Vec<_>>()).buffered(READS);
+        let mut outputs = stream::iter(outputs.collect::<Vec<_>>()).buffered(SIDE_BY_SIDE);
         while let Some((id, output)) = outputs.try_next().await? {
             match output {
                 Some((output, length)) => {
@@ -291,7 +289,7 @@ impl App {
         let steps = plan.changed.iter().filter_map(|id| Some(StepRow { id: id.clone(), state: plan.steps.get(id)?.clone() }));
         let entries = EntryRow { at: rfc3339(now_ms), revision: plan.progress.revision, entries: plan.entries.clone() };
         let left = if plan.progress.status.is_terminal() { Some(self.left_places(key).await?) } else { None };
-        let notification = self.end_of_run(key, &row);
+        let notifications: Vec<_> = self.failed_steps(key, &row, plan).chain(self.end_of_run(key, &row)).collect();
         let planned = PlannedRun {
             revision: before.progress.revision,
             run: &row,
@@ -299,7 +297,7 @@ impl App {
             entries: &entries,
             children: children.iter().map(|child| &child.record).collect(),
             places: left.as_ref().map(|(revision, places, _)| (*revision, places)),
-            notification: notification.as_ref(),
+            notifications: &notifications,
         };
         let written = self.records.write_plan(key, planned).await?;
         Ok((written, left.map(|(_, _, promoted)| promoted).unwrap_or_default()))
@@ -339,8 +337,29 @@ impl App {
         self.blobs.put(&Blobs::run_result_key(key), "application/json", result).await
     }
 
+    /// What is told of the steps that have failed by a plan.
+    fn failed_steps(&self, key: &RunKey, row: &RunRow, plan: &Plan) -> impl Iterator<Item = Notification> {
+        let failed = plan.changed.iter().filter_map(|id| Some((id, plan.steps.get(id)?)));
+        let failed = failed.filter(|(_, state)| row.notify.webhook && state.status == StepStatus::Failed);
+        failed.filter_map(|(id, state)| {
+            let data = json!({
+                "run": key.run,
+                "step": id,
+                "pipeline": row.pipeline,
+                "generation": state.generation,
+                "tries": state.tries,
+                "reason": state.error.as_ref().map(|error| &error.code),
+                "usage": state.usage,
+                "cost": state.cost,
+            });
+            let Value::Object(data) = data else { return None };
+            let (object, to) = (format!("{}/{id}", key.run), Notify { webhook: true, users: Vec::new() });
+            Some(Notification::new(&key.organization, EventType::StepFailed, &object, self.clock.now_ms(), data, &to))
+        })
+    }
+
     /// What is told of a run that has ended.
-    fn end_of_run(&self, key: &RunKey, row: &RunRow) -> Option<Notification> {
+    pub(super) fn end_of_run(&self, key: &RunKey, row: &RunRow) -> Option<Notification> {
         let event = match row.progress.status {
             RunStatus::Completed => EventType::RunCompleted,
             RunStatus::Failed => EventType::RunFailed,
@@ -368,14 +387,18 @@ impl App {
 
     /// Cancels the generations of steps that are to end.
     async fn cancel_steps(&self, organization: &Organization, generations: Vec<GenerationId>) {
-        for generation in generations {
+        let cancels = generations.into_iter().map(|generation| {
             let of = GenerationKey::new(organization.clone(), generation);
-            match Box::pin(self.cancel(&of)).await {
-                // Those that have ended are counted as they have.
-                Ok(_) | Err(Error::AlreadyEnded(..) | Error::NotFound(_)) => {}
-                Err(error) => tracing::warn!(generation = %of.generation, %error, "A step was not cancelled; sweep does it."),
+            async move {
+                match self.cancel(&of).await {
+                    // Those that have ended are counted as they have.
+                    Ok(_) | Err(Error::AlreadyEnded(..) | Error::NotFound(_)) => {}
+                    Err(error) => tracing::warn!(generation = %of.generation, %error, "A step was not cancelled; sweep does it."),
+                }
             }
-        }
+            .boxed()
+        });
+        stream::iter(cancels.collect::<Vec<_>>()).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
     }
 }
 

@@ -10,6 +10,7 @@ use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::Failure;
 use crate::ids::{GenerationKey, Organization, RunKey};
+use crate::runs::places::Places;
 use crate::runs::plan::{Act, PURGED};
 use crate::runs::{News, RunStatus, StepStatus, Steps};
 use crate::verbs::batches::sweep::SweptJobs;
@@ -28,15 +29,20 @@ impl App {
     ) -> SweptJobs {
         let mut swept = SweptJobs { open: open.len() as u64, errors: 0 };
         let organizations: HashSet<Organization> = open.iter().map(|key| key.organization.clone()).collect();
+        let mut with_place = HashSet::new();
         for organization in organizations {
-            if let Err(error) = self.fill_places(&organization).await {
-                tracing::error!(%organization, %error, "The places of an organization's runs could not be swept.");
-                swept.errors += 1;
+            match self.fill_places(&organization).await {
+                Ok(places) => with_place.extend(places.running),
+                Err(error) => {
+                    tracing::error!(%organization, %error, "The places of an organization's runs could not be swept.");
+                    swept.errors += 1;
+                }
             }
         }
+        let with_place = &with_place;
         let checks = open.into_iter().take_while(|_| is_time()).map(|key| {
             async move {
-                let checked = self.sweep_run(&key, idle).await;
+                let checked = self.sweep_run(&key, with_place.contains(&key.run), idle).await;
                 checked.inspect_err(|error| tracing::error!(run = %key.run, %error, "A run could not be swept.")).is_err()
             }
             .boxed()
@@ -48,24 +54,24 @@ impl App {
         swept
     }
 
-    /// Gives free places to runs that wait: more may be at work than before.
-    async fn fill_places(&self, organization: &Organization) -> Result<(), Error> {
+    /// Gives free places to runs that wait: more may be at work than before. Returns the places then.
+    async fn fill_places(&self, organization: &Organization) -> Result<Places, Error> {
         let places = self.records.places(organization).await?;
         let mut filled = places.clone();
         filled.fill(self.runs_at_work(organization).await?);
         if filled == places {
-            return Ok(());
+            return Ok(places);
         }
         filled.revision += 1;
         // One that others overtake is filled by them, or by the next sweep.
-        self.records.replace_places(organization, places.revision, &filled).await.map(drop)
+        let is_filled = self.records.replace_places(organization, places.revision, &filled).await?;
+        Ok(if is_filled { filled } else { places })
     }
 
-    async fn sweep_run(&self, key: &RunKey, idle: Duration) -> Result<(), Error> {
+    async fn sweep_run(&self, key: &RunKey, has_place: bool, idle: Duration) -> Result<(), Error> {
         let Some((row, steps)) = self.records.run_and_steps(key).await? else { return Ok(()) };
         let now_ms = self.clock.now_ms();
         if row.progress.status == RunStatus::Pending {
-            let has_place = self.records.places(&key.organization).await?.has(&key.run);
             return if has_place { Box::pin(self.take_on(key, &[], Act::Begin)).await } else { Ok(()) };
         }
         let is_over = row.progress.deadline_ms.is_some_and(|deadline| now_ms >= deadline);
