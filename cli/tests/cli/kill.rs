@@ -71,7 +71,7 @@ async fn read(place: Place, callers: Callers, id: String) {
 }
 
 /// One life of a stack: new starts, those that got no answer, and readers; then it is killed.
-async fn live(data: &std::path::Path, environment: &[(&str, &str)], callers: &Callers, dice: &mut fastrand::Rng, life: u64) {
+async fn live(data: &Path, environment: &[(&str, &str)], callers: &Callers, dice: &mut fastrand::Rng, life: u64) {
     let (dev, place) = Dev::start(data, &[], environment).await;
     let mut calls = JoinSet::new();
     let mut starts: Vec<(u64, Prompt)> = unanswered(callers).into_iter().take(REPEATS_PER_LIFE).collect();
@@ -252,7 +252,9 @@ async fn killed_twenty_times_a_run_completes_and_pays_no_finished_step_twice() {
     let (mut dice, kills) = (fastrand::Rng::with_seed(seed()), rounds(RUN_KILLS.0, RUN_KILLS.1));
     let agents = Agents::start(TEMPO, &[]).unwrap();
     let providers = json!({ "openai": { "base_url": agents.base_url() } }).to_string();
-    let environment: Vec<(&str, &str)> = ENVIRONMENT.into_iter().chain([("LONGHAND_PROVIDERS", providers.as_str())]).collect();
+    let prices = r#"{"openai":{"gpt-5-mini":{"input":75000,"output":300000}}}"#;
+    let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_PRICES", prices)];
+    let environment: Vec<(&str, &str)> = ENVIRONMENT.into_iter().chain(own).collect();
     let (folder, began) = (tempfile::tempdir().unwrap(), Instant::now());
     let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/pipelines");
     let input: Value = serde_json::from_str(&fs::read_to_string(pipelines.join("questionnaire.json")).unwrap()).unwrap();
