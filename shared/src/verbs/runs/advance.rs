@@ -1,7 +1,7 @@
 //! `advance`: takes a run on, by what happened to the generations of its steps. The decision is [`plan`]'s; this reads for it, and writes what it
 //! says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -48,9 +48,26 @@ pub struct Advanced {
 /// What is read before a plan is made.
 #[derive(Default)]
 struct Read {
+    input: Value,
     outputs: BTreeMap<String, Value>,
+    /// Their length together.
+    bytes: usize,
+    /// The steps whose outputs were read, as far as they have any.
+    asked: BTreeSet<String>,
     lost: BTreeMap<String, String>,
     feedback: BTreeMap<String, Feedback>,
+    starts_max: usize,
+    allowance: Option<Allowance>,
+}
+
+/// What earlier plans of the same call have come to.
+#[derive(Default)]
+struct Tried {
+    /// The day's generations are not used up.
+    may_start: bool,
+    minted: Vec<GenerationId>,
+    /// Requests that were refused, by their steps: why.
+    refused: BTreeMap<String, String>,
 }
 
 impl App {
@@ -74,61 +91,85 @@ impl App {
     /// One plan, made again while others are first.
     async fn advance_run(&self, key: &RunKey, news: &[News], act: Act) -> Result<Advanced, Error> {
         let mut waits = retry::overtaken().build();
-        let (mut may_start, mut minted, mut refused) = (true, Vec::new(), BTreeMap::new());
+        let mut tried = Tried { may_start: true, ..Tried::default() };
         loop {
             let Some((row, steps)) = self.records.run_and_steps(key).await? else { return Ok(Advanced::default()) };
             if row.progress.status.is_terminal() {
                 return Ok(Advanced::default());
             }
             let pipeline = self.pipeline_of(key, &row).await?;
-            let (now_ms, mut used) = (self.clock.now_ms(), 0);
-            // A run that ends is ended whatever has become of its input and its outputs.
-            let (input, read, (starts_max, allowance)) = if plan::may_start(&row.progress, act, now_ms) {
-                let budget =
-                    async { if may_start { self.starts_left(&key.organization, RIDERS_MAX).await } else { Ok((0, None)) } };
-                tokio::try_join!(self.input_of_run(key, &row), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?
-            } else {
-                (Value::Null, Read::default(), (0, None))
-            };
-            // A plan that is made again uses the ids of the first one.
-            let mint = || {
-                used += 1;
-                if minted.len() < used {
-                    minted.push(GenerationId::new(now_ms));
-                }
-                minted[used - 1].clone()
-            };
-            let known = Known {
-                document: &pipeline.document,
-                input: &input,
-                outputs: &read.outputs,
-                lost: &read.lost,
-                feedback: &read.feedback,
-                refused: &refused,
-                starts_max,
-                now_ms,
-            };
-            let Some(plan) = plan::plan((&row.progress, &steps), news, act, known, mint) else {
-                return Ok(Self::left_behind(&row, &steps));
-            };
+            let (plan, read) = self.plan_run(key, (&row, &steps, &pipeline.document), news, act, &mut tried).await?;
+            let Some(plan) = plan else { return Ok(Self::left_behind(&row, &steps)) };
             let by_starter = self.clone().by(row.created_by.clone(), None);
-            let (children, wrong) = by_starter.children_of(key, &row, &plan, allowance.as_ref());
+            let (children, wrong) = by_starter.children_of(key, &row, &plan, read.allowance.as_ref());
             if !wrong.is_empty() {
-                refused.extend(wrong);
+                tried.refused.extend(wrong);
                 continue;
             }
-            match self.write_plan(key, (&row, &plan), &children, (&pipeline, &input, &read.outputs)).await? {
+            match self.write_plan(key, (&row, &plan), &children, (&pipeline, &read.input, &read.outputs)).await? {
                 (PlanWritten::Done, promoted) => {
                     let cancels = if plan.progress.status == RunStatus::Cancelling { running(&plan.steps) } else { Vec::new() };
                     return Ok(Advanced { started: children, promoted, cancels });
                 }
                 // What ends is counted all the same.
-                (PlanWritten::UsedUp, _) => may_start = false,
+                (PlanWritten::UsedUp, _) => tried.may_start = false,
                 (PlanWritten::Overtaken, _) => match waits.next() {
                     Some(wait) => sleep(wait).await,
                     None => return Err(Error::RunContended(key.run.to_string())),
                 },
             }
+        }
+    }
+
+    /// Reads what a plan is made from, and makes it. `None`: nothing changes.
+    async fn plan_run(
+        &self,
+        key: &RunKey,
+        (row, steps, document): (&RunRow, &Steps, &Document),
+        news: &[News],
+        act: Act,
+        tried: &mut Tried,
+    ) -> Result<(Option<Plan>, Read), Error> {
+        let (now_ms, mut read) = (self.clock.now_ms(), Read::default());
+        // A run that ends is ended whatever has become of its input and its outputs.
+        let is_at_work = plan::may_start(&row.progress, act, now_ms);
+        if is_at_work {
+            let wanted = plan::outputs(document, steps, news, None);
+            let may_start = tried.may_start;
+            let starts = async { if may_start { self.starts_left(&key.organization, RIDERS_MAX).await } else { Ok((0, None)) } };
+            let feedback = self.feedback_for(key, document, steps, news);
+            let outputs = self.read_outputs(key, (document, steps, news), &wanted, &mut read);
+            let (input, (), feedback, (starts_max, allowance)) =
+                tokio::try_join!(self.input_of_run(key, row), outputs, feedback, starts)?;
+            read = Read { input, feedback, starts_max, allowance, ..read };
+        }
+        loop {
+            let mut used = 0;
+            // A plan that is made again uses the ids of the first one.
+            let mint = || {
+                used += 1;
+                if tried.minted.len() < used {
+                    tried.minted.push(GenerationId::new(now_ms));
+                }
+                tried.minted[used - 1].clone()
+            };
+            let known = Known {
+                document,
+                input: &read.input,
+                outputs: &read.outputs,
+                lost: &read.lost,
+                feedback: &read.feedback,
+                refused: &tried.refused,
+                starts_max: read.starts_max,
+                now_ms,
+            };
+            let Some(plan) = plan::plan((&row.progress, steps), news, act, known, mint) else { return Ok((None, read)) };
+            let mut wanted = plan::outputs(document, steps, news, Some(&plan));
+            wanted.retain(|id| !read.asked.contains(id));
+            if !is_at_work || wanted.is_empty() {
+                return Ok((Some(plan), read));
+            }
+            self.read_outputs(key, (document, &plan.steps, news), &wanted, &mut read).await?;
         }
     }
 
@@ -156,14 +197,19 @@ impl App {
         serde_json::from_slice(&text).map_err(|error| damaged(format!("cannot be read: {error}")))
     }
 
-    /// The outputs of the steps that have completed, and why the answers were not accepted that are to be tried again.
-    async fn read_for_plan(&self, key: &RunKey, document: &Document, steps: &Steps, news: &[News]) -> Result<Read, Error> {
-        let (mut read, mut bytes) = (Read::default(), 0);
+    /// Reads the outputs of these steps, as far as they have completed.
+    async fn read_outputs(
+        &self,
+        key: &RunKey,
+        (document, steps, news): (&Document, &Steps, &[News]),
+        wanted: &BTreeSet<String>,
+        read: &mut Read,
+    ) -> Result<(), Error> {
         let told = news.iter().filter(|news| news.failure.is_none()).map(|news| (news.step.as_str(), &news.generation));
         let stored = steps.iter().filter(|(_, state)| state.status == StepStatus::Completed);
         let stored = stored.filter_map(|(id, state)| Some((id.as_str(), state.generation.as_ref()?)));
-        let wanted: BTreeMap<&str, &GenerationId> = told.chain(stored).collect();
-        let outputs = wanted.into_iter().map(|(id, generation)| {
+        let found: BTreeMap<&str, &GenerationId> = told.chain(stored).filter(|(id, _)| wanted.contains(*id)).collect();
+        let outputs = found.into_iter().map(|(id, generation)| {
             async move {
                 let of = GenerationKey::new(key.organization.clone(), generation.clone());
                 let is_json = document.step(id).is_some_and(|step| step.output.is_some());
@@ -175,28 +221,43 @@ impl App {
         while let Some((id, output)) = outputs.try_next().await? {
             match output {
                 Some((output, length)) => {
-                    bytes += length;
+                    read.bytes += length;
                     drop(read.outputs.insert(id.clone(), output));
                 }
                 None => drop(read.lost.insert(id.clone(), format!("the output of {id} was deleted, or cannot be read"))),
             }
             // They are in memory together, as values, which take many times their bytes.
-            if bytes > RUN_OUTPUTS_BYTES_MAX {
+            if read.bytes > RUN_OUTPUTS_BYTES_MAX {
                 let message = format!("the outputs of the run have more than {RUN_OUTPUTS_BYTES_MAX} bytes together");
                 read.lost.insert(id, message);
                 break;
             }
         }
-        for (id, generation, errors) in unaccepted(document, steps, news) {
-            let of = GenerationKey::new(key.organization.clone(), generation);
-            read.feedback.insert(id, self.feedback_of(&of, errors).await?);
-        }
-        Ok(read)
+        read.asked.extend(wanted.iter().cloned());
+        Ok(())
     }
 
-    /// The output of a step's generation, and its bytes; `None`: it is gone, or is none.
+    /// Why the answers were not accepted whose steps are to be tried again.
+    async fn feedback_for(
+        &self,
+        key: &RunKey,
+        document: &Document,
+        steps: &Steps,
+        news: &[News],
+    ) -> Result<BTreeMap<String, Feedback>, Error> {
+        let mut feedback = BTreeMap::new();
+        for (id, generation, errors) in unaccepted(document, steps, news) {
+            let of = GenerationKey::new(key.organization.clone(), generation);
+            feedback.insert(id, self.feedback_of(&of, errors).await?);
+        }
+        Ok(feedback)
+    }
+
+    /// The output of the generation with which a step has completed, and its bytes; `None`: it is gone, or is none.
     pub(super) async fn output_of_step(&self, key: &GenerationKey, is_json: bool) -> Result<Option<(Value, usize)>, Error> {
-        let Some(text) = self.text_of_step(key).await? else { return Ok(None) };
+        // A step that has completed has an output of a bounded size.
+        let stored = self.blobs.get(&Blobs::output_key(key)).await?;
+        let Some(text) = stored.and_then(|bytes| String::from_utf8(bytes).ok()) else { return Ok(None) };
         let length = text.len();
         if !is_json {
             return Ok(Some((text.into(), length)));
