@@ -98,13 +98,12 @@ impl Step {
         let of_when =
             self.when.iter().filter_map(|when| Some(environment.compile_expression(when).ok()?.undeclared_variables(true)));
         let names: Vec<String> = of_texts.chain(of_when).flatten().collect();
-        // `before()` has them all.
-        if names.iter().any(|name| ["before", "steps"].contains(&name.as_str())) {
-            return self.place.ancestors.iter().cloned().collect();
-        }
         let given = self.place.parts.iter().flat_map(|part| part.with.values());
         let paths = names.iter().chain(given).filter_map(|path| path.strip_prefix("steps."));
-        paths.filter_map(|path| path.split('.').next()).map(str::to_owned).collect()
+        let named = paths.filter_map(|path| path.split('.').next()).map(str::to_owned);
+        // `before()` has all of its part.
+        let has_all = names.iter().any(|name| ["before", "steps"].contains(&name.as_str()));
+        named.chain(self.place.ancestors.iter().filter(|_| has_all).cloned()).collect()
     }
 
     /// Whether the step is to run: its `when` is true, or it has none. What is not there is false.

@@ -46,6 +46,20 @@ fn steps_name_the_outputs_that_they_are_made_of() {
     .unwrap();
     let named = |id: &str| document.step(id).unwrap().outputs().into_iter().collect::<Vec<_>>().join(" ");
     assert_eq!(["A", "B", "C", "D", "E"].map(named), ["", "", "A B", "B C", "A B C D"]);
+    // What a part is given from outside counts too, whatever its steps name themselves.
+    let inner = json!({
+        "longhand": "pipeline/1", "name": "inner", "defaults": { "provider": "test", "model": "m" },
+        "input": { "type": "object", "properties": { "given": {} } },
+        "steps": [{ "id": "Y", "prompt": "{{ input.given }}" }, { "id": "Z", "prompt": "{{ before() | json }}" }],
+    });
+    let outer = json!({
+        "longhand": "pipeline/1", "name": "outer", "defaults": { "provider": "test", "model": "m" },
+        "steps": [{ "id": "A", "prompt": "a" }, { "use": "inner", "with": { "given": "steps.A.output.b" } }],
+    });
+    let inner = Document::from_value(&inner, |_| None).unwrap();
+    let outer = Document::from_value(&outer, |_| Some(inner.clone())).unwrap();
+    let named = |id: &str| outer.step(id).unwrap().outputs().into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(["Y", "Z"].map(named), ["A", "A Y"]);
 }
 
 #[test]
