@@ -44,6 +44,8 @@ pub struct Swept {
     pub open_batches: u64,
     /// Runs that have not ended.
     pub open_runs: u64,
+    /// Runs that were open two minutes after their time, though each sweep ends those.
+    pub runs_over_time: u64,
     /// The age of the oldest open generation in seconds.
     pub oldest_seconds: u64,
     /// Deliveries that are due, and have been invoked.
@@ -97,7 +99,7 @@ impl App {
         let batches = Box::pin(self.sweep_batches(batches, idle, is_time));
         let runs = Box::pin(self.sweep_runs(runs, idle, is_time));
         let (last, batches, runs) = tokio::join!(self.check_all(open, stop.clone(), &mut swept), batches, runs);
-        (swept.open_batches, swept.open_runs) = (batches.open, runs.open);
+        (swept.open_batches, swept.open_runs, swept.runs_over_time) = (batches.open, runs.open, runs.over_time);
         swept.errors += batches.errors + runs.errors;
         let next = last.or_else(|| cursor.clone()).filter(|_| swept.looked_at < due);
         if next != cursor {
@@ -109,6 +111,7 @@ impl App {
             open_generations = swept.open,
             open_batches = swept.open_batches,
             open_runs = swept.open_runs,
+            runs_over_time = swept.runs_over_time,
             looked_at = swept.looked_at,
             streamed_again = swept.streamed,
             compacted_late = swept.compacted,

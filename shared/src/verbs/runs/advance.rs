@@ -27,6 +27,8 @@ use crate::retry::{self, BackoffBuilder};
 use crate::runs::places::Places;
 use crate::runs::plan::{self, Act, Known, Plan, Start};
 use crate::runs::{News, Progress, RunStatus, StepState, StepStatus, Steps};
+use crate::telemetry;
+use crate::verbs::runs::follow::duration_ms;
 use crate::verbs::stream::ride::Created;
 
 /// Outputs that are read side by side, each of a megabyte at most, and generations that are cancelled side by side.
@@ -361,6 +363,9 @@ impl App {
             notifications: &notifications,
         };
         let written = self.records.write_plan(key, planned).await?;
+        if written == PlanWritten::Done {
+            report_end(&row);
+        }
         Ok((written, left.map(|(_, _, promoted)| promoted).unwrap_or_default()))
     }
 
@@ -461,6 +466,31 @@ impl App {
         });
         stream::iter(cancels.collect::<Vec<_>>()).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
     }
+}
+
+/// Logs the line of a run that has ended.
+pub(super) fn report_end(row: &RunRow) {
+    let progress = &row.progress;
+    if !progress.status.is_terminal() {
+        return;
+    }
+    tracing::info!(
+        name: telemetry::RUN,
+        target: telemetry::TARGET,
+        runs_ended = 1_u64,
+        runs_failed = u64::from(progress.status == RunStatus::Failed),
+        run_duration_ms = duration_ms(row.started_at.as_deref(), row.ended_at.as_deref()),
+        run_cost_micro_dollars = progress.cost,
+        run = %row.id(),
+        pipeline = row.pipeline.name,
+        pipeline_version = row.pipeline.version,
+        status = progress.status.name(),
+        reason = progress.end.as_ref().map_or("none", |end| end.reason.name()),
+        step = progress.end.as_ref().and_then(|end| end.step.as_deref()),
+        completed_steps = progress.completed_steps,
+        total_steps = progress.total_steps,
+        "A run has ended."
+    );
 }
 
 /// The request of a try, which ends no later than its run.

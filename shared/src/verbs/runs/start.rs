@@ -16,6 +16,7 @@ use crate::retry::{self, BackoffBuilder};
 use crate::runs::plan::Act;
 use crate::runs::request::{InputFrom, RunRequest};
 use crate::runs::{Entry, EntryType, Progress, RunEnd, RunReason, RunStatus};
+use crate::verbs::runs::advance::report_end;
 use crate::verbs::runs::view::RunView;
 
 /// The name that keeps the idempotency keys of runs apart from others.
@@ -143,6 +144,7 @@ impl App {
             }
         };
         tracing::info!(run = %key.run, organization = %key.organization, pipeline = %new.row.pipeline.name, "A run was accepted.");
+        report_end(&new.row);
         if has_place {
             Box::pin(self.take_on(key, &[], Act::Begin)).await?;
         }

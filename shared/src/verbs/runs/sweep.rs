@@ -18,6 +18,8 @@ use crate::verbs::runs::advance::told;
 
 /// Runs that are looked at side by side.
 const CONCURRENCY: usize = 8;
+/// A run that is not ended so long after its time is counted.
+const OVER_TIME: Duration = Duration::from_mins(2);
 
 impl App {
     /// Takes every open run on. No check begins once `is_time` says no; an error of one does not affect the others.
@@ -27,7 +29,7 @@ impl App {
         idle: Duration,
         is_time: impl Fn() -> bool + Sync,
     ) -> SweptJobs {
-        let mut swept = SweptJobs { open: open.len() as u64, errors: 0 };
+        let mut swept = SweptJobs { open: open.len() as u64, ..SweptJobs::default() };
         let organizations: HashSet<Organization> = open.iter().map(|key| key.organization.clone()).collect();
         let mut with_place = HashSet::new();
         for organization in organizations {
@@ -43,13 +45,14 @@ impl App {
         let checks = open.into_iter().take_while(|_| is_time()).map(|key| {
             async move {
                 let checked = self.sweep_run(&key, with_place.contains(&key.run), idle).await;
-                checked.inspect_err(|error| tracing::error!(run = %key.run, %error, "A run could not be swept.")).is_err()
+                checked.inspect_err(|error| tracing::error!(run = %key.run, %error, "A run could not be swept."))
             }
             .boxed()
         });
         let mut checks = stream::iter(checks).buffer_unordered(CONCURRENCY);
-        while let Some(has_failed) = checks.next().await {
-            swept.errors += u64::from(has_failed);
+        while let Some(checked) = checks.next().await {
+            swept.errors += u64::from(checked.is_err());
+            swept.over_time += u64::from(checked.is_ok_and(|is_over_time| is_over_time));
         }
         swept
     }
@@ -68,20 +71,26 @@ impl App {
         Ok(if is_filled { filled } else { places })
     }
 
-    async fn sweep_run(&self, key: &RunKey, has_place: bool, idle: Duration) -> Result<(), Error> {
-        let Some((row, steps)) = self.records.run_and_steps(key).await? else { return Ok(()) };
+    /// Returns whether the run has been past its time for longer than a sweep or two take to end it.
+    async fn sweep_run(&self, key: &RunKey, has_place: bool, idle: Duration) -> Result<bool, Error> {
+        let Some((row, steps)) = self.records.run_and_steps(key).await? else { return Ok(false) };
         let now_ms = self.clock.now_ms();
         if row.progress.status == RunStatus::Pending {
-            return if has_place { Box::pin(self.take_on(key, &[], Act::Begin)).await } else { Ok(()) };
+            if has_place {
+                Box::pin(self.take_on(key, &[], Act::Begin)).await?;
+            }
+            return Ok(false);
         }
-        let is_over = row.progress.deadline_ms.is_some_and(|deadline| now_ms >= deadline);
+        let is_past = |by: Duration| row.progress.deadline_ms.is_some_and(|deadline| now_ms >= deadline + millis(by));
+        let is_over = is_past(Duration::ZERO);
         let is_due = steps.values().any(|state| state.ready_at_ms.is_some_and(|at| at <= now_ms));
         let unchanged = now_ms - millis_of(&row.updated_at).unwrap_or_default();
         if !is_over && !is_due && unchanged < millis(idle) {
-            return Ok(());
+            return Ok(false);
         }
         let news = self.ended_steps(key, &steps, unchanged >= millis(idle)).await?;
-        Box::pin(self.take_on(key, &news, Act::GoOn)).await
+        Box::pin(self.take_on(key, &news, Act::GoOn)).await?;
+        Ok(is_past(OVER_TIME))
     }
 
     /// The running steps whose generation has its outcome, or is gone: what is read may lag, so only a run that is `idle` is told of those.
