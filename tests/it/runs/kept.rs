@@ -69,6 +69,9 @@ async fn large_result_is_a_link_and_in_the_report_of_the_command() {
     // Lists have neither results nor checks.
     let listed = &scene.get("runs").await["data"][0];
     assert_eq!((listed.get("result_url"), listed.get("checks")), (None, None), "{listed}");
+    let whole = json!({ "pipeline": "large", "input_from": { "text": { "run": id, "path": "result" }, "more": { "run": id, "path": "result" }, "most": { "run": id, "path": "result" } } });
+    let (status, problem) = scene.ask("POST", "runs", &[], Some(&whole)).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("/input_from")), "{problem}");
     // An earlier result is read whole, whatever its size.
     let body = json!({ "pipeline": "large", "input_from": { "text": { "run": id, "path": "result.part_3" } } });
     let next = scene.run(&body).await;

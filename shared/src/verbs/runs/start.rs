@@ -9,7 +9,7 @@ use crate::aws::{Blobs, CreatedRun, EntryRow, PinnedPipeline, RunRow, StepRow};
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError, InvalidInput};
 use crate::ids::{Organization, RunId, RunKey, SubjectKey};
-use crate::limits::{OUTPUT_INLINE_BYTES_MAX, REQUEST_INLINE_BYTES_MAX, RUNS_WAITING_MAX};
+use crate::limits::{OUTPUT_INLINE_BYTES_MAX, REQUEST_INLINE_BYTES_MAX, RUN_INPUT_BYTES_MAX, RUNS_WAITING_MAX};
 use crate::notifications::notify::Notify;
 use crate::pipelines::{Document, InputErrors, Pipeline};
 use crate::retry::{self, BackoffBuilder};
@@ -160,7 +160,16 @@ impl App {
                 Err(detail) => errors.push(FieldError::new(format!("/input_from/{name}"), detail)),
             }
         }
-        if errors.is_empty() { Ok(input) } else { Err(Error::InvalidRequest(errors)) }
+        if !errors.is_empty() {
+            return Err(Error::InvalidRequest(errors));
+        }
+        let bytes = serde_json::to_vec(&input).map_or(usize::MAX, |json| json.len());
+        if bytes > RUN_INPUT_BYTES_MAX {
+            let place = if request.input_from.is_empty() { "/input" } else { "/input_from" };
+            let detail = format!("has {bytes} bytes with all of the input; at most {RUN_INPUT_BYTES_MAX} are taken");
+            return Err(Error::invalid(place, detail));
+        }
+        Ok(input)
     }
 
     /// An earlier result, or why there is none.
