@@ -35,12 +35,16 @@ pub mod batches;
 pub mod chat_completions;
 pub mod clock;
 pub mod config;
+pub mod documents;
+pub mod entities;
 pub mod error;
 pub mod estimate;
 mod feeds;
 pub mod generation;
 pub mod hints;
 pub mod ids;
+pub mod importers;
+pub mod imports;
 pub mod json;
 pub mod limits;
 pub mod log;
@@ -72,12 +76,14 @@ pub use ids::{
     Organization, RunId, RunKey, SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
-    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
-    CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
-    DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
-    InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey,
-    NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView,
-    Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent,
-    RunEventData, RunList, RunProgress, RunQuery, RunReport, RunTail, RunView, Settled, Started, StepList, StepView,
-    StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    AcceptanceView, Accepted, AcceptedPrompt, Attachment, AuditList, AuditQuery, BatchEvent, BatchEventData, BatchList,
+    BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView, CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView,
+    Created, DELIVER_PATIENCE, Decided, DecidedItem, Delivered, DeliveryList, DeliveryView, Diff, EndpointList, EndpointView,
+    EntityList, EntityQuery, EntryView, EventPage, Export, FannedOut, GenerationPage, GivenUp, ImportAttempts, ImportList,
+    ImporterCheck, ImporterList, ImporterVersionView, ImporterView, Inbox, InboxTokenRequest, Inspection, ItemList, KeySha256,
+    KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck,
+    PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, PublishedImporter, Purged, QuotaView,
+    ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent, RunEventData, RunList,
+    RunProgress, RunQuery, RunReport, RunTail, RunView, Settled, Started, StepList, StepView, StreamRecord, Streamed,
+    SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

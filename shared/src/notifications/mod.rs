@@ -53,6 +53,18 @@ pub enum EventType {
     RunFailed,
     /// `run.cancelled`.
     RunCancelled,
+    /// `entity.approved`.
+    EntityApproved,
+    /// `entity.rejected`.
+    EntityRejected,
+    /// `entity.archived`.
+    EntityArchived,
+    /// `entity.edited`: while it incubates.
+    EntityEdited,
+    /// `import.completed`: its entities incubate.
+    ImportCompleted,
+    /// `import.reverted`: those that incubated are gone.
+    ImportReverted,
     /// `endpoint.disabled`: it has failed for too long, or its receiver is gone for good.
     EndpointDisabled,
     /// `test.ping`: somebody tests an endpoint.
@@ -61,7 +73,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::GenerationCompleted,
         Self::GenerationIncomplete,
         Self::GenerationFailed,
@@ -73,6 +85,12 @@ impl EventType {
         Self::RunCompleted,
         Self::RunFailed,
         Self::RunCancelled,
+        Self::EntityApproved,
+        Self::EntityRejected,
+        Self::EntityArchived,
+        Self::EntityEdited,
+        Self::ImportCompleted,
+        Self::ImportReverted,
         Self::EndpointDisabled,
         Self::TestPing,
     ];
@@ -92,6 +110,12 @@ impl EventType {
             Self::RunCompleted => "run.completed",
             Self::RunFailed => "run.failed",
             Self::RunCancelled => "run.cancelled",
+            Self::EntityApproved => "entity.approved",
+            Self::EntityRejected => "entity.rejected",
+            Self::EntityArchived => "entity.archived",
+            Self::EntityEdited => "entity.edited",
+            Self::ImportCompleted => "import.completed",
+            Self::ImportReverted => "import.reverted",
             Self::EndpointDisabled => "endpoint.disabled",
             Self::TestPing => "test.ping",
         }
@@ -179,6 +203,20 @@ impl Notification {
         to: &Notify,
     ) -> Self {
         let id = EventId::of(&[organization.as_str(), event.as_str(), object, &rfc3339(at_ms)]);
+        Self::with_id(id, organization, event, object, at_ms, data, to)
+    }
+
+    /// The same of what has made `revision` of `object`: each revision is an event of its own.
+    #[must_use]
+    pub fn at_revision(
+        organization: &Organization,
+        event: EventType,
+        (object, revision): (&str, u64),
+        at_ms: i64,
+        data: Map<String, Value>,
+        to: &Notify,
+    ) -> Self {
+        let id = EventId::of(&[organization.as_str(), event.as_str(), object, &revision.to_string()]);
         Self::with_id(id, organization, event, object, at_ms, data, to)
     }
 

@@ -12,7 +12,7 @@ use crate::audit::Entry;
 use crate::aws::clients::unexpected;
 use crate::aws::tables::Item;
 use crate::error::Error;
-use crate::ids::{GenerationId, GenerationKey, SubjectKey};
+use crate::ids::{GenerationId, GenerationKey, SubjectId, SubjectKey};
 
 const UPDATE: &str = "dynamodb UpdateItem";
 
@@ -25,6 +25,19 @@ pub enum AcceptWritten {
     Changed,
 }
 
+/// What an acceptance is written with.
+#[derive(Debug, Clone, Copy)]
+pub struct AcceptChange<'a> {
+    /// The revision of the acceptance that was read; `None`: there was none.
+    pub held: Option<u64>,
+    /// The subject that the generation's record may name already.
+    pub of: &'a SubjectId,
+    /// The generation whose record tells no more that it is accepted; `None`: there is none, or its record is gone.
+    pub replaced: Option<&'a GenerationId>,
+    /// The entry in the audit.
+    pub entry: &'a Entry,
+}
+
 #[derive(Serialize)]
 struct AcceptedAttribute<'a> {
     accepted: &'a Acceptance,
@@ -32,8 +45,6 @@ struct AcceptedAttribute<'a> {
 
 impl Records {
     /// Writes that a generation is accepted for a subject, which appears with it: on the subject, on the record, and in the audit.
-    /// `held` is the revision of the acceptance that was read. `replaced` is the generation whose record tells so no more; `None` where
-    /// there is none, or its record is gone.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -41,17 +52,15 @@ impl Records {
         &self,
         key: &SubjectKey,
         acceptance: &Acceptance,
-        held: Option<u64>,
-        replaced: Option<&GenerationId>,
-        entry: &Entry,
+        change: AcceptChange<'_>,
     ) -> Result<AcceptWritten, Error> {
         let generation = GenerationKey::new(key.organization.clone(), acceptance.generation.clone());
         let mut items = vec![
-            self.acceptance_update(key, acceptance, held)?.into_item(),
-            self.accepted_record_update(&generation, key, acceptance)?.into_item(),
-            self.audit_put(&key.organization, entry)?.into_item(),
+            self.acceptance_update(key, acceptance, change.held)?.into_item(),
+            self.accepted_record_update(&generation, key, acceptance, change.of)?.into_item(),
+            self.audit_put(&key.organization, change.entry)?.into_item(),
         ];
-        if let Some(replaced) = replaced {
+        if let Some(replaced) = change.replaced {
             let replaced = GenerationKey::new(key.organization.clone(), replaced.clone());
             items.push(self.replaced_record_update(&replaced, key, &acceptance.accepted_at)?.into_item());
         }
@@ -90,17 +99,19 @@ impl Records {
         generation: &GenerationKey,
         key: &SubjectKey,
         acceptance: &Acceptance,
+        of: &SubjectId,
     ) -> Result<Update, Error> {
-        let of = AcceptedFor {
+        let accepted = AcceptedFor {
             accepted_subject: key.subject.clone(),
             accepted_at: acceptance.accepted_at.clone(),
             accepted_by: acceptance.accepted_by.clone(),
         };
-        let mut fields: Item = serde_dynamo::to_item(of).map_err(|error| unexpected(UPDATE, error))?;
+        let mut fields: Item = serde_dynamo::to_item(accepted).map_err(|error| unexpected(UPDATE, error))?;
         // The trigger of `meter` tells by it that this is not the end.
         fields.insert("revised_at".to_owned(), AttributeValue::S(acceptance.accepted_at.clone()));
-        let condition = "attribute_exists(compacted_at) AND attribute_not_exists(accepted_subject)";
-        self.set_in_transaction(Key::Record(generation), fields, condition, "", [], [])
+        let condition = "attribute_exists(compacted_at) AND (attribute_not_exists(accepted_subject) OR accepted_subject = :of)";
+        let of = AttributeValue::S(of.to_string());
+        self.set_in_transaction(Key::Record(generation), fields, condition, "", [], [(":of", of)])
     }
 
     fn replaced_record_update(&self, generation: &GenerationKey, key: &SubjectKey, at: &str) -> Result<Update, Error> {
