@@ -23,7 +23,7 @@
 //! | notification | that something has happened, told to users and to endpoints |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`acceptance`], [`documents`], [`importers`], [`imports`], [`entities`], [`audit`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod acceptance;

@@ -6,6 +6,7 @@
 mod plan;
 mod read;
 mod revert;
+mod step;
 mod write;
 
 pub use read::{ImportAttempts, ImportList};

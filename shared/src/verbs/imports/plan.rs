@@ -3,35 +3,19 @@
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::write::Step;
+use super::step::{PlannedImport, Step};
 use crate::app::App;
 use crate::aws::{Blobs, RecordRow};
 use crate::documents::DocumentRef;
 use crate::error::{Error, Issue};
 use crate::generation::Status;
-use crate::ids::{GenerationId, ImportId, SubjectKey};
+use crate::ids::SubjectKey;
 use crate::importers::{Importer, Item, answer_of, read};
 use crate::imports::{AttemptResult, Import, ImportState, Outcome, report};
 use crate::json::json_bytes;
 use crate::json::schema::Schema;
 use crate::limits::{IMPORT_ENTITIES_MAX, IMPORT_ISSUES_MAX, IMPORT_REPORT_BYTES_MAX, JSON_BYTES_MAX, VALIDATION_TIME_MAX};
 use crate::pipelines::path::readable;
-use crate::verbs::importers::Selected;
-
-/// An import that may be written.
-#[derive(Debug)]
-pub(in crate::verbs) struct PlannedImport {
-    /// Its id.
-    pub id: ImportId,
-    /// The generation.
-    pub generation: GenerationId,
-    /// The importer.
-    pub selected: Selected,
-    /// The items of the answer; `None`: the import is complete already.
-    pub items: Option<Vec<Item>>,
-    /// What cannot be imported.
-    pub issues: Vec<Issue>,
-}
 
 impl App {
     /// Plans the import of a generation's answer for a subject. What comes to nothing is written among its attempts.

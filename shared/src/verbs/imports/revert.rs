@@ -2,7 +2,7 @@
 
 use tokio::time::sleep;
 
-use super::write::Step;
+use super::step::Step;
 use crate::app::App;
 use crate::audit::{Action, moment};
 use crate::aws::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange};
