@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
+use crate::commands::generations::{accept, cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
 use crate::commands::{
-    batches, bench, cost, demo, dev, notifications, openapi, pipelines, runs, shell, subjects, usage, validate, webhooks,
+    audit, batches, bench, cost, demo, dev, entities, importers, notifications, openapi, pipelines, runs, shell, subjects, usage,
+    validate, webhooks,
 };
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
@@ -32,11 +33,15 @@ pub enum Command {
     Output(output::OutputArgs),
     Cancel(cancel::CancelArgs),
     Retry(retry::RetryArgs),
+    Accept(accept::AcceptArgs),
     Token(token::TokenArgs),
     Batches(batches::BatchesArgs),
     Pipelines(pipelines::PipelinesArgs),
     Runs(runs::RunsArgs),
     Subjects(subjects::SubjectsArgs),
+    Importers(importers::ImportersArgs),
+    Entities(Box<entities::EntitiesArgs>),
+    Audit(audit::AuditArgs),
     Usage(usage::UsageArgs),
     Webhooks(webhooks::WebhooksArgs),
     Notifications(notifications::NotificationsArgs),
@@ -69,11 +74,15 @@ impl Command {
             Self::Output(args) => output::run(args).await,
             Self::Cancel(args) => cancel::run(args).await,
             Self::Retry(args) => retry::run(args).await,
+            Self::Accept(args) => accept::run(args).await,
             Self::Token(args) => token::run(args).await,
             Self::Batches(args) => batches::run(args).await,
             Self::Pipelines(args) => pipelines::run(args).await,
             Self::Runs(args) => runs::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
+            Self::Importers(args) => importers::run(args).await,
+            Self::Entities(args) => Box::pin(entities::run(*args)).await,
+            Self::Audit(args) => audit::run(args).await,
             Self::Usage(args) => usage::run(args).await,
             Self::Webhooks(args) => webhooks::run(args).await,
             Self::Notifications(args) => notifications::run(args).await,

@@ -10,6 +10,7 @@ use crate::access::read_token::SigningKey;
 use crate::aws::{Blobs, Buffer, Clients, Invoker, Mailer, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
 use crate::clock::Clock;
 use crate::config::{Config, MasterKeyAt, TokenKey};
+use crate::documents::DocumentKey;
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::hints::Hints;
@@ -18,12 +19,12 @@ use crate::limits;
 use crate::log::waiting::Waiting;
 use crate::notifications::address::Doors;
 use crate::notifications::signature::MasterKey;
-use crate::pipelines::{Pipeline, PipelineKey};
+use crate::pipelines::Pipeline;
 use crate::providers::{Auth, Continuation, HttpProvider, Provider, REGION, Refusals, Sign, can_be_continued};
 use crate::receivers::Receivers;
 
 /// Versions of pipelines by their numbers.
-type KeptPipelines = HashMap<(PipelineKey, u64), Arc<Pipeline>>;
+type KeptPipelines = HashMap<(DocumentKey, u64), Arc<Pipeline>>;
 
 /// The product's operations, as methods. Clones share the clients, the clock and the counters.
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::acceptance::redact::{DEFAULT_PATTERNS, Redaction};
 use crate::access::read_token::SigningKey;
 use crate::error::Error;
 use crate::generation::request::{RequestRules, Validation};
@@ -58,6 +59,13 @@ pub struct Config {
     pub cors_origin: Option<String>,
     /// `METADATA_VALIDATION_STRICT`, `1` or `true`: validation is strict unless the request sets `validation`.
     pub validation: Validation,
+    /// `LONGHAND_IMPORT_GENERATION`, `true` or `false` (default): whether answers are imported.
+    pub import_generation: bool,
+    /// `LONGHAND_VALIDATE_LLM_RESPONSE`, `true` (default) or `false`: whether an answer must be valid to be imported. Otherwise what can be
+    /// imported is.
+    pub validate_llm_response: bool,
+    /// `LONGHAND_REDACT_PATTERNS`, a JSON list of regular expressions: what is removed from accepted prompts before they are shown.
+    pub redaction: Redaction,
     /// `LONGHAND_RETENTION_DAYS`: how long `longhand retention` keeps an ended generation; unset: for ever.
     pub retention: Option<Duration>,
     /// `LONGHAND_BATCH_RETENTION_DAYS`, default 90: how long `longhand retention --batches` keeps an ended batch; 0, which is `None`: for ever.
@@ -292,6 +300,10 @@ impl Config {
             },
             cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
+            import_generation: vars.switch("LONGHAND_IMPORT_GENERATION")?,
+            validate_llm_response: vars.text("LONGHAND_VALIDATE_LLM_RESPONSE").is_none()
+                || vars.switch("LONGHAND_VALIDATE_LLM_RESPONSE")?,
+            redaction: vars.redaction("LONGHAND_REDACT_PATTERNS")?,
             retention: vars.number_if("LONGHAND_RETENTION_DAYS", 1)?.map(days),
             batch_retention: Some(vars.number("LONGHAND_BATCH_RETENTION_DAYS", 90, 0)?).filter(|kept| *kept > 0).map(days),
             providers,
@@ -366,6 +378,12 @@ impl Vars<'_> {
             return Ok(Some(text));
         }
         Err(Error::Configuration(format!("{name} must be an origin like https://app.example, `*` or `none`, not {text:?}")))
+    }
+
+    fn redaction(&self, name: &str) -> Result<Redaction, Error> {
+        let text = self.text(name);
+        let patterns = text.as_deref().unwrap_or(DEFAULT_PATTERNS);
+        Redaction::parse(patterns).map_err(|why| Error::Configuration(format!("{name} {why}")))
     }
 
     fn address(&self, name: &str) -> Result<Option<String>, Error> {

@@ -27,6 +27,22 @@ impl FieldError {
     }
 }
 
+/// What is wrong with an answer, at one place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Issue {
+    /// Where, as people read it: `capabilities[0].name`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Issue {
+    /// Names the place and what is wrong there.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
 /// Something in an input that must be otherwise. It never repeats the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputError {
@@ -160,6 +176,51 @@ pub enum Error {
     /// `If-Match` names another version than the current one, which has this number; 0: there is none.
     #[error("the current version of the subject {0:?} is {1}, and not the one that `If-Match` names; read it, and decide again")]
     VersionChanged(String, u64),
+    /// The generation must have completed.
+    #[error("generation {0} is {1}; what has completed can be accepted")]
+    NotCompleted(String, &'static str),
+    /// The generation's output did not pass its validation.
+    #[error("the output of generation {0} did not pass validation; see validation issue {1}")]
+    InvalidOutput(String, String),
+    /// Another generation is accepted for the subject, or this one for another subject.
+    #[error("{0}")]
+    AlreadyAccepted(String),
+    /// No generation is accepted for the subject.
+    #[error("no generation is accepted for the subject {0:?}")]
+    NothingAccepted(String),
+    /// The document of an importer is not valid; all violations in it.
+    #[error("the importer is not valid: {}", describe_all(.0))]
+    InvalidImporter(Vec<FieldError>),
+    /// The importer, or its version, does not exist, or belongs to another organization.
+    #[error("there is no importer {0:?}")]
+    ImporterNotFound(String),
+    /// The deployment imports nothing.
+    #[error("imports are off in this deployment; its operator turns them on by the parameter `ImportGeneration`")]
+    ImportsOff,
+    /// The generation's answer cannot be imported: what is wrong with it, by paths as people read them.
+    #[error("the answer cannot be imported: {}", describe_issues(.0))]
+    InvalidAnswer(Vec<Issue>),
+    /// The subject has no such import.
+    #[error("the subject {0:?} has no import {1:?}")]
+    ImportNotFound(String, String),
+    /// The import has made nothing that could be reverted.
+    #[error("import {0} cannot be reverted: it is {1}")]
+    ImportNotReverted(String, String),
+    /// Others changed the import, or its entities, for as long as the verb tried.
+    #[error("import {0} was being changed for all of the time that this tried to change it; try again")]
+    ImportContended(String),
+    /// The subject has no such entity.
+    #[error("the subject {0:?} has no entity {1:?}")]
+    EntityNotFound(String, String),
+    /// Only what incubates is edited.
+    #[error("entity {0} is {1}; what incubates can be edited")]
+    EntityDecided(String, String),
+    /// `If-Match` names another revision of the entity than the current one, which is this.
+    #[error("the current revision of entity {0} is {1}, and not the one that `If-Match` names; read it, and decide again")]
+    EntityChanged(String, u64),
+    /// Others changed the entity for as long as the verb tried.
+    #[error("entity {0} was being changed for all of the time that this tried to change it; try again")]
+    EntityContended(String),
     /// Texts are too large for what is asked.
     #[error("{0}")]
     TextTooLarge(String),
@@ -172,9 +233,9 @@ pub enum Error {
     /// The pipeline, or its version, does not exist, or belongs to another organization.
     #[error("there is no pipeline {0:?}")]
     PipelineNotFound(String),
-    /// Others published versions of the pipeline for as long as the verb tried.
-    #[error("the pipeline {0:?} was being published for all of the time that this tried to publish it; try again")]
-    PipelineContended(String),
+    /// Others published versions of the document for as long as the verb tried. The first text is what it is.
+    #[error("the {0} {1:?} was being published for all of the time that this tried to publish it; try again")]
+    DocumentContended(&'static str, String),
     /// The endpoint does not exist, or belongs to another organization.
     #[error("there is no webhook {0:?}")]
     EndpointNotFound(String),
@@ -257,6 +318,22 @@ pub enum ErrorCode {
     ValidationError,
     /// [`Error::InvalidPipeline`].
     InvalidPipeline,
+    /// [`Error::InvalidImporter`].
+    InvalidImporter,
+    /// [`Error::InvalidAnswer`].
+    InvalidAnswer,
+    /// [`Error::NotCompleted`].
+    NotCompleted,
+    /// [`Error::InvalidOutput`].
+    InvalidOutput,
+    /// [`Error::AlreadyAccepted`].
+    AlreadyAccepted,
+    /// [`Error::ImportsOff`].
+    ImportsOff,
+    /// [`Error::ImportNotReverted`].
+    NotReverted,
+    /// [`Error::EntityDecided`].
+    EntityDecided,
     /// [`Error::RequestTooLarge`].
     RequestTooLarge,
     /// [`Error::Unauthorized`].
@@ -264,9 +341,10 @@ pub enum ErrorCode {
     /// [`Error::Forbidden`].
     Forbidden,
     /// [`Error::NotFound`], [`Error::KeyNotFound`], [`Error::ModelNotFound`], [`Error::BatchNotFound`], [`Error::SubjectNotFound`],
-    /// [`Error::VersionNotFound`], [`Error::PipelineNotFound`], [`Error::EndpointNotFound`] and [`Error::DeliveryNotFound`].
+    /// [`Error::VersionNotFound`], [`Error::NothingAccepted`], [`Error::ImporterNotFound`], [`Error::ImportNotFound`],
+    /// [`Error::EntityNotFound`], [`Error::PipelineNotFound`], [`Error::EndpointNotFound`] and [`Error::DeliveryNotFound`].
     NotFound,
-    /// [`Error::VersionChanged`].
+    /// [`Error::VersionChanged`] and [`Error::EntityChanged`].
     VersionChanged,
     /// [`Error::TextTooLarge`].
     TextTooLarge,
@@ -296,7 +374,8 @@ pub enum ErrorCode {
     LogGone,
     /// [`Error::LogDamaged`], [`Error::Configuration`] and [`Error::Internal`].
     Internal,
-    /// [`Error::Contended`], [`Error::BatchContended`], [`Error::SubjectContended`], [`Error::PipelineContended`] and
+    /// [`Error::Contended`], [`Error::BatchContended`], [`Error::SubjectContended`], [`Error::ImportContended`], [`Error::EntityContended`],
+    /// [`Error::DocumentContended`] and
     /// [`Error::EndpointContended`].
     Contended,
     /// [`Error::Aws`].
@@ -310,14 +389,24 @@ impl ErrorCode {
         match self {
             Self::InvalidRequest | Self::AlreadyEnded => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::ImportsOff => 403,
             Self::NotFound => 404,
-            Self::IdempotencyConflict | Self::NotEnded | Self::EndpointDisabled => 409,
+            Self::IdempotencyConflict
+            | Self::NotEnded
+            | Self::EndpointDisabled
+            | Self::AlreadyAccepted
+            | Self::NotReverted
+            | Self::EntityDecided => 409,
             Self::LogGone => 410,
             Self::VersionChanged => 412,
             Self::RequestTooLarge | Self::TextTooLarge => 413,
             Self::UriTooLong => 414,
-            Self::InvalidPipeline | Self::ValidationError => 422,
+            Self::InvalidPipeline
+            | Self::ValidationError
+            | Self::InvalidImporter
+            | Self::InvalidAnswer
+            | Self::NotCompleted
+            | Self::InvalidOutput => 422,
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
@@ -333,6 +422,14 @@ impl ErrorCode {
             Self::InvalidRequest
             | Self::ValidationError
             | Self::InvalidPipeline
+            | Self::InvalidImporter
+            | Self::InvalidAnswer
+            | Self::NotCompleted
+            | Self::InvalidOutput
+            | Self::AlreadyAccepted
+            | Self::ImportsOff
+            | Self::NotReverted
+            | Self::EntityDecided
             | Self::Unauthorized
             | Self::Forbidden
             | Self::NotFound
@@ -370,6 +467,14 @@ impl Error {
         match self {
             Self::InvalidRequest(_) | Self::Refused { .. } => ErrorCode::InvalidRequest,
             Self::InvalidPipeline(_) => ErrorCode::InvalidPipeline,
+            Self::InvalidImporter(_) => ErrorCode::InvalidImporter,
+            Self::InvalidAnswer(_) => ErrorCode::InvalidAnswer,
+            Self::NotCompleted(..) => ErrorCode::NotCompleted,
+            Self::InvalidOutput(..) => ErrorCode::InvalidOutput,
+            Self::AlreadyAccepted(_) => ErrorCode::AlreadyAccepted,
+            Self::ImportsOff => ErrorCode::ImportsOff,
+            Self::ImportNotReverted(..) => ErrorCode::NotReverted,
+            Self::EntityDecided(..) => ErrorCode::EntityDecided,
             Self::RequestTooLarge(_) => ErrorCode::RequestTooLarge,
             Self::Unauthorized(_) => ErrorCode::Unauthorized,
             Self::Forbidden(_) => ErrorCode::Forbidden,
@@ -381,10 +486,14 @@ impl Error {
             | Self::StepNotFound(..)
             | Self::SubjectNotFound(_)
             | Self::VersionNotFound(..)
+            | Self::NothingAccepted(_)
+            | Self::ImporterNotFound(_)
+            | Self::ImportNotFound(..)
+            | Self::EntityNotFound(..)
             | Self::PipelineNotFound(_)
             | Self::EndpointNotFound(_)
             | Self::DeliveryNotFound(_) => ErrorCode::NotFound,
-            Self::VersionChanged(..) => ErrorCode::VersionChanged,
+            Self::VersionChanged(..) | Self::EntityChanged(..) => ErrorCode::VersionChanged,
             Self::TextTooLarge(_) => ErrorCode::TextTooLarge,
             Self::IdempotencyConflict(_) => ErrorCode::IdempotencyConflict,
             Self::TooManyRunning(_) | Self::TooManyRuns(_) => ErrorCode::TooManyRunning,
@@ -404,7 +513,9 @@ impl Error {
             | Self::BatchContended(_)
             | Self::RunContended(_)
             | Self::SubjectContended(_)
-            | Self::PipelineContended(_)
+            | Self::ImportContended(_)
+            | Self::EntityContended(_)
+            | Self::DocumentContended(..)
             | Self::EndpointContended(_) => ErrorCode::Contended,
             Self::Aws { .. } => ErrorCode::Unavailable,
         }
@@ -429,6 +540,14 @@ impl Error {
             ErrorCode::Unavailable => "a service that Longhand depends on did not answer; try again".into(),
             ErrorCode::InvalidRequest
             | ErrorCode::InvalidPipeline
+            | ErrorCode::InvalidImporter
+            | ErrorCode::InvalidAnswer
+            | ErrorCode::NotCompleted
+            | ErrorCode::InvalidOutput
+            | ErrorCode::AlreadyAccepted
+            | ErrorCode::ImportsOff
+            | ErrorCode::NotReverted
+            | ErrorCode::EntityDecided
             | ErrorCode::RequestTooLarge
             | ErrorCode::Unauthorized
             | ErrorCode::Forbidden
@@ -455,6 +574,11 @@ impl Error {
 
 fn describe(errors: &[FieldError]) -> String {
     format!("the request is not valid: {}", describe_all(errors))
+}
+
+fn describe_issues(issues: &[Issue]) -> String {
+    let told: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
+    told.join("; ")
 }
 
 fn describe_all(errors: &[FieldError]) -> String {

@@ -23,22 +23,28 @@
 //! | notification | that something has happened, told to users and to endpoints |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`acceptance`], [`documents`], [`importers`], [`imports`], [`entities`], [`audit`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
+pub mod acceptance;
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod aws;
 pub mod batches;
 pub mod chat_completions;
 pub mod clock;
 pub mod config;
+pub mod documents;
+pub mod entities;
 pub mod error;
 pub mod estimate;
 mod feeds;
 pub mod generation;
 pub mod hints;
 pub mod ids;
+pub mod importers;
+pub mod imports;
 pub mod json;
 pub mod limits;
 pub mod log;
@@ -66,17 +72,9 @@ pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
 pub use ids::{
-    BatchId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
-    SubjectId, SubjectKey, UploadId, UserId,
+    AuditId, BatchId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId,
+    Organization, RunId, RunKey, SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
-    Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
-    CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
-    DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
-    InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey,
-    NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView,
-    Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent,
-    RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList,
-    StepView, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput,
-    VersionRetention,
+    AcceptanceView, Accepted, AcceptedPrompt, Attachment, AuditList, AuditQuery, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView, CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, Decided, DecidedItem, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff, EndpointList, EndpointView, EntityList, EntityQuery, EntryView, EventPage, Export, FannedOut, GenerationPage, GivenUp, ImportAttempts, ImporterCheck, ImporterList, ImporterVersionView, ImporterView, ImportList, Inbox, InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, PublishedImporter, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent, RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList, StepView, Streamed, StreamRecord, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

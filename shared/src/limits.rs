@@ -22,6 +22,33 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// A request up to this size lies in its row; a larger one in the bucket, where it costs less than its write units would.
 pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
+/// Collections of an importer, one within the other.
+pub const IMPORTER_DEPTH_MAX: usize = 8;
+/// Collections of an importer in all.
+pub const IMPORTER_COLLECTIONS_MAX: usize = 32;
+/// A document of an importer, as JSON text.
+pub const IMPORTER_BYTES_MAX: usize = 64 * 1024;
+/// Entities of one import.
+pub const IMPORT_ENTITIES_MAX: usize = 2_000;
+/// What an import tells to be wrong with an answer, at most.
+pub const IMPORT_ISSUES_MAX: usize = 200;
+/// The report of an import, as JSON text: `DynamoDB` refuses items over 400 KB.
+pub const IMPORT_REPORT_BYTES_MAX: usize = 300 * 1024;
+/// The name of an entity, in characters.
+pub const ENTITY_NAME_CHARS_MAX: usize = 300;
+/// The fields of an entity beside its name, as JSON text.
+pub const ENTITY_FIELDS_BYTES_MAX: usize = 16 * 1024;
+/// Entities that one request approves, rejects or archives.
+pub const REVIEW_ITEMS_MAX: usize = 1_000;
+/// Entities in one page.
+pub const ENTITY_LIST_LIMIT_MAX: usize = 1_000;
+/// Entities of a subject that a request reads to act on all of them.
+pub const REVIEW_ENTITIES_MAX: usize = 5_000;
+/// Entries of the audit in one page.
+pub const AUDIT_LIMIT_MAX: usize = 1_000;
+/// A prompt of an accepted generation up to this size lies in the subject's row, which each change of the subject is charged for; a
+/// longer one in the bucket.
+pub const ACCEPTED_PROMPT_INLINE_BYTES_MAX: usize = 4 * 1024;
 /// How long a request's row outlives the log's. The end of the generation puts the request into the bucket, where a kilobyte costs a
 /// twentieth; two weeks are what the queues of failures keep.
 pub const REQUEST_TTL: Duration = Duration::from_hours(14 * 24);
@@ -42,11 +69,11 @@ pub const BATCH_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Items that are to be generated of a batch whose end a start may wait for.
 pub const BATCH_WAIT_ITEMS_MAX: u32 = 5;
 /// A pipeline's name, in characters.
-pub const PIPELINE_NAME_CHARS_MAX: usize = 64;
+pub const DOCUMENT_NAME_CHARS_MAX: usize = 64;
 /// A pipeline's document, as it is sent and in its canonical form.
 pub const PIPELINE_BYTES_MAX: usize = 256 * 1024;
 /// The highest number of a pipeline's version: a longer one would not sort after it.
-pub const PIPELINE_VERSION_MAX: u64 = 999_999;
+pub const DOCUMENT_VERSION_MAX: u64 = 999_999;
 /// Versions of pipelines that one process keeps in memory.
 pub const PIPELINES_KEPT_MAX: usize = 64;
 /// Steps of a pipeline, those of its parts included.

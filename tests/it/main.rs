@@ -10,6 +10,7 @@ mod edge;
 mod operate;
 mod pipelines;
 mod providers;
+mod review;
 mod runs;
 mod statistics;
 mod subjects;

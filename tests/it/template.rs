@@ -13,7 +13,7 @@ use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
 
 /// Every code of an error.
-pub const CODES: [longhand::ErrorCode; 22] = [
+pub const CODES: [longhand::ErrorCode; 30] = [
     longhand::ErrorCode::InvalidRequest,
     longhand::ErrorCode::RequestTooLarge,
     longhand::ErrorCode::Unauthorized,
@@ -31,6 +31,14 @@ pub const CODES: [longhand::ErrorCode; 22] = [
     longhand::ErrorCode::NotEnded,
     longhand::ErrorCode::EndpointDisabled,
     longhand::ErrorCode::InvalidPipeline,
+    longhand::ErrorCode::InvalidImporter,
+    longhand::ErrorCode::InvalidAnswer,
+    longhand::ErrorCode::NotCompleted,
+    longhand::ErrorCode::InvalidOutput,
+    longhand::ErrorCode::AlreadyAccepted,
+    longhand::ErrorCode::ImportsOff,
+    longhand::ErrorCode::NotReverted,
+    longhand::ErrorCode::EntityDecided,
     longhand::ErrorCode::AlreadyEnded,
     longhand::ErrorCode::LogGone,
     longhand::ErrorCode::Internal,

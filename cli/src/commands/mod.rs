@@ -1,11 +1,14 @@
 //! One file per command: its arguments, and what it does.
 
+pub mod audit;
 pub mod batches;
 pub mod bench;
 pub mod cost;
 pub mod demo;
 pub mod dev;
+pub mod entities;
 pub mod generations;
+pub mod importers;
 pub mod notifications;
 pub mod openapi;
 pub mod operate;

@@ -52,7 +52,7 @@ const WRONG_ARGUMENTS: &[(&[&str], &str)] = &[
     (&["tail", ID, "--poll=often"], "expected a number of seconds, such as 0.5"),
     (&["inspect", "gen_1"], "a generation's id is `gen_` and 26 characters"),
     (&["compact", ID, "--aws"], "--organization <NAME>"),
-    (&["keys", "create", "--scope", "root"], "a scope is start, read or admin, not \"root\""),
+    (&["keys", "create", "--scope", "root"], "a scope is start, read, review or admin, not \"root\""),
     (&["keys", "create", "--expires-in", "0d"], "expected a time from 1s to 36500d"),
     (&["keys", "create", "--expires-in", "soon"], "expected a time from 1s to 36500d"),
     (&["keys", "create", "--expires-in", "30"], "expected a time from 1s to 36500d"),

@@ -22,6 +22,7 @@ mod otlp;
 mod pipelines;
 mod redrive;
 mod retention;
+mod review;
 mod runs;
 mod subjects;
 mod survive;

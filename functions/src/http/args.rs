@@ -5,15 +5,18 @@ use std::str::FromStr;
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use http::HeaderMap;
+use axum::response::Response;
 use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::LengthLimitError;
 use longhand::limits::{ATTEMPTS_MAX, REQUEST_BYTES_MAX};
-use longhand::{Claim, Error, FieldError, GenerationId, GenerationKey, SubjectKey};
+use longhand::{Claim, EntityId, Error, FieldError, GenerationId, GenerationKey, ImportId, SubjectKey};
 
 use super::caller::Caller;
 use super::problem::Problem;
+
+const NEXT_AFTER: HeaderName = HeaderName::from_static("longhand-next-after");
 
 /// The caller, and the generation or response that the path names.
 pub struct OneArgs<Id = GenerationId> {
@@ -27,6 +30,13 @@ pub struct SubjectArgs {
     pub key: SubjectKey,
     /// As it stands in the path.
     number: Option<String>,
+}
+
+/// The caller, the subject that the path names, and what the path names of it behind that, whose id it is.
+pub struct PartArgs<Id> {
+    pub caller: Caller,
+    pub key: SubjectKey,
+    pub id: Id,
 }
 
 /// The parameters of the query, in order. A handler of our own routes refuses unknown ones by [`Self::only`]; OpenAI's routes and
@@ -145,6 +155,39 @@ impl<S: Send + Sync> FromRequestParts<S> for SubjectArgs {
         let key = SubjectKey::new(caller.organization.clone(), subject);
         Ok(Self { caller, key, number: names.remove("number") })
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PartArgs<ImportId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let SubjectArgs { caller, key, .. } = SubjectArgs::from_request_parts(parts, state).await?;
+        let named = segment(parts, 5);
+        let id = named.parse().map_err(|_| Error::ImportNotFound(key.subject.to_string(), named))?;
+        Ok(Self { caller, key, id })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PartArgs<EntityId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let SubjectArgs { caller, key, .. } = SubjectArgs::from_request_parts(parts, state).await?;
+        let named = segment(parts, 5);
+        let id = named.parse().map_err(|_| Error::EntityNotFound(key.subject.to_string(), named))?;
+        Ok(Self { caller, key, id })
+    }
+}
+
+/// The `after` of the page behind a file, as the header `Longhand-Next-After`; without it, there is none.
+pub fn add_next(response: &mut Response, after: Option<impl ToString>) {
+    let after = after.and_then(|after| HeaderValue::from_str(&after.to_string()).ok());
+    response.headers_mut().extend(after.map(|after| (NEXT_AFTER, after)));
+}
+
+/// A segment of the path as it stands there: no id has a character that would be escaped.
+fn segment(parts: &Parts, place: usize) -> String {
+    parts.uri.path().split('/').nth(place).unwrap_or_default().to_owned()
 }
 
 /// The version that `If-Match` names, by its number: `"3"`. `None`: there is no such field, or it has `*`.

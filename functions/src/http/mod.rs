@@ -1,15 +1,20 @@
 //! The HTTP API: routers made from the table of routes, and the layers that every request passes.
 
+mod acceptance;
 mod args;
 mod attached;
+mod audit;
 mod batches;
 mod caller;
 mod chat_completions;
 mod cors;
 mod durable;
+mod entities;
 mod events;
 mod generations;
 mod health;
+mod importers;
+mod imports;
 mod models;
 mod notifications;
 mod openai_error;

@@ -95,6 +95,14 @@ const fn kind(code: ErrorCode) -> &'static str {
         | ErrorCode::IdempotencyConflict
         | ErrorCode::NotEnded
         | ErrorCode::InvalidPipeline
+        | ErrorCode::InvalidImporter
+        | ErrorCode::InvalidAnswer
+        | ErrorCode::NotCompleted
+        | ErrorCode::InvalidOutput
+        | ErrorCode::AlreadyAccepted
+        | ErrorCode::ImportsOff
+        | ErrorCode::NotReverted
+        | ErrorCode::EntityDecided
         | ErrorCode::ValidationError
         | ErrorCode::EndpointDisabled
         | ErrorCode::AlreadyEnded

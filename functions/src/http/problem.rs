@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, Method, StatusCode, Uri};
-use longhand::error::InvalidInput;
+use longhand::error::{InvalidInput, Issue};
 use longhand::{Error, FieldError};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ impl IntoResponse for Problem {
         if let Some(after) = error.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
         }
-        if let Error::VersionChanged(_, current) = &error {
+        if let Error::VersionChanged(_, current) | Error::EntityChanged(_, current) = &error {
             response.headers_mut().extend(HeaderValue::from_str(&format!("\"{current}\"")).ok().map(|current| (ETAG, current)));
         }
         if response.status().is_server_error() {
@@ -82,13 +82,27 @@ pub async fn no_method(method: Method, uri: Uri) -> Response {
 }
 
 fn of_error(error: &Error) -> Response {
-    let errors: &[FieldError] =
-        if let Error::InvalidRequest(errors) | Error::InvalidPipeline(errors) = error { errors } else { &[] };
+    let errors: &[FieldError] = match error {
+        Error::InvalidRequest(errors) | Error::InvalidPipeline(errors) | Error::InvalidImporter(errors) => errors,
+        _ => &[],
+    };
     let code = serde_json::to_value(error.code()).unwrap_or(Value::Null);
     if let Error::InvalidInput(wrong) = error {
         return of_input(&code, &error.public_detail(), wrong);
     }
+    if let Error::InvalidAnswer(issues) = error {
+        return of_answer(&code, &error.public_detail(), issues);
+    }
     render(error.code().status(), &code, &error.public_detail(), errors)
+}
+
+/// What is wrong with an answer has its place as people read it, and the message in the field's words: `errors` has both as `path` and
+/// `message` too, as the field's validator has them.
+fn of_answer(code: &Value, detail: &str, issues: &[Issue]) -> Response {
+    let errors = issues
+        .iter()
+        .map(|issue| json!({ "pointer": issue.path, "detail": issue.message, "path": issue.path, "message": issue.message }));
+    render_with(422, code, detail, &errors.collect(), json!({}))
 }
 
 /// The errors of an input have their places as people read them too, and what was expected; so has the problem.

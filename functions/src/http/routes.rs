@@ -2,12 +2,12 @@
 
 use axum::extract::{MatchedPath, Request};
 use http::Method;
-use longhand::Scope::{Admin, Read, Start};
+use longhand::Scope::{Admin, Read, Review, Start};
 
 use super::route::Route;
 use super::{
-    batches, chat_completions, durable, events, generations, health, models, notifications, pipelines, responses, runs,
-    statistics, subjects, uploads, webhooks,
+    acceptance, audit, batches, chat_completions, durable, entities, events, generations, health, importers, imports, models,
+    notifications, pipelines, responses, runs, statistics, subjects, uploads, webhooks,
 };
 
 const GET: Method = Method::GET;
@@ -81,6 +81,32 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", PUT, "/v1/subjects/{subject}/versions/{number}/labels", Start, |at, method| at.on(method, subjects::label)),
     Route::new("api", GET, "/v1/subjects/{subject}/diff", Read, |at, method| at.on(method, subjects::diff)),
     Route::new("api", GET, "/v1/subjects/{subject}/export", Read, |at, method| at.on(method, subjects::export)),
+    // Whoever accepts a generation, or decides what becomes of it, answers for it.
+    Route::new("api", POST, "/v1/generations/{id}/accept", Review, |at, method| at.on(method, acceptance::accept)),
+    Route::new("api", GET, "/v1/generations/{id}/import_audit", Read, |at, method| at.on(method, imports::attempts)),
+    // A prompt may hold what no reader should have.
+    Route::new("api", GET, "/v1/subjects/{subject}/accepted_prompt", Admin, |at, method| at.on(method, acceptance::prompt)),
+    Route::new("api", GET, "/v1/subjects/{subject}/imports", Read, |at, method| at.on(method, imports::list)),
+    Route::new("api", GET, "/v1/subjects/{subject}/imports/{import}", Read, |at, method| at.on(method, imports::get)),
+    Route::new("api", POST, "/v1/subjects/{subject}/imports/{import}/revert", Review, |at, method| {
+        at.on(method, imports::revert)
+    }),
+    Route::new("api", GET, "/v1/subjects/{subject}/entities", Read, |at, method| at.on(method, entities::list)),
+    Route::new("api", POST, "/v1/subjects/{subject}/entities/approve", Review, |at, method| at.on(method, entities::approve)),
+    Route::new("api", POST, "/v1/subjects/{subject}/entities/reject", Review, |at, method| at.on(method, entities::reject)),
+    Route::new("api", POST, "/v1/subjects/{subject}/entities/archive", Review, |at, method| at.on(method, entities::archive)),
+    Route::new("api", GET, "/v1/subjects/{subject}/entities/{entity}", Read, |at, method| at.on(method, entities::get)),
+    Route::new("api", PATCH, "/v1/subjects/{subject}/entities/{entity}", Review, |at, method| at.on(method, entities::edit)),
+    Route::new("api", POST, "/v1/subjects/{subject}/entities/{entity}/promote", Review, |at, method| {
+        at.on(method, entities::promote)
+    }),
+    Route::new("api", GET, "/v1/audit", Read, |at, method| at.on(method, audit::list)),
+    Route::new("api", GET, "/v1/importers", Read, |at, method| at.on(method, importers::list)),
+    Route::new("api", GET, "/v1/importers/{id}", Read, |at, method| at.on(method, importers::get)),
+    // Whoever publishes an importer decides what becomes of what others accept.
+    Route::new("api", PUT, "/v1/importers/{id}", Admin, |at, method| at.on(method, importers::publish)),
+    Route::new("api", POST, "/v1/importers/{id}/check", Admin, |at, method| at.on(method, importers::check)),
+    Route::new("api", GET, "/v1/importers/{id}/versions/{number}", Read, |at, method| at.on(method, importers::version)),
     Route::new("api", GET, "/v1/pipelines", Read, |at, method| at.on(method, pipelines::list)),
     Route::new("api", GET, "/v1/pipelines/{id}", Read, |at, method| at.on(method, pipelines::get)),
     // Whoever publishes a pipeline decides what others spend on its runs.

@@ -17,13 +17,15 @@ pub enum Scope {
     Start,
     /// Read and follow generations.
     Read,
+    /// Accept generations, and decide what becomes of their entities.
+    Review,
     /// Delete generations.
     Admin,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Start, Self::Read, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Start, Self::Read, Self::Review, Self::Admin];
 
     /// The scope's name.
     #[must_use]
@@ -31,6 +33,7 @@ impl Scope {
         match self {
             Self::Start => "start",
             Self::Read => "read",
+            Self::Review => "review",
             Self::Admin => "admin",
         }
     }
@@ -47,7 +50,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found.ok_or_else(|| format!("a scope is start, read or admin, not {text:?}"))
+        found.ok_or_else(|| format!("a scope is start, read, review or admin, not {text:?}"))
     }
 }
 
@@ -123,7 +126,7 @@ mod tests {
         for scopes in [Scopes::default(), Scopes::all(), Scopes::from_iter([Scope::Read])] {
             assert_eq!(scopes.to_string().parse::<Scopes>(), Ok(scopes));
         }
-        assert_eq!(Scopes::all().to_string(), "start read admin");
+        assert_eq!(Scopes::all().to_string(), "start read review admin");
         assert!("start root".parse::<Scopes>().unwrap_err().contains("\"root\""));
     }
 }

@@ -177,6 +177,15 @@ pub struct Generation {
     pub llm_response: Option<Box<RawValue>>,
     /// The newest validation issue.
     pub last_validation_issue_id: Option<String>,
+    /// The subject that it is accepted for; absent where it is for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_subject: Option<SubjectId>,
+    /// When it was accepted, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<String>,
+    /// The id of the API key that accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<String>,
 }
 
 const fn object() -> &'static str {

@@ -42,6 +42,9 @@ pub static RUN_REQUEST: LazyLock<Schema> =
 /// A document of `PUT /v1/pipelines/{name}` (draft-07).
 pub static PIPELINE: LazyLock<Schema> = LazyLock::new(|| published(include_str!("../../../infra/schemas/pipeline.schema.json")));
 
+/// A document of `PUT /v1/importers/{name}` (draft-07).
+pub static IMPORTER: LazyLock<Schema> = LazyLock::new(|| published(include_str!("../../../infra/schemas/importer.schema.json")));
+
 #[expect(clippy::expect_used, reason = "the text is compiled in, and a test compiles it")]
 fn published(text: &str) -> Schema {
     let schema: Value = serde_json::from_str(text).expect("a published schema is JSON");

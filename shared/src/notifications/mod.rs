@@ -55,6 +55,18 @@ pub enum EventType {
     RunCancelled,
     /// `step.failed`: a step of a run has no try left.
     StepFailed,
+    /// `entity.approved`.
+    EntityApproved,
+    /// `entity.rejected`.
+    EntityRejected,
+    /// `entity.archived`.
+    EntityArchived,
+    /// `entity.edited`: while it incubates.
+    EntityEdited,
+    /// `import.completed`: its entities incubate.
+    ImportCompleted,
+    /// `import.reverted`: those that incubated are gone.
+    ImportReverted,
     /// `endpoint.disabled`: it has failed for too long, or its receiver is gone for good.
     EndpointDisabled,
     /// `test.ping`: somebody tests an endpoint.
@@ -63,7 +75,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::GenerationCompleted,
         Self::GenerationIncomplete,
         Self::GenerationFailed,
@@ -76,6 +88,12 @@ impl EventType {
         Self::RunFailed,
         Self::RunCancelled,
         Self::StepFailed,
+        Self::EntityApproved,
+        Self::EntityRejected,
+        Self::EntityArchived,
+        Self::EntityEdited,
+        Self::ImportCompleted,
+        Self::ImportReverted,
         Self::EndpointDisabled,
         Self::TestPing,
     ];
@@ -96,6 +114,12 @@ impl EventType {
             Self::RunFailed => "run.failed",
             Self::RunCancelled => "run.cancelled",
             Self::StepFailed => "step.failed",
+            Self::EntityApproved => "entity.approved",
+            Self::EntityRejected => "entity.rejected",
+            Self::EntityArchived => "entity.archived",
+            Self::EntityEdited => "entity.edited",
+            Self::ImportCompleted => "import.completed",
+            Self::ImportReverted => "import.reverted",
             Self::EndpointDisabled => "endpoint.disabled",
             Self::TestPing => "test.ping",
         }
@@ -183,6 +207,20 @@ impl Notification {
         to: &Notify,
     ) -> Self {
         let id = EventId::of(&[organization.as_str(), event.as_str(), object, &rfc3339(at_ms)]);
+        Self::with_id(id, organization, event, object, at_ms, data, to)
+    }
+
+    /// The same of what has made `revision` of `object`: each revision is an event of its own.
+    #[must_use]
+    pub fn at_revision(
+        organization: &Organization,
+        event: EventType,
+        (object, revision): (&str, u64),
+        at_ms: i64,
+        data: Map<String, Value>,
+        to: &Notify,
+    ) -> Self {
+        let id = EventId::of(&[organization.as_str(), event.as_str(), object, &revision.to_string()]);
         Self::with_id(id, organization, event, object, at_ms, data, to)
     }
 

@@ -79,6 +79,12 @@ pub fn title(event: EventType, data: &Map<String, Value>) -> String {
         EventType::RunFailed => format!("{} has failed{why}.", about("run")),
         EventType::RunCancelled => format!("{} was cancelled.", about("run")),
         EventType::StepFailed => format!("{} has failed{why}.", about("step")),
+        EventType::EntityApproved => format!("{} was approved.", about("entity")),
+        EventType::EntityRejected => format!("{} was rejected.", about("entity")),
+        EventType::EntityArchived => format!("{} was archived.", about("entity")),
+        EventType::EntityEdited => format!("{} was edited.", about("entity")),
+        EventType::ImportCompleted => format!("{} has completed.", about("import")),
+        EventType::ImportReverted => format!("{} was reverted.", about("import")),
         EventType::EndpointDisabled => {
             let url = text("url").unwrap_or(id);
             format!("The endpoint {url} was disabled{why}.")
@@ -118,6 +124,8 @@ pub fn link(notification: &Notification, data: &Map<String, Value>) -> Option<St
             let (subject, number) = (data.get("subject")?.as_str()?, data.get("number")?);
             Some(format!("/v1/subjects/{subject}/versions/{number}"))
         }
+        "entity" => Some(format!("/v1/subjects/{}/entities/{object}", data.get("subject")?.as_str()?)),
+        "import" => Some(format!("/v1/subjects/{}/imports/{object}", data.get("subject")?.as_str()?)),
         "endpoint" => Some(format!("/v1/webhooks/{object}")),
         _ => None,
     }

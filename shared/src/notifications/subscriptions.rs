@@ -1,4 +1,4 @@
-//! Which generations and versions an organization's endpoints want to be told of, as `start` learns it with the quota: where nobody wants
+//! Which generations, versions, entities and imports an organization's endpoints want to be told of, as `start` learns it with the quota: where nobody wants
 //! anything, an end costs nothing more.
 
 use std::collections::BTreeSet;
@@ -20,6 +20,10 @@ pub enum Topic {
     Responses,
     /// Versions of subjects.
     Versions,
+    /// Decisions on entities.
+    Entities,
+    /// Imports.
+    Imports,
 }
 
 impl Topic {
@@ -30,6 +34,8 @@ impl Topic {
             Self::Generations => "generations",
             Self::Responses => "responses",
             Self::Versions => "versions",
+            Self::Entities => "entities",
+            Self::Imports => "imports",
         }
     }
 }
@@ -44,6 +50,10 @@ const ENDS: [EventType; 4] = [
     EventType::GenerationCancelled,
 ];
 
+const ENTITIES: [EventType; 4] =
+    [EventType::EntityApproved, EventType::EntityRejected, EventType::EntityArchived, EventType::EntityEdited];
+const IMPORTS: [EventType; 2] = [EventType::ImportCompleted, EventType::ImportReverted];
+
 /// The topics of these endpoints.
 #[must_use]
 pub fn topics<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Topics {
@@ -55,6 +65,8 @@ pub fn topics<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Topics {
         topics.extend(of_plain.then_some(Topic::Generations));
         topics.extend((of_responses && !of_plain).then_some(Topic::Responses));
         topics.extend(wants(EventType::VersionCreated, false).then_some(Topic::Versions));
+        topics.extend(ENTITIES.into_iter().any(|event| wants(event, false)).then_some(Topic::Entities));
+        topics.extend(IMPORTS.into_iter().any(|event| wants(event, false)).then_some(Topic::Imports));
     }
     topics
 }
@@ -100,7 +112,8 @@ mod tests {
         let of = |dialect, events: &[&str]| topics([&endpoint(dialect, events)]).into_iter().collect::<Vec<_>>();
         assert_eq!(of(Dialect::Longhand, &["batch.*"]), []);
         assert_eq!(of(Dialect::Longhand, &["generation.failed"]), [Topic::Generations]);
-        assert_eq!(of(Dialect::Longhand, &["*"]), [Topic::Generations, Topic::Versions]);
+        assert_eq!(of(Dialect::Longhand, &["*"]), [Topic::Generations, Topic::Versions, Topic::Entities, Topic::Imports]);
+        assert_eq!(of(Dialect::Longhand, &["entity.edited"]), [Topic::Entities]);
         assert_eq!(of(Dialect::Openai, &["*"]), [Topic::Responses]);
         assert_eq!(of(Dialect::Openai, &["batch.*"]), []);
         let disabled = Endpoint { disabled: Some(Disabled::Gone), ..endpoint(Dialect::Longhand, &["*"]) };

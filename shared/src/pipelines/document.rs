@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::PipelineName;
 use super::duration;
-use super::name::PipelineName;
 use crate::error::FieldError;
 use crate::log::reason;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::PipelineName;
 use super::document::{Check, Document, FORM, Limits, Message, OnError, Part, Phase, RetryOn, Step, Violation};
-use super::name::PipelineName;
 use super::{duration, path};
 
 const RUN_TIMEOUT: Duration = Duration::from_mins(30);

@@ -98,7 +98,7 @@ impl RunRequest {
                 errors.push(FieldError::new(format!("/input_from/{name}"), "is in `input` too; give one of them"));
             }
         }
-        let pipeline = body.pipeline.parse().map_err(|error: crate::pipelines::name::InvalidName| error.to_string());
+        let pipeline = body.pipeline.parse().map_err(|error: crate::documents::InvalidName| error.to_string());
         match pipeline {
             Ok(pipeline) if errors.is_empty() => Ok(Self {
                 pipeline,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::version::{Change, ChangeType};
+use crate::acceptance::Acceptance;
 use crate::ids::{GenerationId, SubjectId};
 
 /// The newest generated versions whose sizes are kept, for the `percent` of the next generation.
@@ -44,6 +45,9 @@ pub struct Subject {
     /// The generation that was started last. Not under the revision.
     #[serde(default, skip_serializing)]
     pub last_generation: Option<GenerationId>,
+    /// The generation that is accepted for it. Not under the revision: it has its own.
+    #[serde(default, skip_serializing)]
+    pub accepted: Option<Acceptance>,
     /// Whether it is being deleted: it takes no versions, and is shown to nobody.
     #[serde(default, skip_serializing)]
     pub deleting: bool,
@@ -83,6 +87,9 @@ pub struct SubjectView {
     pub version_labels: BTreeMap<String, u64>,
     /// The generation that was started last.
     pub last_generation: Option<GenerationId>,
+    /// The generation that is accepted for it; absent where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<GenerationId>,
     /// When it appeared, RFC 3339.
     pub created_at: String,
     /// When it last changed, RFC 3339.
@@ -178,6 +185,7 @@ impl Subject {
             current: Some(self.current).filter(|current| *current > 0),
             version_labels: self.version_labels,
             last_generation: self.last_generation,
+            accepted: self.accepted.map(|accepted| accepted.generation),
             created_at: self.created_at,
             updated_at: self.updated_at,
         }

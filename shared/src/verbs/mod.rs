@@ -1,9 +1,15 @@
 //! What [`crate::App`] does: a folder for each noun, a file for each verb.
 
+mod acceptance;
 mod access;
+mod audit;
 mod batches;
 mod chat_completions;
+mod documents;
+mod entities;
 mod generations;
+mod importers;
+mod imports;
 mod models;
 mod notifications;
 mod operate;
@@ -16,14 +22,17 @@ mod stream;
 mod subjects;
 mod uploads;
 
+pub use acceptance::{AcceptanceView, AcceptedPrompt};
 pub use access::keys::{KeyView, NewKey};
 pub use access::tokens::{InboxTokenRequest, ReadToken};
+pub use audit::{AuditList, AuditQuery, EntryView};
 pub use batches::follow::NextItem;
 pub use batches::results::BatchResults;
 pub use batches::retention::BatchRetention;
 pub use batches::tail::{BatchEvent, BatchEventData, BatchTail};
 pub use batches::view::{BatchList, BatchQuery, BatchView, CountsView, ItemList};
 pub use chat_completions::ChatCompletionTail;
+pub use entities::{Decided, DecidedItem, EntityList, EntityQuery};
 pub use generations::attach::Attachment;
 pub use generations::claim::{Claim, KeySha256};
 pub use generations::ending::compact::Compaction;
@@ -35,6 +44,8 @@ pub use generations::output::Output;
 pub use generations::progress::ProgressView;
 pub use generations::start::{Accepted, Started};
 pub use generations::tail::Tail;
+pub use importers::{ImporterCheck, ImporterList, ImporterVersionView, ImporterView, PublishedImporter};
+pub use imports::{ImportAttempts, ImportList};
 pub use models::Model;
 pub use notifications::deliver::{DELIVER_PATIENCE, Delivered};
 pub use notifications::deliveries::{DeliveryList, DeliveryView, Recovered};

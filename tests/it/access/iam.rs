@@ -5,6 +5,7 @@ mod compacting;
 mod drive;
 mod everyday;
 pub mod granted;
+mod review;
 mod runs;
 mod services;
 mod statistics;
@@ -142,6 +143,7 @@ async fn roles_equal_use() {
         batches::that_go_on(own()).boxed(),
         batches::that_riders_do_not_take_on(own()).boxed(),
         batches::whose_start_fails(own()).boxed(),
+        review::with_an_import(own()).boxed(),
         runs::that_go_on(own()).boxed(),
         runs::that_are_left_alone(own()).boxed(),
         webhooks::with_receivers(own()).boxed(),

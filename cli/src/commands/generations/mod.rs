@@ -1,5 +1,6 @@
 //! Commands about one generation, or their list.
 
+pub mod accept;
 pub mod cancel;
 pub mod get;
 pub mod list;

@@ -15,12 +15,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
+use crate::documents::{DocumentKey, Noun};
 use crate::ids::{
-    BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
-    SubjectKey, UserId,
+    AuditId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId,
+    Organization, RunId, RunKey, SubjectKey, UserId,
 };
 use crate::limits;
-use crate::pipelines::PipelineKey;
 use crate::statistics::TallyKey;
 
 /// The index of an organization's generations: partition key `organization`, sort key `generation`.
@@ -54,6 +54,15 @@ pub(in crate::aws) const ENTRIES: &str = "entry#";
 /// What the sort keys of [`Key::Issue`] begin with.
 pub(in crate::aws) const ISSUES: &str = "issue#";
 
+/// What the sort keys of [`Key::Entity`] begin with.
+pub(in crate::aws) const ENTITIES: &str = "entity#";
+
+/// What the sort keys of [`Key::Import`] begin with.
+pub(in crate::aws) const IMPORTS: &str = "import#";
+
+/// What the sort keys of [`Key::ImportAttempt`] begin with.
+pub(in crate::aws) const IMPORT_ATTEMPTS: &str = "import_attempt#";
+
 /// What the sort keys of [`Key::Inbox`] begin with.
 pub(in crate::aws) const INBOX: &str = "ntf_";
 
@@ -77,6 +86,10 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written by `compact` before the outcome, with an id that follows from the log. Purge deletes it.
     Issue(&'a GenerationKey, &'a str),
+    /// `{organization}#{generation}`, `import_attempt#` and the id of the entry in the audit: [`Attempt`](crate::imports::Attempt).
+    ///
+    /// Written once, with that entry. Purge deletes it.
+    ImportAttempt(&'a GenerationKey, &'a AuditId),
     /// `{organization}#idempotency#{sha256}`, `key`: the generation that an `Idempotency-Key` was used for, and the fingerprint of
     /// its request. The SHA-256 is that of the caller's key.
     ///
@@ -124,11 +137,23 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// As [`Self::VersionOf`].
     VersionOfRun(&'a SubjectKey, &'a RunId),
+    /// The same partition, `entity#` and the id: [`Entity`](crate::entities::Entity).
+    ///
+    /// Written by `api` under its revision, with the entry in the audit. Goes with the subject.
+    Entity(&'a SubjectKey, &'a EntityId),
+    /// The same partition, `import#` and the id: [`Import`](crate::imports::Import).
+    ///
+    /// As [`Self::Entity`].
+    Import(&'a SubjectKey, &'a ImportId),
     /// `{organization}#event:{event}`, `notification`: a [`Notification`](crate::notifications::Notification). The trigger of `settle`
     /// selects by this sort key. In [`BY_ORGANIZATION`] under [`events_of`], sorted by its time.
     ///
     /// Written once, in the transaction that makes it true. Expires after [`limits::NOTIFICATION_TTL`].
     Notification(&'a Organization, &'a EventId),
+    /// `{organization}#audit`, the entry's id: [`Entry`](crate::audit::Entry).
+    ///
+    /// Written once, in the transaction of the change that it tells. Never changes, and never goes.
+    Audit(&'a Organization, &'a AuditId),
     /// `{organization}#webhooks`, the endpoint's id: [`Endpoint`](crate::notifications::endpoint::Endpoint).
     ///
     /// Written by `api` and `deliver`, under its revision. Goes when it is deleted.
@@ -186,15 +211,15 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written in the transactions that start and end runs, under its revision. Never goes.
     Places(&'a Organization),
-    /// `{organization}#pipeline#{name}`, `head`: [`PipelineHead`](super::PipelineHead). In [`BY_ORGANIZATION`] under [`pipelines_of`],
+    /// `{organization}#pipeline#{name}` or `{organization}#importer#{name}`, `head`: [`DocumentHead`](super::DocumentHead). In [`BY_ORGANIZATION`] under [`documents_of`],
     /// sorted by the pipeline's name.
     ///
     /// Written by `api` with each version, on the condition of the number before. Never goes.
-    Pipeline(&'a PipelineKey),
-    /// The same partition, `version#` and the number in 6 digits: [`PipelineVersionRow`](super::PipelineVersionRow).
+    Document(&'a DocumentKey),
+    /// The same partition, `version#` and the number in 6 digits: [`DocumentVersionRow`](super::DocumentVersionRow).
     ///
     /// Written once, in one transaction with the head. Never goes: runs name it.
-    PipelineVersion(&'a PipelineKey, u64),
+    DocumentVersion(&'a DocumentKey, u64),
     /// `#attached`, the place's number (`0007`): until when an attached start holds it.
     ///
     /// Taken and left by `start`, conditionally. Expires a day after its last holder.
@@ -205,7 +230,7 @@ impl Key<'_> {
     /// The partition key.
     pub fn partition(&self) -> String {
         match self {
-            Self::Record(key) | Self::Request(key) | Self::Issue(key, _) => key.partition(),
+            Self::Record(key) | Self::Request(key) | Self::Issue(key, _) | Self::ImportAttempt(key, _) => key.partition(),
             Self::Idempotency(organization, sha256) => format!("{organization}#idempotency#{sha256}"),
             Self::Create(organization, fingerprint) => format!("{organization}#create#{fingerprint}"),
             Self::Quota(organization) => format!("{organization}#settings"),
@@ -213,7 +238,9 @@ impl Key<'_> {
             Self::Statistics(key) => statistics_of(&key.organization),
             Self::ApiKey(organization, _) => api_keys(organization),
             Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) | Self::VersionOfRun(key, _) => key.partition(),
+            Self::Entity(key, _) | Self::Import(key, _) => key.partition(),
             Self::Notification(organization, event) => format!("{organization}#event:{event}"),
+            Self::Audit(organization, _) => audit(organization),
             Self::Endpoint(organization, _) => endpoints(organization),
             Self::Delivery(organization, delivery) => format!("{organization}#delivery:{delivery}"),
             Self::Inbox(organization, user, _) | Self::Preferences(organization, user) => inbox(organization, user),
@@ -222,7 +249,7 @@ impl Key<'_> {
             Self::Batch(key) | Self::BatchItem(key, _) | Self::ItemRequest(key, _) => key.partition(),
             Self::Run(key) | Self::RunInput(key) | Self::RunStep(key, _) | Self::RunEntry(key, _) => key.partition(),
             Self::Places(organization) => format!("{organization}#runs"),
-            Self::Pipeline(key) | Self::PipelineVersion(key, _) => key.partition(),
+            Self::Document(key) | Self::DocumentVersion(key, _) => key.partition(),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
@@ -233,6 +260,7 @@ impl Key<'_> {
             Self::Record(_) => "record".to_owned(),
             Self::Request(_) => "request".to_owned(),
             Self::Issue(_, id) => format!("{ISSUES}{id}"),
+            Self::ImportAttempt(_, id) => format!("{IMPORT_ATTEMPTS}{id}"),
             Self::Idempotency(..) | Self::Create(..) | Self::ApiKeyHash(_) => "key".to_owned(),
             Self::Quota(_) => "quota".to_owned(),
             Self::Usage(_, day) => (*day).to_owned(),
@@ -246,7 +274,10 @@ impl Key<'_> {
             Self::Version(_, number) => format!("version#{number:09}"),
             Self::VersionOf(_, generation) => format!("generation#{generation}"),
             Self::VersionOfRun(_, run) => format!("run#{run}"),
+            Self::Entity(_, id) => format!("{ENTITIES}{id}"),
+            Self::Import(_, id) => format!("{IMPORTS}{id}"),
             Self::Notification(..) => "notification".to_owned(),
+            Self::Audit(_, id) => id.to_string(),
             Self::Endpoint(_, id) => id.to_string(),
             Self::Delivery(..) => "delivery".to_owned(),
             Self::Inbox(_, _, id) => id.to_string(),
@@ -260,8 +291,8 @@ impl Key<'_> {
             Self::RunStep(_, step) => format!("{STEPS}{step}"),
             Self::RunEntry(_, revision) => format!("{ENTRIES}{revision:09}"),
             Self::Places(_) => "places".to_owned(),
-            Self::Pipeline(_) => "head".to_owned(),
-            Self::PipelineVersion(_, number) => format!("version#{number:06}"),
+            Self::Document(_) => "head".to_owned(),
+            Self::DocumentVersion(_, number) => format!("version#{number:06}"),
             Self::Attached(place) => format!("{place:04}"),
         }
     }
@@ -287,14 +318,19 @@ pub(in crate::aws) fn subjects_of(organization: &Organization) -> String {
     format!("{organization}#subject")
 }
 
-/// The partition of an organization's pipelines in [`BY_ORGANIZATION`]. No organization is called so.
-pub(in crate::aws) fn pipelines_of(organization: &Organization) -> String {
-    format!("{organization}#pipeline")
+/// The partition of an organization's documents of a noun in [`BY_ORGANIZATION`]. No organization is called so.
+pub(in crate::aws) fn documents_of(noun: Noun, organization: &Organization) -> String {
+    format!("{organization}#{}", noun.as_str())
 }
 
 /// The partition of all of an organization's [`Key::Endpoint`].
 pub(in crate::aws) fn endpoints(organization: &Organization) -> String {
     format!("{organization}#webhooks")
+}
+
+/// The partition of all of an organization's [`Key::Audit`].
+pub(in crate::aws) fn audit(organization: &Organization) -> String {
+    format!("{organization}#audit")
 }
 
 /// The partition of a user's [`Key::Inbox`] and [`Key::Preferences`].
@@ -364,163 +400,5 @@ pub(in crate::aws) fn open_at(organization: &Organization, created_at: &str) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::ids::{BatchId, GenerationId};
-
-    fn keys<'a>(
-        generation: &'a GenerationKey,
-        id: &'a KeyId,
-        text: &'a str,
-        (subject, batch, pipeline, run): &'a (SubjectKey, BatchKey, PipelineKey, RunKey),
-        tally: &'a TallyKey,
-        (event, endpoint, delivery, user, entry): &'a (EventId, EndpointId, DeliveryId, UserId, InboxId),
-    ) -> [Key<'a>; 31] {
-        let organization = &generation.organization;
-        [
-            Key::Record(generation),
-            Key::Request(generation),
-            Key::Issue(generation, text),
-            Key::Idempotency(organization, text),
-            Key::Create(organization, text),
-            Key::Quota(organization),
-            Key::Usage(organization, "2026-11-21"),
-            Key::Statistics(tally),
-            Key::ApiKey(organization, id),
-            Key::Subject(subject),
-            Key::Version(subject, 12),
-            Key::VersionOf(subject, &generation.generation),
-            Key::VersionOfRun(subject, &run.run),
-            Key::Batch(batch),
-            Key::BatchItem(batch, 12),
-            Key::ItemRequest(batch, 12),
-            Key::Run(run),
-            Key::RunInput(run),
-            Key::RunStep(run, "E5"),
-            Key::RunEntry(run, 12),
-            Key::Places(organization),
-            Key::Notification(organization, event),
-            Key::Endpoint(organization, endpoint),
-            Key::Delivery(organization, delivery),
-            Key::Inbox(organization, user, entry),
-            Key::Preferences(organization, user),
-            Key::Pipeline(pipeline),
-            Key::PipelineVersion(pipeline, 12),
-            Key::ApiKeyHash(text),
-            Key::SweepCursor,
-            Key::Attached(7),
-        ]
-    }
-
-    fn tally(organization: &Organization) -> TallyKey {
-        let [day, provider, model] = ["2026-11-21", "openai", "m"].map(str::to_owned);
-        TallyKey { organization: organization.clone(), day, provider, model }
-    }
-
-    fn told(text: &str) -> (EventId, EndpointId, DeliveryId, UserId, InboxId) {
-        let event = EventId::of(&[text]);
-        let entry = InboxId::of(0, &event);
-        (event, EndpointId::new(0), DeliveryId::of(0, &[text]), text.parse().unwrap(), entry)
-    }
-
-    proptest! {
-        #[test]
-        fn kinds_and_organizations_share_no_key(
-            one in "[A-Za-z0-9_-]{1,64}",
-            other in "[A-Za-z0-9_-]{1,64}",
-            text in "[0-9a-f]{1,64}",
-            now in 0_i64..253_402_300_799_000,
-        ) {
-            prop_assume!(one != other);
-            let id = KeyId::new(now);
-            let generation = |organization: &str| GenerationKey::new(organization.parse().unwrap(), GenerationId::first_at(now));
-            let (one, other) = (generation(&one), generation(&other));
-            let above = |of: &GenerationKey| {
-                let subject = SubjectKey::new(of.organization.clone(), text.parse().unwrap());
-                let pipeline = PipelineKey::new(of.organization.clone(), format!("p{}", &text[..text.len().min(60)]).parse().unwrap());
-                let run = RunKey::new(of.organization.clone(), RunId::new(now));
-                (subject, BatchKey::new(of.organization.clone(), BatchId::new(now)), pipeline, run)
-            };
-            let (one_above, other_above) = (above(&one), above(&other));
-            let (one_tally, other_tally) = (tally(&one.organization), tally(&other.organization));
-            let told = told(&text);
-            let all = [
-                keys(&one, &id, &text, &one_above, &one_tally, &told),
-                keys(&other, &id, &text, &other_above, &other_tally, &told),
-            ];
-            let all = all.concat();
-            let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
-            // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 59);
-            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..28] {
-                prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
-                prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn stored_keys_stay_as_they_are() {
-        let generation = GenerationKey::new("acme".parse().unwrap(), GenerationId::first_at(0));
-        let id: KeyId = "key_00000000000000000000000000".parse().unwrap();
-        let subject = SubjectKey::new("acme".parse().unwrap(), "a@b".parse().unwrap());
-        let batch = BatchKey::new("acme".parse().unwrap(), "bat_00000000000000000000000000".parse().unwrap());
-        let run = RunKey::new("acme".parse().unwrap(), "run_00000000000000000000000000".parse().unwrap());
-        let pipeline = PipelineKey::new("acme".parse().unwrap(), "plan-1".parse().unwrap());
-        let tally = tally(&subject.organization);
-        let told = told("5e");
-        let (event, endpoint, delivery, _, entry) = &told;
-        let keys = keys(&generation, &id, "5e", &(subject, batch, pipeline, run), &tally, &told)
-            .map(|key| format!("{} {}", key.partition(), key.sort()));
-        let partition = generation.partition();
-        assert_eq!(
-            keys,
-            [
-                format!("{partition} record"),
-                format!("{partition} request"),
-                format!("{partition} issue#5e"),
-                "acme#idempotency#5e key".to_owned(),
-                "acme#create#5e key".to_owned(),
-                "acme#settings quota".to_owned(),
-                "acme#usage 2026-11-21".to_owned(),
-                "acme#statistics 2026-11-21#9a35ccee68394db5848dcd0a481f5166".to_owned(),
-                format!("acme#keys {id}"),
-                "acme#subject:a@b subject".to_owned(),
-                "acme#subject:a@b version#000000012".to_owned(),
-                format!("acme#subject:a@b generation#{}", generation.generation),
-                "acme#subject:a@b run#run_00000000000000000000000000".to_owned(),
-                "acme#bat_00000000000000000000000000 batch".to_owned(),
-                "acme#bat_00000000000000000000000000 item#000012".to_owned(),
-                "acme#bat_00000000000000000000000000 request#000012".to_owned(),
-                "acme#run_00000000000000000000000000 run".to_owned(),
-                "acme#run_00000000000000000000000000 input".to_owned(),
-                "acme#run_00000000000000000000000000 step#E5".to_owned(),
-                "acme#run_00000000000000000000000000 entry#000000012".to_owned(),
-                "acme#runs places".to_owned(),
-                format!("acme#event:{event} notification"),
-                format!("acme#webhooks {endpoint}"),
-                format!("acme#delivery:{delivery} delivery"),
-                format!("acme#inbox:5e {entry}"),
-                "acme#inbox:5e preferences".to_owned(),
-                "acme#pipeline#plan-1 head".to_owned(),
-                "acme#pipeline#plan-1 version#000012".to_owned(),
-                "#key#5e key".to_owned(),
-                "#sweep cursor".to_owned(),
-                "#attached 0007".to_owned(),
-            ]
-        );
-        assert_eq!(open_at(&generation.organization, "2026-11-21T09:30:00.123Z"), "acme#2026-11-21T09:30:00.123Z");
-    }
-
-    #[test]
-    fn shards_are_stable_and_all_used() {
-        let shard_of = |name: &str| open_shard(&name.parse().unwrap());
-        assert_eq!([shard_of("local"), shard_of("acme"), shard_of("000000000000")], ["0", "7", "5"]);
-        let used: HashSet<String> = (0..100).map(|number| shard_of(&format!("organization-{number}"))).collect();
-        assert_eq!(used.len(), usize::from(limits::OPEN_SHARDS));
-    }
-}
+#[path = "key_tests.rs"]
+mod tests;

@@ -1,16 +1,20 @@
 //! The records table: what lasts. [`key`] lists every kind of row; each noun has a file with its rows and its `impl Records`.
 
+mod acceptance;
 mod api_keys;
 mod attached;
+mod audit;
 mod batches;
+mod documents;
 mod endpoints;
+mod entities;
 mod generation;
 mod idempotency;
+mod imports;
 pub(in crate::aws) mod key;
 mod listing;
 mod notifications;
 mod open;
-mod pipelines;
 mod runs;
 mod statistics;
 mod subjects;
@@ -18,15 +22,19 @@ mod sweeps;
 mod transactions;
 mod usage;
 
+pub use acceptance::{AcceptChange, AcceptWritten};
 pub use api_keys::{KeyHashRow, KeyRow};
+pub use audit::AuditPage;
 pub use batches::{BatchPage, BatchRow, ItemRow, NewItem, StepWritten};
+pub use documents::{DocumentHead, DocumentPage, DocumentVersionRow};
 pub use endpoints::DeliveryPage;
+pub use entities::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage};
 pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, ValidationIssue};
 pub use idempotency::IdempotencyClaim;
+pub use imports::{ImportChange, ImportWritten};
 pub use key::INDEXES;
 pub use listing::ListPage;
 pub use notifications::{InboxPage, Settings};
-pub use pipelines::{PipelineHead, PipelinePage, PipelineVersionRow};
 pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
 

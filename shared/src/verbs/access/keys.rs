@@ -59,7 +59,7 @@ impl App {
             invalid.push(FieldError::new("name", expected));
         }
         if new.scopes.is_empty() {
-            invalid.push(FieldError::new("scopes", "must name at least one of start, read and admin"));
+            invalid.push(FieldError::new("scopes", "must name at least one of start, read, review and admin"));
         }
         if new.expires_in.is_some_and(|expires_in| expires_in < Duration::from_secs(1)) {
             invalid.push(FieldError::new("expires_in", "must be at least one second"));

@@ -82,6 +82,17 @@ impl App {
         }
     }
 
+    /// The request of a generation that has completed: from its row, or else from the event log in the bucket. `None`: it was purged.
+    ///
+    /// # Errors
+    /// [`Error::LogDamaged`]: it cannot be read. [`Error::Aws`].
+    pub(in crate::verbs) async fn request_of_completed(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
+        match self.records.request(key).await? {
+            Some(Some(text)) => parsed(key, text.as_bytes()).map(Some),
+            _ => self.request_of_ended(key).await,
+        }
+    }
+
     /// The request of a generation whose row has expired.
     async fn request_of_ended(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
         let Some(record) = self.records.find(key).await? else { return Ok(None) };

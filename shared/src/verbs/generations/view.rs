@@ -123,7 +123,15 @@ impl Generation {
             request_metadata: record.request_metadata.and_then(|own| serde_json::from_str(&own).ok()).unwrap_or_default(),
             llm_response: None,
             last_validation_issue_id: None,
+            accepted_subject: None,
+            accepted_at: None,
+            accepted_by: None,
         };
+        if let Some(accepted) = record.accepted {
+            generation.accepted_subject = Some(accepted.accepted_subject);
+            generation.accepted_at = Some(accepted.accepted_at);
+            generation.accepted_by = accepted.accepted_by;
+        }
         if let Some(outcome) = record.outcome {
             generation.finish(outcome);
         } else if let Some((chunk, (_, end))) = newest.and_then(|chunk| Some((chunk, chunk.end()?))) {

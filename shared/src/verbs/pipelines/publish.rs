@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backon::BackoffBuilder as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::time::sleep;
 
 use super::read::PipelineView;
 use crate::app::App;
-use crate::aws::{PipelineHead, PipelineVersionRow};
-use crate::clock::rfc3339;
+use crate::documents::{DocumentKey, Noun};
 use crate::error::{Error, FieldError};
 use crate::ids::Organization;
-use crate::limits::{PIPELINE_VERSION_MAX, REHEARSAL_BYTES_MAX};
-use crate::pipelines::{Document, InputErrors, PipelineKey, PipelineName, PipelineRef, Rehearsal, Violation};
-use crate::retry;
+use crate::limits::REHEARSAL_BYTES_MAX;
+use crate::pipelines::{Document, InputErrors, PipelineName, PipelineRef, Rehearsal, Violation};
+use crate::verbs::documents::NewVersion;
 
 /// A pipeline that was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +53,7 @@ impl App {
     /// Publishes a document as the next version of the pipeline of this name. Versions never change, and their numbers have no gaps.
     ///
     /// # Errors
-    /// [`Error::InvalidPipeline`] with every violation; [`Error::PipelineContended`], [`Error::Aws`].
+    /// [`Error::InvalidPipeline`] with every violation; [`Error::DocumentContended`], [`Error::Aws`].
     pub async fn publish_pipeline(
         &self,
         organization: &Organization,
@@ -64,38 +61,13 @@ impl App {
         document: &Value,
     ) -> Result<Published, Error> {
         let document = self.read_document(organization, name, document).await?;
-        let key = PipelineKey::new(organization.clone(), name.clone());
+        let key = DocumentKey::new(Noun::Pipeline, organization.clone(), name.clone());
         let canonical = String::from_utf8(document.canonical()).map_err(|error| Error::Internal(error.to_string()))?;
         let sha256 = document.sha256();
-        let mut waits = retry::overtaken().build();
-        loop {
-            let held = self.records.pipeline(&key).await?;
-            if let Some(held) = held.as_ref().filter(|held| held.sha256 == sha256) {
-                return Ok(Published { pipeline: held.clone().into(), is_new: false });
-            }
-            let now = rfc3339(self.clock.now_ms());
-            let version = PipelineVersionRow {
-                number: held.as_ref().map_or(0, |held| held.current) + 1,
-                sha256: sha256.clone(),
-                document: canonical.clone(),
-                created_at: now.clone(),
-                created_by: self.caller_name(),
-            };
-            if version.number > PIPELINE_VERSION_MAX {
-                return Err(Error::invalid(
-                    "",
-                    format!("would be version {}; there are {PIPELINE_VERSION_MAX} at most", version.number),
-                ));
-            }
-            let steps = u32::try_from(document.steps.len()).unwrap_or(u32::MAX);
-            let created_at = held.map_or(now, |held| held.created_at);
-            let head = PipelineHead::new(&key, &version, document.title.clone(), steps, created_at);
-            if self.records.add_pipeline_version(&key, &head, &version).await? {
-                tracing::info!(pipeline = %name, version = version.number, %organization, "A pipeline was published.");
-                return Ok(Published { pipeline: head.into(), is_new: true });
-            }
-            sleep(waits.next().ok_or_else(|| Error::PipelineContended(name.to_string()))?).await;
-        }
+        let steps = u32::try_from(document.steps.len()).unwrap_or(u32::MAX);
+        let new = NewVersion { document: canonical, sha256, title: document.title, steps: Some(steps) };
+        let (head, is_new) = self.publish_document(&key, new).await?;
+        Ok(Published { pipeline: head.into(), is_new })
     }
 
     /// What publishing would do, and the requests that the steps would make for a sample input. Nothing is stored.
@@ -111,7 +83,7 @@ impl App {
         outputs: &Map<String, Value>,
     ) -> Result<PipelineCheck, Error> {
         let document = self.read_document(organization, name, document).await?;
-        let held = self.records.pipeline(&PipelineKey::new(organization.clone(), name.clone())).await?;
+        let held = self.records.document(&DocumentKey::new(Noun::Pipeline, organization.clone(), name.clone())).await?;
         let sha256 = document.sha256();
         let is_new = held.as_ref().is_none_or(|held| held.sha256 != sha256);
         let (rehearsal, input_errors) = match sample.map(|sample| document.rehearse(sample, outputs)) {

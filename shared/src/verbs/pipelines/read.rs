@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::aws::{PipelineHead, PipelineVersionRow};
+use crate::aws::{DocumentHead, DocumentVersionRow};
+use crate::documents::{DocumentKey, Noun};
 use crate::error::Error;
 use crate::ids::Organization;
 use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PIPELINES_KEPT_MAX};
-use crate::pipelines::{Document, Pipeline, PipelineKey, PipelineName, PipelineRef};
+use crate::pipelines::{Document, Pipeline, PipelineName, PipelineRef};
 use crate::verbs::generations::list::page_limit;
 
 /// A pipeline as lists tell of it.
@@ -81,15 +82,15 @@ const fn list() -> &'static str {
     "list"
 }
 
-impl From<PipelineHead> for PipelineView {
-    fn from(head: PipelineHead) -> Self {
+impl From<DocumentHead> for PipelineView {
+    fn from(head: DocumentHead) -> Self {
         Self {
             name: head.name,
             object: pipeline(),
             title: head.title,
             version: head.current,
             sha256: head.sha256,
-            steps: head.steps,
+            steps: head.steps.unwrap_or_default(),
             created_at: head.created_at,
             updated_at: head.updated_at,
         }
@@ -102,17 +103,17 @@ impl App {
     /// # Errors
     /// [`Error::PipelineNotFound`], [`Error::Aws`].
     pub async fn pipeline(&self, organization: &Organization, reference: &PipelineRef) -> Result<Arc<Pipeline>, Error> {
-        let key = PipelineKey::new(organization.clone(), reference.name.clone());
+        let key = DocumentKey::new(Noun::Pipeline, organization.clone(), reference.name.clone());
         let not_found = || Error::PipelineNotFound(reference.to_string());
         let number = match reference.version {
             Some(number) => number,
-            None => self.records.pipeline(&key).await?.ok_or_else(not_found)?.current,
+            None => self.records.document(&key).await?.ok_or_else(not_found)?.current,
         };
         let place = (key, number);
         if let Some(held) = self.pipelines.lock().await.get(&place) {
             return Ok(Arc::clone(held));
         }
-        let row = self.records.pipeline_version(&place.0, number).await?.ok_or_else(not_found)?;
+        let row = self.records.document_version(&place.0, number).await?.ok_or_else(not_found)?;
         let read = Arc::new(read(&place.0.name, row)?);
         let mut kept = self.pipelines.lock().await;
         if kept.len() >= PIPELINES_KEPT_MAX {
@@ -155,15 +156,15 @@ impl App {
         limit: Option<usize>,
     ) -> Result<PipelineList, Error> {
         let limit = page_limit(limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)?;
-        let page = self.records.pipelines(organization, after, limit).await?;
-        let data: Vec<PipelineView> = page.pipelines.into_iter().map(PipelineView::from).collect();
+        let page = self.records.documents(Noun::Pipeline, organization, after, limit).await?;
+        let data: Vec<PipelineView> = page.documents.into_iter().map(PipelineView::from).collect();
         let last_id = data.last().map(|pipeline| pipeline.name.clone());
         Ok(PipelineList { object: list(), data, has_more: page.has_more, last_id })
     }
 }
 
 /// The version that a row holds.
-pub(super) fn read(name: &PipelineName, row: PipelineVersionRow) -> Result<Pipeline, Error> {
+pub(super) fn read(name: &PipelineName, row: DocumentVersionRow) -> Result<Pipeline, Error> {
     let document = Document::from_canonical(row.document.as_bytes());
     let mut document =
         document.map_err(|error| Error::Internal(format!("version {} of {name} cannot be read: {error}", row.number)))?;

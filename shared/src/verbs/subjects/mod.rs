@@ -14,13 +14,13 @@ use crate::ids::SubjectKey;
 use crate::retry::{self, BackoffBuilder, ExponentialBackoff};
 
 /// The tries to change a subject.
-struct Tries<'a> {
+pub(in crate::verbs) struct Tries<'a> {
     key: &'a SubjectKey,
     waits: ExponentialBackoff,
 }
 
 impl<'a> Tries<'a> {
-    fn new(key: &'a SubjectKey) -> Self {
+    pub(in crate::verbs) fn new(key: &'a SubjectKey) -> Self {
         Self { key, waits: retry::overtaken().build() }
     }
 
@@ -28,7 +28,7 @@ impl<'a> Tries<'a> {
     ///
     /// # Errors
     /// [`Error::SubjectContended`]: there are no more.
-    async fn again(&mut self) -> Result<(), Error> {
+    pub(in crate::verbs) async fn again(&mut self) -> Result<(), Error> {
         sleep(self.waits.next().ok_or_else(|| Error::SubjectContended(self.key.subject.to_string()))?).await;
         Ok(())
     }

@@ -75,7 +75,10 @@ impl App {
         }
         // Read again: a version may have been made since.
         let left = if apply { self.records.versions(key, (1, u64::MAX), true, usize::MAX).await? } else { kept };
-        let named: BTreeSet<String> = left.iter().map(|left| Blobs::text_key(key, &left.sha256, left.bytes)).collect();
+        let mut named: BTreeSet<String> = left.iter().map(|left| Blobs::text_key(key, &left.sha256, left.bytes)).collect();
+        // Read again, too: another prompt may have been accepted.
+        let accepted = self.records.subject(key).await?.and_then(|subject| subject.accepted);
+        named.extend(accepted.map(|accepted| Blobs::text_key(key, &accepted.prompt_sha256, accepted.prompt_bytes)));
         let mut objects = self.blobs.of_subject(key, ORPHAN_AGE_MIN, now_ms).await?;
         objects.retain(|object| !named.contains(object));
         if apply {

@@ -32,7 +32,7 @@ pub enum Settled {
 
 impl Settled {
     /// The version's number.
-    const fn number(self) -> Option<u64> {
+    pub(in crate::verbs) const fn number(self) -> Option<u64> {
         match self {
             Self::Nothing => None,
             Self::Version(number) | Self::HadVersion(number) => Some(number),

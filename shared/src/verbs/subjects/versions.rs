@@ -202,7 +202,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::SubjectNotFound`], [`Error::Aws`].
-    pub(super) async fn known_subject(&self, key: &SubjectKey) -> Result<Subject, Error> {
+    pub(in crate::verbs) async fn known_subject(&self, key: &SubjectKey) -> Result<Subject, Error> {
         let found = self.records.subject(key).await?.filter(|subject| !subject.deleting);
         found.ok_or_else(|| Error::SubjectNotFound(key.subject.to_string()))
     }

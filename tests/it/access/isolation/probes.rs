@@ -16,6 +16,12 @@ pub const SUBJECT: &str = "<subject>";
 pub const WEBHOOK: &str = "<webhook>";
 /// Stands for a pipeline in the path.
 pub const PIPELINE: &str = "<pipeline>";
+/// Stands for an import in the path.
+pub const IMPORT: &str = "<import>";
+/// Stands for an entity in the path.
+pub const ENTITY: &str = "<entity>";
+/// Stands for an entry of the audit.
+pub const AUDIT: &str = "<audit>";
 /// Stands for a run in the path.
 pub const RUN: &str = "<run>";
 /// Stands for a delivery in the path.
@@ -71,7 +77,11 @@ pub struct Probe {
     pub is_plain: bool,
 }
 
-const QUERIES: [&str; 28] = [
+const QUERIES: [&str; 32] = [
+    "state=incubating&kind=capability&after=<entity>&limit=100",
+    "parent=<entity>&import=<import>&format=ndjson",
+    "object=<entity>&subject=<subject>&order=asc",
+    "action=accept&after=<audit>&format=ndjson",
     "after=<run>&limit=100",
     "pipeline=<pipeline>&status=completed",
     "limit=100&after=<pipeline>",
@@ -121,7 +131,7 @@ const HEADERS: [(&str, &str); 15] = [
 ];
 
 /// What a body may say. The first two are those that the other organization has sent.
-const BODIES: [&str; 19] = [
+const BODIES: [&str; 24] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -139,6 +149,11 @@ const BODIES: [&str; 19] = [
     r#"{"all":true}"#,
     r#"{"document":{"longhand":"pipeline/1","name":"<pipeline>","steps":[{"use":"<pipeline>"},{"use":"<pipeline>@1"}]}}"#,
     r#"{"items_from":"<upload>","defaults":{"provider":"ours","model":"m"}}"#,
+    r#"{"subject":"<subject>","import":true,"replace":true,"importer":"<pipeline>"}"#,
+    r#"{"items":[{"type":"capability","id":"<entity>"}],"cascade":true,"note":"n"}"#,
+    r#"{"all":true,"kind":"capability"}"#,
+    r#"{"name":"ours","fields":{"description":"ours"}}"#,
+    r#"{"document":{"longhand":"importer/1","name":"<pipeline>","collections":[{"name":"a","kind":"b"}]},"generation":"<generation>","subject":"<subject>"}"#,
     r#"{"purpose":"batch","bytes":7}"#,
     r#"{"user":"<user>","expires_in":60}"#,
 ];
@@ -149,6 +164,9 @@ pub fn probes(method: &str, route: &str) -> Vec<Probe> {
         "{subject}" => SUBJECT,
         "{id}" if route.starts_with("/v1/batches") => BATCH,
         "{number}" => "1",
+        "{import}" => IMPORT,
+        "{entity}" => ENTITY,
+        "{id}" if route.starts_with("/v1/importers") => PIPELINE,
         "{id}" if route.starts_with("/v1/webhooks") => WEBHOOK,
         "{id}" if route.starts_with("/v1/pipelines") => PIPELINE,
         "{id}" if route.starts_with("/v1/runs") => RUN,
@@ -168,7 +186,7 @@ pub fn probes(method: &str, route: &str) -> Vec<Probe> {
         let body = (method == "POST").then(|| BODIES[usize::from(route.contains("responses"))].to_owned());
         probes.push(Probe { headers, body, is_plain: false, ..plain.clone() });
     }
-    if method == "POST" {
+    if ["POST", "PATCH"].contains(&method) && (method == "POST" || route.contains("{entity}")) {
         probes.extend(BODIES.iter().map(|body| Probe { body: Some((*body).to_owned()), is_plain: false, ..plain.clone() }));
     }
     probes

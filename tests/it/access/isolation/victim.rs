@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::probes::{
-    BATCH, Credential, DELIVERY, GENERATION, ORGANIZATION, PART, PIPELINE, Probe, RESPONSE, RUN, SUBJECT, UPLOAD, USED_KEY, USER,
-    WEBHOOK,
+    AUDIT, BATCH, Credential, DELIVERY, ENTITY, GENERATION, IMPORT, ORGANIZATION, PART, PIPELINE, Probe, RESPONSE, RUN, SUBJECT,
+    UPLOAD, USED_KEY, USER, WEBHOOK,
 };
 use crate::access::keys::key;
 
@@ -26,6 +26,8 @@ pub const MARKS: [&str; 3] = ["output-of-acme", "prompt-of-acme", "metadata-of-a
 const ITS_KEYS: [&str; 2] = ["key-of-acme", "response-key-of-acme"];
 /// Its subject, which has a version, and one that nobody has.
 const SUBJECTS: [&str; 2] = ["s.first", "s.other"];
+/// Its subject with an import.
+const IMPORTED: &str = SUBJECTS[0];
 /// Its pipeline, and one that nobody has.
 const PIPELINES: [&str; 2] = ["their-plan", "other-plan"];
 /// Its user, who has a notification, and one that nobody has.
@@ -42,11 +44,14 @@ pub struct Victim {
     batch: String,
     run: String,
     upload: String,
+    import: String,
+    entity: String,
+    audit: String,
     webhook: String,
     delivery: String,
     pub token: String,
     worthless: Vec<(Credential, String)>,
-    _providers: [Playback; 3],
+    _providers: [Playback; 4],
     _receiver: Receiver,
 }
 
@@ -55,7 +60,9 @@ impl Victim {
         let theirs = play(Script::new(["output-of-acme ", "and more"])).unwrap();
         let stall = play(Script { ending: Ending::Stall, ..Script::new(["output-of-acme"]) }).unwrap();
         let ours = play(Script::new(["ours"])).unwrap();
-        let all = [("theirs", &theirs), ("stall", &stall), ("ours", &ours)];
+        let answer = json!({ "scenario_metadata": { "name": "output-of-acme" }, "capabilities": [{ "name": "output-of-acme" }] });
+        let scenario = play(Script::new([answer.to_string()])).unwrap();
+        let all = [("theirs", &theirs), ("stall", &stall), ("ours", &ours), ("scenario", &scenario)];
         let providers = json!(
             all.map(|(name, playback)| (name, json!({ "base_url": playback.base_url() })))
                 .into_iter()
@@ -63,7 +70,15 @@ impl Victim {
         );
         // What stalls stays as it is, however long the probes take.
         let idle = ("LONGHAND_IDLE_TIMEOUT_MS", "1800000");
-        let env = environment("", &[("LONGHAND_PROVIDERS", &providers.to_string()), ("LONGHAND_MAX_RUNNING", "1000"), idle]);
+        let env = environment(
+            "",
+            &[
+                ("LONGHAND_PROVIDERS", &providers.to_string()),
+                ("LONGHAND_MAX_RUNNING", "1000"),
+                ("LONGHAND_IMPORT_GENERATION", "true"),
+                idle,
+            ],
+        );
         let clock = Clock::system();
         let options = Options { authorize: true, organization: NAME.to_owned(), env, clock: clock.clone(), ..Options::default() };
         let harness = Harness::with(options).await;
@@ -79,6 +94,7 @@ impl Victim {
         pipeline(&api).await;
         let run = run(&api).await;
         let upload = upload(&api).await;
+        let [import, entity, audit] = import(&api).await;
         let receiver = Receiver::start().await;
         let (webhook, delivery) = webhook(&api, &receiver).await;
         let (_, token) = api.create_token(&generations[0]).await;
@@ -90,13 +106,16 @@ impl Victim {
             (Credential::KeyId, expiring),
             (Credential::Forged, forged),
         ];
-        let providers = [theirs, stall, ours];
+        let providers = [theirs, stall, ours, scenario];
         let victim = Self {
             api,
             generations,
             batch,
             run,
             upload,
+            import,
+            entity,
+            audit,
             webhook,
             delivery,
             token,
@@ -114,7 +133,15 @@ impl Victim {
 
     /// The ids without their prefixes.
     pub fn ulids(&self) -> impl Iterator<Item = &str> {
-        let own = [("whe_", &self.webhook), ("dlv_", &self.delivery), ("bat_", &self.batch), ("upl_", &self.upload)];
+        let own = [
+            ("whe_", &self.webhook),
+            ("dlv_", &self.delivery),
+            ("bat_", &self.batch),
+            ("upl_", &self.upload),
+            ("imp_", &self.import),
+            ("ent_", &self.entity),
+            ("aud_", &self.audit),
+        ];
         let own = own.map(|(prefix, id)| id.strip_prefix(prefix));
         self.generations.iter().filter_map(|id| id.strip_prefix("gen_")).chain(own.into_iter().flatten())
     }
@@ -130,6 +157,18 @@ impl Victim {
         }
         for way in ["", "/versions/1"] {
             let (status, told) = self.api.get(&format!("pipelines/{}{way}", PIPELINES[0])).await;
+            assert!(status.is_success(), "{told}");
+            state.push(told);
+        }
+        let accepted = [
+            format!("subjects/{IMPORTED}/accepted_prompt"),
+            format!("subjects/{IMPORTED}/imports/{}", self.import),
+            format!("subjects/{IMPORTED}/entities?limit=100"),
+            "audit?limit=100".to_owned(),
+            format!("importers/{}", PIPELINES[0]),
+        ];
+        for path in accepted {
+            let (status, told) = self.api.get(&path).await;
             assert!(status.is_success(), "{told}");
             state.push(told);
         }
@@ -181,9 +220,13 @@ impl Victim {
                     PIPELINES[0],
                     &self.run,
                     &self.upload,
+                    &self.import,
+                    &self.entity,
+                    &self.audit,
                 ];
                 let (webhook, delivery) = (absent(&self.webhook), absent(&self.delivery));
                 let (batch, run, upload) = (absent(&self.batch), absent(&self.run), absent(&self.upload));
+                let (import, entity, audit) = (absent(&self.import), absent(&self.entity), absent(&self.audit));
                 let nobodys = [
                     "nobody",
                     OTHER_KEYS[route],
@@ -195,6 +238,9 @@ impl Victim {
                     PIPELINES[1],
                     &run,
                     &upload,
+                    &import,
+                    &entity,
+                    &audit,
                 ];
                 (names(id, form, theirs), names(&absent(id), form, nobodys))
             })
@@ -282,6 +328,23 @@ async fn run(api: &Api) -> String {
     id
 }
 
+/// What it has accepted and imported: the import, an entity, and an entry of its audit.
+async fn import(api: &Api) -> [String; 3] {
+    let document = json!({ "longhand": "importer/1", "name": PIPELINES[0], "title": "metadata-of-acme", "collections": [{ "name": "a", "kind": "b" }] });
+    let put = api.http.put(api.url_of(&format!("/v1/importers/{}", PIPELINES[0]))).json(&document);
+    assert_eq!(api.send(put.build().unwrap()).await.0, StatusCode::CREATED);
+    let start = json!({ "provider": "scenario", "model": "m", "prompt": "prompt-of-acme", "subject": IMPORTED });
+    let (_, started) = api.post(&start).await;
+    let id = started["id"].as_str().unwrap_or_else(|| panic!("{started}"));
+    api.ended(id).await;
+    let post = api.http.post(api.url_of(&format!("/v1/generations/{id}/accept"))).json(&json!({ "import": true }));
+    let (status, accepted) = api.send(post.build().unwrap()).await;
+    assert_eq!(status, StatusCode::CREATED, "{accepted}");
+    let import = &accepted["import"];
+    let audit = api.get("audit?limit=1").await.1["data"][0]["id"].clone();
+    [&import["id"], &import["report"]["capabilities"][0]["id"], &audit].map(|id| id.as_str().unwrap().to_owned())
+}
+
 /// A file that is uploaded.
 async fn upload(api: &Api) -> String {
     let post = api.http.post(api.url_of("/v1/uploads")).json(&json!({ "purpose": "batch" }));
@@ -321,7 +384,7 @@ fn form(probe: &Probe) -> &'static str {
 fn names(
     id: &str,
     form: &str,
-    [organization, key, subject, webhook, delivery, user, batch, pipeline, run, upload]: [&str; 10],
+    [organization, key, subject, webhook, delivery, user, batch, pipeline, run, upload, import, entity, audit]: [&str; 13],
 ) -> Names {
     let ulid = id.strip_prefix("gen_").unwrap();
     vec![
@@ -338,6 +401,9 @@ fn names(
         (PIPELINE, pipeline.to_owned()),
         (RUN, run.to_owned()),
         (UPLOAD, upload.to_owned()),
+        (IMPORT, import.to_owned()),
+        (ENTITY, entity.to_owned()),
+        (AUDIT, audit.to_owned()),
     ]
 }
 

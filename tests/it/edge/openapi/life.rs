@@ -23,7 +23,7 @@ const ABSENT: &str = "gen_01arz3ndektsv4rrffq69g5fav";
 /// answer may have.
 struct Scene {
     harness: Harness,
-    _providers: [Playback; 3],
+    _providers: [Playback; 4],
     /// Operation, status and media type of what was answered.
     seen: BTreeSet<(String, u16, String)>,
 }
@@ -33,14 +33,17 @@ impl Scene {
         let answering = play(Script::new([r#"{"city":"#, r#""Sevilla"}"#])).unwrap();
         let stalling = play(Script { ending: Ending::Stall, ..Script::new(["uno", "dos"]) }).unwrap();
         let large = play(Script::new(["0123456789".repeat(120_000)])).unwrap();
-        let named = [("openai", &answering), ("stall", &stalling), ("large", &large)];
+        let answer =
+            json!({ "scenario_metadata": { "name": "S" }, "capabilities": [{ "name": "A" }, { "name": "B" }] }).to_string();
+        let scenario = play(Script::new([answer])).unwrap();
+        let named = [("openai", &answering), ("stall", &stalling), ("large", &large), ("scenario", &scenario)];
         let named =
             named.map(|(name, provider)| (name.to_owned(), json!({ "base_url": provider.base_url(), "models": ["gpt-5"] })));
         let providers = Value::Object(named.into_iter().collect()).to_string();
         let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_LONG_POLL_MS", "50")];
         let env = environment("", &[&own, env].concat());
         let harness = Harness::with(Options { authorize: true, env, ..Options::default() }).await;
-        Self { harness, _providers: [answering, stalling, large], seen: BTreeSet::new() }
+        Self { harness, _providers: [answering, stalling, large, scenario], seen: BTreeSet::new() }
     }
 
     fn request(&self, method: &str, path: &str) -> RequestBuilder {
@@ -196,6 +199,60 @@ impl Scene {
         assert_eq!(status, StatusCode::ACCEPTED);
         self.harness.ended(again["id"].as_str().unwrap()).await;
         assert_eq!(self.ask(self.request("DELETE", subject)).await.0, StatusCode::OK);
+    }
+
+    async fn life_of_reviews(&mut self) {
+        let body = json!({ "provider": "scenario", "model": "m", "prompt": "p", "subject": "scenario:59" });
+        let (_, started) = self.post("/v1/generations", &body).await;
+        let id = started["id"].as_str().unwrap().to_owned();
+        self.harness.ended(&id).await;
+        let (status, accepted) = self.post(&format!("/v1/generations/{id}/accept"), &json!({ "import": true })).await;
+        assert_eq!(status, StatusCode::CREATED, "{accepted}");
+        self.get(&format!("/v1/generations/{id}")).await;
+        self.get(&format!("/v1/generations/{id}/import_audit")).await;
+        let subject = "/v1/subjects/scenario:59";
+        let entities = format!("{subject}/entities");
+        let ids: Vec<&str> = accepted["import"]["report"]["capabilities"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["id"].as_str().unwrap())
+            .collect();
+        let of = |id: &str| json!({ "items": [{ "type": "capability", "id": id }] });
+        for way in ["", "/accepted_prompt", "/imports", "/entities", "/entities?format=ndjson", "/entities?format=csv"] {
+            self.get(&format!("{subject}{way}")).await;
+        }
+        let (status, headers, _) = self.ask(self.request("GET", &format!("{entities}/{}", ids[0]))).await;
+        assert_eq!((status, headers["etag"].to_str().unwrap()), (StatusCode::OK, "\"1\""));
+        let edit = json!({ "name": "C" });
+        let path = format!("{entities}/{}", ids[0]);
+        assert_eq!(self.ask(self.request("PATCH", &path).json(&edit)).await.0, StatusCode::OK);
+        let stale = self.request("PATCH", &path).header("if-match", "\"1\"").json(&edit);
+        assert_eq!(self.ask(stale).await.0, StatusCode::PRECONDITION_FAILED);
+        assert_eq!(self.post(&format!("{path}/promote"), &Value::Null).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(self.post(&format!("{path}/promote"), &json!({})).await.1["approved_count"], 1);
+        assert_eq!(self.ask(self.request("PATCH", &path).json(&edit)).await.0, StatusCode::CONFLICT);
+        assert_eq!(self.post(&format!("{entities}/archive"), &of(ids[0])).await.1["archived_count"], 1);
+        assert_eq!(self.post(&format!("{entities}/approve"), &of(ids[0])).await.1["success"], false);
+        let import = format!("{subject}/imports/{}", accepted["import"]["id"].as_str().unwrap());
+        self.get(&import).await;
+        assert_eq!(self.post(&format!("{import}/revert"), &json!({ "note": "n" })).await.1["state"], "reverted");
+        assert_eq!(self.post(&format!("{entities}/reject"), &of(ids[1])).await.1["results"][0]["status"], 404);
+        for way in ["", "?format=ndjson", "?action=archive&order=asc&limit=1"] {
+            self.get(&format!("/v1/audit{way}")).await;
+        }
+        let place = "/paths/~1v1~1importers~1{id}/put/requestBody/content/application~1json/examples/one/value";
+        let document = CONTRACT.document().pointer(place).unwrap().clone();
+        for expected in [StatusCode::CREATED, StatusCode::OK] {
+            assert_eq!(self.put("/v1/importers/glossary", &document).await, expected);
+        }
+        let wrong = json!({ "longhand": "importer/1", "name": "glossary", "collections": [] });
+        assert_eq!(self.put("/v1/importers/glossary", &wrong).await, StatusCode::UNPROCESSABLE_ENTITY);
+        for way in ["", "/glossary", "/glossary/versions/1"] {
+            self.get(&format!("/v1/importers{way}")).await;
+        }
+        let check = json!({ "document": document, "generation": id });
+        assert_eq!(self.post("/v1/importers/glossary/check", &check).await.0, StatusCode::OK);
     }
 
     async fn life_of_batches(&mut self) {
@@ -368,9 +425,10 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whole_lives_of_generations_and_responses_are_answered_as_told() {
-    let mut scene = Scene::start(&[]).await;
+    let mut scene = Scene::start(&[("LONGHAND_IMPORT_GENERATION", "true")]).await;
     scene.life_of_generations().await;
     scene.life_of_subjects().await;
+    scene.life_of_reviews().await;
     scene.life_of_batches().await;
     scene.life_of_pipelines().await;
     scene.life_of_runs().await;
@@ -401,6 +459,7 @@ async fn every_operation_refuses_as_told() {
             [("responses", "resp_"), ("batches", "bat_"), ("/runs", "run_")].into_iter().find(|(noun, _)| path.contains(noun));
         let id = ABSENT.replace("gen_", kind.map_or("gen_", |(_, prefix)| prefix));
         let path = path.replace("{id}", &id).replace("{subject}", "absent").replace("{number}", "1");
+        let path = path.replace("{import}", &ABSENT.replace("gen_", "imp_")).replace("{entity}", &ABSENT.replace("gen_", "ent_"));
         let is_reading =
             ["GET", "HEAD"].contains(&method.as_str()) || path.ends_with("/tokens") || path.starts_with("/v1/notifications/");
         let powerless = if is_reading { &starting } else { &reading };

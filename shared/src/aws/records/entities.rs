@@ -1,0 +1,142 @@
+//! Entities of subjects.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
+use serde::Serialize;
+
+use super::key::{ENTITIES, Key};
+use super::transactions::{IntoItem, Transacted};
+use super::{IS_NEW, Records};
+use crate::audit::Entry;
+use crate::aws::clients::unexpected;
+use crate::aws::tables::query_page;
+use crate::entities::Entity;
+use crate::error::Error;
+use crate::ids::{EntityId, SubjectKey};
+use crate::notifications::Notification;
+
+/// The items of a transaction.
+const ITEMS_MAX: usize = 100;
+/// Entities that one transaction changes: each has its entry in the audit and may have a notification, and the subject is checked.
+pub const ENTITIES_AT_ONCE: usize = (ITEMS_MAX - 1) / 3;
+
+/// A change of an entity.
+#[derive(Debug, Clone)]
+pub struct EntityChange {
+    /// The revision that it was made from; 0: there was no such entity.
+    pub from: u64,
+    /// What the entity is since.
+    pub entity: Entity,
+    /// The entry in the audit.
+    pub entry: Entry,
+    /// What receivers are told.
+    pub told: Option<Notification>,
+}
+
+/// The result of [`Records::change_entities`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntitiesWritten {
+    /// All changes are written.
+    Stored,
+    /// These entities, by their place, have changed since they were read; nothing is written.
+    Changed(Vec<usize>),
+    /// The subject is gone, or being deleted; nothing is written.
+    SubjectGone,
+}
+
+/// A page of entities.
+#[derive(Debug, Clone, Default)]
+pub struct EntityPage {
+    /// Entities, by their ids.
+    pub entities: Vec<Entity>,
+    /// Whether there may be more.
+    pub has_more: bool,
+}
+
+impl Records {
+    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`].
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn change_entities(&self, key: &SubjectKey, changes: &[EntityChange]) -> Result<EntitiesWritten, Error> {
+        let mut items = vec![self.subject_check(key)?];
+        let mut owners = vec![None];
+        for (place, change) in changes.iter().enumerate() {
+            items.push(self.put_revision(Key::Entity(key, &change.entity.id), &change.entity, change.from)?.into_item());
+            items.push(self.audit_put(&key.organization, &change.entry)?.into_item());
+            items.extend(change.told.as_ref().map(|told| self.notification_put(told)).transpose()?);
+            owners.resize(items.len(), Some(place));
+        }
+        Ok(match self.transact(items).await? {
+            Transacted::Done => EntitiesWritten::Stored,
+            Transacted::Refused(held) if held.first() == Some(&false) => EntitiesWritten::SubjectGone,
+            Transacted::Refused(held) => {
+                let refused = owners.iter().zip(held).filter(|(_, held)| !held).filter_map(|(owner, _)| *owner);
+                let mut places: Vec<usize> = refused.collect();
+                places.dedup();
+                EntitiesWritten::Changed(places)
+            }
+        })
+    }
+
+    /// The put of a row that counts its changes in `revision`, in place of the one with the revision `from`; 0: of none.
+    pub(super) fn put_revision<R: Serialize>(&self, key: Key<'_>, row: &R, from: u64) -> Result<Put, Error> {
+        if from == 0 {
+            return self.put_in_transaction(key, row, Some(IS_NEW));
+        }
+        let mut put = self.put_in_transaction(key, row, Some("revision = :held"))?;
+        put.expression_attribute_values = Some([(":held".to_owned(), AttributeValue::N(from.to_string()))].into());
+        Ok(put)
+    }
+
+    /// The condition that a subject is there, for a transaction that writes what belongs to it.
+    pub(super) fn subject_check(&self, key: &SubjectKey) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder().table_name(&self.table).set_key(Some(Key::Subject(key).item()));
+        let check = check.condition_expression("attribute_exists(pk) AND attribute_not_exists(deleting)").build();
+        let check = check.map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    /// An entity.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn entity(&self, key: &SubjectKey, id: &EntityId) -> Result<Option<Entity>, Error> {
+        self.get_row(Key::Entity(key, id)).await
+    }
+
+    /// Entities by their ids, in no order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn entities_of(&self, key: &SubjectKey, ids: &[&EntityId]) -> Result<Vec<Entity>, Error> {
+        let rows = self.get_items(ids.iter().map(|id| Key::Entity(key, id).item()).collect()).await?;
+        serde_dynamo::from_items(rows).map_err(|error| unexpected("dynamodb BatchGetItem", error))
+    }
+
+    /// The entities of a subject behind `after`, by their ids: at most `limit` are looked at.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn entities(&self, key: &SubjectKey, after: Option<&EntityId>, limit: usize) -> Result<EntityPage, Error> {
+        let (mut entities, mut start) = (Vec::new(), after.map(|after| Key::Entity(key, after).item()));
+        loop {
+            let query = self.dynamodb.query().table_name(&self.table);
+            let query = query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :entities)")
+                .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+                .expression_attribute_values(":entities", AttributeValue::S(ENTITIES.into()))
+                .consistent_read(true)
+                .limit(i32::try_from(limit.saturating_sub(entities.len())).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total);
+            let page = query_page(query, &self.meter).await?;
+            for row in page.items.unwrap_or_default() {
+                entities.push(serde_dynamo::from_item(row).map_err(|error| unexpected("dynamodb Query", error))?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() || entities.len() >= limit {
+                return Ok(EntityPage { entities, has_more: start.is_some() });
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The audit is what has happened: of each object as many entries as it has revisions, in their order, each going on from the one before.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use longhand_tests::sampling::{rounds, seed};
+use serde_json::{Value, json};
+
+use super::{SUBJECT, Scene};
+
+const AT_ONCE: usize = 6;
+
+fn answer(dice: &mut fastrand::Rng) -> Value {
+    let capability = |number: usize, dice: &mut fastrand::Rng| {
+        let competencies: Vec<Value> = (0..dice.usize(1..3)).map(|inner| json!({ "name": format!("K{inner}") })).collect();
+        json!({ "name": format!("C{number}"), "description": dice.u8(0..3).to_string(), "competencies": competencies })
+    };
+    let capabilities: Vec<Value> = (0..dice.usize(1..5)).map(|number| capability(number, dice)).collect();
+    json!({ "scenario_metadata": { "name": "S" }, "capabilities": capabilities })
+}
+
+/// One act at random. What is refused is no change.
+async fn act(scene: &Scene, generations: &[String], seed: u64) {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let entities = scene.found(&format!("subjects/{SUBJECT}/entities?limit=1000")).await;
+    let entities = entities["data"].as_array().unwrap().clone();
+    let some = |dice: &mut fastrand::Rng| {
+        let ids = (0..dice.usize(1..4)).filter_map(|_| Some(json!({ "id": dice.choice(&entities)?["id"] })));
+        ids.collect::<Vec<Value>>()
+    };
+    let (method, path, body) = match dice.u8(0..20) {
+        0 => {
+            let generation = dice.choice(generations).unwrap();
+            ("POST", format!("generations/{generation}/accept"), json!({ "import": true, "replace": true }))
+        }
+        1 => {
+            let imports = scene.found(&format!("subjects/{SUBJECT}/imports")).await;
+            let Some(import) = dice.choice(imports["data"].as_array().unwrap()) else { return };
+            ("POST", format!("subjects/{SUBJECT}/imports/{}/revert", import["id"].as_str().unwrap()), json!({}))
+        }
+        2..8 => {
+            let Some(entity) = dice.choice(&entities) else { return };
+            let path = format!("subjects/{SUBJECT}/entities/{}", entity["id"].as_str().unwrap());
+            ("PATCH", path, json!({ "fields": { "note": dice.u8(0..5) } }))
+        }
+        number => {
+            let items = some(&mut dice);
+            if items.is_empty() {
+                return;
+            }
+            let act = ["approve", "reject", "archive"][usize::from(number) % 3];
+            let body = json!({ "items": items, "cascade": dice.bool() });
+            ("POST", format!("subjects/{SUBJECT}/entities/{act}"), body)
+        }
+    };
+    let (status, told) = scene.harness.ask(method, &path, &[], Some(&body)).await;
+    assert!(!status.is_server_error(), "{method} {path}: {status} {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_equal_the_changes_over_random_acts_side_by_side() {
+    let scene = Scene::start().await;
+    let seed = seed();
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut generations = Vec::new();
+    for _ in 0..8 {
+        generations.push(scene.generated(SUBJECT, &answer(&mut dice).to_string()).await);
+    }
+    let (status, told) = scene.accept(&generations[0], &json!({ "import": true })).await;
+    assert!(status.is_success(), "{told}");
+    let acts = rounds(1_000, 1_000);
+    let seeds: Vec<u64> = (0..acts).map(|_| dice.u64(..)).collect();
+    futures::stream::iter(seeds).for_each_concurrent(AT_ONCE, |seed| act(&scene, &generations, seed)).await;
+
+    // What is there now, with its revision.
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for query in ["", "&state=reverted"] {
+        for entity in scene.entities(query).await {
+            expected.insert(entity["id"].as_str().unwrap().to_owned(), entity["revision"].as_u64().unwrap());
+        }
+    }
+    for import in scene.found(&format!("subjects/{SUBJECT}/imports?limit=100")).await["data"].as_array().unwrap() {
+        expected.insert(import["id"].as_str().unwrap().to_owned(), import["revision"].as_u64().unwrap());
+    }
+    let entries = scene.audit().await;
+    let accepts = entries.iter().filter(|entry| entry["action"] == "accept").count() as u64;
+    expected.insert(SUBJECT.to_owned(), accepts);
+    let mut told: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for entry in &entries {
+        told.entry(entry["target_id"].as_str().unwrap().to_owned()).or_default().push(entry);
+    }
+    assert_eq!(entries.len() as u64, expected.values().sum::<u64>());
+    assert_eq!(told.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (object, entries) in &told {
+        let revisions: Vec<u64> = entries.iter().map(|entry| entry["revision"].as_u64().unwrap()).collect();
+        assert_eq!(revisions, (1..=expected[object]).collect::<Vec<_>>(), "{object}: in their order, without gaps");
+        for pair in entries.windows(2).filter(|pair| pair[0]["target"] == "entity") {
+            assert_eq!(pair[1]["before"], pair[0]["after"], "{object}: each goes on from the one before");
+        }
+    }
+    println!("{acts} acts, {} entries of {} objects: equal in number and order", entries.len(), told.len());
+    scene.harness.finish().await;
+}
