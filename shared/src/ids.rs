@@ -36,6 +36,12 @@ pub struct InvalidId(String);
 pub struct Organization(String);
 
 impl Organization {
+    /// An organization for what belongs to none.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self("nobody".to_owned())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -65,6 +71,12 @@ impl GenerationId {
     #[must_use]
     pub fn new(now_ms: i64) -> Self {
         Self(new_id(GENERATION_PREFIX, now_ms))
+    }
+
+    /// The id that follows from a moment and these parts: always the same of the same ones.
+    #[must_use]
+    pub fn of(at_ms: i64, parts: &[&str]) -> Self {
+        Self(derived_id(GENERATION_PREFIX, at_ms, parts))
     }
 
     /// An id that sorts before every id made at the given moment or later.

@@ -42,6 +42,7 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod log;
+pub mod migrations;
 pub mod notifications;
 pub mod pipelines;
 pub mod providers;
