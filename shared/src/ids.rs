@@ -1,5 +1,6 @@
 //! Names that cannot be wrong once they are parsed.
 
+mod hashed;
 mod keys;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
+pub use self::hashed::{AuditId, EntityId, ImportId};
 pub use self::keys::{BatchKey, GenerationKey, RunKey, SubjectKey};
 use crate::limits::{SUBJECT_CHARS_MAX, USER_CHARS_MAX};
 
@@ -261,9 +263,7 @@ impl EventId {
     /// The id that follows from these parts: always the same of the same ones. No part may contain a line feed.
     #[must_use]
     pub fn of(parts: &[&str]) -> Self {
-        let digest = Sha256::digest(parts.join("\n"));
-        let bytes = std::array::from_fn(|place| digest[place]);
-        Self(format!("{EVENT_PREFIX}{}", Ulid::from_bytes(bytes).to_string().to_ascii_lowercase()))
+        Self(hashed_id(EVENT_PREFIX, parts))
     }
 
     /// The id as text.
@@ -402,6 +402,12 @@ impl FromStr for InboxId {
     }
 }
 
+fn hashed_id(prefix: &str, parts: &[&str]) -> String {
+    let digest = Sha256::digest(parts.join("\n"));
+    let bytes = std::array::from_fn(|place| digest[place]);
+    format!("{prefix}{}", Ulid::from_bytes(bytes).to_string().to_ascii_lowercase())
+}
+
 fn derived_id(prefix: &str, at_ms: i64, parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\n"));
     let random = u128::from_be_bytes(std::array::from_fn(|place| digest[place]));
@@ -444,6 +450,8 @@ macro_rules! text_conversions {
         }
     };
 }
+
+use text_conversions;
 
 text_conversions!(Organization);
 text_conversions!(GenerationId);

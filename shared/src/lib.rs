@@ -26,8 +26,10 @@
 //! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
+pub mod acceptance;
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod aws;
 pub mod batches;
 pub mod chat_completions;
@@ -67,8 +69,8 @@ pub use error::{Error, ErrorCode, FieldError, TooMuch, TooMuchOf};
 pub use generation::job::{Job, RideJob, StreamJob};
 pub use generation::list_query::{ListQuery, Order};
 pub use ids::{
-    BatchId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
-    SubjectId, SubjectKey, UploadId, UserId,
+    AuditId, BatchId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId,
+    Organization, RunId, RunKey, SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,

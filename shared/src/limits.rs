@@ -20,6 +20,9 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// A request up to this size lies in its row; a larger one in the bucket, where it costs less than its write units would.
 pub const REQUEST_INLINE_BYTES_MAX: usize = 8 * 1024;
+/// A prompt of an accepted generation up to this size lies in the subject's row, which each change of the subject is charged for; a
+/// longer one in the bucket.
+pub const ACCEPTED_PROMPT_INLINE_BYTES_MAX: usize = 4 * 1024;
 /// How long a request's row outlives the log's. The end of the generation puts the request into the bucket, where a kilobyte costs a
 /// twentieth; two weeks are what the queues of failures keep.
 pub const REQUEST_TTL: Duration = Duration::from_hours(14 * 24);

@@ -26,8 +26,8 @@ pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    Added, BatchPage, BatchRow, Created, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage, IssueError, ItemRow,
-    KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage,
+    AcceptWritten, Added, BatchPage, BatchRow, Created, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage, IssueError,
+    ItemRow, KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage,
     PipelineVersionRow, PlanWritten, PlannedRun, RecordRow, Records, RunPage, RunRow, Settings, StepRow, StepWritten,
     SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };

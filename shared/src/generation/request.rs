@@ -276,6 +276,23 @@ impl Request {
         }
     }
 
+    /// What the model is given to continue, as text: the prompt as it was sent, where that is all; or else the JSON text of an object of
+    /// those of `instructions`, `messages`, `input` and `prompt` that the request has.
+    #[must_use]
+    pub fn prompt_text(&self) -> String {
+        let input = self.responses.as_ref().and_then(|responses| responses.input.as_ref());
+        match (&self.prompt, &self.instructions, &self.messages, input) {
+            (Some(prompt), None, None, None) => prompt.clone(),
+            (prompt, instructions, messages, input) => {
+                let mut given = json!({ "instructions": instructions, "messages": messages, "input": input, "prompt": prompt });
+                if let Some(fields) = given.as_object_mut() {
+                    fields.retain(|_, value| !value.is_null());
+                }
+                given.to_string()
+            }
+        }
+    }
+
     /// SHA-256 in hex of what the model is given to continue: instructions, messages, input items and prompt; independent of the order of
     /// fields and of white space in their JSON.
     #[must_use]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::version::{Change, ChangeType};
+use crate::acceptance::Acceptance;
 use crate::ids::{GenerationId, SubjectId};
 
 /// The newest generated versions whose sizes are kept, for the `percent` of the next generation.
@@ -44,6 +45,9 @@ pub struct Subject {
     /// The generation that was started last. Not under the revision.
     #[serde(default, skip_serializing)]
     pub last_generation: Option<GenerationId>,
+    /// The generation that is accepted for it. Not under the revision: it has its own.
+    #[serde(default, skip_serializing)]
+    pub accepted: Option<Acceptance>,
     /// Whether it is being deleted: it takes no versions, and is shown to nobody.
     #[serde(default, skip_serializing)]
     pub deleting: bool,

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::key::{self, Key};
 use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
+use crate::acceptance::AcceptedFor;
 use crate::aws::buffer::packing;
 use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, delete_all, query_all, query_partition, update_where};
@@ -78,6 +79,9 @@ pub struct RecordRow {
     /// The request's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_total_chunks: Option<u64>,
+    /// The subject that it is accepted for, and by whom.
+    #[serde(flatten)]
+    pub accepted: Option<AcceptedFor>,
     /// What its end has added.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,
@@ -232,6 +236,7 @@ impl RecordRow {
             timeout_seconds: request.timeout,
             expected_total_bytes: request.expected_total_bytes,
             expected_total_chunks: request.expected_total_chunks,
+            accepted: None,
             outcome: None,
         }
     }
@@ -504,6 +509,11 @@ mod tests {
             timeout_seconds: Some(9),
             expected_total_bytes: Some(8),
             expected_total_chunks: Some(7),
+            accepted: outcome.is_some().then(|| AcceptedFor {
+                accepted_subject: "s@1".parse().unwrap(),
+                accepted_at: "2026-11-21T10:00:00.000Z".into(),
+                accepted_by: None,
+            }),
             outcome,
         }
     }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
 use crate::ids::{
-    BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
+    AuditId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
     SubjectKey, UserId,
 };
 use crate::limits;
@@ -129,6 +129,10 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written once, in the transaction that makes it true. Expires after [`limits::NOTIFICATION_TTL`].
     Notification(&'a Organization, &'a EventId),
+    /// `{organization}#audit`, the entry's id: [`Entry`](crate::audit::Entry).
+    ///
+    /// Written once, in the transaction of the change that it tells. Never changes, and never goes.
+    Audit(&'a Organization, &'a AuditId),
     /// `{organization}#webhooks`, the endpoint's id: [`Endpoint`](crate::notifications::endpoint::Endpoint).
     ///
     /// Written by `api` and `deliver`, under its revision. Goes when it is deleted.
@@ -214,6 +218,7 @@ impl Key<'_> {
             Self::ApiKey(organization, _) => api_keys(organization),
             Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) | Self::VersionOfRun(key, _) => key.partition(),
             Self::Notification(organization, event) => format!("{organization}#event:{event}"),
+            Self::Audit(organization, _) => audit(organization),
             Self::Endpoint(organization, _) => endpoints(organization),
             Self::Delivery(organization, delivery) => format!("{organization}#delivery:{delivery}"),
             Self::Inbox(organization, user, _) | Self::Preferences(organization, user) => inbox(organization, user),
@@ -247,6 +252,7 @@ impl Key<'_> {
             Self::VersionOf(_, generation) => format!("generation#{generation}"),
             Self::VersionOfRun(_, run) => format!("run#{run}"),
             Self::Notification(..) => "notification".to_owned(),
+            Self::Audit(_, id) => id.to_string(),
             Self::Endpoint(_, id) => id.to_string(),
             Self::Delivery(..) => "delivery".to_owned(),
             Self::Inbox(_, _, id) => id.to_string(),
@@ -295,6 +301,11 @@ pub(in crate::aws) fn pipelines_of(organization: &Organization) -> String {
 /// The partition of all of an organization's [`Key::Endpoint`].
 pub(in crate::aws) fn endpoints(organization: &Organization) -> String {
     format!("{organization}#webhooks")
+}
+
+/// The partition of all of an organization's [`Key::Audit`].
+pub(in crate::aws) fn audit(organization: &Organization) -> String {
+    format!("{organization}#audit")
 }
 
 /// The partition of a user's [`Key::Inbox`] and [`Key::Preferences`].
@@ -372,14 +383,16 @@ mod tests {
     use super::*;
     use crate::ids::{BatchId, GenerationId};
 
+    type Told = (EventId, EndpointId, DeliveryId, UserId, InboxId, AuditId);
+
     fn keys<'a>(
         generation: &'a GenerationKey,
         id: &'a KeyId,
         text: &'a str,
         (subject, batch, pipeline, run): &'a (SubjectKey, BatchKey, PipelineKey, RunKey),
         tally: &'a TallyKey,
-        (event, endpoint, delivery, user, entry): &'a (EventId, EndpointId, DeliveryId, UserId, InboxId),
-    ) -> [Key<'a>; 31] {
+        (event, endpoint, delivery, user, entry, audit): &'a Told,
+    ) -> [Key<'a>; 32] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -404,6 +417,7 @@ mod tests {
             Key::RunEntry(run, 12),
             Key::Places(organization),
             Key::Notification(organization, event),
+            Key::Audit(organization, audit),
             Key::Endpoint(organization, endpoint),
             Key::Delivery(organization, delivery),
             Key::Inbox(organization, user, entry),
@@ -421,10 +435,10 @@ mod tests {
         TallyKey { organization: organization.clone(), day, provider, model }
     }
 
-    fn told(text: &str) -> (EventId, EndpointId, DeliveryId, UserId, InboxId) {
+    fn told(text: &str) -> Told {
         let event = EventId::of(&[text]);
         let entry = InboxId::of(0, &event);
-        (event, EndpointId::new(0), DeliveryId::of(0, &[text]), text.parse().unwrap(), entry)
+        (event, EndpointId::new(0), DeliveryId::of(0, &[text]), text.parse().unwrap(), entry, AuditId::of(0, 1, &[text]))
     }
 
     proptest! {
@@ -455,8 +469,8 @@ mod tests {
             let all = all.concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
             // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 59);
-            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..28] {
+            prop_assert_eq!(distinct.len(), 61);
+            for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..29] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
             }
@@ -473,7 +487,7 @@ mod tests {
         let pipeline = PipelineKey::new("acme".parse().unwrap(), "plan-1".parse().unwrap());
         let tally = tally(&subject.organization);
         let told = told("5e");
-        let (event, endpoint, delivery, _, entry) = &told;
+        let (event, endpoint, delivery, _, entry, audit) = &told;
         let keys = keys(&generation, &id, "5e", &(subject, batch, pipeline, run), &tally, &told)
             .map(|key| format!("{} {}", key.partition(), key.sort()));
         let partition = generation.partition();
@@ -502,6 +516,7 @@ mod tests {
                 "acme#run_00000000000000000000000000 entry#000000012".to_owned(),
                 "acme#runs places".to_owned(),
                 format!("acme#event:{event} notification"),
+                format!("acme#audit {audit}"),
                 format!("acme#webhooks {endpoint}"),
                 format!("acme#delivery:{delivery} delivery"),
                 format!("acme#inbox:5e {entry}"),

@@ -1,7 +1,9 @@
 //! The records table: what lasts. [`key`] lists every kind of row; each noun has a file with its rows and its `impl Records`.
 
+mod acceptance;
 mod api_keys;
 mod attached;
+mod audit;
 mod batches;
 mod endpoints;
 mod generation;
@@ -18,6 +20,7 @@ mod sweeps;
 mod transactions;
 mod usage;
 
+pub use acceptance::AcceptWritten;
 pub use api_keys::{KeyHashRow, KeyRow};
 pub use batches::{BatchPage, BatchRow, ItemRow, NewItem, StepWritten};
 pub use endpoints::DeliveryPage;

@@ -343,6 +343,6 @@ impl Records {
 }
 
 /// What [`BY_ORGANIZATION`] lists a subject by.
-fn listed(key: &SubjectKey) -> [AttributeValue; 2] {
+pub(super) fn listed(key: &SubjectKey) -> [AttributeValue; 2] {
     [AttributeValue::S(key::subjects_of(&key.organization)), AttributeValue::S(key.subject.to_string())]
 }
