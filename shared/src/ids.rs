@@ -2,6 +2,7 @@
 
 mod hashed;
 mod keys;
+mod migration;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use ulid::Ulid;
 
 pub use self::hashed::{AuditId, EntityId, ImportId};
 pub use self::keys::{BatchKey, GenerationKey, RunKey, SubjectKey};
+pub use self::migration::MigrationId;
 use crate::limits::{SUBJECT_CHARS_MAX, USER_CHARS_MAX};
 
 const ORGANIZATION_CHARS_MAX: usize = 64;

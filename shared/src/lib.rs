@@ -73,6 +73,9 @@ pub use ids::{
     Organization, RunId, RunKey, SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
+    AcceptedPrompt, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,
+};
+pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
     CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
     DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,

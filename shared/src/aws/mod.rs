@@ -1,6 +1,7 @@
 //! The only module that uses the AWS SDK: a file for each service, and a folder for each table.
 
 mod archive;
+mod backups;
 mod blobs;
 mod buffer;
 mod clients;
@@ -14,7 +15,8 @@ mod signer;
 mod tables;
 mod texts;
 
-pub use archive::{Archive, ArchiveHead};
+pub use archive::{Archive, ArchiveWriter};
+pub use backups::{TableBackup, TableFacts};
 pub use blobs::{BlobWriter, Blobs, Body, PresignedPut, Stored};
 pub use buffer::{
     Appended, Buffer, ChunkBytes, ChunkItem, ChunkPage, Meta, MetaRow, Packing, chunk_from_item, chunk_item_bytes, chunk_to_item,
@@ -27,8 +29,8 @@ pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
     AcceptWritten, Added, BatchPage, BatchRow, Created, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage, IssueError,
-    ItemRow, KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage,
-    PipelineVersionRow, PlanWritten, PlannedRun, RecordRow, Records, RunPage, RunRow, Settings, StepRow, StepWritten,
+    ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage,
+    PipelineVersionRow, PlanWritten, PlannedRun, RecordRow, Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten,
     SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };
 pub use secrets::{Secrets, Version};

@@ -3,6 +3,7 @@
 //! A change is planned before it is written, from rows as they were read, and each write is made on the condition that its row still is
 //! so. What it takes away is kept, so that it can be undone as long as nobody has changed the same attributes since.
 
+pub mod accepted_prompt;
 pub mod journal;
 pub mod pace;
 pub mod plan;

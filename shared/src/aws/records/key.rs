@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
 use crate::ids::{
-    AuditId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, Organization, RunId, RunKey,
+    AuditId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, MigrationId, Organization, RunId, RunKey,
     SubjectKey, UserId,
 };
 use crate::limits;
@@ -58,8 +58,8 @@ pub(in crate::aws) const ISSUES: &str = "issue#";
 pub(in crate::aws) const INBOX: &str = "ntf_";
 
 /// The key of a row in the records table. No two kinds share a key, and every key names its organization, except
-/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`] and [`Key::Attached`], which are the
-/// deployment's. Their partitions begin with `#`, which no organization's name contains.
+/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`], [`Key::Migration`], its lock and
+/// [`Key::Attached`], which are the deployment's. Their partitions begin with `#`, which no organization's name contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::enum_variant_names, reason = "an API key is a kind of row")]
 pub(in crate::aws) enum Key<'a> {
@@ -199,6 +199,14 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written once, in one transaction with the head. Never goes: runs name it.
     PipelineVersion(&'a PipelineKey, u64),
+    /// `#migrations`, the run's id: [`MigrationRow`](super::MigrationRow).
+    ///
+    /// Written by `longhand migrate` and `longhand backfill`. Never goes: its journal is in the bucket.
+    Migration(&'a MigrationId),
+    /// The same partition, `lock`: [`MigrationLock`](super::MigrationLock).
+    ///
+    /// Taken, renewed and given back by those commands, conditionally.
+    MigrationLock,
     /// `#attached`, the place's number (`0007`): until when an attached start holds it.
     ///
     /// Taken and left by `start`, conditionally. Expires a day after its last holder.
@@ -228,6 +236,7 @@ impl Key<'_> {
             Self::Run(key) | Self::RunInput(key) | Self::RunStep(key, _) | Self::RunEntry(key, _) => key.partition(),
             Self::Places(organization) => format!("{organization}#runs"),
             Self::Pipeline(key) | Self::PipelineVersion(key, _) => key.partition(),
+            Self::Migration(_) | Self::MigrationLock => "#migrations".to_owned(),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
@@ -268,6 +277,8 @@ impl Key<'_> {
             Self::Places(_) => "places".to_owned(),
             Self::Pipeline(_) => "head".to_owned(),
             Self::PipelineVersion(_, number) => format!("version#{number:06}"),
+            Self::Migration(run) => run.to_string(),
+            Self::MigrationLock => "lock".to_owned(),
             Self::Attached(place) => format!("{place:04}"),
         }
     }
@@ -377,11 +388,14 @@ pub(in crate::aws) fn open_at(organization: &Organization, created_at: &str) -> 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::LazyLock;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::ids::{BatchId, GenerationId};
+
+    static MIGRATION: LazyLock<MigrationId> = LazyLock::new(|| "mig_00000000000000000000000000".parse().unwrap());
 
     type Told = (EventId, EndpointId, DeliveryId, UserId, InboxId, AuditId);
 
@@ -392,7 +406,7 @@ mod tests {
         (subject, batch, pipeline, run): &'a (SubjectKey, BatchKey, PipelineKey, RunKey),
         tally: &'a TallyKey,
         (event, endpoint, delivery, user, entry, audit): &'a Told,
-    ) -> [Key<'a>; 32] {
+    ) -> [Key<'a>; 34] {
         let organization = &generation.organization;
         [
             Key::Record(generation),
@@ -426,6 +440,8 @@ mod tests {
             Key::PipelineVersion(pipeline, 12),
             Key::ApiKeyHash(text),
             Key::SweepCursor,
+            Key::Migration(&MIGRATION),
+            Key::MigrationLock,
             Key::Attached(7),
         ]
     }
@@ -468,8 +484,8 @@ mod tests {
             ];
             let all = all.concat();
             let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
-            // The last three of each are no organization's.
-            prop_assert_eq!(distinct.len(), 61);
+            // The last five of each are no organization's.
+            prop_assert_eq!(distinct.len(), 63);
             for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..29] {
                 prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
                 prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
@@ -525,6 +541,8 @@ mod tests {
                 "acme#pipeline#plan-1 version#000012".to_owned(),
                 "#key#5e key".to_owned(),
                 "#sweep cursor".to_owned(),
+                "#migrations mig_00000000000000000000000000".to_owned(),
+                "#migrations lock".to_owned(),
                 "#attached 0007".to_owned(),
             ]
         );

@@ -10,6 +10,7 @@ mod generation;
 mod idempotency;
 pub(in crate::aws) mod key;
 mod listing;
+mod migrations;
 mod notifications;
 mod open;
 mod pipelines;
@@ -28,6 +29,7 @@ pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, Reco
 pub use idempotency::IdempotencyClaim;
 pub use key::INDEXES;
 pub use listing::ListPage;
+pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
 pub use pipelines::{PipelineHead, PipelinePage, PipelineVersionRow};
 pub use runs::{EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
@@ -53,8 +55,8 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 /// The records table.
 #[derive(Debug, Clone)]
 pub struct Records {
-    dynamodb: Client,
-    table: String,
+    pub(super) dynamodb: Client,
+    pub(super) table: String,
     pub(crate) meter: Meter,
 }
 

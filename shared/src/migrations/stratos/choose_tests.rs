@@ -43,18 +43,23 @@ fn the_whole_text_is_chosen_and_the_damage_told() {
     let zeros_dropped: Vec<&[u8]> = zeros.as_bytes().chunks(7).collect();
     let (twice, again) = (doubled(JSON), base64(&doubled(JSON)));
     let whole = |place| (Some(place), JSON.to_owned());
-    let cases: Vec<(&[(&str, &str)], &[&[u8]], Place, &[&str])> = vec![
-        (&[("compacted", &blob)], &chunks, Place::Compacted, &[]),
-        (&[("compacted", &blob), ("llm_response", JSON)], &chunks, Place::Compacted, &[]),
+    let twice = [twice.as_bytes()];
+    let (compacted, parsed): ([(&str, &str); 1], _) = ([("compacted", &blob)], [("llm_response", JSON)]);
+    let both: [(&str, &str); 2] = [("compacted", &blob), ("llm_response", JSON)];
+    let (invalid, doubled): ([(&str, &str); 1], [(&str, &str); 1]) = ([("compacted", "!")], [("compacted", &again)]);
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], Place, &'a [&'a str]);
+    let cases: [Case<'_>; 11] = [
+        (&compacted, &chunks, Place::Compacted, &[]),
+        (&both, &chunks, Place::Compacted, &[]),
         (&[], &chunks, Place::Chunks, &[]),
-        (&[("compacted", "!")], &chunks, Place::Chunks, &["invalid_base64"]),
-        (&[("compacted", &blob)], &chunks[..9], Place::Compacted, &["texts_differ", "cut_off"]),
-        (&[("compacted", &blob)], &zeros_dropped, Place::Compacted, &["texts_differ", "zeros_dropped"]),
-        (&[("compacted", &again)], &chunks, Place::Chunks, &["texts_differ", "doubled"]),
-        (&[("llm_response", JSON)], &[], Place::Response, &["only_response"]),
-        (&[("llm_response", JSON)], &zeros_dropped, Place::Response, &["text_not_response", "zeros_dropped"]),
-        (&[("llm_response", JSON)], &[twice.as_bytes()], Place::Response, &["text_not_response", "doubled"]),
-        (&[("llm_response", JSON)], &chunks[..3], Place::Response, &["text_not_response", "cut_off"]),
+        (&invalid, &chunks, Place::Chunks, &["invalid_base64"]),
+        (&compacted, &chunks[..9], Place::Compacted, &["texts_differ", "cut_off"]),
+        (&compacted, &zeros_dropped, Place::Compacted, &["texts_differ", "zeros_dropped"]),
+        (&doubled, &chunks, Place::Chunks, &["texts_differ", "doubled"]),
+        (&parsed, &[], Place::Response, &["only_response"]),
+        (&parsed, &zeros_dropped, Place::Response, &["text_not_response", "zeros_dropped"]),
+        (&parsed, &twice, Place::Response, &["text_not_response", "doubled"]),
+        (&parsed, &chunks[..3], Place::Response, &["text_not_response", "cut_off"]),
     ];
     for (columns, chunks, place, told) in cases {
         let (found, text, findings) = outcome(columns, chunks);

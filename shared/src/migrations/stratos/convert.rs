@@ -89,6 +89,8 @@ pub struct Imported {
     pub created_by: Option<String>,
     /// That it was accepted.
     pub accepted: Option<AcceptedThere>,
+    /// Whether something was removed from the prompt there.
+    pub is_redacted: bool,
     /// What was found.
     pub findings: Vec<Finding>,
 }
@@ -147,6 +149,7 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
         subject,
         created_by,
         accepted,
+        is_redacted: source.integer("redacted").is_some_and(|redacted| redacted != 0),
         findings: reader.findings,
     }
 }

@@ -9,8 +9,8 @@ const DOUBLED_BYTES_MIN: usize = 64;
 const INTERLEAVED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Ways that are followed side by side.
 const WAYS_MAX: usize = 4_096;
-/// Bytes by which the second writer is recognised, where what is to be repeated is longer.
-const REPEATED_BYTES_MIN: usize = 4;
+/// Bytes by which the second writer is recognised, where what is to be repeated is longer. Each is tried.
+const REPEATED_BYTES_MIN: [usize; 6] = [1, 2, 3, 4, 6, 8];
 
 /// Whether `text` is `whole` with zeros left out.
 #[must_use]
@@ -67,11 +67,17 @@ pub fn looks_doubled(text: &[u8]) -> bool {
     if text[..half] == text[half..] {
         return true;
     }
+    REPEATED_BYTES_MIN.into_iter().any(|least| repeats(text, least))
+}
+
+/// Whether a text is written by two writers, of whom the second one is recognised by `least` bytes.
+fn repeats(text: &[u8], least: usize) -> bool {
+    let half = text.len() / 2;
     let (mut once, mut repeated, mut place) = (Vec::with_capacity(half), 0, 0);
     while place < text.len() {
         let waiting: &[u8] = &once[repeated..];
         let same = waiting.iter().zip(&text[place..]).take_while(|(one, other)| one == other).count();
-        if same > 0 && same >= waiting.len().min(REPEATED_BYTES_MIN) {
+        if same > 0 && same >= waiting.len().min(least) {
             (repeated, place) = (repeated + same, place + same);
         } else {
             once.push(text[place]);
