@@ -38,6 +38,9 @@ pub struct SegmentHead {
     /// Whether these are changes that were refused in the segment before, planned anew.
     #[serde(default)]
     pub is_retry: bool,
+    /// The units of the segment before that were refused: what that says of them was not written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 impl Segment {

@@ -219,6 +219,7 @@ impl Run<'_> {
             Some(known) => known,
             None if refused.is_empty() => return Ok(()),
             None => {
+                let units = refused.iter().map(|change| change.unit.clone()).collect();
                 let own: HashSet<String> = refused.iter().flat_map(Change::new_objects).map(|object| object.object.clone()).collect();
                 let (mut changes, mut view) = (Vec::new(), View::new(self.app).without(own));
                 for change in refused {
@@ -230,7 +231,7 @@ impl Run<'_> {
                         Verdict::Cannot(why) => row.refused.push(format!("{}: {why}", planned.unit)),
                     }
                 }
-                let again = Segment { head: SegmentHead { number, is_retry: true, ..segment.head.clone() }, changes };
+                let again = Segment { head: SegmentHead { number, is_retry: true, refused: units, ..segment.head.clone() }, changes };
                 self.put_segment(&again).await?;
                 again
             }

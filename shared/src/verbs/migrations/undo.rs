@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use tokio::time::{Instant, sleep};
+
 use super::lock::lost;
 use super::run::RunOptions;
 use crate::app::App;
@@ -38,19 +40,27 @@ impl App {
             return Err(Error::Configuration(format!("run {id} is of {}, not of {name}", row.migration)));
         }
         app.set_status(id, &mut row, MigrationStatus::Undoing).await?;
-        let (mut undone, mut kept, began) = (UndoneMigration::default(), HashSet::new(), tokio::time::Instant::now());
+        let mut undo = Undo { app: &app, holder: held.holder(), undone: UndoneMigration::default(), kept: HashSet::new() };
+        let (began, mut refused) = (Instant::now(), Vec::new());
         let mut number = app.segments(&row, id).await?;
         while number > 0 {
             number -= 1;
             let Some(segment) = app.journal_segment(name, id, number).await? else { continue };
             for change in segment.changes.iter().rev() {
                 held.check()?;
-                app.undo_change(change, held.holder(), &mut undone, &mut kept).await?;
+                // Refused in this segment, it was not written by it, but by the next one.
+                if refused.contains(&change.unit) {
+                    undo.delete_objects(change).await?;
+                } else {
+                    undo.change(change).await?;
+                }
                 #[expect(clippy::cast_precision_loss, reason = "an average")]
                 let units = app.meter().reading().write_units as f64;
-                tokio::time::sleep(pace::pause(units, began.elapsed(), options.write_units_per_second)).await;
+                sleep(pace::pause(units, began.elapsed(), options.write_units_per_second)).await;
             }
+            refused = segment.head.refused;
         }
+        let undone = undo.undone;
         app.set_status(id, &mut row, MigrationStatus::Undone).await?;
         held.release().await?;
         Ok(undone)
@@ -70,40 +80,47 @@ impl App {
         }
         Ok(number)
     }
+}
 
-    async fn undo_change(
-        &self,
-        change: &Change,
-        holder: &str,
-        undone: &mut UndoneMigration,
-        kept: &mut HashSet<String>,
-    ) -> Result<(), Error> {
+/// An undo that is going on.
+struct Undo<'a> {
+    app: &'a App,
+    holder: &'a str,
+    undone: UndoneMigration,
+    /// Objects of units that are left as they are.
+    kept: HashSet<String>,
+}
+
+impl Undo<'_> {
+    async fn change(&mut self, change: &Change) -> Result<(), Error> {
+        let records = &self.app.records;
         let mut states = Vec::with_capacity(change.rows.len());
         for row in &change.rows {
-            states.push(row.state(self.records.stored_row(&row.key).await?.as_ref()));
+            states.push(row.state(records.stored_row(&row.key).await?.as_ref()));
         }
-        let is_written = states.iter().all(|state| *state == RowState::After);
-        let new_rows = change.rows.iter().zip(&states).filter(|(row, _)| row.is_new);
-        let is_unwritten = if change.rows.iter().any(|row| row.is_new) {
-            new_rows.map(|(_, state)| *state).all(|state| state == RowState::Before)
-        } else {
-            states.iter().all(|state| *state == RowState::Before)
-        };
-        if is_written && self.records.undo_changes(&change.rows, holder).await? {
-            undone.undone += 1;
-        } else if is_unwritten {
-            undone.not_written += 1;
-        } else if self.records.holds_migrations_lock(holder).await? {
-            undone.changed_since.push(change.unit.clone());
-            kept.extend(change.objects.iter().map(|object| object.object.clone()));
+        let has_new = change.rows.iter().any(|row| row.is_new);
+        // Of what appeared with the change nothing is there; where nothing was to appear, nothing is changed.
+        let mut telling = change.rows.iter().zip(&states).filter(|(row, _)| row.is_new == has_new);
+        if states.iter().all(|state| *state == RowState::After) && records.undo_changes(&change.rows, self.holder).await? {
+            self.undone.undone += 1;
+        } else if telling.all(|(_, state)| *state == RowState::Before) {
+            self.undone.not_written += 1;
+        } else if records.holds_migrations_lock(self.holder).await? {
+            self.undone.changed_since.push(change.unit.clone());
+            self.kept.extend(change.objects.iter().map(|object| object.object.clone()));
             return Ok(());
         } else {
             return Err(lost());
         }
+        self.delete_objects(change).await
+    }
+
+    /// Deletes the objects that appeared with a change, but for those that something needs that is left.
+    async fn delete_objects(&mut self, change: &Change) -> Result<(), Error> {
         let gone: Vec<String> =
-            change.new_objects().map(|object| object.object.clone()).filter(|object| !kept.contains(object)).collect();
-        self.blobs.delete_objects(&gone).await?;
-        undone.objects += gone.len() as u64;
+            change.new_objects().map(|object| object.object.clone()).filter(|object| !self.kept.contains(object)).collect();
+        self.app.blobs.delete_objects(&gone).await?;
+        self.undone.objects += gone.len() as u64;
         Ok(())
     }
 }
