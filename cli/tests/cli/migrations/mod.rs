@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use longhand_local::{Data, Options};
+use longhand_local::{Data, Durability, Options};
 use longhand_tests::Harness;
 use longhand_tests::sampling::rounds;
 use serde_json::Value;
@@ -79,7 +79,7 @@ impl Place {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::Folder(folder.path().join("data"));
-        let harness = Harness::with(Options { data, ..Options::default() }).await;
+        let harness = Harness::with(Options { data, durability: Durability::Normal, ..Options::default() }).await;
         Self { folder, harness }
     }
 
