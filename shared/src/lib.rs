@@ -21,9 +21,10 @@
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | notification | that something has happened, told to users and to endpoints |
+//! | migration | a change of stored data by an operator's command, planned, written and undone |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`], [`migrations`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod acceptance;
@@ -73,9 +74,6 @@ pub use ids::{
     Organization, RunId, RunKey, SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
-    AcceptedPrompt, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,
-};
-pub use verbs::{
     Accepted, Attachment, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView,
     CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
     DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
@@ -84,4 +82,7 @@ pub use verbs::{
     Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent,
     RunEventData, RunList, RunProgress, RunQuery, RunReport, RunTail, RunView, Settled, Started, StepList, StepView,
     StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+};
+pub use verbs::{
+    AcceptedPrompt, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,
 };

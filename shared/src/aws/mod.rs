@@ -29,9 +29,10 @@ pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
     AcceptWritten, Added, BatchPage, BatchRow, Created, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage, IssueError,
-    ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage,
-    PipelineVersionRow, PlanWritten, PlannedRun, RecordRow, Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten,
-    SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
+    ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, Outcome,
+    PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage, PipelineVersionRow, PlanWritten, PlannedRun, RecordRow,
+    Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE,
+    ValidationIssue, VersionSource,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

@@ -64,7 +64,11 @@ impl DataChange for AddSeen {
         let rows: Vec<RowChange> = RowChange::between(key(unit), Some(&row), &after).into_iter().collect();
         let contents = self.contents(view.app(), unit).await?;
         let objects: Vec<ObjectChange> = view.objects(&contents).await?.unwrap();
-        let verdict = if rows.is_empty() { Verdict::AlreadyRight } else { Verdict::Change(Change { unit: unit.to_owned(), rows, objects }) };
+        let verdict = if rows.is_empty() {
+            Verdict::AlreadyRight
+        } else {
+            Verdict::Change(Change { unit: unit.to_owned(), rows, objects })
+        };
         Ok(Planned { unit: unit.to_owned(), verdict, findings: Vec::new() })
     }
 
@@ -121,7 +125,11 @@ async fn a_refused_unit_is_planned_anew_once_and_then_told() {
     let undone = app.undo_migration("add-seen", &id, &options()).await.unwrap();
     assert_eq!((undone.undone, undone.changed_since.len()), (UNITS as u64 - 1, 1), "{undone:?}");
     let left = app.plan_migration(&change).await.unwrap();
-    assert_eq!((left.counts.changed, left.objects), (UNITS as u64, UNITS as u64 - 1), "the object of the unit that was left stays");
+    assert_eq!(
+        (left.counts.changed, left.objects),
+        (UNITS as u64, UNITS as u64 - 1),
+        "the object of the unit that was left stays"
+    );
     assert_eq!(left.samples[0].objects[0].sha256, format!("{:x}", Sha256::digest(TEXT)));
     change.harness.finish().await;
 }

@@ -60,6 +60,9 @@ async fn missing_prompts_come_back_and_both_counts_agree() {
     assert_eq!(undone.code, Some(0), "{}", undone.stderr);
     place.everything().await.assert_same(&stripped);
     let other = place.say(&[&migrate(&path)[..], &["--undo", &applied.run()]].concat()).await;
-    assert!(other.code == Some(1) && other.stderr.contains("is of backfill-accepted-prompt, not of migrate-stratos"), "{other:?}");
+    assert!(
+        other.code == Some(1) && other.stderr.contains("is of backfill-accepted-prompt, not of migrate-stratos"),
+        "{other:?}"
+    );
     place.harness.finish().await;
 }

@@ -123,7 +123,8 @@ fn state(id: i64, large: usize) -> (Row, Expected) {
     let encoded = |text: &str| Some(BASE64_STANDARD.encode(text));
     let row = Row { status: "complete", metadata: metadata(&json!({})), scenario: Some(id % 11), ..Row::default() };
     let completed = Expected { id, status: "completed", reason: None, text: text.clone(), findings: Vec::new(), accepted: None };
-    let failed = |reason, text: &str| Expected { status: "failed", reason: Some(reason), text: text.to_owned(), ..completed.clone() };
+    let failed =
+        |reason, text: &str| Expected { status: "failed", reason: Some(reason), text: text.to_owned(), ..completed.clone() };
     let found = |codes: &[&'static str]| Expected { findings: codes.to_vec(), ..completed.clone() };
     let wrapped = |text: &str| Some(json!({ "content": text, "raw": null }).to_string());
     match usize::try_from(id).unwrap() % STATES {
@@ -184,7 +185,8 @@ fn state(id: i64, large: usize) -> (Row, Expected) {
         }
         _ => {
             let told = json!({ "accepted_by": 3, "accepted_at": "2026-02-12 08:00:00", "created_scenario_id": 1_000 + id });
-            let row = Row { compacted: encoded(&text), chunks: pieces(&text), response: Some(text), metadata: metadata(&told), ..row };
+            let row =
+                Row { compacted: encoded(&text), chunks: pieces(&text), response: Some(text), metadata: metadata(&told), ..row };
             (row, Expected { accepted: Some(1_000 + id), ..completed })
         }
     }

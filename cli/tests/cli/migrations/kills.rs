@@ -23,7 +23,8 @@ type Row = HashMap<String, AttributeValue>;
 async fn migration(place: &Place) -> (Option<Row>, Option<Row>) {
     let client = place.harness.clients().await.dynamodb;
     let query = client.query().table_name(place.harness.config("api").records_table).key_condition_expression("pk = :pk");
-    let rows = query.expression_attribute_values(":pk", AttributeValue::S("#migrations".into())).consistent_read(true).send().await;
+    let rows =
+        query.expression_attribute_values(":pk", AttributeValue::S("#migrations".into())).consistent_read(true).send().await;
     let (locks, runs): (Vec<Row>, Vec<Row>) =
         rows.unwrap().items.unwrap_or_default().into_iter().partition(|row| row["sk"].as_s().unwrap() == "lock");
     (runs.into_iter().next_back(), locks.into_iter().next())

@@ -29,7 +29,8 @@ async fn imported(api: &Api) -> BTreeMap<i64, Value> {
 
 async fn check(api: &Api, generation: &Value, expected: &Expected) {
     let id = generation["id"].as_str().unwrap();
-    let told: Vec<&str> = generation["metadata"]["imported"]["findings"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    let told: Vec<&str> =
+        generation["metadata"]["imported"]["findings"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
     assert_eq!(
         (generation["status"].as_str().unwrap(), generation["reason"].as_str(), told),
         (expected.status, expected.reason, expected.findings.clone()),

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::tables::Item;
 use crate::ids::{
-    AuditId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, MigrationId, Organization, RunId, RunKey,
-    SubjectKey, UserId,
+    AuditId, BatchKey, DeliveryId, EndpointId, EventId, GenerationId, GenerationKey, InboxId, KeyId, MigrationId, Organization,
+    RunId, RunKey, SubjectKey, UserId,
 };
 use crate::limits;
 use crate::pipelines::PipelineKey;

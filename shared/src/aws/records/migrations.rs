@@ -249,7 +249,8 @@ impl Records {
                 None => removes.push(format!("#n{number}")),
             }
         }
-        let clause = |word: &str, parts: &[String]| if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) };
+        let clause =
+            |word: &str, parts: &[String]| if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) };
         let update = Update::builder().table_name(&self.table).set_key(Some(key_item(&row.key)));
         let update = update.update_expression(clause("SET", &sets) + &clause("REMOVE", &removes));
         let update = update.condition_expression(condition.text).set_expression_attribute_names(Some(condition.names));
@@ -345,7 +346,8 @@ impl Records {
     /// [`Error::Aws`].
     pub async fn unlock_migrations(&self, lock: &MigrationLock) -> Result<(), Error> {
         let key = RowKey { pk: Key::MigrationLock.partition(), sk: Key::MigrationLock.sort() };
-        let Some(held) = self.get_row::<MigrationLock>(Key::MigrationLock).await?.filter(|held| held.holder == lock.holder) else {
+        let Some(held) = self.get_row::<MigrationLock>(Key::MigrationLock).await?.filter(|held| held.holder == lock.holder)
+        else {
             return Ok(());
         };
         let held = attributes(item(Key::MigrationLock, &held)?);

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const JSON: &str = r#"{"scenario_metadata": {"name": "Año 1"}, "confidence_score": 0.05, "capabilities": [{"name": "a", "weight": 10}]}"#;
+const JSON: &str =
+    r#"{"scenario_metadata": {"name": "Año 1"}, "confidence_score": 0.05, "capabilities": [{"name": "a", "weight": 10}]}"#;
 
 fn row(columns: &[(&str, &str)], chunks: &[&[u8]]) -> SourceGeneration {
     let text = |text: &str| Cell::Text(text.as_bytes().to_vec());

@@ -111,7 +111,8 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
     reader.read_metadata();
     let organization = reader.organization();
     let created_ms = reader.created();
-    let completed_ms = reader.first_stamp(&[], &["completed_at"], &["generated_at", "compacted_at", "updated_at"]).unwrap_or(created_ms);
+    let completed_ms =
+        reader.first_stamp(&[], &["completed_at"], &["generated_at", "compacted_at", "updated_at"]).unwrap_or(created_ms);
     let completed_ms = completed_ms.max(created_ms);
     let compacted_ms = reader.first_stamp(&["compacted_at"], &["compacted_at"], &[]).unwrap_or(completed_ms).max(completed_ms);
     let (place, text) = chosen.map_or((None, String::new()), |(place, text)| (Some(place), text));
@@ -128,7 +129,8 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
     };
     let id = source.id().to_string();
     let key = GenerationKey::new(organization, GenerationId::of(created_ms, &["stratos", &reader.organization_id(), &id]));
-    let parsed = text::find(&text).filter(|json| json.get().len() <= LLM_RESPONSE_BYTES_MAX && text::depth(json) <= LLM_RESPONSE_DEPTH_MAX);
+    let parsed = text::find(&text)
+        .filter(|json| json.get().len() <= LLM_RESPONSE_BYTES_MAX && text::depth(json) <= LLM_RESPONSE_DEPTH_MAX);
     let llm_response = parsed.filter(|_| status == Status::Completed).map(|json| json.get().to_owned());
     let facts = Facts { created_ms, completed_ms, compacted_ms, chunk_count, bytes: text.len() as u64, status, place };
     let metadata = reader.metadata(&request, &facts, failure.as_ref());
@@ -215,8 +217,12 @@ impl Reader<'_> {
     fn first_stamp(&mut self, columns: &[&str], entries: &[&str], others: &[&str]) -> Option<i64> {
         let of_column = |name: &&str| self.source.text(name).map(|text| ((*name).to_owned(), text));
         let of_entry = |name: &&str| self.told_text(name).map(|text| (format!("metadata.{name}"), text.to_owned()));
-        let all: Vec<(String, String)> =
-            columns.iter().filter_map(of_column).chain(entries.iter().filter_map(of_entry)).chain(others.iter().filter_map(of_column)).collect();
+        let all: Vec<(String, String)> = columns
+            .iter()
+            .filter_map(of_column)
+            .chain(entries.iter().filter_map(of_entry))
+            .chain(others.iter().filter_map(of_column))
+            .collect();
         all.into_iter().find_map(|(name, text)| self.stamp(&name, &text))
     }
 
@@ -285,12 +291,17 @@ impl Reader<'_> {
             ("metadata.received_chunks", entry("received_chunks")),
             ("metadata.progress.received_chunks", progress("received_chunks")),
         ];
-        let sizes = [("metadata.received_bytes", entry("received_bytes")), ("metadata.progress.received_bytes", progress("received_bytes"))];
+        let sizes = [
+            ("metadata.received_bytes", entry("received_bytes")),
+            ("metadata.progress.received_bytes", progress("received_bytes")),
+        ];
         let chunks = chunks.into_iter().filter(|_| rows > 0).map(|(name, told)| (name, told, rows, "chunk rows"));
         let sizes = sizes.into_iter().filter(|_| bytes > 0).map(|(name, told)| (name, told, bytes, "bytes of text"));
         let wrong: Vec<String> = chunks
             .chain(sizes)
-            .filter_map(|(name, told, found, what)| told.filter(|told| *told != found).map(|told| format!("{name} is {told}, and there are {found} {what}")))
+            .filter_map(|(name, told, found, what)| {
+                told.filter(|told| *told != found).map(|told| format!("{name} is {told}, and there are {found} {what}"))
+            })
             .collect();
         if !wrong.is_empty() {
             self.find("counters", wrong.join("; "));
@@ -401,8 +412,11 @@ impl Reader<'_> {
     /// Takes away the field's own entries that the published contract does not allow. The row, which is kept, has them.
     fn keep_to_contract(&mut self, metadata: &mut Map<String, Value>) {
         let errors = GENERATION_METADATA.errors(&Value::Object(metadata.clone()));
-        let names: std::collections::BTreeSet<String> =
-            errors.iter().filter_map(|error| error.pointer.split('/').nth(1)).map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
+        let names: std::collections::BTreeSet<String> = errors
+            .iter()
+            .filter_map(|error| error.pointer.split('/').nth(1))
+            .map(|name| name.replace("~1", "/").replace("~0", "~"))
+            .collect();
         for name in names {
             metadata.remove(&name);
             self.find("metadata_entry", format!("metadata.{name} is not what the contract of the metadata expects there"));
@@ -451,7 +465,11 @@ fn events(pieces: Vec<&str>, status: Status, failure: Option<&Failure>) -> (Vec<
         }
     }
     composer.close(status == Status::Completed);
-    let end = End { reason: failure.map(|failure| failure.code.clone()), message: failure.map(|failure| failure.message.clone()), ..End::default() };
+    let end = End {
+        reason: failure.map(|failure| failure.code.clone()),
+        message: failure.map(|failure| failure.message.clone()),
+        ..End::default()
+    };
     composer.event(if status == Status::Completed { Event::Completed(end) } else { Event::Failed(end) });
     let received = composer.received_chunks();
     while composer.has_pending() {

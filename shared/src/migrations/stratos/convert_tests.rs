@@ -37,11 +37,14 @@ fn a_complete_row_arrives_with_its_times_and_its_acceptance() {
         "first_chunk_at": "2026-02-11 09:30:20", "llm_mappings": { "capabilities": { "a": 1 } }, "errors": "none",
         "used_instruction": { "content": "Be brief", "source": "db", "language": "es" },
     });
-    let mut source = row("complete", &[
-        ("compacted", text(&BASE64_STANDARD.encode("{\"a\":\"ñ\"}"))),
-        ("metadata", text(&metadata.to_string())),
-        ("chunk_count", Cell::Integer(3)),
-    ]);
+    let mut source = row(
+        "complete",
+        &[
+            ("compacted", text(&BASE64_STANDARD.encode("{\"a\":\"ñ\"}"))),
+            ("metadata", text(&metadata.to_string())),
+            ("chunk_count", Cell::Integer(3)),
+        ],
+    );
     let chunk = |bytes: &[u8]| [("chunk".to_owned(), Cell::Text(bytes.to_vec()))].into();
     let (one, two) = "{\"a\":\"ñ\"}".as_bytes().split_at(7);
     source.chunks = vec![chunk(one), chunk(two)];
@@ -60,7 +63,8 @@ fn a_complete_row_arrives_with_its_times_and_its_acceptance() {
     assert_eq!(imported.llm_response.as_deref(), Some("{\"a\":\"ñ\"}"));
     assert_eq!(imported, convert(&source, &options), "the same row gives the same");
     // Another organization's row of the same number is another generation.
-    let other = SourceGeneration { columns: [("organization_id".to_owned(), Cell::Integer(2))].into_iter().collect(), ..source.clone() };
+    let other =
+        SourceGeneration { columns: [("organization_id".to_owned(), Cell::Integer(2))].into_iter().collect(), ..source.clone() };
     assert_ne!(convert(&other, &options).key.generation, imported.key.generation);
 }
 
@@ -73,7 +77,12 @@ fn what_has_not_completed_fails_with_a_reason_and_keeps_its_text() {
         (row("queued", &[]), "imported_stuck", "it was queued when it was imported", ""),
         (row("failed", &[("metadata", metadata)]), "imported_failed", "HTTP 400 from RouteLLM", ""),
         (row("complete", &[]), "imported_empty", "it was complete, and had no text", ""),
-        (row("complete", &[("compacted", text("?"))]), "imported_unreadable", "it was complete, and its text could not be read", ""),
+        (
+            row("complete", &[("compacted", text("?"))]),
+            "imported_unreadable",
+            "it was complete, and its text could not be read",
+            "",
+        ),
         (row("odd", &blob()), "imported_stuck", "its status was \"odd\" when it was imported", "Hola"),
     ] {
         let imported = convert(&source, &Options::default());

@@ -60,7 +60,8 @@ impl DataChange for AcceptedPrompt {
     }
 
     async fn units(&self, app: &App, after: Option<&str>) -> Result<Units, Error> {
-        let from: Option<RowKey> = after.map(serde_json::from_str).transpose().map_err(|error| Error::Configuration(error.to_string()))?;
+        let from: Option<RowKey> =
+            after.map(serde_json::from_str).transpose().map_err(|error| Error::Configuration(error.to_string()))?;
         let page = app.records.accepted_records(from.as_ref(), PAGE).await?;
         let next = page.next.map(|next| serde_json::to_string(&next)).transpose();
         Ok(Units {
@@ -90,7 +91,8 @@ impl DataChange for AcceptedPrompt {
         };
         let mut after = row.clone();
         after.insert("accepted".into(), Records::accepted_attribute(&next)?);
-        let contents: Vec<Content> = prompt.iter().filter_map(|prompt| Self::object(&subject, prompt).transpose()).collect::<Result<_, _>>()?;
+        let contents: Vec<Content> =
+            prompt.iter().filter_map(|prompt| Self::object(&subject, prompt).transpose()).collect::<Result<_, _>>()?;
         let objects = match view.objects(&contents).await? {
             Ok(objects) => objects,
             Err(object) => return Ok(planned(Verdict::Cannot(format!("there is another object {object}")))),
@@ -121,7 +123,8 @@ impl DataChange for AcceptedPrompt {
             }
             after = page.next;
             if after.is_none() {
-                let counts = vec![("accepted generations".into(), accepted, "subjects with an accepted prompt".into(), with_prompt)];
+                let counts =
+                    vec![("accepted generations".into(), accepted, "subjects with an accepted prompt".into(), with_prompt)];
                 return Ok(Verification { counts, wrong });
             }
         }

@@ -151,7 +151,11 @@ impl Run<'_> {
                 self.retry(&mut row, &segment, refused).await?;
             }
             let counts = segment.head.counts;
-            row.counts = Counts { changed: counts.changed - row.refused.len() as u64, cannot: counts.cannot + row.refused.len() as u64, ..counts };
+            row.counts = Counts {
+                changed: counts.changed - row.refused.len() as u64,
+                cannot: counts.cannot + row.refused.len() as u64,
+                ..counts
+            };
             row.after.clone_from(&segment.head.after);
             row.updated_at = rfc3339(self.app.clock.now_ms());
             if segment.head.is_last {
@@ -220,7 +224,8 @@ impl Run<'_> {
             None if refused.is_empty() => return Ok(()),
             None => {
                 let units = refused.iter().map(|change| change.unit.clone()).collect();
-                let own: HashSet<String> = refused.iter().flat_map(Change::new_objects).map(|object| object.object.clone()).collect();
+                let own: HashSet<String> =
+                    refused.iter().flat_map(Change::new_objects).map(|object| object.object.clone()).collect();
                 let (mut changes, mut view) = (Vec::new(), View::new(self.app).without(own));
                 for change in refused {
                     let planned = self.change.plan(&view, &change.unit).await?;
@@ -231,7 +236,8 @@ impl Run<'_> {
                         Verdict::Cannot(why) => row.refused.push(format!("{}: {why}", planned.unit)),
                     }
                 }
-                let again = Segment { head: SegmentHead { number, is_retry: true, refused: units, ..segment.head.clone() }, changes };
+                let again =
+                    Segment { head: SegmentHead { number, is_retry: true, refused: units, ..segment.head.clone() }, changes };
                 self.put_segment(&again).await?;
                 again
             }

@@ -84,7 +84,12 @@ impl DataChange for Stratos {
     fn about(&self) -> String {
         let map: Vec<String> = self.options.organizations.iter().map(|(id, name)| format!("{id}={name}")).collect();
         let zone = self.options.zone.iana_name().map_or_else(|| format!("{:?}", self.options.zone), str::to_owned);
-        format!("{}; organizations {}; times of {zone}; subjects {}N", self.source.describe(), map.join(","), self.options.subject_prefix)
+        format!(
+            "{}; organizations {}; times of {zone}; subjects {}N",
+            self.source.describe(),
+            map.join(","),
+            self.options.subject_prefix
+        )
     }
 
     async fn units(&self, _: &App, after: Option<&str>) -> Result<Units, Error> {
@@ -142,7 +147,9 @@ impl DataChange for Stratos {
                 accepted += 1;
                 let subject = SubjectKey::new(imported.key.organization.clone(), of.accepted_subject);
                 let held = app.records.subject(&subject).await?.and_then(|subject| subject.accepted);
-                with_prompt += u64::from(held.is_some_and(|held| held.generation == imported.key.generation && !held.prompt_sha256.is_empty()));
+                with_prompt += u64::from(
+                    held.is_some_and(|held| held.generation == imported.key.generation && !held.prompt_sha256.is_empty()),
+                );
             }
             after = ids.last().copied();
             if ids.len() < PAGE {
@@ -199,7 +206,8 @@ async fn place(view: &View<'_>, imported: &Imported, findings: &mut Vec<Finding>
         return Ok(None);
     }
     let at = rfc3339(imported.completed_ms);
-    let mut next = Subject { last_generation: held.last_generation.clone().max(Some(imported.key.generation.clone())), ..held.clone() };
+    let mut next =
+        Subject { last_generation: held.last_generation.clone().max(Some(imported.key.generation.clone())), ..held.clone() };
     if next.created_at.is_empty() {
         next.created_at = rfc3339(imported.created_ms);
         next.updated_at.clone_from(&at);
@@ -277,10 +285,7 @@ fn rows(app: &App, source: &SourceGeneration, imported: &Imported, placed: Optio
         accepted_at: acceptance.accepted_at.clone(),
         accepted_by: None,
     });
-    let request = Request {
-        subject: placed.as_ref().map(|subject| subject.key.subject.clone()),
-        ..imported.request.clone()
-    };
+    let request = Request { subject: placed.as_ref().map(|subject| subject.key.subject.clone()), ..imported.request.clone() };
     let origin = placed.as_ref().map(|_| Origin {
         reason: None,
         created_by: imported.created_by.clone(),
@@ -398,7 +403,10 @@ fn kept(source: &SourceGeneration, imported: &Imported) -> std::io::Result<Vec<u
     let mut source = source.clone();
     let text = imported.text.as_bytes();
     let same = || Cell::Text(b"base64 of output.txt".to_vec());
-    let is_text = |cell: &Cell| cell.bytes().is_some_and(|encoded| !encoded.is_empty() && BASE64_STANDARD.decode(encoded).is_ok_and(|bytes| bytes == text));
+    let is_text = |cell: &Cell| {
+        cell.bytes()
+            .is_some_and(|encoded| !encoded.is_empty() && BASE64_STANDARD.decode(encoded).is_ok_and(|bytes| bytes == text))
+    };
     let mut omitted = Vec::new();
     if is_text(source.cell("compacted")) {
         source.columns.insert("compacted".into(), same());

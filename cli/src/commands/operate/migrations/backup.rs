@@ -36,12 +36,15 @@ pub async fn make(app: &App, args: &MigrationArgs, migration: &str) -> anyhow::R
 
 /// A backup of the table. The bucket keeps old versions of objects, and a run replaces none.
 async fn of_table(app: &App, destination: &str, migration: &str) -> anyhow::Result<String> {
-    let recovery = app.has_point_in_time_recovery().await.context("whether the table has point-in-time recovery cannot be told")?;
+    let recovery =
+        app.has_point_in_time_recovery().await.context("whether the table has point-in-time recovery cannot be told")?;
     ensure!(recovery, "the table has no point-in-time recovery: turn it on first, nothing was written");
     let arn = match destination {
         "new" => {
             let time = longhand::clock::rfc3339(app.now_ms()).replace(':', "-");
-            app.create_backup(&format!("longhand-{migration}-{time}")).await.context("no backup can be made; nothing was written")?
+            app.create_backup(&format!("longhand-{migration}-{time}"))
+                .await
+                .context("no backup can be made; nothing was written")?
         }
         arn if arn.starts_with("arn:") => arn.to_owned(),
         other => return Err(failure::usage(format!("--backup: expected `new` or the ARN of a backup, not {other:?}"))),
@@ -94,7 +97,8 @@ fn copy_database(from: &Path, to: &Path) -> anyhow::Result<i64> {
     let names: Vec<String> = names.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut rows = 0;
     for name in &names {
-        rows += copy.query_row(&format!("SELECT count(*) FROM \"{}\"", name.replace('"', "\"\"")), (), |row| row.get::<_, i64>(0))?;
+        rows +=
+            copy.query_row(&format!("SELECT count(*) FROM \"{}\"", name.replace('"', "\"\"")), (), |row| row.get::<_, i64>(0))?;
     }
     ensure!(!names.is_empty(), "the copy has no tables");
     Ok(rows)

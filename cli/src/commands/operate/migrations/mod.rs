@@ -63,10 +63,7 @@ pub struct MigrationArgs {
 
 impl MigrationArgs {
     fn options(&self) -> RunOptions {
-        RunOptions {
-            lease: Duration::from_secs(self.lease_seconds.into()),
-            write_units_per_second: self.write_units_per_second,
-        }
+        RunOptions { lease: Duration::from_secs(self.lease_seconds.into()), write_units_per_second: self.write_units_per_second }
     }
 }
 

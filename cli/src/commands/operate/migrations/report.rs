@@ -67,7 +67,10 @@ pub fn print_plan(plan: &Plan, args: &MigrationArgs) -> anyhow::Result<()> {
         }))?);
     }
     let mut fields = Fields::default();
-    fields.add("would change", plan.counts.changed).add("already right", plan.counts.already_right).add("cannot", plan.counts.cannot);
+    fields
+        .add("would change", plan.counts.changed)
+        .add("already right", plan.counts.already_right)
+        .add("cannot", plan.counts.cannot);
     fields.add("rows", plan.rows).add("objects", format!("{}, {}", plan.objects, size(plan.object_bytes)));
     fields.add("write units", format!("about {}, {seconds} s at {} a second", plan.write_units, args.write_units_per_second));
     fields.add("cost", format!("about ${cost:.4} ({REGION})")).add("plan", plan.hash());
@@ -83,7 +86,12 @@ fn print_samples(samples: &[Change]) -> anyhow::Result<()> {
             print_row(row)?;
         }
         for object in change.new_objects() {
-            line(format!("+ object {}  {}  {}", object.object, size(object.bytes), &object.sha256[..12.min(object.sha256.len())]))?;
+            line(format!(
+                "+ object {}  {}  {}",
+                object.object,
+                size(object.bytes),
+                &object.sha256[..12.min(object.sha256.len())]
+            ))?;
         }
     }
     Ok(())
@@ -129,7 +137,9 @@ fn print_findings(plan: &Plan) -> anyhow::Result<()> {
 /// What it has done.
 pub fn print_run(run: &MigrationRun, args: &MigrationArgs) -> anyhow::Result<()> {
     if args.format.json {
-        return Ok(line(json!({ "run": run.id, "status": run.row.status, "counts": run.row.counts, "refused": run.row.refused }))?);
+        return Ok(line(
+            json!({ "run": run.id, "status": run.row.status, "counts": run.row.counts, "refused": run.row.refused }),
+        )?);
     }
     let mut fields = Fields::default();
     fields.add("run", &run.id).add("changed", run.row.counts.changed);
