@@ -1,6 +1,6 @@
 //! Which table a deployment has, and its backups.
 
-use aws_sdk_dynamodb::types::{BackupStatus, ContinuousBackupsStatus, PointInTimeRecoveryStatus};
+use aws_sdk_dynamodb::types::{BackupStatus, ContinuousBackupsStatus, PointInTimeRecoveryStatus, SourceTableDetails};
 
 use super::Records;
 use super::clients::{aws_error, unexpected};
@@ -93,7 +93,7 @@ impl Records {
         const OPERATION: &str = "dynamodb DescribeBackup";
         let described = self.dynamodb.describe_backup().backup_arn(arn).send().await.map_err(aws_error(OPERATION))?;
         let description = described.backup_description.ok_or_else(|| unexpected(OPERATION, "no backup"))?;
-        let of_table = description.source_table_details().map(|table| table.table_name());
+        let of_table = description.source_table_details().map(SourceTableDetails::table_name);
         if of_table != Some(&self.table) {
             return Err(unexpected(OPERATION, format!("it is a backup of the table {:?}", of_table.unwrap_or_default())));
         }

@@ -124,7 +124,9 @@ mod tests {
 
     fn hash(planned: &[Planned]) -> String {
         let mut plan = Plan::default();
-        planned.iter().for_each(|planned| plan.add(planned));
+        for planned in planned {
+            plan.add(planned);
+        }
         assert_eq!(plan.counts.total(), planned.len() as u64);
         assert!(plan.samples.len() <= SAMPLES);
         plan.hash()

@@ -117,77 +117,116 @@ fn metadata(more: &Value) -> Value {
     metadata
 }
 
+/// What the states have in common.
+struct Base {
+    id: i64,
+    text: String,
+}
+
+impl Base {
+    fn row(&self) -> Row {
+        Row { status: "complete", metadata: metadata(&json!({})), scenario: Some(self.id % 11), ..Row::default() }
+    }
+
+    fn completed(&self, text: &str, findings: &[&'static str]) -> Expected {
+        let findings = findings.to_vec();
+        Expected { id: self.id, status: "completed", reason: None, text: text.to_owned(), findings, accepted: None }
+    }
+
+    fn failed(&self, reason: &'static str, text: &str, findings: &[&'static str]) -> Expected {
+        Expected { status: "failed", reason: Some(reason), ..self.completed(text, findings) }
+    }
+}
+
+fn encoded(text: &str) -> Option<String> {
+    Some(BASE64_STANDARD.encode(text))
+}
+
 /// The row of a number, and what it must become.
 fn state(id: i64, large: usize) -> (Row, Expected) {
-    let text = answer(id);
-    let encoded = |text: &str| Some(BASE64_STANDARD.encode(text));
-    let row = Row { status: "complete", metadata: metadata(&json!({})), scenario: Some(id % 11), ..Row::default() };
-    let completed = Expected { id, status: "completed", reason: None, text: text.clone(), findings: Vec::new(), accepted: None };
-    let failed =
-        |reason, text: &str| Expected { status: "failed", reason: Some(reason), text: text.to_owned(), ..completed.clone() };
-    let found = |codes: &[&'static str]| Expected { findings: codes.to_vec(), ..completed.clone() };
-    let wrapped = |text: &str| Some(json!({ "content": text, "raw": null }).to_string());
+    let base = Base { id, text: answer(id) };
     match usize::try_from(id).unwrap() % STATES {
-        1 => (Row { chunks: pieces(&text), scenario: None, ..row }, completed),
-        2 => (Row { compacted: encoded(&text), ..row }, completed),
+        state @ 1..=9 => damaged(&base, state),
+        10 => {
+            let long = long(large);
+            (Row { compacted: encoded(&long), ..base.row() }, base.completed(&long, &[]))
+        }
+        state => other(&base, state),
+    }
+}
+
+fn damaged(base: &Base, state: usize) -> (Row, Expected) {
+    let (row, text) = (base.row(), base.text.as_str());
+    match state {
+        1 => (Row { chunks: pieces(text), scenario: None, ..row }, base.completed(text, &[])),
+        2 => (Row { compacted: encoded(text), ..row }, base.completed(text, &[])),
         3 => {
-            let chunks = pieces(&text)[..4].to_vec();
+            let chunks = pieces(text)[..4].to_vec();
             let cut = String::from_utf8(chunks.concat()).unwrap();
-            let expected = Expected { findings: vec!["not_json", "stuck"], ..failed("imported_stuck", &cut) };
-            (Row { status: "processing", chunks, ..row }, expected)
+            (Row { status: "processing", chunks, ..row }, base.failed("imported_stuck", &cut, &["not_json", "stuck"]))
         }
         4 => {
-            let compacted = encoded(&doubled(&text));
-            (Row { compacted, chunks: pieces(&text), ..row }, found(&["texts_differ", "doubled"]))
+            let compacted = encoded(&doubled(text));
+            (Row { compacted, chunks: pieces(text), ..row }, base.completed(text, &["texts_differ", "doubled"]))
         }
         5 => {
             let chunks = pieces(&text.replace('0', ""));
-            (Row { compacted: encoded(&text), chunks, ..row }, found(&["texts_differ", "zeros_dropped"]))
+            (Row { compacted: encoded(text), chunks, ..row }, base.completed(text, &["texts_differ", "zeros_dropped"]))
         }
         6 => {
             let lost = text.replace("0.05", ".5");
-            let expected = Expected { text: lost.clone(), ..found(&["zeros_dropped"]) };
-            (Row { compacted: encoded(&lost), response: wrapped(&lost), ..row }, expected)
+            let response = Some(json!({ "content": lost, "raw": null }).to_string());
+            (Row { compacted: encoded(&lost), response, ..row }, base.completed(&lost, &["zeros_dropped"]))
         }
-        7 => (Row { compacted: Some("%%%".into()), chunks: pieces(&text), ..row }, found(&["invalid_base64"])),
+        7 => (Row { compacted: Some("%%%".into()), chunks: pieces(text), ..row }, base.completed(text, &["invalid_base64"])),
         8 => {
             let metadata = metadata(&json!({ "error": "http_400", "message": "HTTP 400 from RouteLLM", "errors": "none" }));
-            let expected = Expected { findings: vec!["metadata_entry"], ..failed("imported_failed", "") };
-            (Row { status: "failed", metadata, ..row }, expected)
+            (Row { status: "failed", metadata, ..row }, base.failed("imported_failed", "", &["metadata_entry"]))
         }
-        9 => (Row { status: "queued", ..row }, Expected { findings: vec!["stuck"], ..failed("imported_stuck", "") }),
-        10 => {
-            let line = format!("{id} línea de un informe muy largo\n");
-            let long = line.repeat(large.div_ceil(line.len()));
-            (Row { compacted: encoded(&long), ..row }, Expected { text: long, ..completed })
-        }
-        11 => (Row { metadata: metadata(&json!({ "compacted": encoded(&text) })), ..row }, completed),
-        12 => (Row { response: Some(text), ..row }, found(&["only_response"])),
-        13 => (row, Expected { findings: vec!["empty"], ..failed("imported_empty", "") }),
+        _ => (Row { status: "queued", ..row }, base.failed("imported_stuck", "", &["stuck"])),
+    }
+}
+
+fn other(base: &Base, state: usize) -> (Row, Expected) {
+    let (row, text, id) = (base.row(), base.text.as_str(), base.id);
+    let accepted = json!({ "accepted_by": 3, "accepted_at": "2026-02-12 08:00:00", "created_scenario_id": 1_000 + id });
+    match state {
+        11 => (Row { metadata: metadata(&json!({ "compacted": encoded(text) })), ..row }, base.completed(text, &[])),
+        12 => (Row { response: Some(text.to_owned()), ..row }, base.completed(text, &["only_response"])),
+        13 => (row, base.failed("imported_empty", "", &["empty"])),
         14 => {
-            let chunks = pieces(&text)[..5].to_vec();
-            (Row { compacted: encoded(&text), chunks, ..row }, found(&["texts_differ", "cut_off"]))
+            let chunks = pieces(text)[..5].to_vec();
+            (Row { compacted: encoded(text), chunks, ..row }, base.completed(text, &["texts_differ", "cut_off"]))
         }
         15 => {
             let compacted = Some(BASE64_STANDARD.encode([0xff_u8, 0xfe]));
-            let expected = Expected { findings: vec!["not_utf8", "unreadable"], ..failed("imported_unreadable", "") };
-            (Row { compacted, ..row }, expected)
+            (Row { compacted, ..row }, base.failed("imported_unreadable", "", &["not_utf8", "unreadable"]))
         }
         16 => {
             let progress = json!({ "progress": { "received_chunks": 4536, "received_bytes": 7 } });
-            (Row { chunks: pieces(&text), metadata: metadata(&progress), ..row }, found(&["counters"]))
+            (Row { chunks: pieces(text), metadata: metadata(&progress), ..row }, base.completed(text, &["counters"]))
         }
         17 => {
-            let told = json!({ "accepted_by": 3, "accepted_at": "2026-02-12 08:00:00", "created_scenario_id": 1_000 + id });
             let prompt = Some(format!("[redacted] a long prompt {}", "x".repeat(40_000)));
-            let row = Row { compacted: encoded(&text), metadata: metadata(&told), prompt, ..row };
-            (row, Expected { accepted: Some(1_000 + id), ..completed })
+            let row = Row { compacted: encoded(text), metadata: metadata(&accepted), prompt, ..row };
+            (row, Expected { accepted: Some(1_000 + id), ..base.completed(text, &[]) })
         }
         _ => {
-            let told = json!({ "accepted_by": 3, "accepted_at": "2026-02-12 08:00:00", "created_scenario_id": 1_000 + id });
-            let row =
-                Row { compacted: encoded(&text), chunks: pieces(&text), response: Some(text), metadata: metadata(&told), ..row };
-            (row, Expected { accepted: Some(1_000 + id), ..completed })
+            let (compacted, response) = (encoded(text), Some(text.to_owned()));
+            let row = Row { compacted, chunks: pieces(text), response, metadata: metadata(&accepted), ..row };
+            (row, Expected { accepted: Some(1_000 + id), ..base.completed(text, &[]) })
         }
     }
+}
+
+/// A text of so many bytes, that does not repeat itself.
+fn long(bytes: usize) -> String {
+    let mut long = String::with_capacity(bytes + 64);
+    for line in 0.. {
+        long.push_str(&format!("{line}: línea de un informe muy largo\n"));
+        if long.len() >= bytes {
+            break;
+        }
+    }
+    long
 }

@@ -50,8 +50,9 @@ impl Said {
 
     /// The run that it began.
     fn run(&self) -> String {
-        let line = self.stderr.lines().find(|line| line.starts_with("run     ")).unwrap_or_else(|| panic!("{self:?}"));
-        line["run     ".len()..].to_owned()
+        let line = self.stderr.lines().find(|line| line.starts_with("run     "));
+        assert!(line.is_some(), "{self:?}");
+        line.unwrap()["run     ".len()..].to_owned()
     }
 }
 

@@ -37,6 +37,10 @@ fn doubled(text: &str) -> String {
     text.split_inclusive(' ').flat_map(|piece| [piece, piece]).collect()
 }
 
+/// Columns, chunk rows, where the whole text is, and what is told.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], Place, &'a [&'a str]);
+type Columns<'a, const N: usize> = [(&'a str, &'a str); N];
+
 #[test]
 fn the_whole_text_is_chosen_and_the_damage_told() {
     let (blob, zeros) = (base64(JSON), JSON.replace('0', ""));
@@ -45,10 +49,9 @@ fn the_whole_text_is_chosen_and_the_damage_told() {
     let (twice, again) = (doubled(JSON), base64(&doubled(JSON)));
     let whole = |place| (Some(place), JSON.to_owned());
     let twice = [twice.as_bytes()];
-    let (compacted, parsed): ([(&str, &str); 1], _) = ([("compacted", &blob)], [("llm_response", JSON)]);
-    let both: [(&str, &str); 2] = [("compacted", &blob), ("llm_response", JSON)];
-    let (invalid, doubled): ([(&str, &str); 1], [(&str, &str); 1]) = ([("compacted", "!")], [("compacted", &again)]);
-    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], Place, &'a [&'a str]);
+    let (compacted, parsed): (Columns<'_, 1>, Columns<'_, 1>) = ([("compacted", &blob)], [("llm_response", JSON)]);
+    let both: Columns<'_, 2> = [("compacted", &blob), ("llm_response", JSON)];
+    let (invalid, doubled): (Columns<'_, 1>, Columns<'_, 1>) = ([("compacted", "!")], [("compacted", &again)]);
     let cases: [Case<'_>; 11] = [
         (&compacted, &chunks, Place::Compacted, &[]),
         (&both, &chunks, Place::Compacted, &[]),

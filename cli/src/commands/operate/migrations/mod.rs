@@ -22,7 +22,6 @@ use crate::operator::DeploymentArgs;
 use crate::options::Format;
 
 /// How data is changed.
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Args, Clone, Debug)]
 pub struct MigrationArgs {
     /// Write; without it, only what would be done is told
