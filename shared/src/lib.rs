@@ -80,8 +80,9 @@ pub use verbs::{
     InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey,
     NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView,
     Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent,
-    RunEventData, RunList, RunProgress, RunQuery, RunReport, RunTail, RunView, Settled, Started, StepList, StepView,
-    StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList,
+    StepView, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput,
+    VersionRetention,
 };
 pub use verbs::{
     AcceptedPrompt, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,

@@ -28,8 +28,8 @@ pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    AcceptWritten, Added, BatchPage, BatchRow, Created, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage, IssueError,
-    ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, Outcome,
+    AcceptWritten, Added, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, EntryRow, INDEXES, IdempotencyClaim, InboxPage,
+    IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, Outcome,
     PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PipelineHead, PipelinePage, PipelineVersionRow, PlanWritten, PlannedRun, RecordRow,
     Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE,
     ValidationIssue, VersionSource,

@@ -56,7 +56,7 @@ pub struct EventFilter(String);
 const OPENAI_ONLY: [&str; 5] =
     ["response.*", "response.completed", "response.incomplete", "response.failed", "response.cancelled"];
 /// The families of types.
-const FAMILIES: [&str; 4] = ["generation.*", "version.*", "batch.*", "endpoint.*"];
+const FAMILIES: [&str; 6] = ["generation.*", "version.*", "batch.*", "run.*", "step.*", "endpoint.*"];
 
 impl EventFilter {
     /// Every filter there is, for an API's document.

@@ -53,6 +53,8 @@ pub enum EventType {
     RunFailed,
     /// `run.cancelled`.
     RunCancelled,
+    /// `step.failed`: a step of a run has no try left.
+    StepFailed,
     /// `endpoint.disabled`: it has failed for too long, or its receiver is gone for good.
     EndpointDisabled,
     /// `test.ping`: somebody tests an endpoint.
@@ -61,7 +63,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::GenerationCompleted,
         Self::GenerationIncomplete,
         Self::GenerationFailed,
@@ -73,6 +75,7 @@ impl EventType {
         Self::RunCompleted,
         Self::RunFailed,
         Self::RunCancelled,
+        Self::StepFailed,
         Self::EndpointDisabled,
         Self::TestPing,
     ];
@@ -92,6 +95,7 @@ impl EventType {
             Self::RunCompleted => "run.completed",
             Self::RunFailed => "run.failed",
             Self::RunCancelled => "run.cancelled",
+            Self::StepFailed => "step.failed",
             Self::EndpointDisabled => "endpoint.disabled",
             Self::TestPing => "test.ping",
         }

@@ -32,7 +32,7 @@ pub use listing::ListPage;
 pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
 pub use pipelines::{PipelineHead, PipelinePage, PipelineVersionRow};
-pub use runs::{EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
+pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
 
 use std::collections::HashMap;
