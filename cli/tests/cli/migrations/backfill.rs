@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 
-use super::{Place, database, migrate};
+use super::{Everything, Place, database, migrate};
 
 const LARGE: usize = 10_000;
 
@@ -64,5 +64,12 @@ async fn missing_prompts_come_back_and_both_counts_agree() {
         other.code == Some(1) && other.stderr.contains("is of backfill-accepted-prompt, not of migrate-stratos"),
         "{other:?}"
     );
+    // A purge takes an imported generation whole, with what it was made from.
+    let of = |objects: &Everything, id: &str| objects.objects.keys().filter(|path| path.to_string_lossy().contains(id)).count();
+    let id = whole.objects.keys().find(|path| path.ends_with("source.json.gz")).unwrap().parent().unwrap();
+    let id = id.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(of(&whole, &id) >= 3);
+    place.harness.stack.app().await.unwrap().purge(&longhand_tests::key_of(&id)).await.unwrap();
+    assert_eq!(of(&place.everything().await, &id), 0);
     place.harness.finish().await;
 }

@@ -88,6 +88,9 @@ async fn every_generation_arrives_with_its_best_text_and_the_second_run_changes_
     assert_eq!(applied.code, Some(0), "{}", applied.stderr);
     let lines = applied.json();
     assert_eq!((&lines[1]["counts"], &lines[2]["verified"]), (&changed, &json!(true)), "{lines:?}");
+    let [told, took] = [&plan["write_units"], &lines[1]["write_units"]].map(|units| units.as_u64().unwrap());
+    println!("{told} write units were told, {took} were written");
+    assert!(told.abs_diff(took) * 5 <= took, "{told} write units were told, and {took} were written");
     let counted = &lines[2]["counts"][1];
     let accepted = expected.iter().filter(|expected| expected.accepted.is_some()).count();
     assert_eq!((&counted["count"], &counted["found_count"]), (&json!(accepted), &json!(accepted)));
@@ -103,6 +106,11 @@ async fn every_generation_arrives_with_its_best_text_and_the_second_run_changes_
     assert!(again.code == Some(0) && again.stderr.contains("there is nothing to write"), "{again:?}");
     place.everything().await.assert_same(&first);
 
+    let elsewhere = place.say(&[&migrate[..], &["--time-zone", "+01:00", "--resume", &applied.run()]].concat()).await;
+    assert!(
+        elsewhere.code == Some(1) && elsewhere.stderr.contains(&format!("run {} is migrate-stratos of", applied.run())),
+        "{elsewhere:?}"
+    );
     let undone = place.say(&[&migrate[..], &["--json", "--undo", &applied.run()]].concat()).await;
     assert_eq!((undone.code, &undone.json()[0]["undone"]), (Some(0), &json!(expected.len())), "{undone:?}");
     place.everything().await.assert_same(&empty);

@@ -33,6 +33,8 @@ pub struct MigrationRun {
     pub id: MigrationId,
     /// Its row.
     pub row: MigrationRow,
+    /// Write units that this process has written for it.
+    pub write_units: u64,
 }
 
 /// What became of a change.
@@ -108,7 +110,7 @@ impl App {
             MigrationStatus::Running => {}
             MigrationStatus::Done => {
                 held.release().await?;
-                return Ok(MigrationRun { id, row });
+                return Ok(MigrationRun { id, row, write_units: 0 });
             }
             MigrationStatus::Undoing | MigrationStatus::Undone => {
                 held.release().await?;
@@ -166,7 +168,7 @@ impl Run<'_> {
             }
             if segment.head.is_last {
                 self.held.release().await?;
-                return Ok(MigrationRun { id: self.id, row });
+                return Ok(MigrationRun { id: self.id, row, write_units: self.app.meter().reading().write_units });
             }
         }
     }

@@ -138,12 +138,13 @@ fn print_findings(plan: &Plan) -> anyhow::Result<()> {
 pub fn print_run(run: &MigrationRun, args: &MigrationArgs) -> anyhow::Result<()> {
     if args.format.json {
         return Ok(line(
-            json!({ "run": run.id, "status": run.row.status, "counts": run.row.counts, "refused": run.row.refused }),
+            json!({ "run": run.id, "status": run.row.status, "counts": run.row.counts, "refused": run.row.refused, "write_units": run.write_units }),
         )?);
     }
     let mut fields = Fields::default();
     fields.add("run", &run.id).add("changed", run.row.counts.changed);
     fields.add("already right", run.row.counts.already_right).add("cannot", run.row.counts.cannot);
+    fields.add("write units", run.write_units);
     fields.print()?;
     for refused in &run.row.refused {
         eprintln!("error: {refused}");
