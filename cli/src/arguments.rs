@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::generations::{accept, cancel, get, list, output, retry, start, tail, token};
-use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
+use crate::commands::operate::{backfill, compact, inspect, keys, migrate, populate, purge, quota, redrive, retention};
 use crate::commands::{
     audit, batches, bench, cost, demo, dev, entities, importers, notifications, openapi, pipelines, runs, shell, subjects, usage,
     validate, webhooks,
@@ -51,6 +51,8 @@ pub enum Command {
     Purge(purge::PurgeArgs),
     Redrive(redrive::RedriveArgs),
     Retention(retention::RetentionArgs),
+    Backfill(Box<backfill::BackfillArgs>),
+    Migrate(Box<migrate::MigrateArgs>),
     Keys(keys::KeysArgs),
     Quota(quota::QuotaArgs),
     Cost(Box<cost::CostArgs>),
@@ -92,6 +94,8 @@ impl Command {
             Self::Purge(args) => purge::run(args).await,
             Self::Redrive(args) => Box::pin(redrive::run(args)).await,
             Self::Retention(args) => retention::run(args).await,
+            Self::Backfill(args) => backfill::run(*args).await,
+            Self::Migrate(args) => migrate::run(*args).await,
             Self::Keys(args) => keys::run(args).await,
             Self::Quota(args) => quota::run(args).await,
             Self::Cost(args) => cost::run(&args),

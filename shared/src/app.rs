@@ -146,6 +146,12 @@ impl App {
         &self.meter
     }
 
+    /// The time, in milliseconds since the epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Config {

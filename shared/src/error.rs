@@ -268,6 +268,9 @@ pub enum Error {
     /// The organization has used up a daily quota.
     #[error("{0}")]
     QuotaUsedUp(UsedUp),
+    /// The organization starts nothing new for now.
+    #[error("data of this organization is being migrated, and nothing new is started; try again in {} s", .0.as_secs())]
+    Maintenance(Duration),
     /// A part of the request other than its body is too large.
     #[error("the request has {} {}; at most {} are allowed", .0.found, .0.what, .0.most)]
     TooMuch(TooMuch),
@@ -354,6 +357,8 @@ pub enum ErrorCode {
     TooManyRunning,
     /// [`Error::TooManyAttached`].
     TooManyAttached,
+    /// [`Error::Maintenance`].
+    Maintenance,
     /// [`Error::QuotaUsedUp`] of generations.
     QuotaGenerations,
     /// [`Error::QuotaUsedUp`] of bytes of output.
@@ -410,7 +415,7 @@ impl ErrorCode {
             Self::TooManyRunning | Self::QuotaGenerations | Self::QuotaOutputBytes | Self::QuotaSpend => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
-            Self::TooManyAttached | Self::Contended | Self::Unavailable => 503,
+            Self::TooManyAttached | Self::Maintenance | Self::Contended | Self::Unavailable => 503,
         }
     }
 
@@ -418,7 +423,12 @@ impl ErrorCode {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::TooManyRunning | Self::TooManyAttached | Self::NotEnded | Self::Contended | Self::Unavailable => true,
+            Self::TooManyRunning
+            | Self::TooManyAttached
+            | Self::Maintenance
+            | Self::NotEnded
+            | Self::Contended
+            | Self::Unavailable => true,
             Self::InvalidRequest
             | Self::ValidationError
             | Self::InvalidPipeline
@@ -499,6 +509,7 @@ impl Error {
             Self::TooManyRunning(_) | Self::TooManyRuns(_) => ErrorCode::TooManyRunning,
             Self::InvalidInput(_) => ErrorCode::ValidationError,
             Self::TooManyAttached(_) => ErrorCode::TooManyAttached,
+            Self::Maintenance(_) => ErrorCode::Maintenance,
             Self::QuotaUsedUp(UsedUp { what: Daily::Generations, .. }) => ErrorCode::QuotaGenerations,
             Self::QuotaUsedUp(UsedUp { what: Daily::OutputBytes, .. }) => ErrorCode::QuotaOutputBytes,
             Self::QuotaUsedUp(UsedUp { what: Daily::Spend, .. }) => ErrorCode::QuotaSpend,
@@ -527,6 +538,7 @@ impl Error {
         match self {
             Self::TooManyRunning(_) => Some(limits::RUNNING_RETRY_AFTER),
             Self::TooManyAttached(_) => Some(limits::ATTACHED_RETRY_AFTER),
+            Self::Maintenance(left) => Some(*left),
             Self::QuotaUsedUp(used_up) => Some(used_up.retry_after),
             _ => None,
         }
@@ -558,6 +570,7 @@ impl Error {
             | ErrorCode::ValidationError
             | ErrorCode::TooManyRunning
             | ErrorCode::TooManyAttached
+            | ErrorCode::Maintenance
             | ErrorCode::QuotaGenerations
             | ErrorCode::QuotaOutputBytes
             | ErrorCode::QuotaSpend

@@ -2,6 +2,7 @@
 
 mod hashed;
 mod keys;
+mod migration;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use ulid::Ulid;
 
 pub use self::hashed::{AuditId, EntityId, ImportId};
 pub use self::keys::{BatchKey, GenerationKey, RunKey, SubjectKey};
+pub use self::migration::MigrationId;
 use crate::limits::{SUBJECT_CHARS_MAX, USER_CHARS_MAX};
 
 const ORGANIZATION_CHARS_MAX: usize = 64;
@@ -38,6 +40,12 @@ pub struct InvalidId(String);
 pub struct Organization(String);
 
 impl Organization {
+    /// An organization for what belongs to none.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self("nobody".to_owned())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -67,6 +75,12 @@ impl GenerationId {
     #[must_use]
     pub fn new(now_ms: i64) -> Self {
         Self(new_id(GENERATION_PREFIX, now_ms))
+    }
+
+    /// The id that follows from a moment and these parts: always the same of the same ones.
+    #[must_use]
+    pub fn of(at_ms: i64, parts: &[&str]) -> Self {
+        Self(derived_id(GENERATION_PREFIX, at_ms, parts))
     }
 
     /// An id that sorts before every id made at the given moment or later.

@@ -21,9 +21,10 @@
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | notification | that something has happened, told to users and to endpoints |
+//! | migration | a change of stored data by an operator's command, planned, written and undone |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
-//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`acceptance`], [`documents`], [`importers`], [`imports`], [`entities`], [`audit`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`]), the world outside
+//! Read in this order: the nouns and their rules ([`generation`], [`log`], [`json`], [`access`], [`quota`], [`statistics`], [`subjects`], [`acceptance`], [`documents`], [`importers`], [`imports`], [`entities`], [`audit`], [`batches`], [`uploads`], [`pipelines`], [`runs`], [`notifications`], [`migrations`]), the world outside
 //! ([`providers`], [`receivers`], [`aws`]), and the verbs of [`App`].
 
 pub mod acceptance;
@@ -48,6 +49,7 @@ pub mod imports;
 pub mod json;
 pub mod limits;
 pub mod log;
+pub mod migrations;
 pub mod notifications;
 pub mod pipelines;
 pub mod providers;
@@ -77,4 +79,7 @@ pub use ids::{
 };
 pub use verbs::{
     AcceptanceView, Accepted, AcceptedPrompt, Attachment, AuditList, AuditQuery, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView, CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, Decided, DecidedItem, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff, EndpointList, EndpointView, EntityList, EntityQuery, EntryView, EventPage, Export, FannedOut, GenerationPage, GivenUp, ImportAttempts, ImporterCheck, ImporterList, ImporterVersionView, ImporterView, ImportList, Inbox, InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, PublishedImporter, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent, RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList, StepView, Streamed, StreamRecord, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+};
+pub use verbs::{
+    AcceptedPrompts, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,
 };

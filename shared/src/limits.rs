@@ -286,6 +286,8 @@ pub const WEBHOOK_KEY_AGE_MAX: Duration = Duration::from_hours(24);
 /// How old a secret may be where a rotation is suspected. A secret is never read more often.
 pub const SECRET_AGE_SUSPECTED_MAX: Duration = Duration::from_secs(10);
 
+/// What `Retry-After` says at most while an organization starts nothing new: a migration may end before its time is over.
+pub const MAINTENANCE_RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// How long an organization's quota is cached.
 pub const QUOTA_KEPT: Duration = Duration::from_mins(1);
 /// Organizations whose quotas are cached.

@@ -13,7 +13,7 @@ use longhand_local::{TEMPLATE, Template};
 use serde_norway::Value;
 
 /// Every code of an error.
-pub const CODES: [longhand::ErrorCode; 30] = [
+pub const CODES: [longhand::ErrorCode; 31] = [
     longhand::ErrorCode::InvalidRequest,
     longhand::ErrorCode::RequestTooLarge,
     longhand::ErrorCode::Unauthorized,
@@ -23,6 +23,7 @@ pub const CODES: [longhand::ErrorCode; 30] = [
     longhand::ErrorCode::TextTooLarge,
     longhand::ErrorCode::IdempotencyConflict,
     longhand::ErrorCode::TooManyRunning,
+    longhand::ErrorCode::Maintenance,
     longhand::ErrorCode::QuotaGenerations,
     longhand::ErrorCode::QuotaOutputBytes,
     longhand::ErrorCode::QuotaSpend,

@@ -18,6 +18,7 @@ mod keys;
 mod kill;
 mod machine;
 mod memory;
+mod migrations;
 mod otlp;
 mod pipelines;
 mod redrive;

@@ -110,6 +110,10 @@ const fn kind(code: ErrorCode) -> &'static str {
         ErrorCode::TooManyRunning => "rate_limit_error",
         ErrorCode::QuotaGenerations | ErrorCode::QuotaOutputBytes | ErrorCode::QuotaSpend => "insufficient_quota",
         ErrorCode::Unauthorized => "authentication_error",
-        ErrorCode::TooManyAttached | ErrorCode::Internal | ErrorCode::Contended | ErrorCode::Unavailable => "server_error",
+        ErrorCode::TooManyAttached
+        | ErrorCode::Maintenance
+        | ErrorCode::Internal
+        | ErrorCode::Contended
+        | ErrorCode::Unavailable => "server_error",
     }
 }

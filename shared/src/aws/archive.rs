@@ -1,4 +1,5 @@
-//! Reads the event log of the bucket (JSON lines, gzip) while it arrives: a page of events at a time, in constant memory.
+//! Writes and reads the event log of the bucket (JSON lines, gzip): reads it while it arrives, a page of events at a time, in constant
+//! memory.
 //!
 //! Its first line is an [`ArchiveHead`], except where the request is large or the event log an older one. Every other line
 //! is an event.
@@ -6,13 +7,14 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use flate2::write::GzDecoder;
+use flate2::Compression;
+use flate2::write::{GzDecoder, GzEncoder};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::aws::Body;
 use crate::error::Error;
-use crate::log::event::NumberedEvent;
+use crate::log::event::{Event, Numbered, NumberedEvent};
 
 /// Compressed bytes that are unpacked at a time. Even at gzip's highest ratio, a thousand to one, they are a few megabytes.
 const STEP_BYTES: usize = 4_096;
@@ -22,9 +24,55 @@ const HEAD: &[u8] = br#"{"request":"#;
 
 /// The first line of an event log.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ArchiveHead<R> {
+struct ArchiveHead<R> {
     /// The generation's request.
-    pub request: R,
+    request: R,
+}
+
+/// Writes an event log: its request, if that stands at its head, and then its events. The same ones give the same bytes, because the
+/// header of gzip holds no time.
+#[derive(Debug)]
+pub struct ArchiveWriter(GzEncoder<Vec<u8>>);
+
+impl Default for ArchiveWriter {
+    fn default() -> Self {
+        Self(GzEncoder::new(Vec::new(), Compression::default()))
+    }
+}
+
+impl ArchiveWriter {
+    /// Puts the request at the head.
+    ///
+    /// # Errors
+    /// It cannot be rendered.
+    pub fn request(&mut self, request: &impl Serialize) -> std::io::Result<()> {
+        let head = serde_json::to_string(&ArchiveHead { request })?;
+        writeln!(self.0, "{head}")
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    /// It cannot be rendered.
+    pub fn event(&mut self, seq: u64, event: &Event) -> std::io::Result<()> {
+        let line = serde_json::to_vec(&Numbered { seq, event })?;
+        self.0.write_all(&line)?;
+        self.0.write_all(b"\n")
+    }
+
+    /// The bytes that are compressed so far, each once.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.0.get_mut())
+    }
+
+    /// The last bytes.
+    ///
+    /// # Errors
+    /// They cannot be compressed.
+    pub fn finish(&mut self) -> std::io::Result<Vec<u8>> {
+        self.0.try_finish()?;
+        Ok(self.take())
+    }
 }
 
 /// A place in an event log.
@@ -120,23 +168,20 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::log::event::{Event, Stretch, TextKind};
+    use crate::log::event::{Stretch, TextKind};
 
     fn packed(request: Option<&str>, events: &[NumberedEvent]) -> Vec<u8> {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut archive = ArchiveWriter::default();
         if let Some(request) = request {
-            writeln!(gzip, "{}", serde_json::to_string(&ArchiveHead { request }).unwrap()).unwrap();
+            archive.request(&request).unwrap();
         }
-        for event in events {
-            serde_json::to_writer(&mut gzip, event).unwrap();
-            gzip.write_all(b"\n").unwrap();
+        for NumberedEvent { seq, event } in events {
+            archive.event(*seq, event).unwrap();
         }
-        gzip.finish().unwrap()
+        archive.finish().unwrap()
     }
 
     fn numbered(texts: Vec<String>) -> Vec<NumberedEvent> {

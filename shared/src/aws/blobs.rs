@@ -10,6 +10,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CommonPrefix, CompletedMultipartUpload, CompletedPart, MetadataDirective, Object};
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::clients::{aws_error, unexpected};
 use crate::clock::millis;
@@ -50,6 +51,12 @@ impl Blobs {
     #[must_use]
     pub fn events_key(key: &GenerationKey) -> String {
         format!("{key}/events.jsonl.gz")
+    }
+
+    /// The key of what an imported generation was made from.
+    #[must_use]
+    pub fn source_key(key: &GenerationKey) -> String {
+        format!("{key}/source.json.gz")
     }
 
     /// The key of a large request.
@@ -143,6 +150,20 @@ impl Blobs {
             }
             Err(error) => Err(aws_error("s3 GetObject")(error)),
         }
+    }
+
+    /// The SHA-256 of an object in hex, and its length, by reading all of it. `None`: it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn digest(&self, object: &str) -> Result<Option<(String, u64)>, Error> {
+        let Some(mut body) = self.read(object).await? else { return Ok(None) };
+        let (mut sha256, mut bytes) = (Sha256::new(), 0);
+        while let Some(some) = body.next().await? {
+            sha256.update(&some);
+            bytes += some.len() as u64;
+        }
+        Ok(Some((format!("{:x}", sha256.finalize()), bytes)))
     }
 
     /// Copies an object within the bucket. `false`: there is none of this key.

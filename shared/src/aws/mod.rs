@@ -1,6 +1,7 @@
 //! The only module that uses the AWS SDK: a file for each service, and a folder for each table.
 
 mod archive;
+mod backups;
 mod blobs;
 mod buffer;
 mod clients;
@@ -14,7 +15,8 @@ mod signer;
 mod tables;
 mod texts;
 
-pub use archive::{Archive, ArchiveHead};
+pub use archive::{Archive, ArchiveWriter};
+pub use backups::{TableBackup, TableFacts};
 pub use blobs::{BlobWriter, Blobs, Body, PresignedPut, Stored};
 pub use buffer::{
     Appended, Buffer, ChunkBytes, ChunkItem, ChunkPage, Meta, MetaRow, Packing, chunk_from_item, chunk_item_bytes, chunk_to_item,
@@ -26,7 +28,7 @@ pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead, DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, IdempotencyClaim, ImportChange, ImportWritten, InboxPage, INDEXES, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PinnedPipeline, PLAIN_REQUEST_BYTES_MAX, PlannedRun, PlanWritten, RecordRow, Records, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, ValidationIssue, VERSIONS_DELETED_AT_ONCE, VersionSource,
+    AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead, DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, IdempotencyClaim, ImportChange, ImportWritten, InboxPage, INDEXES, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PinnedPipeline, PLAIN_REQUEST_BYTES_MAX, PlannedRun, PlanWritten, RecordRow, Records, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, ValidationIssue, VERSIONS_DELETED_AT_ONCE, VersionSource, MigrationLock, MigrationRow, MigrationStatus, RecordsPage,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

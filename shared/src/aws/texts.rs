@@ -29,20 +29,27 @@ impl Blobs {
         format!("{}{name}{}", key.folder(), if is_packed(bytes) { ".gz" } else { "" })
     }
 
+    /// The object of a text whose hash is known, as [`Self::put_text`] puts it: its key, media type and bytes.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: it cannot be compressed.
+    pub fn text_object(key: &SubjectKey, sha256: &str, text: &[u8]) -> Result<(String, &'static str, Vec<u8>), Error> {
+        let object = Self::text_key(key, sha256, text.len() as u64);
+        if is_packed(text.len() as u64) {
+            let packed = pack(text).map_err(|error| unexpected("s3 PutObject", error))?;
+            return Ok((object, PACKED, packed));
+        }
+        Ok((object, PLAIN, text.to_vec()))
+    }
+
     /// Puts a text, and returns its SHA-256 in hex.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn put_text(&self, key: &SubjectKey, text: Vec<u8>) -> Result<String, Error> {
         let sha256 = format!("{:x}", Sha256::digest(&text));
-        let bytes = text.len() as u64;
-        let object = Self::text_key(key, &sha256, bytes);
-        if is_packed(bytes) {
-            let packed = pack(&text).map_err(|error| unexpected("s3 PutObject", error))?;
-            self.put(&object, PACKED, packed).await?;
-        } else {
-            self.put(&object, PLAIN, text).await?;
-        }
+        let (object, content_type, bytes) = Self::text_object(key, &sha256, &text)?;
+        self.put(&object, content_type, bytes).await?;
         Ok(sha256)
     }
 

@@ -19,7 +19,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
 /// A request for a generation, as `infra/schemas/generation-request.schema.json` describes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The name of a configured provider.
     #[serde(default = "default_provider")]

@@ -34,4 +34,12 @@ reasons! {
     SPEND_LIMIT = "spend_limit";
     /// The result did not pass a strict validation.
     VALIDATION_ERROR = "validation_error";
+    /// Imported: it was still being written where it comes from, and nobody wrote it any more.
+    IMPORTED_STUCK = "imported_stuck";
+    /// Imported: it had failed where it comes from.
+    IMPORTED_FAILED = "imported_failed";
+    /// Imported: it was complete where it comes from, and had no text.
+    IMPORTED_EMPTY = "imported_empty";
+    /// Imported: it was complete where it comes from, and its text could not be read.
+    IMPORTED_UNREADABLE = "imported_unreadable";
 }

@@ -4,7 +4,7 @@
 
 mod bill;
 mod deployed;
-mod prices;
+pub mod prices;
 mod print;
 
 use std::process::ExitCode;

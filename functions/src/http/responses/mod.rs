@@ -90,7 +90,7 @@ pub async fn retrieve(
 
 /// `POST /v1/responses/{id}/cancel`. The body is not read.
 pub async fn cancel(State(app): State<App>, OneArgs { caller, id }: OneArgs<ResponseId>) -> Result<Json<Value>, Problem> {
-    Ok(Json(app.cancel_response(&caller.organization, &id).await?))
+    Ok(Json(Box::pin(app.cancel_response(&caller.organization, &id)).await?))
 }
 
 /// `DELETE /v1/responses/{id}`.

@@ -241,6 +241,21 @@ impl RecordRow {
         }
     }
 
+    /// A record of a generation that has ended elsewhere.
+    #[must_use]
+    pub fn ended(
+        key: &GenerationKey,
+        request: &Request,
+        created_ms: i64,
+        status: Status,
+        origin: Option<Origin>,
+        accepted: Option<AcceptedFor>,
+        outcome: Outcome,
+    ) -> Self {
+        let new = Self::new(key, request, None, created_ms, None, None);
+        Self { open: None, open_at: None, status, origin, accepted, outcome: Some(outcome), ..new }
+    }
+
     /// The same as a try of a batch's item.
     #[must_use]
     pub fn of_item(self, batch: &BatchId, index: u32) -> Self {

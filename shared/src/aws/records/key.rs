@@ -17,8 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::aws::tables::Item;
 use crate::documents::{DocumentKey, Noun};
 use crate::ids::{
-    AuditId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId,
-    Organization, RunId, RunKey, SubjectKey, UserId,
+    AuditId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId, Organization, RunId, RunKey, SubjectKey, UserId, MigrationId,
 };
 use crate::limits;
 use crate::statistics::TallyKey;
@@ -67,8 +66,8 @@ pub(in crate::aws) const IMPORT_ATTEMPTS: &str = "import_attempt#";
 pub(in crate::aws) const INBOX: &str = "ntf_";
 
 /// The key of a row in the records table. No two kinds share a key, and every key names its organization, except
-/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`] and [`Key::Attached`], which are the
-/// deployment's. Their partitions begin with `#`, which no organization's name contains.
+/// [`Key::ApiKeyHash`], which is looked up to learn the organization, and [`Key::SweepCursor`], [`Key::Migration`], its lock and
+/// [`Key::Attached`], which are the deployment's. Their partitions begin with `#`, which no organization's name contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::enum_variant_names, reason = "an API key is a kind of row")]
 pub(in crate::aws) enum Key<'a> {
@@ -220,6 +219,14 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written once, in one transaction with the head. Never goes: runs name it.
     DocumentVersion(&'a DocumentKey, u64),
+    /// `#migrations`, the run's id: [`MigrationRow`](super::MigrationRow).
+    ///
+    /// Written by `longhand migrate` and `longhand backfill`. Never goes: its journal is in the bucket.
+    Migration(&'a MigrationId),
+    /// The same partition, `lock`: [`MigrationLock`](super::MigrationLock).
+    ///
+    /// Taken, renewed and given back by those commands, conditionally.
+    MigrationLock,
     /// `#attached`, the place's number (`0007`): until when an attached start holds it.
     ///
     /// Taken and left by `start`, conditionally. Expires a day after its last holder.
@@ -250,6 +257,7 @@ impl Key<'_> {
             Self::Run(key) | Self::RunInput(key) | Self::RunStep(key, _) | Self::RunEntry(key, _) => key.partition(),
             Self::Places(organization) => format!("{organization}#runs"),
             Self::Document(key) | Self::DocumentVersion(key, _) => key.partition(),
+            Self::Migration(_) | Self::MigrationLock => "#migrations".to_owned(),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
@@ -293,6 +301,8 @@ impl Key<'_> {
             Self::Places(_) => "places".to_owned(),
             Self::Document(_) => "head".to_owned(),
             Self::DocumentVersion(_, number) => format!("version#{number:06}"),
+            Self::Migration(run) => run.to_string(),
+            Self::MigrationLock => "lock".to_owned(),
             Self::Attached(place) => format!("{place:04}"),
         }
     }

@@ -1,11 +1,14 @@
 //! Keys of rows: distinct, each of its organization, and as they are stored.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{BatchId, GenerationId};
+
+static MIGRATION: LazyLock<MigrationId> = LazyLock::new(|| "mig_00000000000000000000000000".parse().unwrap());
 
 type Told = (EventId, EndpointId, DeliveryId, UserId, InboxId, AuditId, EntityId, ImportId);
 
@@ -16,7 +19,7 @@ fn keys<'a>(
     (subject, batch, [pipeline, importer], run): &'a (SubjectKey, BatchKey, [DocumentKey; 2], RunKey),
     tally: &'a TallyKey,
     (event, endpoint, delivery, user, entry, audit, entity, import): &'a Told,
-) -> [Key<'a>; 37] {
+) -> [Key<'a>; 39] {
     let organization = &generation.organization;
     [
         Key::Record(generation),
@@ -55,6 +58,8 @@ fn keys<'a>(
         Key::DocumentVersion(importer, 12),
         Key::ApiKeyHash(text),
         Key::SweepCursor,
+        Key::Migration(&MIGRATION),
+        Key::MigrationLock,
         Key::Attached(7),
     ]
 }
@@ -102,8 +107,8 @@ proptest! {
         ];
         let all = all.concat();
         let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
-        // The last three of each are no organization's.
-        prop_assert_eq!(distinct.len(), 71);
+        // The last five of each are no organization's.
+        prop_assert_eq!(distinct.len(), 73);
         for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..34] {
             prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
             prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
@@ -165,6 +170,8 @@ fn stored_keys_stay_as_they_are() {
             "acme#importer#plan-1 version#000012".to_owned(),
             "#key#5e key".to_owned(),
             "#sweep cursor".to_owned(),
+            "#migrations mig_00000000000000000000000000".to_owned(),
+            "#migrations lock".to_owned(),
             "#attached 0007".to_owned(),
         ]
     );

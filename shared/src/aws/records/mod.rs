@@ -13,6 +13,7 @@ mod idempotency;
 mod imports;
 pub(in crate::aws) mod key;
 mod listing;
+mod migrations;
 mod notifications;
 mod open;
 mod runs;
@@ -34,6 +35,7 @@ pub use idempotency::IdempotencyClaim;
 pub use imports::{ImportChange, ImportWritten};
 pub use key::INDEXES;
 pub use listing::ListPage;
+pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
 pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
@@ -58,8 +60,8 @@ const IS_NEW: &str = "attribute_not_exists(pk)";
 /// The records table.
 #[derive(Debug, Clone)]
 pub struct Records {
-    dynamodb: Client,
-    table: String,
+    pub(super) dynamodb: Client,
+    pub(super) table: String,
     pub(crate) meter: Meter,
 }
 

@@ -40,6 +40,9 @@ pub struct Settings {
     /// Counts what was added to the topics.
     #[serde(default)]
     pub topics_revision: u64,
+    /// Until when it starts nothing new, in milliseconds since the epoch.
+    #[serde(default)]
+    pub maintenance_until_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -251,6 +254,21 @@ impl Records {
     /// [`Error::Aws`].
     pub async fn settings(&self, organization: &Organization) -> Result<Settings, Error> {
         Ok(self.get_row(Key::Quota(organization)).await?.unwrap_or_default())
+    }
+
+    /// Sets until when an organization starts nothing new; `None`: it does.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_maintenance(&self, organization: &Organization, until_ms: Option<i64>) -> Result<(), Error> {
+        let update = self.dynamodb.update_item().table_name(&self.table).set_key(Some(Key::Quota(organization).item()));
+        let update = match until_ms {
+            None => update.update_expression("REMOVE maintenance_until_ms"),
+            Some(until_ms) => update
+                .update_expression("SET maintenance_until_ms = :until")
+                .expression_attribute_values(":until", AttributeValue::N(until_ms.to_string())),
+        };
+        touched(update.return_consumed_capacity(ReturnConsumedCapacity::Total), &self.meter).await.map(drop)
     }
 
     /// Adds topics to those of an organization's endpoints.

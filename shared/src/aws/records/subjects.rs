@@ -75,8 +75,8 @@ impl<'a> VersionSource<'a> {
 
 /// The number of the version that a generation or a run has become.
 #[derive(Serialize, Deserialize)]
-struct VersionOfRow {
-    number: u64,
+pub(super) struct VersionOfRow {
+    pub number: u64,
 }
 
 /// A row whose key is all that is read of it.

@@ -70,6 +70,7 @@ impl App {
         if let Some(row) = self.records.batch(&key).await?.filter(|row| !row.is_preparing) {
             return Ok(row.into());
         }
+        self.check_maintenance(organization).await?;
         let mut header =
             BatchRow::new(&key, pending(request.concurrency, request.tries, request.max_failed), self.clock.now_ms());
         header.name.clone_from(&request.name);
@@ -156,6 +157,7 @@ impl App {
         if let Some(row) = self.records.batch(&key).await?.filter(|row| !row.is_preparing) {
             return Ok(row.into());
         }
+        self.check_maintenance(&earlier.organization).await?;
         let rows = self.records.items_with(earlier, statuses).await?;
         if rows.is_empty() {
             return Err(Error::invalid("/only", "must name the status of an item of the batch; none has it"));

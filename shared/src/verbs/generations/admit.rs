@@ -13,7 +13,7 @@ impl App {
     /// request whose `claim` repeats an earlier one is no new generation, and is admitted.
     ///
     /// # Errors
-    /// [`Error::TooManyRunning`]; [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`]; [`Error::Aws`].
+    /// [`Error::Maintenance`]; [`Error::TooManyRunning`]; [`Error::QuotaUsedUp`]; [`Error::InvalidRequest`]; [`Error::Aws`].
     pub(super) async fn admit(
         &self,
         organization: &Organization,
@@ -23,7 +23,7 @@ impl App {
         now_ms: i64,
     ) -> Result<Option<Allowance>, Error> {
         let refused = match self.check_quota(organization, request, now_ms).await {
-            Err(refused @ (Error::TooManyRunning(_) | Error::QuotaUsedUp(_))) => refused,
+            Err(refused @ (Error::TooManyRunning(_) | Error::QuotaUsedUp(_) | Error::Maintenance(_))) => refused,
             admitted => return admitted,
         };
         if let Some(generation) = self.repeated(claim, organization, fingerprint, now_ms).await?
@@ -35,6 +35,7 @@ impl App {
     }
 
     async fn check_quota(&self, organization: &Organization, request: &Request, now_ms: i64) -> Result<Option<Allowance>, Error> {
+        self.check_maintenance(organization).await?;
         let quota = self.quota(organization).await?;
         if let Some(most) = quota.running
             && self.records.running(organization, most).await? >= most

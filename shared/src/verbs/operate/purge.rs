@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::aws::Blobs;
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey};
+use crate::migrations::stratos::convert::IMPORTED_BY;
 
 /// A generation that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +31,9 @@ impl App {
         }
         let buffer_items = self.buffer.delete(key).await?;
         self.blobs.delete(key).await?;
+        if record.outcome.as_ref().is_some_and(|outcome| outcome.compacted_by == IMPORTED_BY) {
+            self.blobs.delete_objects(&[Blobs::source_key(key)]).await?;
+        }
         if let Some((batch, index)) = record.item() {
             // The request is the item's, whose other tries have it too.
             self.records.delete_item_request(&batch, index).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::app::App;
+use crate::aws::Blobs;
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::ids::{GenerationId, GenerationKey, Organization};
@@ -66,7 +67,7 @@ impl App {
         let stored = self.blobs.stored(organization).await?;
         found.foreign = stored.foreign;
         for key in self.orphans(organization, stored.generations).await? {
-            let removed = if rules.apply { self.blobs.delete(&key).await } else { Ok(()) };
+            let removed = if rules.apply { self.delete_orphan(&key).await } else { Ok(()) };
             report(&mut found.objects, &mut found.failed, key.generation, removed);
         }
         let with_rows = if rules.rows { self.records.with_rows(organization).await? } else { BTreeSet::new() };
@@ -75,6 +76,12 @@ impl App {
             report(&mut found.rows, &mut found.failed, key.generation, removed);
         }
         Ok(found)
+    }
+
+    /// Deletes the objects of a generation that has no record: an import that was interrupted has left its source too.
+    async fn delete_orphan(&self, key: &GenerationKey) -> Result<(), Error> {
+        self.blobs.delete(key).await?;
+        self.blobs.delete_objects(&[Blobs::source_key(key)]).await
     }
 
     async fn expire(&self, organization: &Organization, keep: Duration, apply: bool, found: &mut Retention) -> Result<(), Error> {

@@ -93,6 +93,7 @@ impl App {
 
     /// Stores a run with its place, and begins it if it has one.
     pub(super) async fn store_run(&self, key: &RunKey, mut new: NewRun) -> Result<RunView, Error> {
+        self.check_maintenance(&key.organization).await?;
         let has_failed = new.row.progress.status.is_terminal();
         let mut progress = new.row.progress.clone();
         (progress.revision, progress.message) = (FIRST_REVISION, new.message.clone());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::aws::Clients;
+use longhand::migrations::stratos::convert::IMPORTED_BY;
 use longhand::{Clock, Config};
 use longhand_local::Options;
 use longhand_tests::calls::Recorder;
@@ -42,6 +43,15 @@ impl Stores {
     pub async fn delete_object(&self, id: &str, name: &str) {
         let delete = self.clients.s3.delete_object().bucket(&self.config.bucket).key(format!("local/{id}/{name}"));
         delete.send().await.unwrap();
+    }
+
+    /// Marks a generation as one that was imported.
+    pub async fn mark_imported(&self, id: &str) {
+        let text = |text: String| AttributeValue::S(text);
+        let update = self.clients.dynamodb.update_item().table_name(&self.config.records_table);
+        let update = update.key("pk", text(format!("local#{id}"))).key("sk", text("record".into()));
+        let update = update.update_expression("SET compacted_by = :by, revised_at = :by");
+        update.expression_attribute_values(":by", text(IMPORTED_BY.into())).send().await.unwrap();
     }
 
     /// Deletes the record of a generation, and no other row.

@@ -132,6 +132,8 @@ pub async fn with_large_requests(recorder: Recorder) {
     for way in &ways {
         ask(&harness, "GET", way, None, StatusCode::NOT_FOUND).await;
     }
+    stores.mark_imported(&id).await;
+    ask(&harness, "DELETE", &format!("/v1/generations/{id}"), None, StatusCode::OK).await;
     let id = harness.start_generation(json!({ "prompt": prompt })).await;
     stores.delete_object(&id, "request.json").await;
     assert_eq!(harness.stack.invoke("stream", job(&id)).await.unwrap()["outcome"], "gone");

@@ -1,13 +1,9 @@
 //! Reads a log page by page, checks it, and writes its text and its events to the bucket.
 
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::aws::{ArchiveHead, BlobWriter, Blobs};
+use crate::aws::{ArchiveWriter, BlobWriter, Blobs};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::Status;
@@ -16,7 +12,7 @@ use crate::ids::GenerationKey;
 use crate::limits::{JSON_BYTES_MAX, REQUEST_INLINE_BYTES_MAX};
 use crate::log::assembly::Assembly;
 use crate::log::chunk::{Chunk, LogState};
-use crate::log::event::{End, Numbered};
+use crate::log::event::End;
 use crate::verbs::generations::result::BoundedText;
 
 /// A log that has been read, checked and written to the bucket.
@@ -108,7 +104,7 @@ struct Upload {
     /// The text, if it is small enough to be parsed as JSON.
     parsable: BoundedText,
     text: BlobWriter,
-    lines: GzEncoder<Vec<u8>>,
+    lines: ArchiveWriter,
     events: BlobWriter,
 }
 
@@ -121,8 +117,7 @@ impl Upload {
             sha256: Sha256::new(),
             parsable: BoundedText::new(JSON_BYTES_MAX as u64),
             text: blobs.writer(Blobs::output_key(key), "text/plain; charset=utf-8"),
-            // The gzip header holds no time, so the same log gives the same bytes.
-            lines: GzEncoder::new(Vec::new(), Compression::default()),
+            lines: ArchiveWriter::default(),
             events: blobs.writer(Blobs::events_key(key), "application/gzip"),
         }
     }
@@ -132,8 +127,7 @@ impl Upload {
         if request.json_bytes() > REQUEST_INLINE_BYTES_MAX as u64 {
             return Ok(());
         }
-        let head = serde_json::to_string(&ArchiveHead { request }).map_err(|error| damaged(key, &error))?;
-        writeln!(self.lines, "{head}").map_err(|error| damaged(key, &error))
+        self.lines.request(request).map_err(|error| damaged(key, &error))
     }
 
     /// Checks a chunk against the log so far, and writes its text and events.
@@ -145,18 +139,15 @@ impl Upload {
                 self.parsable.push(text);
                 self.text.write(text.as_bytes()).await?;
             }
-            let line = serde_json::to_vec(&Numbered { seq, event }).map_err(|error| damaged(key, &error))?;
-            self.lines.write_all(&line).and_then(|()| self.lines.write_all(b"\n")).map_err(|error| damaged(key, &error))?;
+            self.lines.event(seq, event).map_err(|error| damaged(key, &error))?;
         }
-        let packed = std::mem::take(self.lines.get_mut());
-        self.events.write(&packed).await
+        self.events.write(&self.lines.take()).await
     }
 
     /// Writes what the compressor still holds.
     async fn flush(&mut self) -> Result<(), Error> {
-        let ended = self.lines.try_finish();
-        ended.map_err(|error| Error::Configuration(format!("the event log could not be compressed: {error}")))?;
-        let packed = std::mem::take(self.lines.get_mut());
+        let packed = self.lines.finish();
+        let packed = packed.map_err(|error| Error::Configuration(format!("the event log could not be compressed: {error}")))?;
         self.events.write(&packed).await
     }
 
