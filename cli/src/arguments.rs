@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::commands::generations::{cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{compact, inspect, keys, populate, purge, quota, redrive, retention};
 use crate::commands::{
-    batches, bench, cost, demo, dev, notifications, openapi, pipelines, runs, shell, subjects, usage, validate, webhooks,
+    batches, bench, console, cost, demo, dev, notifications, openapi, pipelines, runs, shell, subjects, usage, validate, webhooks,
 };
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
@@ -37,6 +37,7 @@ pub enum Command {
     Pipelines(pipelines::PipelinesArgs),
     Runs(runs::RunsArgs),
     Subjects(subjects::SubjectsArgs),
+    Console(console::ConsoleArgs),
     Usage(usage::UsageArgs),
     Webhooks(webhooks::WebhooksArgs),
     Notifications(notifications::NotificationsArgs),
@@ -74,6 +75,7 @@ impl Command {
             Self::Pipelines(args) => pipelines::run(args).await,
             Self::Runs(args) => runs::run(args).await,
             Self::Subjects(args) => subjects::run(args).await,
+            Self::Console(args) => console::run(args).await,
             Self::Usage(args) => usage::run(args).await,
             Self::Webhooks(args) => webhooks::run(args).await,
             Self::Notifications(args) => notifications::run(args).await,

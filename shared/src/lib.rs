@@ -58,7 +58,8 @@ pub mod uploads;
 mod verbs;
 
 pub use access::api_key::ApiKey;
-pub use access::scope::{Grant, Scope, Scopes};
+pub use access::grant::Grant;
+pub use access::scope::{Scope, Scopes};
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
@@ -74,9 +75,9 @@ pub use verbs::{
     CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, DELIVER_PATIENCE, Delivered, DeliveryList,
     DeliveryView, Diff, EndpointList, EndpointView, EventPage, Export, FannedOut, GenerationPage, GivenUp, Inbox,
     InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey,
-    NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView,
-    Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent,
-    RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList,
-    StepView, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput,
-    VersionRetention,
+    NextItem, NextRider, NoNext, OrganizationTokenRequest, Output, PipelineCheck, PipelineList, PipelineVersionView,
+    PipelineView, Populated, ProgressView, Published, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention,
+    RetentionRules, Rider, Rode, RunEvent, RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail,
+    RunView, Settled, Started, StepList, StepView, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView,
+    ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

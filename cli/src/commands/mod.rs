@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod bench;
+pub mod console;
 pub mod cost;
 pub mod demo;
 pub mod dev;

@@ -17,7 +17,7 @@ mod subjects;
 mod uploads;
 
 pub use access::keys::{KeyView, NewKey};
-pub use access::tokens::{InboxTokenRequest, ReadToken};
+pub use access::tokens::{InboxTokenRequest, OrganizationTokenRequest, ReadToken};
 pub use batches::follow::NextItem;
 pub use batches::results::BatchResults;
 pub use batches::retention::BatchRetention;
