@@ -12,6 +12,8 @@ import { problem } from "./ui.js";
 const TREE_MS = 250;
 /** A longer text is shown as text alone, until its reader asks for the tree. */
 const TREE_CHARS_MAX = 4_000_000;
+/** A longer silence between two events is told. */
+const PAUSE_MS = 5_000;
 
 export class LiveGeneration {
   log = new GenerationLog();
@@ -30,6 +32,9 @@ export class LiveGeneration {
   /** @type {"text" | "json"} */
   #view = "text";
   #hasChosen = false;
+  /** Silences that were seen while the text was live. @type {{ seq: number, ms: number }[]} */
+  #pauses = [];
+  #lastAt = 0;
   /** @type {unknown} */
   #failure = null;
 
@@ -72,6 +77,12 @@ export class LiveGeneration {
 
   /** @param {any} event */
   #take(event) {
+    const now = performance.now();
+    if (this.connection === "live" && this.#lastAt > 0 && now - this.#lastAt > PAUSE_MS) {
+      this.#pauses.push({ seq: event.seq, ms: now - this.#lastAt });
+      queueMicrotask(() => this.#draw());
+    }
+    this.#lastAt = now;
     const change = this.log.push(event);
     if (!change) return;
     if (change.kind === "append") {
@@ -144,6 +155,7 @@ export class LiveGeneration {
       h("div", { key: "json", hidden: this.#view !== "json" }, this.#tree),
       h("details", { key: "other", hidden: this.#otherChars === 0, open: true }, h("summary", null, t("Tool calls and refusals")), this.#other.element),
       h("details", { key: "discarded", hidden: !isDiscarded }, h("summary", null, t("Text of interrupted attempts, which does not count")), this.#discarded.element),
+      this.#pauses.length > 0 && h("p", { class: "quiet" }, this.#pauses.map(({ seq, ms }) => t("{time} of silence before event {seq}", { time: format.duration(ms), seq: format.number(seq) })).join(" · ")),
       this.log.attempts.length > 1 && h("p", { class: "quiet" }, this.log.attempts.map((attempt) => t(attempt.number === 1 ? "Attempt {n} from event {seq}" : attempt.continues ? "Attempt {n} went on at event {seq}" : "Attempt {n} began again at event {seq}", { n: attempt.number, seq: format.number(attempt.seq) })).join(" · ")),
     );
   }

@@ -351,5 +351,6 @@ export const SPANISH = {
   "{n} more": "{n} más",
   "{n} tries": "{n} intentos",
   "{n} unread": "{n} sin leer",
+  "{time} of silence before event {seq}": "{time} de silencio antes del evento {seq}",
   "{n} without a known price": "{n} sin precio conocido",
 };
