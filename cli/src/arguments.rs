@@ -7,8 +7,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::commands::generations::{accept, cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{backfill, compact, inspect, keys, migrate, populate, purge, quota, redrive, retention};
 use crate::commands::{
-    audit, batches, bench, cost, demo, dev, entities, importers, notifications, openapi, pipelines, runs, shell, subjects, usage,
-    validate, webhooks,
+    audit, batches, bench, console, cost, demo, dev, entities, importers, notifications, openapi, pipelines, runs, shell,
+    subjects, usage, validate, webhooks,
 };
 
 /// Durable LLM generations: start one, watch it, leave, come back; the whole text is kept.
@@ -42,6 +42,7 @@ pub enum Command {
     Importers(importers::ImportersArgs),
     Entities(Box<entities::EntitiesArgs>),
     Audit(audit::AuditArgs),
+    Console(console::ConsoleArgs),
     Usage(usage::UsageArgs),
     Webhooks(webhooks::WebhooksArgs),
     Notifications(notifications::NotificationsArgs),
@@ -85,6 +86,7 @@ impl Command {
             Self::Importers(args) => importers::run(args).await,
             Self::Entities(args) => Box::pin(entities::run(*args)).await,
             Self::Audit(args) => audit::run(args).await,
+            Self::Console(args) => console::run(args).await,
             Self::Usage(args) => usage::run(args).await,
             Self::Webhooks(args) => webhooks::run(args).await,
             Self::Notifications(args) => notifications::run(args).await,

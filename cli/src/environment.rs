@@ -18,11 +18,12 @@ pub const PORT: &str = "LONGHAND_PORT";
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
 /// Variables that are passed on to a stack that this command starts.
-const SETTINGS: [&str; 24] = [
+const SETTINGS: [&str; 25] = [
     "GENERATION_CHUNK_TTL",
     "LONGHAND_BATCH_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",
     "LONGHAND_CORS_ORIGIN",
+    "LONGHAND_EMBED_ORIGIN",
     "LONGHAND_FIRST_BYTE_TIMEOUT_MS",
     "LONGHAND_GENERATION_TIMEOUT_MS",
     "LONGHAND_IDLE_TIMEOUT_MS",

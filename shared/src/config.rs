@@ -57,6 +57,9 @@ pub struct Config {
     /// `LONGHAND_CORS_ORIGIN`: the origin, like `https://app.example`, whose pages may read responses; `*` for all, `none`
     /// (default) for none.
     pub cors_origin: Option<String>,
+    /// `LONGHAND_EMBED_ORIGIN`: the origin, like `https://app.example`, whose pages may show the console's page of one run in a frame; `*` for
+    /// all, `none` (default) for none.
+    pub embed_origin: Option<String>,
     /// `METADATA_VALIDATION_STRICT`, `1` or `true`: validation is strict unless the request sets `validation`.
     pub validation: Validation,
     /// `LONGHAND_IMPORT_GENERATION`, `true` or `false` (default): whether answers are imported.
@@ -299,6 +302,7 @@ impl Config {
                 connection: vars.millis("LONGHAND_SSE_CONNECTION_MS", 90_000, 1)?,
             },
             cors_origin: vars.origin("LONGHAND_CORS_ORIGIN")?,
+            embed_origin: vars.origin("LONGHAND_EMBED_ORIGIN")?,
             validation: vars.validation("METADATA_VALIDATION_STRICT")?,
             import_generation: vars.switch("LONGHAND_IMPORT_GENERATION")?,
             validate_llm_response: vars.text("LONGHAND_VALIDATE_LLM_RESPONSE").is_none()

@@ -66,7 +66,8 @@ pub mod uploads;
 mod verbs;
 
 pub use access::api_key::ApiKey;
-pub use access::scope::{Grant, Scope, Scopes};
+pub use access::grant::Grant;
+pub use access::scope::{Scope, Scopes};
 pub use app::App;
 pub use clock::Clock;
 pub use config::Config;
@@ -78,7 +79,17 @@ pub use ids::{
     Organization, RunId, RunKey, SubjectId, SubjectKey, UploadId, UserId,
 };
 pub use verbs::{
-    AcceptanceView, Accepted, AcceptedPrompt, Attachment, AuditList, AuditQuery, BatchEvent, BatchEventData, BatchList, BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView, CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView, Created, Decided, DecidedItem, DELIVER_PATIENCE, Delivered, DeliveryList, DeliveryView, Diff, EndpointList, EndpointView, EntityList, EntityQuery, EntryView, EventPage, Export, FannedOut, GenerationPage, GivenUp, ImportAttempts, ImporterCheck, ImporterList, ImporterVersionView, ImporterView, ImportList, Inbox, InboxTokenRequest, Inspection, ItemList, KeySha256, KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, PublishedImporter, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent, RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList, StepView, Streamed, StreamRecord, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    AcceptanceView, Accepted, AcceptedPrompt, Attachment, AuditList, AuditQuery, BatchEvent, BatchEventData, BatchList,
+    BatchQuery, BatchResults, BatchRetention, BatchTail, BatchView, CaughtUp, ChatCompletionTail, Claim, Compaction, CountsView,
+    Created, DELIVER_PATIENCE, Decided, DecidedItem, Delivered, DeliveryList, DeliveryView, Diff, EndpointList, EndpointView,
+    EntityList, EntityQuery, EntryView, EventPage, Export, FannedOut, GenerationPage, GivenUp, ImportAttempts, ImportList,
+    ImporterCheck, ImporterList, ImporterVersionView, ImporterView, Inbox, InboxTokenRequest, Inspection, ItemList, KeySha256,
+    KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext,
+    OrganizationTokenRequest, Output, PipelineCheck, PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView,
+    Published, PublishedImporter, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules,
+    Rider, Rode, RunEvent, RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled,
+    Started, StepList, StepView, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList,
+    VersionOutput, VersionRetention,
 };
 pub use verbs::{
     AcceptedPrompts, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,

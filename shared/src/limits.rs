@@ -305,6 +305,8 @@ pub const USAGE_GROUPS_MAX: usize = 5_000;
 pub const READ_TOKEN_TTL_DEFAULT: Duration = Duration::from_mins(15);
 /// How long a read token may be valid.
 pub const READ_TOKEN_TTL_MAX: Duration = Duration::from_hours(24);
+/// How long a token that reads all of an organization may be valid, and is by default: a day's work.
+pub const ORGANIZATION_TOKEN_TTL_MAX: Duration = Duration::from_hours(8);
 /// An API key's name.
 pub const KEY_NAME_CHARS_MAX: usize = 64;
 

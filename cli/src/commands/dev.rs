@@ -9,9 +9,11 @@ use longhand_client::Url;
 use longhand_local::{Data, Durability, Options, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::commands::console;
 use crate::environment;
 use crate::options::{Folder, Tenant};
 use crate::provider::ProviderArgs;
+use crate::running_stack;
 use crate::terminal::output::{Fields, line};
 
 /// The API's port, unless another is asked for.
@@ -75,14 +77,14 @@ pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
 
 /// Announces the stack, and returns at Ctrl-C or SIGTERM.
 async fn serve(stack: &Stack, args: &DevArgs, terminate: &mut tokio::signal::unix::Signal) -> anyhow::Result<()> {
-    announce(stack, args)?;
+    announce(stack, args).await?;
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => pressed.context("cannot listen for Ctrl-C"),
         _ = terminate.recv() => Ok(()),
     }
 }
 
-fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
+async fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
     let (url, endpoints) = (stack.url().trim_end_matches('/'), stack.endpoints());
     if args.port.is_none() && !url.ends_with(&format!(":{PORT}")) {
         eprintln!("port {PORT} is taken; the API has another one");
@@ -100,6 +102,19 @@ fn announce(stack: &Stack, args: &DevArgs) -> anyhow::Result<()> {
     let key_file = args.folder.data.join("key");
     let header = stack.key().map(|_| format!(" -H \"authorization: Bearer $(cat '{}')\"", key_file.display()));
     let header = header.unwrap_or_default();
+    // Without keys, the console needs none.
+    let client = running_stack::connect_to_stack(stack)?;
+    let console = match stack.key() {
+        None => console::page(&client)?,
+        Some(_) => match console::address(&client).await {
+            Ok(address) => address,
+            Err(error) => {
+                eprintln!("the console asks for a key, because there is no token for it: {error:#}");
+                console::page(&client)?
+            }
+        },
+    };
+    line(format!("\nconsole: {console}"))?;
     line(format!("\ncurl -s {url}/v1/generations{header} -H 'content-type: application/json' -d '{body}'"))?;
     if stack.key().is_none() {
         eprintln!(

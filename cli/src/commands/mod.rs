@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod batches;
 pub mod bench;
+pub mod console;
 pub mod cost;
 pub mod demo;
 pub mod dev;

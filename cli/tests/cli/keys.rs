@@ -10,7 +10,7 @@ use longhand_tests::PATIENCE;
 use serde_json::Value;
 
 /// `longhand dev`, whose words go to files in its folder.
-struct Dev(Child);
+pub struct Dev(Child);
 
 impl Drop for Dev {
     fn drop(&mut self) {
@@ -19,7 +19,7 @@ impl Drop for Dev {
     }
 }
 
-fn dev(folder: &Path, arguments: &[&str]) -> (Dev, Value) {
+pub fn dev(folder: &Path, arguments: &[&str]) -> (Dev, Value) {
     let file = |name: &str| fs::File::create(folder.join(name)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
     command.arg("dev").args(arguments).arg("--data").arg(folder.join("data")).env_clear();
@@ -37,7 +37,7 @@ fn dev(folder: &Path, arguments: &[&str]) -> (Dev, Value) {
     }
 }
 
-fn longhand(folder: &Path, key: Option<&str>, arguments: &[&str]) -> (bool, String, String) {
+pub fn longhand(folder: &Path, key: Option<&str>, arguments: &[&str]) -> (bool, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
     command.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null());
     if let Some(key) = key {

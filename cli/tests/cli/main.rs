@@ -8,6 +8,7 @@ mod batches;
 mod bedrock;
 mod browser;
 mod client;
+mod console;
 mod cost;
 mod demo;
 mod dev;

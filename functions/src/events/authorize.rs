@@ -40,6 +40,7 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
         Reads::Batch(id) => ("batch", id.to_string()),
         Reads::Run(id) => ("run", id.to_string()),
         Reads::Inbox(user) => ("inbox", user.to_string()),
+        Reads::Organization(scope) => ("reads", scope.to_string()),
     });
     if let Some((name, value)) = reads {
         // While functions are being replaced, one that knows only tokens of a generation must refuse the others.

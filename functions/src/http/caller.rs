@@ -5,6 +5,7 @@
 use std::fmt::Display;
 
 use axum::extract::FromRequestParts;
+use http::Method;
 use http::request::Parts;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use lambda_http::request::RequestContext;
@@ -24,7 +25,12 @@ pub struct Caller {
     pub key: Option<KeyId>,
     /// Who calls, as users are told: by the key's name, or else its id.
     pub user: Option<UserId>,
-    scopes: Scopes,
+    /// What the credential grants.
+    pub scopes: Scopes,
+    /// When the credential expires, in milliseconds since the epoch; `None`: not by itself.
+    pub valid_until: Option<i64>,
+    /// Whether it is a read token, for all of the organization.
+    pub is_token: bool,
 }
 
 impl Caller {
@@ -72,7 +78,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             return Err(Error::Forbidden("the request has no route".into()).into());
         };
         let organization = organization(context)?;
-        check_expiry(context)?;
+        let valid_until = check_expiry(context)?;
         let scopes = scopes(context);
         if let Some(scope) = route.scope {
             check_scope(&scopes, scope, context_field(context, "key"))?;
@@ -80,7 +86,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         check_token(context, route, parts, &organization).await?;
         let key = context_field(context, "key").and_then(|key| key.parse().ok());
         let user = context_field(context, "user").and_then(|user| user.parse().ok());
-        Ok(Self { organization, key, user, scopes })
+        let is_token = context_field(context, "reads").is_some();
+        Ok(Self { organization, key, user, scopes, valid_until, is_token })
     }
 }
 
@@ -96,11 +103,11 @@ fn context_field<'a>(context: &'a ApiGatewayProxyRequestContext, name: &str) -> 
 }
 
 /// API Gateway caches the authorizer's context, for longer than a credential may last.
-fn check_expiry(context: &ApiGatewayProxyRequestContext) -> Result<(), Error> {
+fn check_expiry(context: &ApiGatewayProxyRequestContext) -> Result<Option<i64>, Error> {
     let until = context_field(context, "valid_until").and_then(|until| until.parse::<i64>().ok());
     match until {
         Some(until) if context.request_time_epoch >= until => Err(Error::Unauthorized("a good API key is needed".into())),
-        _ => Ok(()),
+        _ => Ok(until),
     }
 }
 
@@ -123,7 +130,8 @@ fn check_scope(granted: &Scopes, needed: Scope, key: Option<impl Display>) -> Re
 }
 
 /// A read token opens the routes for tokens, with the id of what it is for, whether another one exists or not. That of a batch or a run opens
-/// those of its generations, too. That of a user's notifications names the user, whom the caller is then, and opens their two routes.
+/// those of its generations, too. That of a user's notifications names the user, whom the caller is then, and opens their two routes. That of
+/// an organization opens each route that reads, and none by which something is made: not even another token, which would outlive it.
 async fn check_token(
     context: &ApiGatewayProxyRequestContext,
     route: &Route,
@@ -133,6 +141,11 @@ async fn check_token(
     if let Some(user) = context_field(context, "inbox") {
         let refused = || Error::Forbidden(format!("this token is for the notifications of {user}, and nothing else"));
         return if route.by_inbox_token { Ok(()) } else { Err(refused()) };
+    }
+    if let Some(scope) = context_field(context, "reads") {
+        let is_read = scope == Scope::Read.as_str() && route.scope == Some(Scope::Read);
+        let refused = || Error::Forbidden("this token reads, and changes nothing".into());
+        return if is_read && [Method::GET, Method::HEAD].contains(&route.method) { Ok(()) } else { Err(refused()) };
     }
     // A token of something else has a generation too, which is none.
     let kinds = ["batch", "run", "generation"];
@@ -186,7 +199,7 @@ async fn is_of(route: &Route, parts: &Parts, organization: &Organization, (kind,
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, Request};
+    use http::Request;
     use serde_json::json;
 
     use super::*;

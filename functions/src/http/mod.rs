@@ -1,12 +1,14 @@
 //! The HTTP API: routers made from the table of routes, and the layers that every request passes.
 
 mod acceptance;
+mod access;
 mod args;
 mod attached;
 mod audit;
 mod batches;
 mod caller;
 mod chat_completions;
+mod console;
 mod cors;
 mod durable;
 mod entities;
@@ -36,7 +38,7 @@ mod whole;
 use std::collections::BTreeMap;
 
 use axum::middleware::{from_fn, map_request, map_response, map_response_with_state};
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router};
 use http::HeaderValue;
 use longhand::App;
@@ -53,7 +55,8 @@ pub fn start(app: App) -> Router {
 
 /// The router of `tail`.
 pub fn tail(app: App) -> Router {
-    router("tail", app).layer(map_response(durable::add_security_headers))
+    let routes = router("tail", app).route("/console/", get(console::redirect));
+    routes.layer(map_response(durable::add_security_headers))
 }
 
 /// The router of `api`.

@@ -88,6 +88,12 @@ impl Route {
         self
     }
 
+    /// Whether it is a page of the console or a file of one, and not part of the API.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        self.path.starts_with("/console")
+    }
+
     /// Adds the handler to the methods of the route's path.
     pub(super) fn attach_to(&self, path: MethodRouter<App>) -> MethodRouter<App> {
         match MethodFilter::try_from(self.method.clone()) {

@@ -6,8 +6,8 @@ use longhand::Scope::{Admin, Read, Review, Start};
 
 use super::route::Route;
 use super::{
-    acceptance, audit, batches, chat_completions, durable, entities, events, generations, health, importers, imports, models,
-    notifications, pipelines, responses, runs, statistics, subjects, uploads, webhooks,
+    acceptance, access, audit, batches, chat_completions, console, durable, entities, events, generations, health, importers,
+    imports, models, notifications, pipelines, responses, runs, statistics, subjects, uploads, webhooks,
 };
 
 const GET: Method = Method::GET;
@@ -40,6 +40,10 @@ pub static ROUTES: &[Route] = &[
     Route::new("tail", GET, "/v1/batches/{id}/events", Read, |at, method| at.on(method, batches::events)).by_token_in_query(),
     Route::new("tail", GET, "/v1/batches/{id}/results", Read, |at, method| at.on(method, batches::results)).by_token(),
     Route::new("tail", GET, "/v1/runs/{id}/events", Read, |at, method| at.on(method, runs::events)).by_token_in_query(),
+    // The bytes of files pass API Gateway as they are in a response that is streamed, so that they can be compressed.
+    Route::new("tail", GET, "/console", Read, |at, method| at.on(method, console::redirect)).open(),
+    Route::new("tail", GET, "/console/{file}", Read, |at, method| at.on(method, console::page)).open(),
+    Route::new("tail", GET, "/console/{build}/{file}", Read, |at, method| at.on(method, console::file)).open(),
     // `api` answers at once.
     Route::new("api", GET, "/healthz", Read, |at, method| at.on(method, health::get)).open(),
     Route::new("api", GET, "/v1/generations", Read, |at, method| at.on(method, generations::list)),
@@ -113,6 +117,10 @@ pub static ROUTES: &[Route] = &[
     Route::new("api", PUT, "/v1/pipelines/{id}", Admin, |at, method| at.on(method, pipelines::publish)),
     Route::new("api", POST, "/v1/pipelines/{id}/check", Admin, |at, method| at.on(method, pipelines::check)),
     Route::new("api", GET, "/v1/pipelines/{id}/versions/{number}", Read, |at, method| at.on(method, pipelines::version)),
+    Route::new("api", GET, "/v1/credential", Read, |at, method| at.on(method, access::credential)),
+    // A token can do less than the caller who makes it.
+    Route::new("api", POST, "/v1/tokens", Read, |at, method| at.on(method, access::create_token)),
+    Route::new("api", GET, "/v1/quota", Read, |at, method| at.on(method, access::quota)),
     Route::new("api", GET, "/v1/usage", Read, |at, method| at.on(method, statistics::usage)),
     Route::new("api", GET, "/v1/webhooks", Read, |at, method| at.on(method, webhooks::list)),
     // Whoever makes an endpoint decides where an organization's events go.

@@ -86,7 +86,9 @@ pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) 
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let path: Vec<_> = request.uri().path().split('/').collect();
+    // A slash at the end changes nothing, as in API Gateway.
+    let path = request.uri().path();
+    let path: Vec<_> = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path).split('/').collect();
     let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
     let id = request_id();
     if here.is_empty() {

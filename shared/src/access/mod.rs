@@ -1,5 +1,6 @@
-//! Credentials: API keys, the scopes they grant, and tokens that read one generation.
+//! Credentials: API keys, the scopes they grant, and tokens that read.
 
 pub mod api_key;
+pub mod grant;
 pub mod read_token;
 pub mod scope;

@@ -1,5 +1,5 @@
-//! Read tokens: signed, short-lived, each for reading one generation, or one batch or run with its generations, or one user's list. The holder
-//! of the signing key can make them; none is stored.
+//! Read tokens: signed, short-lived, each for reading one generation, or one batch or run with its generations, or one user's list, or all of an
+//! organization. The holder of the signing key can make them; none is stored.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::scope::Scope;
 use crate::ids::{BatchId, GenerationId, KeyId, Organization, RunId, UserId};
 
 const PREFIX: &str = "lht_";
@@ -54,6 +55,9 @@ pub enum Reads {
     /// What this user is told, which it also marks as read.
     #[serde(rename = "u")]
     Inbox(UserId),
+    /// All that this scope reads of the organization. Tokens are made for `read` alone.
+    #[serde(rename = "s")]
+    Organization(Scope),
 }
 
 impl fmt::Display for Reads {
@@ -63,6 +67,7 @@ impl fmt::Display for Reads {
             Self::Batch(id) => id.fmt(formatter),
             Self::Run(id) => id.fmt(formatter),
             Self::Inbox(user) => write!(formatter, "the notifications of {user}"),
+            Self::Organization(scope) => write!(formatter, "all that the scope {scope} reads"),
         }
     }
 }

@@ -1,13 +1,10 @@
-//! Scopes, and the grant of a credential.
+//! Scopes.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use super::read_token::Reads;
-use crate::ids::{KeyId, Organization, UserId};
 
 /// What a key permits. No scope includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,23 +95,6 @@ impl FromStr for Scopes {
     fn from_str(text: &str) -> Result<Self, String> {
         text.split_whitespace().map(str::parse).collect()
     }
-}
-
-/// What a credential permits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The organization it acts for.
-    pub organization: Organization,
-    /// The permitted actions.
-    pub scopes: Scopes,
-    /// The API key; `None`: a read token that was made without one.
-    pub key: Option<KeyId>,
-    /// Who acts: the API key's name if that is one of a user, or else the key's id; `None`: a read token.
-    pub user: Option<UserId>,
-    /// When it expires, in milliseconds since the epoch; `None`: it is valid until it is revoked.
-    pub valid_until: Option<i64>,
-    /// All that it reads; `None`: it is not bound so.
-    pub reads: Option<Reads>,
 }
 
 #[cfg(test)]

@@ -28,7 +28,12 @@ pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead, DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, IdempotencyClaim, ImportChange, ImportWritten, InboxPage, INDEXES, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, NewItem, Outcome, PinnedPipeline, PLAIN_REQUEST_BYTES_MAX, PlannedRun, PlanWritten, RecordRow, Records, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, ValidationIssue, VERSIONS_DELETED_AT_ONCE, VersionSource, MigrationLock, MigrationRow, MigrationStatus, RecordsPage,
+    AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead,
+    DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, INDEXES,
+    IdempotencyClaim, ImportChange, ImportWritten, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock,
+    MigrationRow, MigrationStatus, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PlanWritten, PlannedRun, RecordRow,
+    Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE,
+    ValidationIssue, VersionSource,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

@@ -25,7 +25,7 @@ mod uploads;
 
 pub use acceptance::{AcceptanceView, AcceptedPrompt};
 pub use access::keys::{KeyView, NewKey};
-pub use access::tokens::{InboxTokenRequest, ReadToken};
+pub use access::tokens::{InboxTokenRequest, OrganizationTokenRequest, ReadToken};
 pub use audit::{AuditList, AuditQuery, EntryView};
 pub use batches::follow::NextItem;
 pub use batches::results::BatchResults;

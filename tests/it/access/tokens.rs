@@ -345,3 +345,56 @@ async fn token_reads_and_marks_one_users_notifications_only() {
     assert_eq!(ada.status("GET", "/v1/notifications").await, StatusCode::UNAUTHORIZED);
     harness.finish().await;
 }
+
+#[tokio::test]
+async fn token_of_an_organization_reads_all_of_it_and_changes_nothing() {
+    let (harness, _playback, clock) = start().await;
+    let id = harness.start_generation(json!({})).await;
+    harness.ended(&id).await;
+    let post = async |api: &Api, path: &str, body: &Value| {
+        api.send(api.http.post(api.url_of(&format!("/v1/{path}"))).json(body).build().unwrap()).await
+    };
+    let (status, token) = post(&harness, "tokens", &json!({ "scope": "read", "expires_in": 60 })).await;
+    assert_eq!((status, &token["scope"], token.get("generation")), (StatusCode::CREATED, &json!("read"), None));
+    let reader = harness.with_key(token["token"].as_str().unwrap());
+    let generation = format!("generations/{id}");
+    for path in
+        ["generations", &generation, "batches", "runs", "subjects", "pipelines", "webhooks", "usage", "quota", "notifications"]
+    {
+        assert_eq!(reader.status("GET", &format!("/v1/{path}")).await, StatusCode::OK, "{path}");
+    }
+    let (_, credential) = reader.get("credential").await;
+    assert_eq!((&credential["kind"], &credential["scopes"]), (&json!("token"), &json!(["read"])));
+    assert_eq!(credential["expires_at"], token["expires_at"]);
+    let (_, own) = harness.get("credential").await;
+    assert_eq!((&own["kind"], &own["scopes"]), (&json!("key"), &json!(Scope::ALL)));
+    assert_eq!(credential["user"], own["user"], "the list that it reads is its maker's");
+    // Neither what needs another scope, nor what makes something under this one.
+    for path in [
+        "generations",
+        "batches",
+        "runs",
+        "tokens",
+        "notifications/tokens",
+        "notifications/read",
+        &format!("{generation}/tokens"),
+    ] {
+        let (status, problem) = post(&reader, path, &json!({ "scope": "read" })).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}: {problem}");
+    }
+    for (method, path) in [("DELETE", generation.as_str()), ("POST", &format!("{generation}/cancel"))] {
+        assert_eq!(reader.status(method, &format!("/v1/{path}")).await, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+    for wrong in
+        [json!({}), json!({ "scope": "admin" }), json!({ "scope": ["read"] }), json!({ "scope": "read", "expires_in": 28_801 })]
+    {
+        assert_eq!(post(&harness, "tokens", &wrong).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    // A key without the scope makes none.
+    let (_, starter) = key(&harness, "local", &[Scope::Start], None).await;
+    let refused = post(&harness.with_key(starter.reveal()), "tokens", &json!({ "scope": "read" })).await;
+    assert_eq!(refused.0, StatusCode::FORBIDDEN);
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(reader.status("GET", "/v1/generations").await, StatusCode::UNAUTHORIZED);
+    harness.finish().await;
+}

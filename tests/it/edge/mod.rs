@@ -2,6 +2,7 @@
 
 pub mod bad_input;
 pub mod client_table;
+pub mod console;
 pub mod cors;
 pub mod durable_streams;
 pub mod durable_streams_client;

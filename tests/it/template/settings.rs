@@ -56,7 +56,7 @@ fn template_defaults_match_code() {
         assert_eq!(of_template.max_output_bytes, bare.max_output_bytes);
         assert_eq!((of_template.quota, &of_template.prices), (bare.quota, &bare.prices));
         assert_eq!(of_template.validation, bare.validation);
-        assert_eq!(of_template.cors_origin, bare.cors_origin);
+        assert_eq!((&of_template.cors_origin, &of_template.embed_origin), (&bare.cors_origin, &bare.embed_origin));
         let names = |config: &Config| config.providers.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&of_template), names(&bare));
     }

@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::aws::tables::Item;
 use crate::documents::{DocumentKey, Noun};
 use crate::ids::{
-    AuditId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId, Organization, RunId, RunKey, SubjectKey, UserId, MigrationId,
+    AuditId, BatchKey, DeliveryId, EndpointId, EntityId, EventId, GenerationId, GenerationKey, ImportId, InboxId, KeyId,
+    MigrationId, Organization, RunId, RunKey, SubjectKey, UserId,
 };
 use crate::limits;
 use crate::statistics::TallyKey;

@@ -1,11 +1,12 @@
 //! `authorize`: what a credential allows.
 
 use crate::access::api_key::ApiKey;
+use crate::access::grant::Grant;
 use crate::access::read_token::{Claims, Reads, SigningKey};
-use crate::access::scope::{Grant, Scope, Scopes};
+use crate::access::scope::{Scope, Scopes};
 use crate::app::App;
 use crate::error::Error;
-use crate::ids::{BatchId, GenerationKey, RunId};
+use crate::ids::{BatchId, GenerationKey, KeyId, RunId, UserId};
 
 impl App {
     /// What an API key or a read token allows. `None`: nothing. Unknown, expired and revoked credentials are not distinguished,
@@ -21,7 +22,7 @@ impl App {
         let found = self.records.key_by_hash(&key.sha256()).await?;
         let valid = found.filter(|row| row.revoked_at.is_none() && self.is_in_future(row.valid_until));
         Ok(valid.map(|row| Grant {
-            user: row.name.parse().or_else(|_| row.id.as_str().parse()).ok(),
+            user: user_of(&row.name, &row.id),
             organization: row.organization,
             scopes: row.scopes,
             key: Some(row.id),
@@ -39,10 +40,12 @@ impl App {
         }
         let Some(claims) = claims else { return Ok(None) };
         let mut valid_until = claims.expires_at.saturating_mul(1_000);
+        let mut holder = None;
         if let Some(id) = &claims.key {
             let key = self.records.key(&claims.organization, id).await?;
             let Some(key) = key.filter(|key| key.revoked_at.is_none()) else { return Ok(None) };
             valid_until = key.valid_until.map_or(valid_until, |key_until| key_until.min(valid_until));
+            holder = user_of(&key.name, &key.id);
         }
         Ok(self.is_in_future(Some(valid_until)).then(|| Grant {
             organization: claims.organization,
@@ -50,6 +53,8 @@ impl App {
             key: claims.key,
             user: match &claims.reads {
                 Reads::Inbox(user) => Some(user.clone()),
+                // It reads what its maker reads, the maker's notifications too.
+                Reads::Organization(_) => holder,
                 Reads::Generation(_) | Reads::Batch(_) | Reads::Run(_) => None,
             },
             valid_until: Some(valid_until),
@@ -78,4 +83,9 @@ impl App {
     fn is_in_future(&self, at_ms: Option<i64>) -> bool {
         at_ms.is_none_or(|at_ms| self.clock.now_ms() < at_ms)
     }
+}
+
+/// Who acts by a key: its name, if that is one of a user, or else its id.
+fn user_of(name: &str, id: &KeyId) -> Option<UserId> {
+    name.parse().or_else(|_| id.as_str().parse()).ok()
 }

@@ -1,5 +1,5 @@
 //! `tokens`: read tokens, with which a browser follows one generation, or one batch or run with its generations, or reads one user's
-//! notifications.
+//! notifications, or all of an organization.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::access::read_token::{Claims, Reads};
+use crate::access::scope::Scope;
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError};
 use crate::ids::{BatchId, BatchKey, GenerationId, GenerationKey, KeyId, Organization, RunId, RunKey, UserId};
-use crate::limits::{READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
+use crate::limits::{ORGANIZATION_TOKEN_TTL_MAX, READ_TOKEN_TTL_DEFAULT, READ_TOKEN_TTL_MAX};
 
 /// A token and its scope.
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct ReadToken {
     /// The user whose notifications it reads, and marks as read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
+    /// The scope of the organization's routes that it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// When it expires, RFC 3339.
     pub expires_at: String,
 }
@@ -51,7 +55,7 @@ impl InboxTokenRequest {
     /// # Errors
     /// [`Error::InvalidRequest`] with every error.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let (lifetime, fields) = fields_of(body, &["user"])?;
+        let (lifetime, fields) = fields_of(body, &["user"], &ONE)?;
         let wrong = |why: String| Error::invalid("/user", why);
         let user = match fields.get("user") {
             None => None,
@@ -61,6 +65,41 @@ impl InboxTokenRequest {
         Ok(Self { user, lifetime })
     }
 }
+
+/// A token for all of an organization that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrganizationTokenRequest {
+    lifetime: Duration,
+}
+
+impl OrganizationTokenRequest {
+    /// Reads the body `{scope: "read", expires_in}`, whose `scope` must be there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] with every error.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        let read = fields_of(body, &["scope"], &ALL);
+        let expected = || FieldError::new("/scope", "must be \"read\", the one scope that a token may have");
+        match read {
+            Ok((lifetime, fields)) if fields.get("scope").and_then(Value::as_str) == Some(Scope::Read.as_str()) => {
+                Ok(Self { lifetime })
+            }
+            Ok(_) => Err(Error::InvalidRequest(vec![expected()])),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The bounds of a token's lifetime.
+struct Lifetime {
+    default: Duration,
+    most: Duration,
+}
+
+/// Of a token for one thing.
+const ONE: Lifetime = Lifetime { default: READ_TOKEN_TTL_DEFAULT, most: READ_TOKEN_TTL_MAX };
+/// Of a token for all of an organization.
+const ALL: Lifetime = Lifetime { default: ORGANIZATION_TOKEN_TTL_MAX, most: ORGANIZATION_TOKEN_TTL_MAX };
 
 const fn object() -> &'static str {
     "token"
@@ -112,6 +151,20 @@ impl App {
         self.sign_token(organization, Reads::Inbox(user), by, request.lifetime).await
     }
 
+    /// Creates a token that reads all that the scope `read` reads of an organization, and changes nothing, as [`Self::create_read_token`]
+    /// does.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] without a signing key; [`Error::Aws`].
+    pub async fn create_organization_token(
+        &self,
+        organization: &Organization,
+        by: Option<KeyId>,
+        request: OrganizationTokenRequest,
+    ) -> Result<ReadToken, Error> {
+        self.sign_token(organization, Reads::Organization(Scope::Read), by, request.lifetime).await
+    }
+
     async fn sign_token(
         &self,
         organization: &Organization,
@@ -128,12 +181,14 @@ impl App {
         };
         let token = keys.first().and_then(|signing| claims.sign(signing)).ok_or_else(missing)?;
         let expires_at = rfc3339(expires_at * 1_000);
-        let mut made = ReadToken { object: "token", token, generation: None, batch: None, run: None, user: None, expires_at };
+        let mut made =
+            ReadToken { object: "token", token, generation: None, batch: None, run: None, user: None, scope: None, expires_at };
         match reads {
             Reads::Generation(id) => made.generation = Some(id),
             Reads::Batch(id) => made.batch = Some(id),
             Reads::Run(id) => made.run = Some(id),
             Reads::Inbox(user) => made.user = Some(user),
+            Reads::Organization(scope) => made.scope = Some(scope),
         }
         Ok(made)
     }
@@ -141,13 +196,13 @@ impl App {
 
 /// The lifetime that the body sets; an empty one leaves the default.
 fn expires_in(body: &[u8]) -> Result<Duration, Error> {
-    fields_of(body, &[]).map(|(lifetime, _)| lifetime)
+    fields_of(body, &[], &ONE).map(|(lifetime, _)| lifetime)
 }
 
 /// The lifetime, and the fields of the body, which has no others than these.
-fn fields_of(body: &[u8], others: &[&str]) -> Result<(Duration, Map<String, Value>), Error> {
+fn fields_of(body: &[u8], others: &[&str], bounds: &Lifetime) -> Result<(Duration, Map<String, Value>), Error> {
     if body.trim_ascii().is_empty() {
-        return Ok((READ_TOKEN_TTL_DEFAULT, Map::new()));
+        return Ok((bounds.default, Map::new()));
     }
     let body: Value =
         serde_json::from_slice(body).map_err(|error| Error::invalid("", format!("must be a JSON object: {error}")))?;
@@ -157,11 +212,11 @@ fn fields_of(body: &[u8], others: &[&str]) -> Result<(Duration, Map<String, Valu
         .map(|name| FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), "is not a known field"))
         .collect();
     let seconds = match fields.get("expires_in") {
-        None => Some(READ_TOKEN_TTL_DEFAULT.as_secs()),
-        Some(seconds) => seconds.as_u64().filter(|seconds| (1..=READ_TOKEN_TTL_MAX.as_secs()).contains(seconds)),
+        None => Some(bounds.default.as_secs()),
+        Some(seconds) => seconds.as_u64().filter(|seconds| (1..=bounds.most.as_secs()).contains(seconds)),
     };
     if seconds.is_none() {
-        let expected = format!("must be a whole number of seconds from 1 to {}", READ_TOKEN_TTL_MAX.as_secs());
+        let expected = format!("must be a whole number of seconds from 1 to {}", bounds.most.as_secs());
         invalid.push(FieldError::new("/expires_in", expected));
     }
     match seconds {

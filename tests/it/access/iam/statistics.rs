@@ -18,6 +18,9 @@ pub async fn of_two_shards(recorder: Recorder) {
         event["shardId"] = json!(shard);
         harness.stack.invoke("meter", event).await.unwrap();
     }
-    ask(&harness, "GET", "/v1/usage?by=day,model", None, StatusCode::OK).await;
+    for path in ["usage?by=day,model", "credential", "quota"] {
+        ask(&harness, "GET", &format!("/v1/{path}"), None, StatusCode::OK).await;
+    }
+    ask(&harness, "POST", "/v1/tokens", Some(&json!({ "scope": "read" })), StatusCode::CREATED).await;
     harness.finish().await;
 }

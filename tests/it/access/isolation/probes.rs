@@ -50,6 +50,8 @@ pub enum Credential {
     OwnRunToken,
     /// A token for the notifications of a user of one's own.
     OwnInboxToken,
+    /// A token for all of one's own organization.
+    OwnReadToken,
     /// A good token of the other organization's, for one of its generations.
     TheirToken,
     /// No header.
@@ -131,7 +133,7 @@ const HEADERS: [(&str, &str); 15] = [
 ];
 
 /// What a body may say. The first two are those that the other organization has sent.
-const BODIES: [&str; 24] = [
+const BODIES: [&str; 25] = [
     r#"{"provider":"theirs","model":"m","prompt":"prompt-of-acme"}"#,
     r#"{"model":"theirs/m","input":"prompt-of-acme","background":true}"#,
     r#"{"provider":"ours","model":"m","prompt":"p","organization":"<organization>"}"#,
@@ -156,6 +158,7 @@ const BODIES: [&str; 24] = [
     r#"{"document":{"longhand":"importer/1","name":"<pipeline>","collections":[{"name":"a","kind":"b"}]},"generation":"<generation>","subject":"<subject>"}"#,
     r#"{"purpose":"batch","bytes":7}"#,
     r#"{"user":"<user>","expires_in":60}"#,
+    r#"{"scope":"read","expires_in":60}"#,
 ];
 
 /// Every probe of one route.

@@ -171,6 +171,11 @@ impl Scene {
             }
         }
         assert_eq!(self.get("/v1/usage?by=day,provider,model").await["object"], "usage");
+        for path in ["credential", "quota"] {
+            assert_eq!(self.get(&format!("/v1/{path}")).await["object"], path);
+        }
+        let token = json!({ "scope": "read", "expires_in": 3600 });
+        assert_eq!(self.post("/v1/tokens", &token).await.0, StatusCode::CREATED);
         let text = self.request("GET", "/v1/subjects/text/versions/current/output").header(ACCEPT, "text/plain");
         assert_eq!(self.ask(text).await.0, StatusCode::SEE_OTHER);
         let subject = "/v1/subjects/city";

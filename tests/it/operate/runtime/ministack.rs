@@ -128,8 +128,22 @@ async fn deployed_template_does_the_main_job() {
 
     let (status, refused): (StatusCode, Value) = Api::open(&url).get("generations").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "without a key: {refused}");
+    assert_console_is_served(&url).await;
     let environment = ministack.environment(&outputs);
     let api = Api::open(&url).with_key(&key(&environment).await);
     let deployment = Deployment::new(&api, ORGANIZATION, &environment, None).await;
     assert_does_the_main_job(&deployment, &playback, &text).await;
+}
+
+/// The console's page and its program, without a key.
+async fn assert_console_is_served(url: &str) {
+    let base = url.trim_end_matches('/');
+    let page = reqwest::get(format!("{base}/console/index.html")).await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("require-trusted-types-for 'script'"));
+    let text = page.text().await.unwrap();
+    let program = text.split('"').find(|address| address.ends_with("/app.js")).unwrap();
+    let program = reqwest::get(format!("{base}/console/{program}")).await.unwrap();
+    assert_eq!(program.status(), StatusCode::OK);
+    assert!(program.text().await.unwrap().contains("addEventListener"));
 }

@@ -174,6 +174,12 @@ pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
     assert_eq!(listed["data"][0]["status"], "completed");
     let followed = bench.invoke("tail", &sample_for("tail", &id)).await;
     assert_eq!(body(&followed)["data"], json!(bench.harness.events(&id).await[5..]), "behind event 4");
+    let mut console = sample("tail");
+    console["path"] = "/console/index.html".into();
+    console["resource"] = "/console/{file}".into();
+    let page = bench.invoke("tail", &console).await;
+    assert_eq!(page["statusCode"], 200, "{page}");
+    assert!(page["body"].as_str().unwrap().contains("<title>Longhand</title>"), "{page}");
     let swept = bench.invoke("sweep", &sample("sweep")).await;
     assert_eq!([&swept["open"], &swept["streamed"], &swept["compacted"]], [0, 0, 0]);
     bench.harness.finish().await;

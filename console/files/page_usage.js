@@ -1,0 +1,93 @@
+// Usage: what each day and each model came to.
+
+import { queryOf } from "./api.js";
+import { h, render, s } from "./dom.js";
+import { format, t } from "./i18n.js";
+import { empty, figure, figures, head, table, words } from "./ui.js";
+
+const DAYS = 30;
+const DAY_MS = 86_400_000;
+const [WIDTH, HEIGHT, FOOT, SIDE] = [900, 220, 24, 72];
+const dayOf = (/** @type {number} */ ms) => new Date(ms).toISOString().slice(0, 10);
+
+/** @param {import("./app.js").Context} context */
+export function page(context) {
+  const { api, root, signal } = context;
+  context.setTitle(t("Usage"));
+  let days = Number(context.query.days ?? DAYS);
+  let measure = context.query.measure ?? "cost";
+  /** @type {any} */
+  let byDay = null;
+  /** @type {any} */
+  let byModel = null;
+  const load = async () => {
+    try {
+      const range = { from: dayOf(Date.now() - (days - 1) * DAY_MS), to: dayOf(Date.now()) };
+      [byDay, byModel] = await Promise.all([api.get(`v1/usage${queryOf({ ...range, by: "day" })}`, signal), api.get(`v1/usage${queryOf({ ...range, by: "provider,model" })}`, signal)]);
+      update();
+    } catch (error) {
+      context.onError(error);
+    }
+  };
+  const change = (/** @type {() => void} */ how) => {
+    how();
+    context.setQuery({ days, measure });
+    void load();
+  };
+  const update = () => {
+    const { total } = byDay;
+    const names = /** @type {[string, string][]} */ ([["cost", t("Cost")], ["tokens", t("Tokens, out")], ["generations", t("Generations")]]);
+    render(
+      root,
+      head(t("Usage"), h("label", { class: "chooser" }, h("span", { class: "unseen" }, t("Days")), h("select", { on: { change: (/** @type {any} */ event) => change(() => (days = Number(event.target.value))) } }, [7, 30, 90].map((n) => h("option", { value: n, selected: n === days }, t("{n} days", { n }))))), names.map(([name, label]) => h("button", { type: "button", "aria-pressed": String(name === measure), on: { click: () => change(() => (measure = name)) } }, label))),
+      figures(figure(t("Generations"), format.number(total.generations.total), t("{n} failed", { n: format.number(total.generations.failed) })), figure(t("Completed"), format.percent(total.success_rate)), figure(t("Duration, median"), format.duration(total.duration_ms.median), t("95 %: {time}", { time: format.duration(total.duration_ms.p95) })), figure(t("Tokens, in → out"), `${format.number(total.usage.input_tokens)} → ${format.number(total.usage.output_tokens)}`), figure(t("Cost"), format.cost(total.cost), total.without_cost > 0 ? t("{n} without a known price", { n: format.number(total.without_cost) }) : null)),
+      total.generations.total === 0
+        ? empty(t("Nothing was counted in these days"), t("Generations are counted when they end, some minutes later at most."), "longhand usage")
+        : [
+            h("section", { class: "panel" }, h("h2", null, t("Per day")), chart(byDay, measure, days), h("details", null, h("summary", null, t("As a table")), figuresTable(byDay.data, (group) => format.day(group.day), t("Day")))),
+            h("section", null, h("h2", null, t("Per model")), figuresTable(byModel.data, (group) => [words(group.model), h("br"), h("small", null, words(group.provider))], t("Model"))),
+          ],
+    );
+  };
+  render(root, head(t("Usage")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  void load();
+}
+
+/** @param {any} group @param {string} measure */
+const valueOf = (group, measure) => (measure === "cost" ? group.cost : measure === "tokens" ? group.usage.output_tokens : group.generations.total);
+
+/** @param {any} report @param {string} measure @param {number} days */
+function chart(report, measure, days) {
+  const byDay = new Map(report.data.map((/** @type {any} */ group) => [group.day, group]));
+  const end = Date.parse(`${report.to}T00:00:00Z`);
+  const list = Array.from({ length: days }, (_, at) => dayOf(end - (days - 1 - at) * DAY_MS));
+  const most = Math.max(1, ...report.data.map((/** @type {any} */ group) => valueOf(group, measure)));
+  const words = (/** @type {number} */ value) => (measure === "cost" ? format.cost(Math.round(value)) : format.number(Math.round(value)));
+  const width = (WIDTH - SIDE) / days;
+  const height = HEIGHT - FOOT - 12;
+  const y = (/** @type {number} */ value) => 12 + height - (value / most) * height;
+  const every = Math.ceil(days / 8);
+  return s(
+    "svg",
+    { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("A column for each day; the highest is {value}", { value: words(most) }) },
+    [0, 0.5, 1].map((share) => [s("line", { x1: SIDE, x2: WIDTH, y1: y(most * share), y2: y(most * share) }), s("text", { x: SIDE - 6, y: y(most * share) + 4, "text-anchor": "end" }, words(most * share))]),
+    list.map((day, at) => {
+      const group = byDay.get(day);
+      const value = group ? valueOf(group, measure) : 0;
+      const x = SIDE + at * width;
+      return [
+        value > 0 && s("rect", { class: "column", x: x + width * 0.15, width: width * 0.7, y: y(value), height: 12 + height - y(value), rx: 2 }, s("title", null, `${format.day(day)}: ${words(value)}`)),
+        at % every === 0 && s("text", { x: x + width / 2, y: HEIGHT - 6, "text-anchor": "middle" }, format.day(day)),
+      ];
+    }),
+  );
+}
+
+/** @param {any[]} groups @param {(group: any) => any} name @param {string} title */
+function figuresTable(groups, name, title) {
+  return table(
+    title,
+    [{ title }, { title: t("Generations"), class: "number" }, { title: t("Failed"), class: "number low" }, { title: t("Completed"), class: "number low" }, { title: t("Duration, median"), class: "number low" }, { title: t("Tokens, in → out"), class: "number low" }, { title: t("Cost"), class: "number" }],
+    groups.map((group) => h("tr", { key: `${group.day ?? ""} ${group.provider ?? ""} ${group.model ?? ""}` }, h("td", { class: "name" }, name(group)), h("td", { class: "number" }, format.number(group.generations.total)), h("td", { class: "number low" }, format.number(group.generations.failed)), h("td", { class: "number low" }, format.percent(group.success_rate)), h("td", { class: "number low" }, format.duration(group.duration_ms.median)), h("td", { class: "number low" }, `${format.number(group.usage.input_tokens)} → ${format.number(group.usage.output_tokens)}`), h("td", { class: "number" }, format.cost(group.cost)))),
+  );
+}

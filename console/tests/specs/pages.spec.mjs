@@ -1,0 +1,103 @@
+// Every page, in both languages: shown, accessible, nothing cut off; screenshots in light and dark, wide and narrow.
+
+import { accessible, expect, test } from "./fixtures.mjs";
+
+const FOLDER = `${process.env.LONGHAND_SCREENSHOTS ?? new URL("../screenshots", import.meta.url).pathname}/`;
+const SUBJECT = "informe-de-seguimiento-interdepartamental";
+
+/** Of both languages, the longer words; a full run looks at both. */
+const LANGUAGES = process.env.LONGHAND_FULL ? ["en", "es"] : ["es"];
+
+/** The address of each page, its name in the screenshots, and what stands on it once it is there. */
+const PAGES = [
+  ["overview", async () => "/", "Failed in the last 24 hours"],
+  ["generations", async () => "/generations", "the prompt is not accepted"],
+  ["generation", async (dev) => `/generations/${(await dev.call("GET", "v1/generations?limit=1&model=thinks")).data[0].id}`, "La consejería"],
+  ["batches", async () => "/batches", "Batches"],
+  ["runs", async () => "/runs", "Runs"],
+  ["pipelines", async () => "/pipelines", "edn360-full"],
+  ["pipeline", async () => "/pipelines/edn360-nutrition", "Start a run"],
+  ["subjects", async () => "/subjects", SUBJECT],
+  ["subject", async () => `/subjects/${SUBJECT}`, "El departamento corrige"],
+  ["diff", async () => `/subjects/${SUBJECT}?version=4&with=3`, "Side by side"],
+  ["usage", async () => "/usage", "Usage"],
+  ["webhooks", async () => "/webhooks", "Webhooks"],
+  ["inbox", async () => "/inbox", "Inbox"],
+  ["access", async () => "/access", "Quota"],
+];
+
+for (const [name, address, words] of PAGES) {
+  test(`${name} is accessible and fits`, async ({ open, page, dev }) => {
+    const path = await address(dev);
+    await open(path);
+    await expect(page.getByText(words).first()).toBeVisible();
+    await expect(page.getByText("Loading …")).toHaveCount(0);
+    const told = await page.evaluate(() => {
+      const paint = performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0;
+      const files = performance.getEntriesByType("resource").filter((entry) => entry.name.includes("/console/"));
+      return { paint, bytes: files.reduce((sum, entry) => sum + entry.encodedBodySize, 0), files: files.length };
+    });
+    console.log(`${name}: first paint after ${Math.round(told.paint)} ms, ${told.files} files of ${told.bytes} bytes`);
+    await accessible(page);
+    for (const language of LANGUAGES) {
+      await page.evaluate((to) => localStorage.setItem("longhand.language", to), language);
+      await page.addInitScript((to) => location.protocol.startsWith("http") && localStorage.setItem("longhand.language", to), language);
+      for (const [width, height] of [[1440, 900], [390, 844]]) {
+        await page.setViewportSize({ width, height });
+        await page.reload();
+        await expect(page.locator("h1").first()).toBeVisible();
+        await expect(page.getByText(/Loading …|Cargando …/)).toHaveCount(0);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(wide, `${language} ${width}: the page is wider than the window`).toBeLessThanOrEqual(0);
+        for (const theme of ["light", "dark"]) {
+          await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
+          await page.screenshot({ path: `${FOLDER}${name}-${language}-${width}-${theme}.png`, fullPage: width < 1000, animations: "disabled" });
+        }
+      }
+    }
+  });
+}
+
+test("sign-in refuses a wrong key in words, and takes a good one", async ({ open, page, dev }) => {
+  await open("/", { credential: null });
+  await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
+  await accessible(page);
+  const field = page.getByLabel("API key or read token");
+  await field.fill(`lh_${"0".repeat(64)}`);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page.getByRole("alert")).toContainText("good API key");
+  await field.fill(dev.key);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
+  expect(page.url()).not.toContain("lh_");
+});
+
+test("the address that longhand dev prints signs in, hides its token, and only reads", async ({ page, dev, watched }) => {
+  void watched;
+  await page.goto(dev.console);
+  await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
+  expect(page.url()).not.toContain("lht_");
+  await expect(page.getByText("reads only")).toBeVisible();
+  await page.getByRole("link", { name: "Generations", exact: true }).click();
+  const start = page.getByRole("button", { name: "New generation" });
+  await expect(start).toHaveAttribute("aria-disabled", "true");
+  await expect(start).toHaveAttribute("title", /only reads/);
+  await start.click({ force: true });
+  await expect(page.getByText(/Sign in with an API key that has the scope/)).toBeVisible();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+});
+
+test("a slash goes to the search, and everything is reached by keys", async ({ open, page }) => {
+  await open("/subjects");
+  await expect(page.getByText("plan", { exact: true })).toBeVisible();
+  await page.keyboard.press("/");
+  await page.keyboard.type("informe");
+  await expect(page.getByText("plan", { exact: true })).toHaveCount(0);
+  expect(page.url()).toContain("prefix=informe");
+  await page.reload();
+  await expect(page.getByLabel("Name begins with")).toHaveValue("informe");
+  const link = page.getByRole("link", { name: "informe-de-seguimiento-interdepartamental" });
+  for (let presses = 0; presses < 20 && !(await link.evaluate((node) => node === document.activeElement)); presses += 1) await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { level: 1 })).toContainText("informe");
+});
