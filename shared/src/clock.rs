@@ -57,6 +57,13 @@ pub fn millis_of(rfc3339: &str) -> Option<i64> {
     rfc3339.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
+/// Milliseconds between two times, RFC 3339. `None`: one of them is absent or none, or the second is before the first.
+#[must_use]
+pub fn duration_ms(from: Option<&str>, to: Option<&str>) -> Option<u64> {
+    let [from, to] = [from?, to?].map(millis_of);
+    u64::try_from(to? - from?).ok()
+}
+
 /// Formats milliseconds since the epoch as RFC 3339 in UTC: `2026-11-21T09:30:00.123Z`.
 #[must_use]
 pub fn rfc3339(at_ms: i64) -> String {

@@ -3,6 +3,8 @@
 //! [`Error`] is one flat type. [`ErrorCode`] maps each kind, without a wildcard, to its status and whether a retry may help. The
 //! faults of a provider are not errors: they end a generation, and its record has them ([`crate::providers::ProviderError`]).
 
+mod describe;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use serde_json::Value;
 
 use crate::limits;
 use crate::quota::{Daily, UsedUp};
+use describe::{describe, describe_all, describe_issues};
 
 /// One error in a request: its place, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -583,22 +586,4 @@ impl Error {
             | ErrorCode::Contended => self.to_string(),
         }
     }
-}
-
-fn describe(errors: &[FieldError]) -> String {
-    format!("the request is not valid: {}", describe_all(errors))
-}
-
-fn describe_issues(issues: &[Issue]) -> String {
-    let told: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
-    told.join("; ")
-}
-
-fn describe_all(errors: &[FieldError]) -> String {
-    let sentence = |error: &FieldError| match error.pointer.as_str() {
-        "" => format!("the body {}", error.detail),
-        pointer => format!("{pointer} {}", error.detail),
-    };
-    let sentences: Vec<String> = errors.iter().map(sentence).collect();
-    sentences.join("; ")
 }

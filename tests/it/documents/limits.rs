@@ -53,9 +53,9 @@ fn limits_follow_from_the_estimate() {
     let reader = watched.reads.tail / SECONDS;
     for (what, value, told) in [
         ("unwatched writes", writes, "0.28"),
-        ("unwatched reads", reads, "0.51"),
+        ("unwatched reads", reads, "0.47"),
         ("watched writes", watched_writes, "6.72"),
-        ("watched reads", watched_reads, "9.41"),
+        ("watched reads", watched_reads, "9.38"),
         ("a reader's polls", reader, "8.52"),
         ("writes with a longer window", of_the_buffer(&slower)[0], "3.44"),
         ("reads with a longer window", of_the_buffer(&slower)[1], "5.10"),

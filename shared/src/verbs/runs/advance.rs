@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::app::App;
 use crate::aws::{Blobs, EntryRow, PlanWritten, PlannedRun, RecordRow, RunRow, StepRow};
-use crate::clock::rfc3339;
+use crate::clock::{duration_ms, rfc3339};
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::generation::{Failure, Status};
@@ -28,7 +28,6 @@ use crate::runs::places::Places;
 use crate::runs::plan::{self, Act, Known, Plan, Start};
 use crate::runs::{News, Progress, RunStatus, StepState, StepStatus, Steps};
 use crate::telemetry;
-use crate::verbs::runs::follow::duration_ms;
 use crate::verbs::stream::ride::Created;
 
 /// Outputs that are read side by side, each of a megabyte at most, and generations that are cancelled side by side.

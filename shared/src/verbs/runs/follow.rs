@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::aws::{Blobs, RecordRow};
-use crate::clock::rfc3339;
+use crate::clock::{duration_ms, rfc3339};
 use crate::error::Error;
 use crate::ids::{Organization, RunKey, SubjectKey};
 use crate::limits::LIST_LIMIT_MAX;
@@ -98,10 +98,4 @@ impl App {
             }
         }
     }
-}
-
-/// Milliseconds between two times, RFC 3339.
-pub(super) fn duration_ms(from: Option<&str>, to: Option<&str>) -> Option<u64> {
-    let [from, to] = [from?, to?].map(crate::clock::millis_of);
-    u64::try_from(to? - from?).ok()
 }

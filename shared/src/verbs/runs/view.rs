@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::aws::{Blobs, PinnedPipeline, RunRow};
-use crate::clock::rfc3339;
+use crate::clock::{duration_ms, rfc3339};
 use crate::error::Error;
 use crate::generation::Failure;
 use crate::generation::usage::Usage;
@@ -17,7 +17,6 @@ use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX, OUTPUT_IN
 use crate::pipelines::{CheckResult, Document, PipelineRef, Step};
 use crate::runs::{Progress, RunReason, RunStatus, StepState, StepStatus, Steps};
 use crate::verbs::generations::list::page_limit;
-use crate::verbs::runs::follow::duration_ms;
 
 /// A run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
