@@ -95,7 +95,7 @@ proptest! {
                 (Step::Revert, Some(held)) => {
                     let next = held.reverted(&by(at));
                     prop_assert_eq!(next.is_some(), held.state == State::Incubating);
-                    prop_assert!(next.as_ref().is_none_or(|next| next.name.is_empty() && next.fields == "{}"));
+                    prop_assert!(next.as_ref().is_none_or(|next| next.name.is_empty() && next.fields().is_empty()));
                     next
                 }
             };
