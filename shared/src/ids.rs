@@ -72,8 +72,7 @@ impl GenerationId {
     /// An id that sorts before every id made at the given moment or later.
     #[must_use]
     pub fn first_at(ms: i64) -> Self {
-        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
-        Self(format!("{GENERATION_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+        Self(first_id(GENERATION_PREFIX, ms))
     }
 
     /// The id as text.
@@ -85,8 +84,7 @@ impl GenerationId {
     /// When the id was made, in milliseconds since the epoch.
     #[must_use]
     pub fn created_ms(&self) -> i64 {
-        let ulid = self.0.strip_prefix(GENERATION_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
-        ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or_default()
+        made_ms(GENERATION_PREFIX, &self.0)
     }
 }
 
@@ -168,8 +166,7 @@ impl BatchId {
     /// An id that sorts before every id made at the given moment or later.
     #[must_use]
     pub fn first_at(ms: i64) -> Self {
-        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
-        Self(format!("{BATCH_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+        Self(first_id(BATCH_PREFIX, ms))
     }
 
     /// The id as text.
@@ -198,6 +195,18 @@ impl RunId {
     #[must_use]
     pub fn new(now_ms: i64) -> Self {
         Self(new_id(RUN_PREFIX, now_ms))
+    }
+
+    /// An id that sorts before every id made at the given moment or later.
+    #[must_use]
+    pub fn first_at(ms: i64) -> Self {
+        Self(first_id(RUN_PREFIX, ms))
+    }
+
+    /// When the id was made, in milliseconds since the epoch.
+    #[must_use]
+    pub fn created_ms(&self) -> i64 {
+        made_ms(RUN_PREFIX, &self.0)
     }
 
     /// The id as text.
@@ -319,8 +328,7 @@ impl UploadId {
     /// When the id was made, in milliseconds since the epoch.
     #[must_use]
     pub fn created_ms(&self) -> i64 {
-        let ulid = self.0.strip_prefix(UPLOAD_PREFIX).and_then(|ulid| Ulid::from_string(ulid).ok());
-        ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or_default()
+        made_ms(UPLOAD_PREFIX, &self.0)
     }
 }
 
@@ -348,8 +356,7 @@ impl DeliveryId {
     /// An id that sorts before every id of the given moment or later.
     #[must_use]
     pub fn first_at(ms: i64) -> Self {
-        let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
-        Self(format!("{DELIVERY_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+        Self(first_id(DELIVERY_PREFIX, ms))
     }
 
     /// The id as text.
@@ -407,6 +414,18 @@ fn new_id(prefix: &str, now_ms: i64) -> String {
     let random = Ulid::generate().random();
     let ulid = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), random);
     format!("{prefix}{}", ulid.to_string().to_ascii_lowercase())
+}
+
+/// An id that sorts before every id made at the given moment or later.
+fn first_id(prefix: &str, ms: i64) -> String {
+    let ulid = Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0);
+    format!("{prefix}{}", ulid.to_string().to_ascii_lowercase())
+}
+
+/// When an id was made, in milliseconds since the epoch.
+fn made_ms(prefix: &str, id: &str) -> i64 {
+    let ulid = id.strip_prefix(prefix).and_then(|ulid| Ulid::from_string(ulid).ok());
+    ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or_default()
 }
 
 fn read_id(prefix: &str, text: &str) -> Option<String> {

@@ -84,6 +84,6 @@ pub use verbs::{
     KeyView, LogEntry, LogPage, LogTail, MarkedRead, Metered, Model, NewKey, NextItem, NextRider, NoNext, Output, PipelineCheck,
     PipelineList, PipelineVersionView, PipelineView, Populated, ProgressView, Published, PublishedImporter, Purged, QuotaView,
     ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules, Rider, Rode, RunEvent, RunEventData, RunList,
-    RunProgress, RunQuery, RunReport, RunTail, RunView, Settled, Started, StepList, StepView, StreamRecord, Streamed,
-    SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
+    RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled, Started, StepList, StepView, StreamRecord,
+    Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList, VersionOutput, VersionRetention,
 };

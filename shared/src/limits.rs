@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// The outputs of a run's steps together, in bytes: what runs it has 256 MB.
 pub const RUN_OUTPUTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The input of a run as JSON, with what it takes from earlier results. It is in memory with each plan, as a value.
+pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs of one organization that may wait for a place.
 pub const RUNS_WAITING_MAX: usize = 1_000;
 

@@ -13,6 +13,8 @@ pub const TARGET: &str = "longhand::measures";
 pub const ATTEMPT: &str = "longhand.attempt";
 /// The name of the line with a generation's outcome.
 pub const OUTCOME: &str = "longhand.outcome";
+/// The name of the line with the end of a run.
+pub const RUN: &str = "longhand.run";
 /// The name of the line that ends a sweep.
 pub const SWEEP: &str = "longhand.sweep";
 
@@ -33,7 +35,7 @@ pub struct Measured {
 }
 
 /// Every metric. `docs/observability.md` explains each.
-pub const MEASURED: [Measured; 4] = [
+pub const MEASURED: [Measured; 5] = [
     Measured {
         line: ATTEMPT,
         metrics: &[
@@ -66,6 +68,17 @@ pub const MEASURED: [Measured; 4] = [
         dimensions: &["gen_ai.provider.name", "model", "status"],
     },
     Measured {
+        line: RUN,
+        metrics: &[
+            ("runs_ended", "Count"),
+            ("runs_failed", "Count"),
+            ("run_duration_ms", "Milliseconds"),
+            ("run_cost_micro_dollars", "Count"),
+        ],
+        dimensioned: &["runs_failed"],
+        dimensions: &["reason"],
+    },
+    Measured {
         line: SWEEP,
         metrics: &[
             ("open_generations", "Count"),
@@ -74,6 +87,7 @@ pub const MEASURED: [Measured; 4] = [
             ("timed_out", "Count"),
             ("not_swept", "Count"),
             ("oldest_open_seconds", "Seconds"),
+            ("runs_over_time", "Count"),
         ],
         dimensioned: &[],
         dimensions: &[],

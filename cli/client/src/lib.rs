@@ -155,8 +155,7 @@ impl Client {
         }
         let unexpected = |cause: &str| Error::Unexpected { what: format!("the output of {id}"), cause: cause.to_owned() };
         let url = output.url.ok_or_else(|| unexpected("it has neither a text nor a URL"))?;
-        let url = Url::parse(&url).map_err(|_| unexpected("its URL is not valid"))?;
-        body(send(self.http.get(url)).await?).await
+        self.text_at(&url).await
     }
 
     /// `POST /v1/generations/{id}/cancel`.
@@ -188,6 +187,16 @@ impl Client {
     ) -> Result<(), Error> {
         let put = headers.into_iter().fold(self.http.put(url).body(file), |put, (name, value)| put.header(name, value));
         send(put).await.map(drop)
+    }
+
+    /// The text at a URL that the API gave, without the key.
+    ///
+    /// # Errors
+    /// As every method here; the URL is not valid.
+    pub async fn text_at(&self, url: &str) -> Result<String, Error> {
+        let url = Url::parse(url)
+            .map_err(|error| Error::Unexpected { what: "a URL that the API gave".into(), cause: error.to_string() })?;
+        body(send(self.http.get(url)).await?).await
     }
 
     /// The address of a path of the API.

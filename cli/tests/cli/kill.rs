@@ -1,10 +1,13 @@
 //! `kill -9`, again and again, while generations are started, written and read.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use longhand_client::Error;
+use longhand_local::Agents;
 use longhand_tests::author::{Author, Prompt};
 use longhand_tests::sampling::rounds;
 use longhand_tests::{Api, PATIENCE, read_live, seed};
@@ -68,7 +71,7 @@ async fn read(place: Place, callers: Callers, id: String) {
 }
 
 /// One life of a stack: new starts, those that got no answer, and readers; then it is killed.
-async fn live(data: &std::path::Path, environment: &[(&str, &str)], callers: &Callers, dice: &mut fastrand::Rng, life: u64) {
+async fn live(data: &Path, environment: &[(&str, &str)], callers: &Callers, dice: &mut fastrand::Rng, life: u64) {
     let (dev, place) = Dev::start(data, &[], environment).await;
     let mut calls = JoinSet::new();
     let mut starts: Vec<(u64, Prompt)> = unanswered(callers).into_iter().take(REPEATS_PER_LIFE).collect();
@@ -215,6 +218,103 @@ async fn killed_twenty_times_a_batch_ends_with_every_item_done_once() {
     println!(
         "{kills} kills, {items} items, {tries} tries, {} requests upstream, {:.1} s",
         author.requests(),
+        began.elapsed().as_secs_f64()
+    );
+}
+
+/// Kills of a stack within one run of eighteen steps, in a full test and in a sampled one.
+const RUN_KILLS: (u64, u64) = (20, 5);
+/// Deltas a second: an answer takes about a third of a second.
+const TEMPO: f64 = 1_500.0;
+/// A step has three tries.
+const KILLS_OF_STEP: usize = 2;
+
+async fn start_run(place: &Place, input: &Value) -> Option<String> {
+    let body = json!({ "pipeline": "edn360-full", "input": input });
+    let api = Api::open(&place.url).with_key(&place.key);
+    let post = api.http.post(api.url_of("/v1/runs")).bearer_auth(&place.key).header("idempotency-key", "one").json(&body);
+    let answer = post.send().await.ok().filter(|answer| answer.status().is_success())?;
+    let run: Value = answer.json().await.ok()?;
+    run["id"].as_str().map(str::to_owned)
+}
+
+/// How often each agent was asked.
+fn asked(agents: &Agents) -> BTreeMap<String, usize> {
+    let mut asked = BTreeMap::new();
+    for told in agents.told() {
+        *asked.entry(told.agent).or_default() += 1;
+    }
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_twenty_times_a_run_completes_and_pays_no_finished_step_twice() {
+    let (mut dice, kills) = (fastrand::Rng::with_seed(seed()), rounds(RUN_KILLS.0, RUN_KILLS.1));
+    let agents = Agents::start(TEMPO, &[]).unwrap();
+    let providers = json!({ "openai": { "base_url": agents.base_url() } }).to_string();
+    let prices = r#"{"openai":{"gpt-5-mini":{"input":75000,"output":300000}}}"#;
+    let own = [("LONGHAND_PROVIDERS", providers.as_str()), ("LONGHAND_PRICES", prices)];
+    let environment: Vec<(&str, &str)> = ENVIRONMENT.into_iter().chain(own).collect();
+    let (folder, began) = (tempfile::tempdir().unwrap(), Instant::now());
+    let pipelines = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/pipelines");
+    let input: Value = serde_json::from_str(&fs::read_to_string(pipelines.join("questionnaire.json")).unwrap()).unwrap();
+    // Each step is killed once at most, but for as many as are needed on top, which are killed twice.
+    let (mut killed, mut twice) = (BTreeMap::<String, usize>::new(), kills.saturating_sub(18));
+    let mut id = None;
+    for _ in 0..kills {
+        let (dev, place) = Dev::start(folder.path(), &[], &environment).await;
+        if id.is_none() {
+            let api = Api::open(&place.url).with_key(&place.key);
+            for name in ["edn360-training", "edn360-nutrition", "edn360-full"] {
+                let document = fs::read_to_string(pipelines.join(format!("{name}.yaml"))).unwrap();
+                let document: Value = serde_norway::from_str(&document).unwrap();
+                let put = api.http.put(api.url_of(&format!("/v1/pipelines/{name}"))).bearer_auth(&place.key).json(&document);
+                let answer = put.send().await.unwrap();
+                assert!(answer.status().is_success(), "{name}: {}", answer.text().await.unwrap());
+            }
+            id = start_run(&place, &input).await;
+        }
+        let (waits, before) = (Instant::now(), agents.told().len());
+        let victim = loop {
+            assert!(waits.elapsed() < PATIENCE * 2, "no step goes on: {killed:?}");
+            let victim = agents.told()[before..].last().map(|told| told.agent.clone());
+            let times = victim.as_ref().map(|victim| killed.get(victim).copied().unwrap_or_default());
+            match (victim, times) {
+                (Some(victim), Some(0)) => break victim,
+                (Some(victim), Some(times)) if times < KILLS_OF_STEP && twice > 0 => {
+                    twice -= 1;
+                    break victim;
+                }
+                _ => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        sleep(Duration::from_millis(dice.u64(0..100))).await;
+        drop(dev);
+        *killed.entry(victim).or_default() += 1;
+    }
+    let (_dev, place) = Dev::start(folder.path(), &[], &environment).await;
+    let api = Api::open(&place.url).with_key(&place.key);
+    let id = id.expect("the first stack lived until it had answered");
+    assert_eq!(start_run(&place, &input).await.as_ref(), Some(&id), "two runs of one request");
+    let last = Instant::now();
+    while api.get(&format!("runs/{id}")).await.1["ended_at"].is_null() {
+        assert!(last.elapsed() < PATIENCE * 6, "{}", api.get(&format!("runs/{id}")).await.1);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let run = api.get(&format!("runs/{id}")).await.1;
+    assert_eq!((&run["status"], &run["progress"]["completed_steps"]), (&json!("completed"), &json!(18)), "{run}");
+    let steps = api.get(&format!("runs/{id}/steps")).await.1;
+    let (asked, mut tries) = (asked(&agents), 0);
+    for step in steps["data"].as_array().unwrap() {
+        let (agent, of_step) = (step["id"].as_str().unwrap(), step["tries"].as_u64().unwrap());
+        tries += of_step;
+        let kills = killed.get(agent).copied().unwrap_or_default();
+        assert!(asked[agent] <= 1 + kills, "{agent} was asked {} times, killed {kills} times: {step}", asked[agent]);
+    }
+    assert_eq!(api.count().await as u64, tries, "each try is one generation");
+    println!(
+        "{kills} kills, 18 steps, {tries} tries, {} requests upstream, {:.1} s",
+        agents.told().len(),
         began.elapsed().as_secs_f64()
     );
 }

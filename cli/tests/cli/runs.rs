@@ -106,6 +106,7 @@ async fn runs_are_started_followed_repeated_and_reported() {
     assert!(rows(&followed, "E8").is_empty());
     assert!(followed.lines().last().unwrap().starts_with("failed (step_failed): 6 of 9 steps, "), "{followed}");
     assert_eq!(scene.good(&start).trim(), id, "the same key is the same run");
+    assert!(scene.good(&["token", &id, "--expires-in", "60"]).starts_with("lht_"));
     let got = scene.good(&["runs", "get", &id]);
     assert!(got.contains("edn360-training@1") && got.contains("step_failed") && got.contains("6 of 9"), "{got}");
     // What has ended is told once more, with the same code.

@@ -74,7 +74,7 @@ pub async fn attached(
 
 /// Writes a log in this function. The writer goes on when the caller goes away.
 pub fn write_attached(app: &App, key: &GenerationKey, stop_at: Option<Instant>) {
-    let (app, job) = (app.clone(), StreamJob::new(key));
+    let (app, job) = (app.clone(), StreamJob::fresh(key));
     let writer = async move {
         if let Err(error) = app.stream(&job, stop_at).await {
             tracing::error!(generation = %job.generation, %error, "An attached writer stopped. The sweep invokes the next one.");

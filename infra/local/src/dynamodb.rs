@@ -1,6 +1,7 @@
 //! The embedded DynamoDB: dynoxide over SQLite.
 
 mod group;
+mod interests;
 mod operations;
 mod tables;
 mod upkeep;
@@ -17,7 +18,7 @@ use crate::{
     folder::Folder,
     options::Durability,
     services::Services,
-    template::HostedTable,
+    template::{HostedTable, Pattern},
 };
 use group::Group;
 pub use workers::Counts;
@@ -58,9 +59,9 @@ impl DynamoDb {
         Router::new().route("/", post(operations::answer)).layer(limit).with_state(self.workers.clone())
     }
 
-    /// Changes after each write.
-    pub fn writes(&self) -> watch::Receiver<u64> {
-        self.workers.writes()
+    /// Changes after each write to `table` whose stream record may match one of the filters.
+    pub fn writes(&self, table: &str, filters: &[Pattern]) -> watch::Receiver<u64> {
+        self.workers.interests().add(table, filters)
     }
 
     /// What has been done since the start.

@@ -177,7 +177,7 @@ impl Stack {
     async fn start_edge(&mut self, listener: TcpListener, api: HostedApi, lease: Duration) -> Result<()> {
         let (lambda, edge) = (&self.lambda, &self.edge);
         let streams = self.connection.streams();
-        let source = triggers::Source { client: &streams, writes: &self.dynamodb.writes(), positions: &self.folder.triggers() };
+        let source = triggers::Source { client: &streams, dynamodb: &self.dynamodb, positions: &self.folder.triggers() };
         triggers::start(lambda, source, &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
         let (callers, key) = self.callers(&api).await?;

@@ -20,6 +20,7 @@ pub use api::{GatewayAnswer, HostedApi, HostedAuthorizer};
 pub use events::{Schedule, StreamTrigger};
 pub use functions::HostedFunction;
 pub use names::{ACCOUNT, REGION};
+pub use pattern::Pattern;
 pub use tables::{HostedTable, Index as HostedIndex, Key};
 
 use resolve::Resolver;

@@ -18,6 +18,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    dynamodb::DynamoDb,
     lambda::{Hosted, Lambda},
     template::StreamTrigger,
 };
@@ -27,9 +28,8 @@ use reader::Reader;
 
 /// The pause between reads that return less than a full page: a read for each write would cost as much as the writes.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The same after records that no filter matches, as while text is written. (AWS reads four times a second.)
-const UNMATCHED_PAUSE: Duration = Duration::from_millis(50);
-/// The longest wait for a write. Expired items are deleted without one that is noted.
+/// The longest wait for a write that may match. Expired items are deleted without one that is noted, and positions go on behind what does
+/// not match.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Pauses after errors.
 const ERROR_PAUSES: Exponential = exponential(Duration::from_secs(1), Duration::from_secs(16), usize::MAX);
@@ -52,8 +52,8 @@ pub struct Record {
 pub struct Source<'a> {
     /// The streams.
     pub client: &'a Client,
-    /// Changes after each write.
-    pub writes: &'a watch::Receiver<u64>,
+    /// The database, which tells of writes.
+    pub dynamodb: &'a DynamoDb,
     /// The folder of stored positions.
     pub positions: &'a Path,
 }
@@ -84,8 +84,7 @@ enum Progress {
     /// A full page: there are probably more records.
     Behind,
     Some,
-    /// Only records that no filter matched.
-    Unmatched,
+    /// Nothing that a filter matched.
     None,
 }
 
@@ -117,7 +116,7 @@ impl Trigger {
             rules: trigger.clone(),
             waiting: Vec::new(),
             waiting_since: None,
-            writes: source.writes.clone(),
+            writes: source.dynamodb.writes(&trigger.table, &trigger.filters),
         })
     }
 
@@ -139,7 +138,6 @@ impl Trigger {
                     }
                     match progress {
                         Progress::Behind => {}
-                        Progress::Unmatched => sleep(UNMATCHED_PAUSE).await,
                         Progress::Some | Progress::None => sleep(PAUSE).await,
                     }
                 }
@@ -178,7 +176,7 @@ impl Trigger {
             if let Some(last) = last {
                 self.checkpoint.advance(&last)?;
             }
-            return Ok(if matches!(progress, Progress::Some) { Progress::Unmatched } else { progress });
+            return Ok(if matches!(progress, Progress::Some) { Progress::None } else { progress });
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let window_is_over = since.elapsed() >= self.rules.window;

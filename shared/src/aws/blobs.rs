@@ -1,19 +1,20 @@
 //! The bucket: results, event logs, and requests too large for a row.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, MetadataDirective, Object};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CommonPrefix, CompletedMultipartUpload, CompletedPart, MetadataDirective, Object};
 use bytes::Bytes;
 
 use super::clients::{aws_error, unexpected};
 use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, RunKey, SubjectKey, UploadId};
+use crate::ids::{BatchKey, GenerationId, GenerationKey, Organization, RunId, RunKey, SubjectKey, UploadId};
 use crate::limits::PART_BYTES;
 
 /// The folder of an organization in which the texts of versions are; see [`SubjectKey::folder`].
@@ -65,8 +66,8 @@ impl Blobs {
 
     /// The key of the large input of a run.
     #[must_use]
-    pub fn run_input_key(key: &RunKey) -> String {
-        format!("{}input.json", Self::run_folder(key))
+    pub fn run_input_key(key: &RunKey, sha256: &str) -> String {
+        format!("{}input-{sha256}.json", Self::run_folder(key))
     }
 
     /// The key of the result of a run.
@@ -245,12 +246,26 @@ impl Blobs {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn organizations(&self) -> Result<BTreeSet<Organization>, Error> {
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).delimiter("/").into_paginator().send();
+        self.folders("").await
+    }
+
+    /// The runs of an organization that have objects, in order.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn runs(&self, organization: &Organization) -> Result<BTreeSet<RunId>, Error> {
+        self.folders(&format!("{organization}/{RUNS}/")).await
+    }
+
+    /// The folders below a prefix whose names can be read.
+    async fn folders<T: Ord + FromStr>(&self, prefix: &str) -> Result<BTreeSet<T>, Error> {
+        let list = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
+        let mut pages = list.into_paginator().send();
         let mut found = BTreeSet::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
-            let names = page.common_prefixes().iter().filter_map(|prefix| prefix.prefix()?.trim_end_matches('/').parse().ok());
-            found.extend(names);
+            let name = |folder: &CommonPrefix| folder.prefix()?.strip_prefix(prefix)?.trim_end_matches('/').parse().ok();
+            found.extend(page.common_prefixes().iter().filter_map(name));
         }
         Ok(found)
     }

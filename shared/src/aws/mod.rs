@@ -26,11 +26,11 @@ pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
 pub use queues::{QueueMessage, Queues};
 pub use records::{
-    AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, DeliveryPage, DocumentHead, DocumentPage,
-    DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, INDEXES, IdempotencyClaim,
-    ImportChange, ImportWritten, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, NewItem, Outcome,
-    PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PlanWritten, PlannedRun, RecordRow, Records, RunPage, RunRow, Settings, StepRow,
-    StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
+    AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead,
+    DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, INDEXES,
+    IdempotencyClaim, ImportChange, ImportWritten, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, NewItem,
+    Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PlanWritten, PlannedRun, RecordRow, Records, RunPage, RunRow, Settings,
+    StepRow, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

@@ -175,8 +175,8 @@ pub fn estimate(workload: &Workload, pace: &Pace) -> Result<Estimate, Error> {
     let watched = if workload.readers > 0 { workload.watched } else { Duration::ZERO };
     let announcements = watched.as_millis().div_ceil((limits::WATCH_TTL / 2).as_millis()) as u64;
     let looks = whole.as_secs_f64() / meta_read_every(pace.lease).as_secs_f64();
-    // Record, request and meta, and the log to its end: once for each invocation, in the middle if it is not the first.
-    let beginning = 3 + read_units(request_row) + read_units(log_bytes) * hand_overs / 2;
+    // Record and request, in each invocation; meta and the log so far, in those behind the first: half of the log, on average.
+    let beginnings = (1 + read_units(request_row)) * (hand_overs + 1) + (2 + read_units(log_bytes) / 2) * hand_overs;
     Ok(Estimate {
         chunks: flushes.len() as u64,
         log_bytes,
@@ -194,7 +194,7 @@ pub fn estimate(workload: &Workload, pace: &Pace) -> Result<Estimate, Error> {
         },
         reads: Reads {
             start: 0.5,
-            stream: (beginning * (hand_overs + 1)) as f64 + looks / 2.0,
+            stream: beginnings as f64 + looks / 2.0,
             compact: (2 + read_units(request_row) + read_units(log_bytes)) as f64 + 0.5,
             tail: readers::read_units(&flushes, watched, pace) * workload.readers as f64,
         },

@@ -16,6 +16,9 @@ pub struct StreamJob {
     /// The response at the provider that is to be cancelled, if the generation has ended without its writer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+    /// Whether the generation was just created: unless the job comes twice, nobody has begun it, and there is no log to read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
 }
 
 /// Generations of one organization that are written side by side in one invocation: 1 to [`RIDERS_MAX`], each once.
@@ -24,6 +27,9 @@ pub struct StreamJob {
 pub struct RideJob {
     organization: Organization,
     generations: Vec<GenerationId>,
+    /// As in [`StreamJob`], of all of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    fresh: bool,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +37,8 @@ pub struct RideJob {
 struct UncheckedRide {
     organization: Organization,
     generations: Vec<GenerationId>,
+    #[serde(default)]
+    fresh: bool,
 }
 
 /// A payload of `stream`.
@@ -46,7 +54,13 @@ impl StreamJob {
     /// The job for a generation.
     #[must_use]
     pub fn new(key: &GenerationKey) -> Self {
-        Self { organization: key.organization.clone(), generation: key.generation.clone(), upstream: None }
+        Self { organization: key.organization.clone(), generation: key.generation.clone(), upstream: None, fresh: false }
+    }
+
+    /// The job for a generation that was just created.
+    #[must_use]
+    pub fn fresh(key: &GenerationKey) -> Self {
+        Self { fresh: true, ..Self::new(key) }
     }
 
     /// The generation's key.
@@ -69,8 +83,14 @@ impl RideJob {
             generations.iter().enumerate().find(|(place, id)| generations.iter().take(*place).any(|before| before == *id));
         match twice {
             Some((_, id)) => Err(format!("`generations` must have each id once, and has {id} twice")),
-            None => Ok(Self { organization, generations }),
+            None => Ok(Self { organization, generations, fresh: false }),
         }
+    }
+
+    /// The same of generations that were just created.
+    #[must_use]
+    pub fn of_fresh(self) -> Self {
+        Self { fresh: true, ..self }
     }
 
     /// The organization.
@@ -83,13 +103,18 @@ impl RideJob {
     pub fn keys(&self) -> impl Iterator<Item = GenerationKey> {
         self.generations.iter().map(|id| GenerationKey::new(self.organization.clone(), id.clone()))
     }
+
+    /// A job for each generation.
+    pub fn jobs(&self) -> impl Iterator<Item = StreamJob> {
+        self.keys().map(|key| StreamJob { fresh: self.fresh, ..StreamJob::new(&key) })
+    }
 }
 
 impl TryFrom<UncheckedRide> for RideJob {
     type Error = String;
 
     fn try_from(ride: UncheckedRide) -> Result<Self, String> {
-        Self::new(ride.organization, ride.generations)
+        Self::new(ride.organization, ride.generations).map(|checked| Self { fresh: ride.fresh, ..checked })
     }
 }
 
@@ -131,7 +156,9 @@ mod tests {
         for payload in [
             json!({ "organization": "acme", "generation": ids(1)[0] }),
             json!({ "organization": "acme", "generation": ids(1)[0], "upstream": "resp_1" }),
+            json!({ "organization": "acme", "generation": ids(1)[0], "fresh": true }),
             json!({ "organization": "acme", "generations": ids(1) }),
+            json!({ "organization": "acme", "generations": ids(2), "fresh": true }),
             json!({ "organization": "acme", "generations": ids(8) }),
         ] {
             let written = match Job::from_json(payload.clone()).unwrap() {

@@ -56,7 +56,7 @@ pub struct EventFilter(String);
 const OPENAI_ONLY: [&str; 5] =
     ["response.*", "response.completed", "response.incomplete", "response.failed", "response.cancelled"];
 /// The families of types.
-const FAMILIES: [&str; 7] = ["generation.*", "version.*", "batch.*", "run.*", "entity.*", "import.*", "endpoint.*"];
+const FAMILIES: [&str; 8] = ["generation.*", "version.*", "batch.*", "run.*", "step.*", "entity.*", "import.*", "endpoint.*"];
 
 impl EventFilter {
     /// Every filter there is, for an API's document.

@@ -53,6 +53,8 @@ pub enum EventType {
     RunFailed,
     /// `run.cancelled`.
     RunCancelled,
+    /// `step.failed`: a step of a run has no try left.
+    StepFailed,
     /// `entity.approved`.
     EntityApproved,
     /// `entity.rejected`.
@@ -73,7 +75,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::GenerationCompleted,
         Self::GenerationIncomplete,
         Self::GenerationFailed,
@@ -85,6 +87,7 @@ impl EventType {
         Self::RunCompleted,
         Self::RunFailed,
         Self::RunCancelled,
+        Self::StepFailed,
         Self::EntityApproved,
         Self::EntityRejected,
         Self::EntityArchived,
@@ -110,6 +113,7 @@ impl EventType {
             Self::RunCompleted => "run.completed",
             Self::RunFailed => "run.failed",
             Self::RunCancelled => "run.cancelled",
+            Self::StepFailed => "step.failed",
             Self::EntityApproved => "entity.approved",
             Self::EntityRejected => "entity.rejected",
             Self::EntityArchived => "entity.archived",

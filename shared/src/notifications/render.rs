@@ -78,6 +78,7 @@ pub fn title(event: EventType, data: &Map<String, Value>) -> String {
         EventType::RunCompleted => format!("{} has completed.", about("run")),
         EventType::RunFailed => format!("{} has failed{why}.", about("run")),
         EventType::RunCancelled => format!("{} was cancelled.", about("run")),
+        EventType::StepFailed => format!("{} has failed{why}.", about("step")),
         EventType::EntityApproved => format!("{} was approved.", about("entity")),
         EventType::EntityRejected => format!("{} was rejected.", about("entity")),
         EventType::EntityArchived => format!("{} was archived.", about("entity")),
@@ -115,6 +116,10 @@ pub fn link(notification: &Notification, data: &Map<String, Value>) -> Option<St
         "generation" => Some(format!("/v1/generations/{object}")),
         "batch" => Some(format!("/v1/batches/{object}")),
         "run" => Some(format!("/v1/runs/{object}")),
+        "step" => {
+            let (run, step) = object.split_once('/')?;
+            Some(format!("/v1/runs/{run}/steps/{step}"))
+        }
         "version" => {
             let (subject, number) = (data.get("subject")?.as_str()?, data.get("number")?);
             Some(format!("/v1/subjects/{subject}/versions/{number}"))

@@ -5,7 +5,7 @@
 //! template.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -86,6 +86,24 @@ impl Step {
         body.insert("timeout".to_owned(), self.timeout.as_secs().into());
         body.insert("max_attempts".to_owned(), 1.into());
         Ok(body.into())
+    }
+
+    /// The steps whose outputs its texts, its `when` and the input of its part are made of. Others need not be read for it.
+    #[must_use]
+    pub fn outputs(&self) -> BTreeSet<String> {
+        let environment = language(UndefinedBehavior::SemiStrict);
+        let texts = self.messages.iter().flatten().map(|message| &message.content);
+        let texts = texts.chain(&self.system).chain(&self.prompt);
+        let of_texts = texts.filter_map(|text| Some(environment.template_from_str(text).ok()?.undeclared_variables(true)));
+        let of_when =
+            self.when.iter().filter_map(|when| Some(environment.compile_expression(when).ok()?.undeclared_variables(true)));
+        let names: Vec<String> = of_texts.chain(of_when).flatten().collect();
+        let given = self.place.parts.iter().flat_map(|part| part.with.values());
+        let paths = names.iter().chain(given).filter_map(|path| path.strip_prefix("steps."));
+        let named = paths.filter_map(|path| path.split('.').next()).map(str::to_owned);
+        // `before()` has all of its part.
+        let has_all = names.iter().any(|name| ["before", "steps"].contains(&name.as_str()));
+        named.chain(self.place.ancestors.iter().filter(|_| has_all).cloned()).collect()
     }
 
     /// Whether the step is to run: its `when` is true, or it has none. What is not there is false.

@@ -29,6 +29,40 @@ fn rendered(prompt: &str, context: &Context) -> Result<String, String> {
 }
 
 #[test]
+fn steps_name_the_outputs_that_they_are_made_of() {
+    let document = Document::from_value(
+        &json!({
+            "longhand": "pipeline/1", "name": "named", "defaults": { "provider": "test", "model": "m" },
+            "steps": [
+                { "id": "A", "prompt": "a" },
+                { "id": "B", "prompt": "b" },
+                { "id": "C", "prompt": "{{ steps.A.output.x[0] }} {% if steps.B.status == 'completed' %}b{% endif %}" },
+                { "id": "D", "system": "{{ steps.C.output }}", "prompt": "d", "when": "steps.B.output == 'yes'", "needs": ["C"] },
+                { "id": "E", "prompt": "{{ before() | json }}", "needs": ["D"] },
+            ],
+        }),
+        |_| None,
+    )
+    .unwrap();
+    let named = |id: &str| document.step(id).unwrap().outputs().into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(["A", "B", "C", "D", "E"].map(named), ["", "", "A B", "B C", "A B C D"]);
+    // What a part is given from outside counts too, whatever its steps name themselves.
+    let inner = json!({
+        "longhand": "pipeline/1", "name": "inner", "defaults": { "provider": "test", "model": "m" },
+        "input": { "type": "object", "properties": { "given": {} } },
+        "steps": [{ "id": "Y", "prompt": "{{ input.given }}" }, { "id": "Z", "prompt": "{{ before() | json }}" }],
+    });
+    let outer = json!({
+        "longhand": "pipeline/1", "name": "outer", "defaults": { "provider": "test", "model": "m" },
+        "steps": [{ "id": "A", "prompt": "a" }, { "use": "inner", "with": { "given": "steps.A.output.b" } }],
+    });
+    let inner = Document::from_value(&inner, |_| None).unwrap();
+    let outer = Document::from_value(&outer, |_| Some(inner.clone())).unwrap();
+    let named = |id: &str| outer.step(id).unwrap().outputs().into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(["Y", "Z"].map(named), ["A", "A Y"]);
+}
+
+#[test]
 fn values_are_written_as_json_and_text_as_it_is() {
     let input = json!({ "a": { "z": 1, "b": [true, null, 1.5, "<é\"&>"] }, "b": "<é\"&>", "list": [] });
     let context = of_run(input, json!("text"));

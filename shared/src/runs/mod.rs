@@ -163,6 +163,9 @@ pub struct Progress {
     pub deadline_ms: Option<i64>,
     /// Counts the changes: each is written where the one before it is stored.
     pub revision: u64,
+    /// How often any step has changed: the sum of [`StepState::changes`].
+    #[serde(default)]
+    pub step_changes: u64,
 }
 
 impl Progress {
@@ -181,7 +184,14 @@ impl Progress {
             cost: 0,
             deadline_ms: None,
             revision: 0,
+            step_changes: 0,
         }
+    }
+
+    /// Whether these are the steps as they were stored with this: a query may see some rows of a transaction before the others.
+    #[must_use]
+    pub fn is_of(&self, steps: &Steps) -> bool {
+        self.step_changes == steps.values().map(|state| state.changes).sum::<u64>()
     }
 }
 
@@ -220,6 +230,9 @@ pub struct StepState {
     /// It was completed by the run that this one repeats.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_inherited: bool,
+    /// How often it has changed.
+    #[serde(default)]
+    pub changes: u64,
 }
 
 /// The steps of a run that were begun, by their ids.

@@ -3,7 +3,7 @@
 //! The rules know neither a clock nor a store. A plan is written as one transaction, on the condition of the run's revision. So one that is
 //! repeated, late, or beside another one changes nothing, or is made again from what is stored then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub struct Known<'a> {
     pub document: &'a Document,
     /// The run's input.
     pub input: &'a Value,
-    /// The outputs of the steps that have completed, those of the news included.
+    /// Outputs of steps that have completed, those of the news included: at least those that [`outputs`] names.
     pub outputs: &'a BTreeMap<String, Value>,
     /// The steps that have completed, and whose outputs are not to be had: why.
     pub lost: &'a BTreeMap<String, String>,
@@ -89,6 +89,31 @@ pub fn may_start(progress: &Progress, act: Act, now_ms: i64) -> bool {
     is_at_work && act != Act::Cancel && progress.end.is_none() && progress.deadline_ms.is_none_or(|deadline| now_ms < deadline)
 }
 
+/// The steps whose outputs must be known to plan: those that any step is made of which may start, and all of them where nothing is left to
+/// start, of which the result is made. `plan`: what was planned with the outputs that were known; it may have come to further steps.
+#[must_use]
+pub fn outputs(document: &Document, steps: &Steps, news: &[News], plan: Option<&Plan>) -> BTreeSet<String> {
+    let of = |steps: &Steps, id: &str| steps.get(id).map(|state| state.status).unwrap_or_default();
+    let is_over = |status| matches!(status, StepStatus::Completed | StepStatus::Skipped | StepStatus::Failed);
+    let has_completed = |id: &str| news.iter().any(|news| news.step == id && news.failure.is_none());
+    let has_ended =
+        |id: &str| is_over(of(steps, id)) || has_completed(id) || plan.is_some_and(|plan| is_over(of(&plan.steps, id)));
+    let wants_all = plan.map_or_else(
+        || document.steps.iter().all(|step| has_ended(&step.id)),
+        |plan| plan.progress.status == RunStatus::Completed,
+    );
+    if wants_all {
+        return document.steps.iter().map(|step| step.id.clone()).collect();
+    }
+    // One that has failed by this news may be tried again at once.
+    let may_start = |step: &&Step| {
+        let status = of(steps, &step.id);
+        let is_told = news.iter().any(|news| news.step == step.id && news.failure.is_some());
+        (status == StepStatus::Waiting || status == StepStatus::Running && is_told) && step.needs.iter().all(|id| has_ended(id))
+    };
+    document.steps.iter().filter(may_start).flat_map(Step::outputs).collect()
+}
+
 /// Plans how a run goes on; `None`: nothing changes.
 ///
 /// `mint` makes ids of generations.
@@ -120,6 +145,10 @@ pub fn plan(
     let mut plan = planner.plan;
     (plan.progress != *progress || !plan.changed.is_empty()).then(|| {
         plan.progress.revision += 1;
+        plan.progress.step_changes += plan.changed.len() as u64;
+        for step in &plan.changed {
+            plan.steps.entry(step.clone()).or_default().changes += 1;
+        }
         if let Some(last) = plan.entries.last() {
             plan.progress.message.clone_from(&last.message);
         }

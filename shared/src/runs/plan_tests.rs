@@ -44,7 +44,9 @@ struct World<'a> {
     progress: Progress,
     steps: Steps,
     now_ms: i64,
-    minted: Cell<i64>,
+    minted: Cell<usize>,
+    /// Every id that was minted: the same plan made again has the same ones.
+    ids: RefCell<Vec<GenerationId>>,
     /// Each generation that was created: its step, the number of the try, and the steps that had ended then.
     created: RefCell<Vec<(GenerationId, String, u32)>>,
     entries: Vec<Entry>,
@@ -59,6 +61,7 @@ impl<'a> World<'a> {
             steps: Steps::new(),
             now_ms: 1_000,
             minted: Cell::new(0),
+            ids: RefCell::default(),
             created: RefCell::default(),
             entries: Vec::new(),
         }
@@ -70,13 +73,31 @@ impl<'a> World<'a> {
         completed.chain(told).map(|id| (id.clone(), json!(format!("{id}'s output")))).collect()
     }
 
+    /// The plan, which is the same of all outputs and of those that are said to be needed.
     fn plan(&self, news: &[News], act: Act) -> Option<Plan> {
-        let (outputs, none, refused) = (self.outputs(news), BTreeMap::new(), BTreeMap::new());
-        let none_lost = BTreeMap::new();
+        let (all, minted) = (self.outputs(news), self.minted.get());
+        let of_all = self.plan_of(&all, news, act);
+        let (mut narrow, mut asked) = (of_all.clone(), BTreeSet::new());
+        let mut wanted = outputs(self.document, &self.steps, news, None);
+        while !wanted.is_empty() {
+            asked.extend(wanted);
+            let read: BTreeMap<_, _> =
+                all.iter().filter(|(id, _)| asked.contains(*id)).map(|(id, output)| (id.clone(), output.clone())).collect();
+            self.minted.set(minted);
+            narrow = self.plan_of(&read, news, act);
+            wanted = narrow.as_ref().map(|plan| outputs(self.document, &self.steps, news, Some(plan))).unwrap_or_default();
+            wanted.retain(|id| !asked.contains(id));
+        }
+        assert_eq!(of_all, narrow);
+        of_all
+    }
+
+    fn plan_of(&self, outputs: &BTreeMap<String, Value>, news: &[News], act: Act) -> Option<Plan> {
+        let (none, refused, none_lost) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let known = Known {
             document: self.document,
             input: &self.input,
-            outputs: &outputs,
+            outputs,
             lost: &none_lost,
             feedback: &none,
             refused: &refused,
@@ -84,8 +105,12 @@ impl<'a> World<'a> {
             now_ms: self.now_ms,
         };
         let mint = || {
-            self.minted.set(self.minted.get() + 1);
-            GenerationId::new(self.minted.get())
+            let (number, mut ids) = (self.minted.get(), self.ids.borrow_mut());
+            self.minted.set(number + 1);
+            if ids.len() <= number {
+                ids.push(GenerationId::new(i64::try_from(number).unwrap() + 1));
+            }
+            ids[number].clone()
         };
         plan((&self.progress, &self.steps), news, act, known, mint)
     }

@@ -63,6 +63,7 @@ pub use pipelines::read::{PipelineList, PipelineVersionView, PipelineView};
 pub use quota::QuotaView;
 pub use responses::read::ResponseTail;
 pub use runs::report::RunReport;
+pub use runs::retention::RunRetention;
 pub use runs::tail::{LogEntry, RunEvent, RunEventData, RunTail};
 pub use runs::view::{RunList, RunProgress, RunQuery, RunView, StepList, StepView};
 pub use statistics::{Metered, StreamRecord};

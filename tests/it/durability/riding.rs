@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use longhand::app::Parts;
-use longhand::{App, Clock, GenerationKey, NextRider, NoNext, RideJob, Rider, Streamed};
+
+use longhand::{App, Clock, GenerationKey, NextRider, NoNext, RideJob, Rider, StreamJob, Streamed};
 use longhand_functions::Function;
 use longhand_local::{Options, Registry};
 use longhand_tests::faults::{Faults, Mode};
@@ -133,7 +134,7 @@ impl NextRider for Queue {
     fn next<'a>(&'a self, _: &'a GenerationKey, _: Option<Duration>) -> BoxFuture<'a, Option<Rider>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let next = self.waiting.lock().unwrap().pop_front();
-        Box::pin(async move { next.map(Rider::Stored) })
+        Box::pin(async move { next.map(|key| Rider::Stored(StreamJob::new(&key))) })
     }
 }
 

@@ -79,7 +79,7 @@ async fn writer_without_lease_is_fenced() {
     let config = harness.config("stream");
     let second = harness.app(config, clock).await;
     let shown = harness.events(&id).await;
-    let job = StreamJob { organization: "local".parse().unwrap(), generation: id.parse().unwrap(), upstream: None };
+    let job = StreamJob::new(&key_of(&id));
     let streamed = second.stream(&job, None).await.unwrap();
     assert_eq!(streamed, Streamed::Ended(Status::Completed), "the second writer brings the log to its end");
 

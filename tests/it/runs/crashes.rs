@@ -162,7 +162,8 @@ async fn violations(harness: &Harness, faults: &Faults, clock: &Clock, asked: &M
         let requests = asked.lock().unwrap().iter().filter(|asked| *asked == step).count() as u64;
         must(requests <= *tries, format!("{step} was asked for {requests} times in {tries} tries"));
     }
-    must(made.values().sum::<u64>() <= 5 + 1, format!("more than the fault's try was lost: {made:?}"));
+    // Four steps that run, the provider's fault, and the two tries that a killed process may have been writing side by side.
+    must(made.values().sum::<u64>() <= 4 + 1 + 2, format!("more than the fault's tries were lost: {made:?}"));
     // The log has every revision, and each start and end once.
     let report = harness.get(&format!("runs/{id}/report")).await.1;
     let log = report["log"].as_array().cloned().unwrap_or_default();

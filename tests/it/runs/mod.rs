@@ -2,6 +2,7 @@
 
 mod crashes;
 mod edn360;
+mod kept;
 mod life;
 mod width;
 
@@ -78,17 +79,18 @@ fn answer(plan: &Mutex<Plan>, body: &Value) -> Script {
 
 impl Scene {
     pub async fn start() -> Self {
-        Self::with(Options::default(), &[]).await
+        Self::without(&[], Options::default(), &[]).await
     }
 
-    pub async fn with(options: Options, env: &[(&str, &str)]) -> Self {
+    /// A stack whose template has lost the events of these names.
+    pub async fn without(events: &[&str], options: Options, env: &[(&str, &str)]) -> Self {
         let plan = Arc::<Mutex<Plan>>::default();
         let provider = {
             let plan = Arc::clone(&plan);
             Hostile::improvising("test", move |_, body| answer(&plan, body)).await
         };
         let env = environment(&provider.base_url("test"), env);
-        let harness = Harness::without(&[], Options { env, authorize: true, ..options }).await;
+        let harness = Harness::without(events, Options { env, authorize: true, ..options }).await;
         Self { harness, plan, _provider: provider }
     }
 

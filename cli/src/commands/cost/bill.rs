@@ -43,9 +43,14 @@ const TALLY_READS: f64 = 1.0;
 /// and of items by these steps, and of the item's request. `an_item_costs_what_it_may` counts 15 for both, of which 7 are the generation's.
 const ITEM_WRITES: f64 = 8.0;
 const ITEM_READS: f64 = 8.0;
-/// Reads that a rider does without whose generation was created in its own process: the record of the one before it; and its own meta
-/// item, log, record and request.
-const TAKEN_READS: f64 = 5.0;
+/// Reads that a rider does without whose generation was created in its own process: the record of the one before it; and its own record and
+/// request.
+const TAKEN_READS: f64 = 3.0;
+/// Units of a run's step beside those of its generation: in the transaction that ends a step and starts the next, in which a write has two, the
+/// header, the entry of the log, two rows of steps, and the second unit of the record (`a_step_costs_what_it_may` counts 11). Reads of the header with
+/// the steps, of the input, and of the organization's open generations.
+const RUN_STEP_WRITES: f64 = 11.0;
+const RUN_STEP_READS: f64 = 4.0;
 /// Reads of a result among those of its batch: the item, beside the record. Seconds of `api` for each.
 const RESULT_READS: f64 = 1.0;
 const RESULT_SECONDS: f64 = 0.01;
@@ -97,6 +102,8 @@ pub struct Deployment {
     pub ended_together: f64,
     /// The number of items of the batch that the generation is one of.
     pub batch: Option<u32>,
+    /// Whether the generation is a step of a run.
+    pub is_step: bool,
     /// Whether the generation has a subject, whose next version it becomes.
     pub has_subject: bool,
     /// Webhooks that are told of its end.
@@ -272,6 +279,7 @@ pub fn of_generation(
     biller.add("KMS, for the records", of_table, "kms-requests")?;
     biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
     add_statistics(&mut biller, gigabytes("meter")?, deployment)?;
+    add_item(&mut biller, gigabytes("settle")?, deployment)?;
     add_step(&mut biller, gigabytes("settle")?, deployment)?;
     add_version(&mut biller, output, gigabytes("settle")?, deployment)?;
     add_deliveries(&mut biller, [gigabytes("settle")?, gigabytes("deliver")?], deployment).map(|()| biller.bill())
@@ -289,7 +297,7 @@ fn add_statistics(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment)
 }
 
 /// What a batch's item costs beside its generation, where each is settled by itself.
-fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+fn add_item(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
     let Some(items) = deployment.batch else { return Ok(()) };
     // Those that take another's place.
     let taken = 1.0 - (f64::from(deployment.riders) / f64::from(items)).min(1.0);
@@ -299,6 +307,19 @@ fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> an
     biller.add("Batch, Lambda settle", memory * STEP_SECONDS, deployment.lambda)?;
     biller.add("Batch, invocation", 1.0, "lambda-requests")?;
     biller.add("Batch, logs", INVOCATION_LOG_BYTES / GB, "logs")
+}
+
+/// What a step of a run costs beside its generation: the plan that its end makes, with the output of the step before.
+fn add_step(biller: &mut Biller<'_>, memory: f64, deployment: &Deployment) -> anyhow::Result<()> {
+    if !deployment.is_step {
+        return Ok(());
+    }
+    biller.add("Step, writes", RUN_STEP_WRITES, "dynamodb-write")?;
+    biller.add("Step, reads", RUN_STEP_READS, "dynamodb-read")?;
+    biller.add("Step, Lambda settle", memory * SETTLE_SECONDS, deployment.lambda)?;
+    biller.add("Step, invocation", 1.0, "lambda-requests")?;
+    biller.add("Step, S3 get", 1.0, "s3-get")?;
+    biller.add("Step, logs", (INVOCATION_LOG_BYTES + SETTLE_LOG_BYTES) / GB, "logs")
 }
 
 /// What a generation with a subject costs beside that. Others do not reach `settle`: the trigger's filter drops them, at no cost.

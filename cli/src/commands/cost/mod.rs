@@ -77,6 +77,9 @@ pub struct CostArgs {
     /// The generation is an item of a batch of so many, which are started by one request, and read by one
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: Option<u32>,
+    /// The generation is a step of a run of a pipeline
+    #[arg(long, conflicts_with = "batch")]
+    step: bool,
     /// The generation has a subject, and becomes its next version
     #[arg(long)]
     subject: bool,
@@ -182,6 +185,7 @@ impl CostArgs {
             riders: self.riders,
             ended_together: self.ended_together.map_or(of_riders, f64::from),
             batch: self.batch,
+            is_step: self.step,
             has_subject: self.subject,
             webhooks: self.webhooks,
             cold: self.cold,

@@ -257,10 +257,11 @@ impl Report {
             Check::new("the tokens of each whole answer are those that the provider told", STEPS, equal),
             Check::new("the run's tokens are the sum of them", tokens, run.token_usage.total_tokens),
             Check::new("the run's cost is that of its tokens, by hand", dollars(by_hand), dollars(run.cost)),
-            Check::new("the result was checked", COHERENCE_CHECKS, run.checks.len()),
+            Check::new("the result was checked", COHERENCE_CHECKS, run.checks.iter().flatten().count()),
             Check::new("the report says that the result is coherent", true, self.is_coherent),
         ];
-        checks.extend(run.checks.iter().map(|check| Check::new(format!("coherence: {}", check.message), true, check.ok)));
+        checks
+            .extend(run.checks.iter().flatten().map(|check| Check::new(format!("coherence: {}", check.message), true, check.ok)));
         checks
     }
 

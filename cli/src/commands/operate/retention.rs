@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use longhand::subjects::retention::VersionRules;
-use longhand::{App, GenerationId, Organization, RetentionRules};
+use longhand::{App, Error, GenerationId, Organization, RetentionRules};
 use serde_json::json;
 
 use crate::failure;
@@ -36,6 +36,10 @@ pub struct RetentionArgs {
     /// Batches, in place of generations: those that ended more than `--days` ago [default: `LONGHAND_BATCH_RETENTION_DAYS`], with their items
     #[arg(long, conflicts_with_all = ["subjects", "rows"])]
     batches: bool,
+    /// Runs, in place of generations: those that ended more than `--days` ago [default: `LONGHAND_RETENTION_DAYS`], with their steps, logs and
+    /// results
+    #[arg(long, conflicts_with_all = ["subjects", "batches", "rows"])]
+    runs: bool,
     /// With `--subjects`: the newest versions that are kept however old they are
     #[arg(long, value_name = "N", default_value_t = 10, requires = "subjects")]
     keep_last: u64,
@@ -57,8 +61,8 @@ pub async fn run(args: RetentionArgs) -> anyhow::Result<ExitCode> {
     if args.subjects {
         return versions(&app, &args, &organizations).await;
     }
-    if args.batches {
-        return batches(&app, &args, &organizations).await;
+    if args.batches || args.runs {
+        return jobs(&app, &args, &organizations).await;
     }
     let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
     let rules = RetentionRules { keep: days.or(app.config().retention), rows: args.rows, apply: args.apply };
@@ -109,35 +113,58 @@ async fn versions(app: &App, args: &RetentionArgs, organizations: &[Organization
     Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
 }
 
-/// The batches of every organization.
-async fn batches(app: &App, args: &RetentionArgs, organizations: &[Organization]) -> anyhow::Result<ExitCode> {
-    let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
-    let Some(keep) = days.or(app.config().batch_retention) else {
-        eprintln!("batches are kept for ever: LONGHAND_BATCH_RETENTION_DAYS is 0, and --days does not say how long");
-        return Ok(ExitCode::SUCCESS);
+/// What an organization has past its time: ids, and in words what they are; and what could not be removed, and why.
+type Past = (Vec<(String, &'static str)>, Vec<(String, Error)>);
+
+/// The batches, or the runs, of every organization.
+async fn jobs(app: &App, args: &RetentionArgs, organizations: &[Organization]) -> anyhow::Result<ExitCode> {
+    let (noun, plural, variable) = if args.batches {
+        ("batch", "batches", "LONGHAND_BATCH_RETENTION_DAYS")
+    } else {
+        ("run", "runs", "LONGHAND_RETENTION_DAYS")
     };
-    let (mut removed, mut failed) = (0, 0);
+    let days = args.days.map(|days| Duration::from_hours(24).saturating_mul(days));
+    let keep = days.or(if args.batches { app.config().batch_retention } else { app.config().retention });
+    if keep.is_none() {
+        eprintln!("{plural} are kept for ever: neither --days nor {variable} says how long");
+    }
+    let verb = if args.apply { "removed" } else { "would remove" };
+    let (mut removed, mut not_removed) = (0, 0);
     for organization in organizations {
-        let found = app.retain_batches(organization, keep, args.apply).await?;
-        for id in &found.batches {
+        let (past, failed) = if args.batches {
+            batches(app, organization, keep, args.apply).await
+        } else {
+            runs(app, organization, keep, args.apply).await
+        }?;
+        for (id, what) in &past {
             if args.format.json {
-                line(json!({ "organization": organization, "batch": id, "removed": args.apply }))?;
+                line(json!({ "organization": organization, noun: id, "what": what, "removed": args.apply }))?;
             } else {
-                line(format!(
-                    "{}  {organization}/{id}  batch past its time",
-                    if args.apply { "removed" } else { "would remove" }
-                ))?;
+                line(format!("{verb}  {organization}/{id}  {what}"))?;
             }
         }
-        for (id, error) in &found.failed {
+        for (id, error) in &failed {
             eprintln!("error: {organization}/{id}: {error}");
         }
-        (removed, failed) = (removed + found.batches.len() as u64, failed + found.failed.len());
+        (removed, not_removed) = (removed + past.len(), not_removed + failed.len());
     }
-    let verb = if args.apply { "removed" } else { "would be removed" };
-    let batches = if removed == 1 { "1 batch".to_owned() } else { format!("{removed} batches") };
-    eprintln!("{batches} {verb}, {failed} could not be");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { failure::failed() })
+    let removed = if removed == 1 { format!("1 {noun}") } else { format!("{removed} {plural}") };
+    eprintln!("{removed} {}, {not_removed} could not be", if args.apply { "removed" } else { "would be removed" });
+    Ok(if not_removed == 0 { ExitCode::SUCCESS } else { failure::failed() })
+}
+
+async fn batches(app: &App, organization: &Organization, keep: Option<Duration>, apply: bool) -> Result<Past, Error> {
+    let Some(keep) = keep else { return Ok(Past::default()) };
+    let found = app.retain_batches(organization, keep, apply).await?;
+    let past = found.batches.iter().map(|id| (id.to_string(), "batch past its time"));
+    Ok((past.collect(), found.failed.into_iter().map(|(id, error)| (id.to_string(), error)).collect()))
+}
+
+async fn runs(app: &App, organization: &Organization, keep: Option<Duration>, apply: bool) -> Result<Past, Error> {
+    let found = app.retain_runs(organization, keep, apply).await?;
+    let past = found.runs.iter().map(|id| (id.to_string(), "run past its time"));
+    let past = past.chain(found.objects.iter().map(|id| (id.to_string(), "objects without a run")));
+    Ok((past.collect(), found.failed.into_iter().map(|(id, error)| (id.to_string(), error)).collect()))
 }
 
 /// How many were removed, and how many could not be.

@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use clap::Args;
 use longhand::RunView;
 use longhand::runs::RunStatus;
-use longhand_client::{Client, Method};
+use longhand_client::Method;
 use longhand_local::{Agents, Data, Options, Stack};
 use serde_json::{Value, json};
 
 use super::{DEPTH_MAX, found_beside, publish_all, used, value};
 use crate::api::read;
 use crate::commands::runs::follow::{Follower, told};
-use crate::commands::runs::report_input_errors;
+use crate::commands::runs::{report_input_errors, whole_report};
 use crate::environment::{self, PROVIDERS};
 use crate::options::{Format, Tenant};
 use crate::provider::{ProviderArgs, key_name};
@@ -133,13 +133,13 @@ async fn play(stack: &Stack, case: &Case, args: &RunArgs) -> anyhow::Result<Exit
     eprintln!("run {}", run.id);
     let id = run.id.to_string();
     let ended = Follower::new(&id, args.format).run(async || running_stack::connect_to_stack(stack)).await?;
-    let report = report(&client, &id).await?;
+    let report = whole_report(&client, &id).await?;
     if let Some(file) = &args.report {
-        fs::write(file, &report).with_context(|| format!("{} cannot be written", file.display()))?;
+        fs::write(file, format!("{report:#}\n")).with_context(|| format!("{} cannot be written", file.display()))?;
     }
-    let is_coherent = serde_json::from_str::<Value>(&report)?["is_coherent"] == true;
+    let is_coherent = report["is_coherent"] == true;
     if !args.format.json {
-        for check in &ended.checks {
+        for check in ended.checks.iter().flatten() {
             line(format!("{:3}  {}", if check.ok { "ok" } else { "not" }, check.message))?;
         }
         line(told(&ended))?;
@@ -148,10 +148,4 @@ async fn play(stack: &Stack, case: &Case, args: &RunArgs) -> anyhow::Result<Exit
         eprintln!("error: the run completed, and its result is not coherent");
     }
     Ok(if is_coherent { ExitCode::SUCCESS } else { failure::not_completed() })
-}
-
-/// The report, in lines that people can read.
-async fn report(client: &Client, id: &str) -> anyhow::Result<String> {
-    let (report, _): (Value, String) = read(client.request(Method::GET, &format!("/v1/runs/{id}/report"))).await?;
-    Ok(format!("{report:#}\n"))
 }

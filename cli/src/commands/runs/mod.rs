@@ -12,10 +12,10 @@ use clap::{Args, Subcommand};
 use longhand::quota::dollars;
 use longhand::runs::RunReason;
 use longhand::{RunList, RunView};
-use longhand_client::{Method, RequestBuilder, send};
-use serde_json::json;
+use longhand_client::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
 
-use crate::api::{body, read, said, with_query};
+use crate::api::{read, said, with_query};
 use crate::options::{Format, Target};
 use crate::terminal::output::{Fields, json_line, line, table, text};
 use crate::{failure, running_stack};
@@ -144,7 +144,10 @@ async fn shown(format: Format, call: RequestBuilder) -> anyhow::Result<()> {
     fields.add_if("deadline", run.deadline_at.as_ref().filter(|_| run.ended_at.is_none()));
     fields.add_if("subject", subject).add_if("redrive of", run.redrive_of.as_ref());
     fields.print()?;
-    run.checks.iter().try_for_each(|check| line(format!("{}  {}", if check.ok { "ok" } else { "not" }, check.message)))?;
+    run.checks
+        .iter()
+        .flatten()
+        .try_for_each(|check| line(format!("{}  {}", if check.ok { "ok" } else { "not" }, check.message)))?;
     Ok(())
 }
 
@@ -208,9 +211,18 @@ async fn redrive(args: RedriveArgs) -> anyhow::Result<ExitCode> {
     begun(&run, &whole, args.follow, args.of.target, args.of.format).await
 }
 
+/// The report of a run with its result in it, however large that is.
+pub async fn whole_report(client: &Client, id: &str) -> anyhow::Result<Value> {
+    let (mut report, _): (Value, String) = read(client.request(Method::GET, &format!("/v1/runs/{id}/report"))).await?;
+    if let Some(url) = report["run"]["result_url"].as_str() {
+        report["run"]["result"] = serde_json::from_str(&client.text_at(url).await?).context("the result cannot be read")?;
+    }
+    Ok(report)
+}
+
 async fn report(args: ReportArgs) -> anyhow::Result<()> {
     let client = running_stack::connect(&args.target).await?;
-    let report = body(send(client.request(Method::GET, &format!("/v1/runs/{}/report", args.id))).await?).await?;
+    let report = whole_report(&client, &args.id).await?.to_string();
     match &args.output {
         Some(file) => fs::write(file, report).with_context(|| format!("{} cannot be written", file.display())),
         None => Ok(text(&report)?),

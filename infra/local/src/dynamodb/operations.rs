@@ -29,7 +29,7 @@ pub async fn answer(State(workers): State<Workers>, headers: HeaderMap, body: By
     let (status, body) = match call(&workers, operation, &body).await {
         Ok(answer) => {
             if WRITES.contains(&operation) {
-                workers.note_write();
+                workers.note_write(&body);
             }
             (StatusCode::OK, answer)
         }

@@ -13,9 +13,10 @@ use std::{
 use anyhow::{Context, Result};
 use dynoxide::{Database, DynoxideError, storage::Storage};
 use futures::FutureExt;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::group::{Group, WRITES_MAX, Write, Written};
+use super::interests::Interests;
 
 type Job = Box<dyn FnOnce(&Database) + Send>;
 
@@ -38,8 +39,8 @@ struct Inner {
     requests: AtomicU64,
     /// Writes that shared the transaction of another one.
     joined: Arc<AtomicU64>,
-    /// Counts the writes that have been made.
-    written: watch::Sender<u64>,
+    writes: AtomicU64,
+    interests: Interests,
     writer: Worker,
     /// Whether the writer stores writes in groups.
     groups: OnceLock<()>,
@@ -54,7 +55,8 @@ impl Workers {
         Ok(Self(Arc::new(Inner {
             requests: AtomicU64::new(0),
             joined,
-            written: watch::Sender::new(0),
+            writes: AtomicU64::new(0),
+            interests: Interests::default(),
             writer,
             groups: OnceLock::new(),
             reader: OnceLock::new(),
@@ -95,18 +97,20 @@ impl Workers {
     }
 
     pub fn counts(&self) -> Counts {
-        let Inner { requests, joined, written, .. } = &*self.0;
-        Counts { requests: requests.load(Ordering::Relaxed), writes: *written.borrow(), joined: joined.load(Ordering::Relaxed) }
+        let Inner { requests, writes, joined, .. } = &*self.0;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts { requests: count(requests), writes: count(writes), joined: count(joined) }
     }
 
-    /// Tells those who wait for stream records that there may be new ones.
-    pub fn note_write(&self) {
-        self.0.written.send_modify(|count| *count += 1);
+    /// Counts a request that has written, and tells those who wait for its stream records.
+    pub fn note_write(&self, body: &[u8]) {
+        self.0.writes.fetch_add(1, Ordering::Relaxed);
+        self.0.interests.note(body);
     }
 
-    /// Changes after each write.
-    pub fn writes(&self) -> watch::Receiver<u64> {
-        self.0.written.subscribe()
+    /// Who waits for writes.
+    pub fn interests(&self) -> &Interests {
+        &self.0.interests
     }
 
     /// Ends the threads after the jobs that they already have. The receivers are ready once they have ended.

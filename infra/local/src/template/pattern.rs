@@ -39,6 +39,21 @@ impl Pattern {
     pub fn matches(&self, event: &Value) -> bool {
         all_match(&self.0, Some(event))
     }
+
+    /// Whether the record of a write that leaves the item `image` may match. What else the pattern asks for is taken to hold.
+    #[must_use]
+    pub fn may_match(&self, image: &Value) -> bool {
+        let of_record = |fields: &Fields| {
+            fields.iter().all(|(name, rule)| match (name.as_str(), rule) {
+                ("Keys" | "NewImage", Rule::Nested(fields)) => all_match(fields, Some(image)),
+                _ => true,
+            })
+        };
+        self.0.iter().all(|(name, rule)| match (name.as_str(), rule) {
+            ("dynamodb", Rule::Nested(fields)) => of_record(fields),
+            _ => true,
+        })
+    }
 }
 
 fn fields(object: &Map<String, Value>) -> Result<Fields> {

@@ -21,7 +21,7 @@ use serde_dynamo::{Item, Items};
 use self::rows::ChunkRow;
 use super::clients::{aws_error, unexpected};
 use super::meter::Meter;
-use super::tables::{BATCH_WRITE_MAX, delete_all, query_page, query_partition, update_where};
+use super::tables::{BATCH_WRITE_MAX, delete_all, query_page, query_partition, touched, update_where};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::ids::GenerationKey;
@@ -250,11 +250,12 @@ impl Buffer {
         Ok(Some(meta).filter(|meta| meta.expires_at > self.now_seconds()))
     }
 
-    /// Begins an attempt, or gives one up: writes `next` if meta is still as it was `seen`. `false`: another writer was first.
+    /// Begins an attempt, or gives one up: writes `next` if meta is still as it was `seen`, and returns what is stored then, by which a
+    /// cancel and readers are known that came before. `None`: another writer was first.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<bool, Error> {
+    pub async fn claim(&self, key: &GenerationKey, seen: Option<&Meta>, next: &Meta) -> Result<Option<Meta>, Error> {
         // A response that the next attempt does not read on is none of this generation's any more.
         let (kept, left) = if next.upstream.is_some() { (", upstream = :upstream", "") } else { ("", ", upstream") };
         let update = self
@@ -272,7 +273,7 @@ impl Buffer {
             .expression_attribute_values(":writer", AttributeValue::S(next.writer.clone()))
             .expression_attribute_values(":lease", AttributeValue::N(next.lease_until.to_string()))
             .expression_attribute_values(":expires", AttributeValue::N(next.expires_at.to_string()))
-            .return_values(ReturnValue::None);
+            .return_values(ReturnValue::AllNew);
         let update = match seen.filter(|seen| seen.attempt > 0) {
             // A claim whose answer was lost succeeds when it is retried.
             Some(seen) => update
@@ -282,7 +283,8 @@ impl Buffer {
                 .condition_expression("attribute_not_exists(attempt) OR writer = :writer OR expires_at <= :now")
                 .expression_attribute_values(":now", AttributeValue::N(self.now_seconds().to_string())),
         };
-        update_where(update, &self.meter).await
+        let stored = touched(update, &self.meter).await?;
+        stored.map(|item| serde_dynamo::from_item(item).map_err(|error| unexpected("dynamodb meta", error))).transpose()
     }
 
     /// Extends the lease of `held`. `false`: another writer holds the lease, or none. A late renewal changes nothing.

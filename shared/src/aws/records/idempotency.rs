@@ -7,7 +7,7 @@ use super::Records;
 use super::key::Key;
 use crate::clock::millis;
 use crate::error::Error;
-use crate::ids::{BatchId, GenerationId, Organization};
+use crate::ids::{GenerationId, Organization};
 use crate::limits;
 
 /// The generation that a request has created.
@@ -77,17 +77,17 @@ impl Records {
         Ok(held.map(|held| (held.id, held.fingerprint)))
     }
 
-    /// The batch that an `Idempotency-Key` was used for, and the fingerprint of its request, without claiming the key.
+    /// The batch or run that an `Idempotency-Key` was used for, and the fingerprint of its request, without claiming the key.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn claimed_batch(
+    pub async fn claimed_id<I: DeserializeOwned>(
         &self,
         organization: &Organization,
         key_sha256: &str,
         now_ms: i64,
-    ) -> Result<Option<(BatchId, String)>, Error> {
-        let row: Option<IdempotencyRow<BatchId>> = self.get_row(Key::Idempotency(organization, key_sha256)).await?;
+    ) -> Result<Option<(I, String)>, Error> {
+        let row: Option<IdempotencyRow<I>> = self.get_row(Key::Idempotency(organization, key_sha256)).await?;
         Ok(row.filter(|row| row.expires_at > now_ms / 1_000).map(|row| (row.id, row.fingerprint)))
     }
 

@@ -35,7 +35,7 @@ pub use imports::{ImportChange, ImportWritten};
 pub use key::INDEXES;
 pub use listing::ListPage;
 pub use notifications::{InboxPage, Settings};
-pub use runs::{EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
+pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
 
 use std::collections::HashMap;

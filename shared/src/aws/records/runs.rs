@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use super::generation::RequestRow;
 use super::key::{self, BY_ORGANIZATION, ENTRIES, Key, RUN, STEPS};
@@ -17,6 +18,7 @@ use crate::ids::{KeyId, Organization, RunId, RunKey, SubjectId};
 use crate::notifications::Notification;
 use crate::notifications::notify::Notify;
 use crate::pipelines::CheckResult;
+use crate::retry::{self, BackoffBuilder};
 use crate::runs::places::Places;
 use crate::runs::{Entry, Progress, RunStatus, StepState, Steps};
 
@@ -62,6 +64,9 @@ pub struct RunRow {
     /// The subject whose next version the result becomes. Present once the run has completed: the trigger of `settle` selects by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_subject: Option<SubjectId>,
+    /// SHA-256 in hex of the input, where that is too large for its row: the bucket has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_sha256: Option<String>,
     /// SHA-256 in hex of the result, which the bucket has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_sha256: Option<String>,
@@ -105,6 +110,23 @@ pub struct EntryRow {
     pub entries: Vec<Entry>,
 }
 
+/// All that belongs to a run that is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct CreatedRun<'a> {
+    /// Its header.
+    pub run: &'a RunRow,
+    /// Its input, as JSON text; `None`: the bucket has it.
+    pub input: Option<&'a str>,
+    /// The steps that it has already.
+    pub steps: &'a [StepRow],
+    /// What is entered in the log.
+    pub entries: &'a EntryRow,
+    /// Its place, in place of those with this revision. A run that ends before it begins has none.
+    pub places: Option<(u64, &'a Places)>,
+    /// Who is told that it has ended.
+    pub notification: Option<&'a Notification>,
+}
+
 /// All that a plan changes.
 #[derive(Debug, Clone)]
 pub struct PlannedRun<'a> {
@@ -120,8 +142,8 @@ pub struct PlannedRun<'a> {
     pub children: Vec<&'a RecordRow>,
     /// The places, where the run leaves its own, and the revision of those that they replace.
     pub places: Option<(u64, &'a Places)>,
-    /// Who is told.
-    pub notification: Option<&'a Notification>,
+    /// What is told.
+    pub notifications: &'a [Notification],
 }
 
 /// The result of [`Records::write_plan`].
@@ -163,6 +185,7 @@ impl RunRow {
             ended_at: None,
             progress,
             result_subject: None,
+            input_sha256: None,
             result_sha256: None,
             result_bytes: None,
             checks: Vec::new(),
@@ -195,45 +218,36 @@ impl RunRow {
 }
 
 impl Records {
-    /// The input of a run that is about to be stored, or of one that is.
+    /// A run's input, as JSON text. `None`: its row has gone, or never had it, because the bucket has it.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn put_run_input(&self, key: &RunKey, input: Option<String>) -> Result<(), Error> {
-        self.put(Key::RunInput(key), &RequestRow::kept(input)?).await
-    }
-
-    /// A run's input, as JSON text; `Some(None)`: the bucket has it.
-    ///
-    /// # Errors
-    /// [`Error::Aws`].
-    pub async fn run_input(&self, key: &RunKey) -> Result<Option<Option<String>>, Error> {
+    pub async fn run_input(&self, key: &RunKey) -> Result<Option<String>, Error> {
         let row: Option<RequestRow> = self.get_row(Key::RunInput(key)).await?;
-        row.map(RequestRow::into_text).transpose()
+        Ok(row.map(RequestRow::into_text).transpose()?.flatten())
     }
 
-    /// Stores a new run, with the steps that it has already, and its place, in place of those with `revision`. A run that has ended before it
-    /// began has none. `false`: there is such a run, or others changed the places.
+    /// Stores a new run with all that belongs to it. `false`: there is such a run, or others changed the places; nothing is stored.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn create_run(
-        &self,
-        key: &RunKey,
-        run: &RunRow,
-        steps: &[StepRow],
-        entries: &EntryRow,
-        places: Option<(u64, &Places)>,
-    ) -> Result<bool, Error> {
+    pub async fn create_run(&self, key: &RunKey, new: CreatedRun<'_>) -> Result<bool, Error> {
         let mut writes = vec![
-            self.put_in_transaction(Key::Run(key), run, Some(IS_NEW))?.into_item(),
-            self.put_in_transaction(Key::RunEntry(key, entries.revision), entries, None)?.into_item(),
+            self.put_in_transaction(Key::Run(key), new.run, Some(IS_NEW))?.into_item(),
+            self.put_in_transaction(Key::RunEntry(key, new.entries.revision), new.entries, None)?.into_item(),
         ];
-        for step in steps {
+        if let Some(input) = new.input {
+            let row = RequestRow::kept(Some(input.to_owned()))?;
+            writes.push(self.put_in_transaction(Key::RunInput(key), &row, None)?.into_item());
+        }
+        for step in new.steps {
             writes.push(self.put_in_transaction(Key::RunStep(key, &step.id), step, None)?.into_item());
         }
-        if let Some((revision, places)) = places {
+        if let Some((revision, places)) = new.places {
             writes.push(self.places_put(&key.organization, revision, places)?.into_item());
+        }
+        if let Some(notification) = new.notification {
+            writes.push(self.notification_put(notification)?);
         }
         Ok(self.transact(writes).await? == Transacted::Done)
     }
@@ -246,11 +260,27 @@ impl Records {
         self.get_row(Key::Run(key)).await
     }
 
-    /// A run's header, and the steps that were begun, as they are stored at one time.
+    /// A run's header, and the steps that were begun, as one plan has left them.
     ///
     /// # Errors
-    /// [`Error::Aws`].
+    /// [`Error::RunContended`]: plans were written for as long as this tried. [`Error::Aws`].
     pub async fn run_and_steps(&self, key: &RunKey) -> Result<Option<(RunRow, Steps)>, Error> {
+        let mut waits = retry::overtaken().build();
+        loop {
+            let found = self.run_and_steps_of_now(key).await?;
+            if found.as_ref().is_none_or(|(run, steps)| run.progress.is_of(steps)) {
+                return Ok(found);
+            }
+            match waits.next() {
+                Some(wait) => sleep(wait).await,
+                None => return Err(Error::RunContended(key.run.to_string())),
+            }
+        }
+    }
+
+    /// The same, which may have some rows of a plan and not the others: a query is not isolated from a transaction.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation>
+    async fn run_and_steps_of_now(&self, key: &RunKey) -> Result<Option<(RunRow, Steps)>, Error> {
         let query = query_partition(&self.dynamodb, &self.table, key.partition())
             .key_condition_expression("pk = :pk AND sk BETWEEN :run AND :last")
             .expression_attribute_values(":run", AttributeValue::S(RUN.into()))
@@ -313,7 +343,7 @@ impl Records {
         if let Some((revision, places)) = planned.places {
             writes.push(self.places_put(&key.organization, revision, places)?.into_item());
         }
-        if let Some(notification) = planned.notification {
+        for notification in planned.notifications {
             writes.push(self.notification_put(notification)?);
         }
         let counts_day = self.count_children(&key.organization, &planned.children)?;

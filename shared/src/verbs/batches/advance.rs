@@ -285,12 +285,12 @@ impl App {
         Ok(Some(Created { record, request }))
     }
 
-    /// Has these generations streamed, several in one invocation.
+    /// Has these generations streamed that were just created, several in one invocation.
     pub(in crate::verbs) async fn ride_on(&self, organization: &Organization, created: Vec<Created>) {
         let generations: Vec<GenerationId> = created.into_iter().map(|created| created.record.generation).collect();
         for some in generations.chunks(RIDERS_MAX) {
             let invoked = match RideJob::new(organization.clone(), some.to_vec()) {
-                Ok(ride) => self.invoker.ride(&ride).await,
+                Ok(ride) => self.invoker.ride(&ride.of_fresh()).await,
                 Err(message) => Err(Error::Internal(message)),
             };
             if let Err(error) = invoked {

@@ -133,9 +133,7 @@ impl App {
         fingerprint: &str,
         (kind, given): (&str, Option<&str>),
     ) -> Result<Option<BatchView>, Error> {
-        let Some(given) = given else { return Ok(None) };
-        let claimed = self.records.claimed_batch(organization, &sha256_of(kind, given)?, self.clock.now_ms()).await?;
-        let Some((id, _)) = claimed.filter(|(_, held)| held == fingerprint) else { return Ok(None) };
+        let Some(id) = self.claimed_id(kind, organization, (fingerprint, given)).await? else { return Ok(None) };
         let row = self.records.batch(&BatchKey::new(organization.clone(), id)).await?;
         Ok(row.filter(|row| !row.is_preparing).map(Into::into))
     }
@@ -252,6 +250,18 @@ impl App {
             Some((earlier, held)) if held == fingerprint => Ok(earlier),
             Some((earlier, _)) => Err(Error::IdempotencyConflict(earlier.to_string())),
         }
+    }
+
+    /// The batch or run that an earlier request of this fingerprint with the same key was for. The key is not claimed.
+    pub(in crate::verbs) async fn claimed_id<I: DeserializeOwned>(
+        &self,
+        kind: &str,
+        organization: &Organization,
+        (fingerprint, idempotency_key): (&str, Option<&str>),
+    ) -> Result<Option<I>, Error> {
+        let Some(given) = idempotency_key else { return Ok(None) };
+        let claimed = self.records.claimed_id(organization, &sha256_of(kind, given)?, self.clock.now_ms()).await?;
+        Ok(claimed.filter(|(_, held)| held == fingerprint).map(|(id, _)| id))
     }
 
     /// Items of a batch, the first of which has the index `first`.

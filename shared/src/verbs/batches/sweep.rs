@@ -25,6 +25,8 @@ pub struct SweptJobs {
     pub open: u64,
     /// Those whose check failed; the log has the reasons.
     pub errors: u64,
+    /// Those that should have ended by themselves minutes ago.
+    pub over_time: u64,
 }
 
 impl App {
@@ -36,7 +38,7 @@ impl App {
         idle: Duration,
         is_time: impl Fn() -> bool + Sync,
     ) -> SweptJobs {
-        let mut swept = SweptJobs { open: open.len() as u64, errors: 0 };
+        let mut swept = SweptJobs { open: open.len() as u64, ..SweptJobs::default() };
         let checks = open.into_iter().take_while(|_| is_time()).map(|key| {
             async move {
                 let checked = self.sweep_batch(&key, idle).await;

@@ -115,7 +115,7 @@ impl App {
 
     /// Has an accepted generation streamed by a function of its own.
     pub async fn hand_over(&self, key: &GenerationKey) {
-        if let Err(error) = self.invoker.stream(&StreamJob::new(key)).await {
+        if let Err(error) = self.invoker.stream(&StreamJob::fresh(key)).await {
             // The generation is not lost: `sweep` invokes what stays pending.
             tracing::warn!(
                 generation = %key.generation, organization = %key.organization, %error,

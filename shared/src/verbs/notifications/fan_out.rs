@@ -11,7 +11,7 @@ use crate::clock::millis_of;
 use crate::error::Error;
 use crate::generation::Status;
 use crate::generation::request::Request;
-use crate::ids::{DeliveryId, GenerationId, Organization, SubjectKey};
+use crate::ids::{DeliveryId, Organization, SubjectKey};
 use crate::limits::DELIVERIES_OF_A_JOB_MAX;
 use crate::notifications::delivery::{DeliverJob, Delivery};
 use crate::notifications::endpoint::Endpoint;
@@ -117,13 +117,14 @@ impl App {
         if let (true, Some(subject), Some(number)) = (on_end.version, &record.subject, number) {
             let key = SubjectKey::new(record.organization.clone(), subject.clone());
             let at = millis_of(&outcome.completed_at).unwrap_or_default();
-            let made = version_created(&key, number, Some(&record.generation), "automatic_regeneration", at);
+            let made =
+                version_created(&key, number, Some(("generation", json!(record.generation))), "automatic_regeneration", at);
             self.fan_out(&made).await?;
         }
         Ok(())
     }
 
-    /// What a version that was made by hand tells endpoints; `None`: none wants it.
+    /// What a version that was made by hand, or by a run, tells endpoints; `None`: none wants it.
     ///
     /// # Errors
     /// [`Error::Aws`].
@@ -137,7 +138,8 @@ impl App {
         }
         let change = serde_json::to_value(version.change_type).unwrap_or_default();
         let at = millis_of(&version.created_at).unwrap_or_default();
-        Ok(Some(version_created(key, version.number, None, change.as_str().unwrap_or_default(), at)))
+        let source = version.run.as_ref().map(|run| ("run", json!(run)));
+        Ok(Some(version_created(key, version.number, source, change.as_str().unwrap_or_default(), at)))
     }
 }
 
@@ -169,15 +171,14 @@ fn end_of(record: &RecordRow, outcome: &Outcome, on_end: &OnEnd, to: &Notify) ->
     Some(Notification::new(&record.organization, event, record.generation.as_str(), at, data, to))
 }
 
-fn version_created(key: &SubjectKey, number: u64, generation: Option<&GenerationId>, change: &str, at_ms: i64) -> Notification {
+/// `source`: what the version was made from, by its kind.
+fn version_created(key: &SubjectKey, number: u64, source: Option<(&str, Value)>, change: &str, at_ms: i64) -> Notification {
     let mut data = Map::from_iter([
         ("subject".to_owned(), json!(key.subject)),
         ("number".to_owned(), json!(number)),
         ("change_type".to_owned(), json!(change)),
     ]);
-    if let Some(generation) = generation {
-        data.insert("generation".to_owned(), json!(generation));
-    }
+    data.extend(source.map(|(kind, id)| (kind.to_owned(), id)));
     let object = format!("{}/{number}", key.subject);
     // By its moment too: a subject that was deleted, and appears again, has the same numbers.
     Notification::at_moment(&key.organization, EventType::VersionCreated, &object, at_ms, data, &Notify::default())

@@ -146,7 +146,7 @@ impl App {
         Ok(caught_up)
     }
 
-    /// Settles every generation that has ended since `since_ms` and was not settled, of every organization that has objects; without
+    /// Settles every generation and every run that has ended since `since_ms` and was not settled, of every organization that has objects; without
     /// `apply` only tells how many there are.
     ///
     /// # Errors
@@ -157,6 +157,7 @@ impl App {
         let mut settled = 0;
         for organization in self.organizations().await? {
             settled += self.settle_since(&organization, created_since, apply).await?;
+            settled += self.settle_runs_since(&organization, created_since, apply).await?;
             if apply {
                 self.tell_since(&organization, since_ms).await?;
             }

@@ -1,7 +1,7 @@
 //! `advance`: takes a run on, by what happened to the generations of its steps. The decision is [`plan`]'s; this reads for it, and writes what it
 //! says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -19,6 +19,7 @@ use crate::ids::{GenerationId, GenerationKey, Organization, RunId, RunKey};
 use crate::json::text;
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RIDERS_MAX, RUN_OUTPUTS_BYTES_MAX};
 use crate::log::reason;
+use crate::notifications::notify::Notify;
 use crate::notifications::{EventType, Notification};
 use crate::pipelines::{Context, Document, Feedback, Pipeline, RetryOn};
 use crate::quota::Allowance;
@@ -26,10 +27,12 @@ use crate::retry::{self, BackoffBuilder};
 use crate::runs::places::Places;
 use crate::runs::plan::{self, Act, Known, Plan, Start};
 use crate::runs::{News, Progress, RunStatus, StepState, StepStatus, Steps};
+use crate::telemetry;
+use crate::verbs::runs::follow::duration_ms;
 use crate::verbs::stream::ride::Created;
 
-/// Outputs that are read side by side: each has a megabyte at most.
-const READS: usize = 8;
+/// Outputs that are read side by side, each of a megabyte at most, and generations that are cancelled side by side.
+const SIDE_BY_SIDE: usize = 8;
 /// How many runs of an organization are at work at once, where nothing says how many.
 const RUNS_AT_WORK: u64 = 2;
 
@@ -47,9 +50,26 @@ pub struct Advanced {
 /// What is read before a plan is made.
 #[derive(Default)]
 struct Read {
+    input: Value,
     outputs: BTreeMap<String, Value>,
+    /// Their length together.
+    bytes: usize,
+    /// The steps whose outputs were read, as far as they have any.
+    asked: BTreeSet<String>,
     lost: BTreeMap<String, String>,
     feedback: BTreeMap<String, Feedback>,
+    starts_max: usize,
+    allowance: Option<Allowance>,
+}
+
+/// What earlier plans of the same call have come to.
+#[derive(Default)]
+struct Tried {
+    /// The day's generations are not used up.
+    may_start: bool,
+    minted: Vec<GenerationId>,
+    /// Requests that were refused, by their steps: why.
+    refused: BTreeMap<String, String>,
 }
 
 impl App {
@@ -73,61 +93,85 @@ impl App {
     /// One plan, made again while others are first.
     async fn advance_run(&self, key: &RunKey, news: &[News], act: Act) -> Result<Advanced, Error> {
         let mut waits = retry::overtaken().build();
-        let (mut may_start, mut minted, mut refused) = (true, Vec::new(), BTreeMap::new());
+        let mut tried = Tried { may_start: true, ..Tried::default() };
         loop {
             let Some((row, steps)) = self.records.run_and_steps(key).await? else { return Ok(Advanced::default()) };
             if row.progress.status.is_terminal() {
                 return Ok(Advanced::default());
             }
             let pipeline = self.pipeline_of(key, &row).await?;
-            let (now_ms, mut used) = (self.clock.now_ms(), 0);
-            // A run that ends is ended whatever has become of its input and its outputs.
-            let (input, read, (starts_max, allowance)) = if plan::may_start(&row.progress, act, now_ms) {
-                let budget =
-                    async { if may_start { self.starts_left(&key.organization, RIDERS_MAX).await } else { Ok((0, None)) } };
-                tokio::try_join!(self.input_of_run(key), self.read_for_plan(key, &pipeline.document, &steps, news), budget)?
-            } else {
-                (Value::Null, Read::default(), (0, None))
-            };
-            // A plan that is made again uses the ids of the first one.
-            let mint = || {
-                used += 1;
-                if minted.len() < used {
-                    minted.push(GenerationId::new(now_ms));
-                }
-                minted[used - 1].clone()
-            };
-            let known = Known {
-                document: &pipeline.document,
-                input: &input,
-                outputs: &read.outputs,
-                lost: &read.lost,
-                feedback: &read.feedback,
-                refused: &refused,
-                starts_max,
-                now_ms,
-            };
-            let Some(plan) = plan::plan((&row.progress, &steps), news, act, known, mint) else {
-                return Ok(Self::left_behind(&row, &steps));
-            };
+            let (plan, read) = self.plan_run(key, (&row, &steps, &pipeline.document), news, act, &mut tried).await?;
+            let Some(plan) = plan else { return Ok(Self::left_behind(&row, &steps)) };
             let by_starter = self.clone().by(row.created_by.clone(), None);
-            let (children, wrong) = by_starter.children_of(key, &row, &plan, allowance.as_ref());
+            let (children, wrong) = by_starter.children_of(key, &row, &plan, read.allowance.as_ref());
             if !wrong.is_empty() {
-                refused.extend(wrong);
+                tried.refused.extend(wrong);
                 continue;
             }
-            match self.write_plan(key, (&row, &plan), &children, (&pipeline, &input, &read.outputs)).await? {
+            match self.write_plan(key, (&row, &plan), &children, (&pipeline, &read.input, &read.outputs)).await? {
                 (PlanWritten::Done, promoted) => {
                     let cancels = if plan.progress.status == RunStatus::Cancelling { running(&plan.steps) } else { Vec::new() };
                     return Ok(Advanced { started: children, promoted, cancels });
                 }
                 // What ends is counted all the same.
-                (PlanWritten::UsedUp, _) => may_start = false,
+                (PlanWritten::UsedUp, _) => tried.may_start = false,
                 (PlanWritten::Overtaken, _) => match waits.next() {
                     Some(wait) => sleep(wait).await,
                     None => return Err(Error::RunContended(key.run.to_string())),
                 },
             }
+        }
+    }
+
+    /// Reads what a plan is made from, and makes it. `None`: nothing changes.
+    async fn plan_run(
+        &self,
+        key: &RunKey,
+        (row, steps, document): (&RunRow, &Steps, &Document),
+        news: &[News],
+        act: Act,
+        tried: &mut Tried,
+    ) -> Result<(Option<Plan>, Read), Error> {
+        let (now_ms, mut read) = (self.clock.now_ms(), Read::default());
+        // A run that ends is ended whatever has become of its input and its outputs.
+        let is_at_work = plan::may_start(&row.progress, act, now_ms);
+        if is_at_work {
+            let wanted = plan::outputs(document, steps, news, None);
+            let may_start = tried.may_start;
+            let starts = async { if may_start { self.starts_left(&key.organization, RIDERS_MAX).await } else { Ok((0, None)) } };
+            let feedback = self.feedback_for(key, document, steps, news);
+            let outputs = self.read_outputs(key, (document, steps, news), &wanted, &mut read);
+            let (input, (), feedback, (starts_max, allowance)) =
+                tokio::try_join!(self.input_of_run(key, row), outputs, feedback, starts)?;
+            read = Read { input, feedback, starts_max, allowance, ..read };
+        }
+        loop {
+            let mut used = 0;
+            // A plan that is made again uses the ids of the first one.
+            let mint = || {
+                used += 1;
+                if tried.minted.len() < used {
+                    tried.minted.push(GenerationId::new(now_ms));
+                }
+                tried.minted[used - 1].clone()
+            };
+            let known = Known {
+                document,
+                input: &read.input,
+                outputs: &read.outputs,
+                lost: &read.lost,
+                feedback: &read.feedback,
+                refused: &tried.refused,
+                starts_max: read.starts_max,
+                now_ms,
+            };
+            let Some(plan) = plan::plan((&row.progress, steps), news, act, known, mint) else { return Ok((None, read)) };
+            let mut wanted = plan::outputs(document, steps, news, Some(&plan));
+            wanted.retain(|id| !read.asked.contains(id));
+            if !is_at_work || wanted.is_empty() {
+                return Ok((Some(plan), read));
+            }
+            self.read_outputs(key, (document, &plan.steps, news), &wanted, &mut read).await?;
         }
     }
 
@@ -145,27 +189,29 @@ impl App {
     }
 
     /// A run's input.
-    pub(in crate::verbs) async fn input_of_run(&self, key: &RunKey) -> Result<Value, Error> {
+    pub(in crate::verbs) async fn input_of_run(&self, key: &RunKey, row: &RunRow) -> Result<Value, Error> {
         let damaged = |what: String| Error::Internal(format!("the input of run {} {what}", key.run));
-        let text = match self.records.run_input(key).await? {
-            Some(Some(text)) => text.into_bytes(),
-            Some(None) => {
-                let stored = self.blobs.get(&Blobs::run_input_key(key)).await?;
-                stored.ok_or_else(|| damaged("is not in the bucket".into()))?
-            }
-            None => return Err(damaged("is gone".into())),
+        let text = match &row.input_sha256 {
+            None => self.records.run_input(key).await?.map(String::into_bytes),
+            Some(sha256) => self.blobs.get(&Blobs::run_input_key(key, sha256)).await?,
         };
+        let text = text.ok_or_else(|| damaged("is gone".into()))?;
         serde_json::from_slice(&text).map_err(|error| damaged(format!("cannot be read: {error}")))
     }
 
-    /// The outputs of the steps that have completed, and why the answers were not accepted that are to be tried again.
-    async fn read_for_plan(&self, key: &RunKey, document: &Document, steps: &Steps, news: &[News]) -> Result<Read, Error> {
-        let (mut read, mut bytes) = (Read::default(), 0);
+    /// Reads the outputs of these steps, as far as they have completed.
+    async fn read_outputs(
+        &self,
+        key: &RunKey,
+        (document, steps, news): (&Document, &Steps, &[News]),
+        wanted: &BTreeSet<String>,
+        read: &mut Read,
+    ) -> Result<(), Error> {
         let told = news.iter().filter(|news| news.failure.is_none()).map(|news| (news.step.as_str(), &news.generation));
         let stored = steps.iter().filter(|(_, state)| state.status == StepStatus::Completed);
         let stored = stored.filter_map(|(id, state)| Some((id.as_str(), state.generation.as_ref()?)));
-        let wanted: BTreeMap<&str, &GenerationId> = told.chain(stored).collect();
-        let outputs = wanted.into_iter().map(|(id, generation)| {
+        let found: BTreeMap<&str, &GenerationId> = told.chain(stored).filter(|(id, _)| wanted.contains(*id)).collect();
+        let outputs = found.into_iter().map(|(id, generation)| {
             async move {
                 let of = GenerationKey::new(key.organization.clone(), generation.clone());
                 let is_json = document.step(id).is_some_and(|step| step.output.is_some());
@@ -173,32 +219,47 @@ impl App {
             }
             .boxed()
         });
-        let mut outputs = stream::iter(outputs.collect::<Vec<_>>()).buffered(READS);
+        let mut outputs = stream::iter(outputs.collect::<Vec<_>>()).buffered(SIDE_BY_SIDE);
         while let Some((id, output)) = outputs.try_next().await? {
             match output {
                 Some((output, length)) => {
-                    bytes += length;
+                    read.bytes += length;
                     drop(read.outputs.insert(id.clone(), output));
                 }
                 None => drop(read.lost.insert(id.clone(), format!("the output of {id} was deleted, or cannot be read"))),
             }
             // They are in memory together, as values, which take many times their bytes.
-            if bytes > RUN_OUTPUTS_BYTES_MAX {
+            if read.bytes > RUN_OUTPUTS_BYTES_MAX {
                 let message = format!("the outputs of the run have more than {RUN_OUTPUTS_BYTES_MAX} bytes together");
                 read.lost.insert(id, message);
                 break;
             }
         }
-        for (id, generation, errors) in unaccepted(document, steps, news) {
-            let of = GenerationKey::new(key.organization.clone(), generation);
-            read.feedback.insert(id, self.feedback_of(&of, errors).await?);
-        }
-        Ok(read)
+        read.asked.extend(wanted.iter().cloned());
+        Ok(())
     }
 
-    /// The output of a step's generation, and its bytes; `None`: it is gone, or is none.
+    /// Why the answers were not accepted whose steps are to be tried again.
+    async fn feedback_for(
+        &self,
+        key: &RunKey,
+        document: &Document,
+        steps: &Steps,
+        news: &[News],
+    ) -> Result<BTreeMap<String, Feedback>, Error> {
+        let mut feedback = BTreeMap::new();
+        for (id, generation, errors) in unaccepted(document, steps, news) {
+            let of = GenerationKey::new(key.organization.clone(), generation);
+            feedback.insert(id, self.feedback_of(&of, errors).await?);
+        }
+        Ok(feedback)
+    }
+
+    /// The output of the generation with which a step has completed, and its bytes; `None`: it is gone, or is none.
     pub(super) async fn output_of_step(&self, key: &GenerationKey, is_json: bool) -> Result<Option<(Value, usize)>, Error> {
-        let Some(text) = self.text_of_step(key).await? else { return Ok(None) };
+        // A step that has completed has an output of a bounded size.
+        let stored = self.blobs.get(&Blobs::output_key(key)).await?;
+        let Some(text) = stored.and_then(|bytes| String::from_utf8(bytes).ok()) else { return Ok(None) };
         let length = text.len();
         if !is_json {
             return Ok(Some((text.into(), length)));
@@ -291,7 +352,7 @@ impl App {
         let steps = plan.changed.iter().filter_map(|id| Some(StepRow { id: id.clone(), state: plan.steps.get(id)?.clone() }));
         let entries = EntryRow { at: rfc3339(now_ms), revision: plan.progress.revision, entries: plan.entries.clone() };
         let left = if plan.progress.status.is_terminal() { Some(self.left_places(key).await?) } else { None };
-        let notification = self.end_of_run(key, &row);
+        let notifications: Vec<_> = self.failed_steps(key, &row, plan).chain(self.end_of_run(key, &row)).collect();
         let planned = PlannedRun {
             revision: before.progress.revision,
             run: &row,
@@ -299,9 +360,12 @@ impl App {
             entries: &entries,
             children: children.iter().map(|child| &child.record).collect(),
             places: left.as_ref().map(|(revision, places, _)| (*revision, places)),
-            notification: notification.as_ref(),
+            notifications: &notifications,
         };
         let written = self.records.write_plan(key, planned).await?;
+        if written == PlanWritten::Done {
+            report_end(&row);
+        }
         Ok((written, left.map(|(_, _, promoted)| promoted).unwrap_or_default()))
     }
 
@@ -339,8 +403,29 @@ impl App {
         self.blobs.put(&Blobs::run_result_key(key), "application/json", result).await
     }
 
+    /// What is told of the steps that have failed by a plan.
+    fn failed_steps(&self, key: &RunKey, row: &RunRow, plan: &Plan) -> impl Iterator<Item = Notification> {
+        let failed = plan.changed.iter().filter_map(|id| Some((id, plan.steps.get(id)?)));
+        let failed = failed.filter(|(_, state)| row.notify.webhook && state.status == StepStatus::Failed);
+        failed.filter_map(|(id, state)| {
+            let data = json!({
+                "run": key.run,
+                "step": id,
+                "pipeline": row.pipeline,
+                "generation": state.generation,
+                "tries": state.tries,
+                "reason": state.error.as_ref().map(|error| &error.code),
+                "usage": state.usage,
+                "cost": state.cost,
+            });
+            let Value::Object(data) = data else { return None };
+            let (object, to) = (format!("{}/{id}", key.run), Notify { webhook: true, users: Vec::new() });
+            Some(Notification::new(&key.organization, EventType::StepFailed, &object, self.clock.now_ms(), data, &to))
+        })
+    }
+
     /// What is told of a run that has ended.
-    fn end_of_run(&self, key: &RunKey, row: &RunRow) -> Option<Notification> {
+    pub(super) fn end_of_run(&self, key: &RunKey, row: &RunRow) -> Option<Notification> {
         let event = match row.progress.status {
             RunStatus::Completed => EventType::RunCompleted,
             RunStatus::Failed => EventType::RunFailed,
@@ -368,15 +453,44 @@ impl App {
 
     /// Cancels the generations of steps that are to end.
     async fn cancel_steps(&self, organization: &Organization, generations: Vec<GenerationId>) {
-        for generation in generations {
+        let cancels = generations.into_iter().map(|generation| {
             let of = GenerationKey::new(organization.clone(), generation);
-            match Box::pin(self.cancel(&of)).await {
-                // Those that have ended are counted as they have.
-                Ok(_) | Err(Error::AlreadyEnded(..) | Error::NotFound(_)) => {}
-                Err(error) => tracing::warn!(generation = %of.generation, %error, "A step was not cancelled; sweep does it."),
+            async move {
+                match self.cancel(&of).await {
+                    // Those that have ended are counted as they have.
+                    Ok(_) | Err(Error::AlreadyEnded(..) | Error::NotFound(_)) => {}
+                    Err(error) => tracing::warn!(generation = %of.generation, %error, "A step was not cancelled; sweep does it."),
+                }
             }
-        }
+            .boxed()
+        });
+        stream::iter(cancels.collect::<Vec<_>>()).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
     }
+}
+
+/// Logs the line of a run that has ended.
+pub(super) fn report_end(row: &RunRow) {
+    let progress = &row.progress;
+    if !progress.status.is_terminal() {
+        return;
+    }
+    tracing::info!(
+        name: telemetry::RUN,
+        target: telemetry::TARGET,
+        runs_ended = 1_u64,
+        runs_failed = u64::from(progress.status == RunStatus::Failed),
+        run_duration_ms = duration_ms(row.started_at.as_deref(), row.ended_at.as_deref()),
+        run_cost_micro_dollars = progress.cost,
+        run = %row.id(),
+        pipeline = row.pipeline.name,
+        pipeline_version = row.pipeline.version,
+        status = progress.status.name(),
+        reason = progress.end.as_ref().map_or("none", |end| end.reason.name()),
+        step = progress.end.as_ref().and_then(|end| end.step.as_deref()),
+        completed_steps = progress.completed_steps,
+        total_steps = progress.total_steps,
+        "A run has ended."
+    );
 }
 
 /// The request of a try, which ends no later than its run.

@@ -23,13 +23,23 @@ impl App {
     /// # Errors
     /// [`Error::RunNotFound`]; [`Error::RunNotEnded`]; [`Error::Aws`], after which the same call deletes the rest.
     pub async fn delete_run(&self, key: &RunKey) -> Result<(), Error> {
-        if !self.run_row(key).await?.progress.status.is_terminal() {
+        let row = self.run_row(key).await?;
+        if !row.progress.status.is_terminal() {
             return Err(Error::RunNotEnded(key.run.to_string()));
         }
-        let objects = self.blobs.of_run(key).await?;
-        self.blobs.delete_objects(&objects).await?;
+        // `settle` may not have come to it yet, and has nothing to make the version of once the result is gone.
+        if row.result_subject.is_some() {
+            self.settle_run(key).await?;
+        }
+        self.delete_objects_of_run(key).await?;
         self.records.delete_run(key).await?;
         tracing::info!(run = %key.run, organization = %key.organization, "A run was deleted.");
         Ok(())
+    }
+
+    /// Deletes what the bucket has of a run.
+    pub(super) async fn delete_objects_of_run(&self, key: &RunKey) -> Result<(), Error> {
+        let objects = self.blobs.of_run(key).await?;
+        self.blobs.delete_objects(&objects).await
     }
 }

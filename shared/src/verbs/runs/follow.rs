@@ -4,7 +4,8 @@ use crate::app::App;
 use crate::aws::{Blobs, RecordRow};
 use crate::clock::rfc3339;
 use crate::error::Error;
-use crate::ids::{RunKey, SubjectKey};
+use crate::ids::{Organization, RunKey, SubjectKey};
+use crate::limits::LIST_LIMIT_MAX;
 use crate::runs::plan::Act;
 use crate::runs::{News, RunStatus};
 use crate::subjects::version::{Change, ChangeType, Version};
@@ -67,6 +68,35 @@ impl App {
         };
         tracing::info!(run = %key.run, subject = %subject.subject, settled = ?settled, "A run was settled.");
         Ok(settled)
+    }
+
+    /// Settles the runs of an organization that were created from `since_ms` on and have completed; without `apply` only tells how many have
+    /// a subject and no version yet.
+    ///
+    /// # Errors
+    /// As [`Self::settle_run`].
+    pub(in crate::verbs) async fn settle_runs_since(
+        &self,
+        organization: &Organization,
+        since_ms: i64,
+        apply: bool,
+    ) -> Result<u64, Error> {
+        let (mut settled, mut after) = (0, None);
+        loop {
+            let page = self.records.runs(organization, after.as_ref(), LIST_LIMIT_MAX).await?;
+            for row in page.runs.iter().filter(|row| row.id().created_ms() >= since_ms) {
+                let Some(subject) = row.result_subject.clone() else { continue };
+                let (key, subject) =
+                    (RunKey::new(organization.clone(), row.id().clone()), SubjectKey::new(organization.clone(), subject));
+                if self.records.version_of_run(&subject, &key.run).await?.is_none() {
+                    settled += u64::from(!apply || matches!(self.settle_run(&key).await?, Settled::Version(_)));
+                }
+            }
+            after = page.last.filter(|last| page.has_more && last.created_ms() >= since_ms);
+            if after.is_none() {
+                return Ok(settled);
+            }
+        }
     }
 }
 

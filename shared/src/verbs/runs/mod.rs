@@ -5,6 +5,7 @@ pub mod change;
 pub mod follow;
 pub mod redrive;
 pub mod report;
+pub mod retention;
 pub mod start;
 pub(in crate::verbs) mod sweep;
 pub mod tail;

@@ -9,7 +9,7 @@ use crate::ids::{RunId, RunKey};
 use crate::pipelines::{Document, PipelineRef};
 use crate::runs::body::Redrive;
 use crate::runs::{Progress, StepState, StepStatus, Steps};
-use crate::verbs::runs::start::{NewRun, invalid, pinned};
+use crate::verbs::runs::start::{NewRun, RUNS, invalid, pinned};
 use crate::verbs::runs::view::RunView;
 
 impl App {
@@ -39,12 +39,12 @@ impl App {
         if let Some(from) = redrive.from.as_ref().filter(|from| after.document.step(from).is_none()) {
             return Err(Error::invalid("/from", format!("must be the id of a step; there is no step {from:?}")));
         }
-        let input = self.input_of_run(earlier).await?;
+        let input = self.input_of_run(earlier, &of).await?;
         let input = after.document.check_input(input);
         let input = input.map_err(|errors| Error::InvalidInput(Box::new(invalid(&after.document, errors))))?;
         let fingerprint = format!("{earlier} {redrive:?}");
         let new = RunId::new(self.clock.now_ms());
-        let run = self.claim_id("runs", &earlier.organization, new, (&fingerprint, idempotency_key)).await?;
+        let run = self.claim_id(RUNS, &earlier.organization, new, (&fingerprint, idempotency_key)).await?;
         let key = RunKey::new(earlier.organization.clone(), run);
         if self.records.run(&key).await?.is_some() {
             return self.run(&key).await;
@@ -52,7 +52,7 @@ impl App {
         let kept = kept((&before.document, &after.document), &steps, redrive.from.as_deref());
         let total = u32::try_from(after.document.steps.len()).unwrap_or(u32::MAX);
         let mut progress = Progress::new(total);
-        progress.completed_steps = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+        (progress.completed_steps, progress.step_changes) = (u32::try_from(kept.len()).unwrap_or(u32::MAX), kept.len() as u64);
         let mut row = RunRow::new(&key, pinned(&after), progress, self.clock.now_ms());
         (row.notify, row.metadata, row.created_by) = (of.notify, of.metadata, self.caller.clone());
         row.redrive_of = Some(earlier.run.clone());
@@ -78,6 +78,7 @@ fn kept((before, after): (&Document, &Document), steps: &Steps, from: Option<&st
                     ended_ms: state.ended_ms,
                     started_ms: state.started_ms,
                     is_inherited: true,
+                    changes: 1,
                     ..StepState::default()
                 };
                 kept.push(StepRow { id: step.id.clone(), state });

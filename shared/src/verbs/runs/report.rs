@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::RunKey;
+use crate::runs::RunStatus;
 use crate::verbs::runs::tail::LogEntry;
 use crate::verbs::runs::view::{RunView, StepView};
 
@@ -34,7 +35,7 @@ impl App {
         let run = self.run(key).await?;
         let steps = self.run_steps(key).await?.data;
         let log = self.log_of_run(key).await?;
-        let is_coherent = run.result.is_some() && run.checks.iter().all(|check| check.ok);
+        let is_coherent = run.status == RunStatus::Completed && run.checks.iter().flatten().all(|check| check.ok);
         Ok(RunReport { object: "run_report", duration_ms: run.duration_ms(), is_coherent, run, steps, log })
     }
 }

@@ -1,22 +1,26 @@
 //! `start` of a run: checks its input, stores it, and begins it if it has a place.
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use crate::app::App;
-use crate::aws::{Blobs, EntryRow, PinnedPipeline, RunRow, StepRow};
+use crate::aws::{Blobs, CreatedRun, EntryRow, PinnedPipeline, RunRow, StepRow};
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError, InvalidInput};
 use crate::ids::{Organization, RunId, RunKey, SubjectKey};
-use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RUNS_WAITING_MAX};
+use crate::limits::{OUTPUT_INLINE_BYTES_MAX, REQUEST_INLINE_BYTES_MAX, RUN_INPUT_BYTES_MAX, RUNS_WAITING_MAX};
 use crate::notifications::notify::Notify;
 use crate::pipelines::{Document, InputErrors, Pipeline};
 use crate::retry::{self, BackoffBuilder};
 use crate::runs::plan::Act;
 use crate::runs::request::{InputFrom, RunRequest};
 use crate::runs::{Entry, EntryType, Progress, RunEnd, RunReason, RunStatus};
+use crate::verbs::runs::advance::report_end;
 use crate::verbs::runs::view::RunView;
 
+/// The name that keeps the idempotency keys of runs apart from others.
+pub(super) const RUNS: &str = "runs";
 /// The revision of a run that was just stored.
 const FIRST_REVISION: u64 = 1;
 
@@ -41,6 +45,14 @@ impl App {
         request: &RunRequest,
         idempotency_key: Option<&str>,
     ) -> Result<RunView, Error> {
+        // First: a key answers with the run that it was used for, whatever has become of the pipeline and of earlier results since.
+        let claim = (request.fingerprint.as_str(), idempotency_key);
+        if let Some(run) = self.claimed_id(RUNS, organization, claim).await? {
+            let key = RunKey::new(organization.clone(), run);
+            if self.records.run(&key).await?.is_some() {
+                return self.run(&key).await;
+            }
+        }
         let pipeline = self.pipeline(organization, &request.pipeline).await?;
         let input = Value::Object(self.resolved_input(organization, request).await?);
         let steps = u32::try_from(pipeline.document.steps.len()).unwrap_or(u32::MAX);
@@ -51,7 +63,7 @@ impl App {
         };
         // Behind the checks: what is refused leaves the key for the request that is put right.
         let new = RunId::new(self.clock.now_ms());
-        let run = self.claim_id("runs", organization, new, (&request.fingerprint, idempotency_key)).await?;
+        let run = self.claim_id(RUNS, organization, new, claim).await?;
         let key = RunKey::new(organization.clone(), run);
         if self.records.run(&key).await?.is_some() {
             return self.run(&key).await;
@@ -91,7 +103,9 @@ impl App {
             entries = vec![entry(EntryType::Failed, new.message)];
         }
         let entries = EntryRow { at: rfc3339(self.clock.now_ms()), revision: FIRST_REVISION, entries };
-        let (mut waits, mut input) = (retry::overtaken().build(), Some(new.input.to_string()));
+        let mut waits = retry::overtaken().build();
+        let mut input = Some(new.input.to_string());
+        let notification = self.end_of_run(key, &new.row);
         let has_place = loop {
             let places = if has_failed { None } else { Some(self.records.places(&key.organization).await?) };
             let entered = match &places {
@@ -105,12 +119,20 @@ impl App {
                 None => None,
             };
             // Behind the check of the places: what is refused leaves nothing.
-            if let Some(input) = input.take() {
-                let text = self.store_large(&Blobs::run_input_key(key), input).await?;
-                self.records.put_run_input(key, text).await?;
+            if let Some(large) = input.take_if(|input| input.len() > REQUEST_INLINE_BYTES_MAX) {
+                let sha256 = format!("{:x}", Sha256::digest(&large));
+                self.blobs.put(&Blobs::run_input_key(key, &sha256), "application/json", large.into_bytes()).await?;
+                new.row.input_sha256 = Some(sha256);
             }
-            let place = entered.as_ref().map(|(revision, places)| (*revision, places));
-            if self.records.create_run(key, &new.row, &new.steps, &entries, place).await? {
+            let created = CreatedRun {
+                run: &new.row,
+                input: input.as_deref(),
+                steps: &new.steps,
+                entries: &entries,
+                places: entered.as_ref().map(|(revision, places)| (*revision, places)),
+                notification: notification.as_ref(),
+            };
+            if self.records.create_run(key, created).await? {
                 break entered.is_some_and(|(_, places)| places.has(&key.run));
             }
             if self.records.run(key).await?.is_some() {
@@ -122,6 +144,7 @@ impl App {
             }
         };
         tracing::info!(run = %key.run, organization = %key.organization, pipeline = %new.row.pipeline.name, "A run was accepted.");
+        report_end(&new.row);
         if has_place {
             Box::pin(self.take_on(key, &[], Act::Begin)).await?;
         }
@@ -137,7 +160,16 @@ impl App {
                 Err(detail) => errors.push(FieldError::new(format!("/input_from/{name}"), detail)),
             }
         }
-        if errors.is_empty() { Ok(input) } else { Err(Error::InvalidRequest(errors)) }
+        if !errors.is_empty() {
+            return Err(Error::InvalidRequest(errors));
+        }
+        let bytes = serde_json::to_vec(&input).map_or(usize::MAX, |json| json.len());
+        if bytes > RUN_INPUT_BYTES_MAX {
+            let place = if request.input_from.is_empty() { "/input" } else { "/input_from" };
+            let detail = format!("has {bytes} bytes with all of the input; at most {RUN_INPUT_BYTES_MAX} are taken");
+            return Err(Error::invalid(place, detail));
+        }
+        Ok(input)
     }
 
     /// An earlier result, or why there is none.

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::generation::Failure;
 use crate::generation::usage::Usage;
 use crate::ids::{GenerationId, GenerationKey, KeyId, Organization, RunId, RunKey, SubjectId};
-use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX};
+use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX, OUTPUT_INLINE_BYTES_MAX, OUTPUT_URL_TTL};
 use crate::pipelines::{CheckResult, Document, PipelineRef, Step};
 use crate::runs::{Progress, RunReason, RunStatus, StepState, StepStatus, Steps};
 use crate::verbs::generations::list::page_limit;
@@ -43,8 +43,9 @@ pub struct RunView {
     pub cost: u64,
     /// The subject whose next version the result becomes.
     pub subject: Option<SubjectId>,
-    /// Whether each of the pipeline's checks is true of the result.
-    pub checks: Vec<CheckResult>,
+    /// Whether each of the pipeline's checks is true of the result. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<CheckResult>>,
     /// RFC 3339.
     pub created_at: String,
     /// When it had its place, RFC 3339.
@@ -61,9 +62,12 @@ pub struct RunView {
     pub revision: u64,
     /// The caller's own entries.
     pub metadata: Box<RawValue>,
-    /// The result. Only of one run that has completed, not in lists.
+    /// The result. Only of one run that has completed, not in lists; absent where it is larger than [`OUTPUT_INLINE_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,
+    /// A presigned URL for a result that is too large to be inline; valid for [`OUTPUT_URL_TTL`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_url: Option<String>,
 }
 
 /// How a run ended without a result.
@@ -248,7 +252,7 @@ impl From<RunRow> for RunView {
             },
             cost: row.progress.cost,
             subject: row.result_subject,
-            checks: row.checks,
+            checks: None,
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
@@ -258,6 +262,7 @@ impl From<RunRow> for RunView {
             revision: row.progress.revision,
             metadata: RawValue::from_string(row.metadata).unwrap_or_else(|_| RawValue::NULL.to_owned()),
             result: None,
+            result_url: None,
         }
     }
 }
@@ -311,17 +316,21 @@ impl App {
     /// [`Error::RunNotFound`]; [`Error::Aws`].
     pub async fn run(&self, key: &RunKey) -> Result<RunView, Error> {
         let (row, steps) = self.run_rows(key).await?;
-        let has_result = row.result_sha256.is_some();
-        let mut view = RunView::from(row);
+        let (result, result_url) = match row.result_bytes {
+            None => (None, None),
+            Some(bytes) if bytes > OUTPUT_INLINE_BYTES_MAX => {
+                (None, Some(self.blobs.presigned_url(&Blobs::run_result_key(key), OUTPUT_URL_TTL).await?))
+            }
+            Some(_) => (self.result_of_run(key).await?, None),
+        };
+        let checks = Some(row.checks.clone());
+        let mut view = RunView { checks, result, result_url, ..RunView::from(row) };
         view.token_usage.by_step = Some(by_step(&steps));
-        if has_result {
-            view.result = self.result_of_run(key).await?;
-        }
         Ok(view)
     }
 
-    /// The result of a run that has completed.
-    pub(super) async fn result_of_run(&self, key: &RunKey) -> Result<Option<Box<RawValue>>, Error> {
+    /// The result of a run that has completed, of whatever size.
+    async fn result_of_run(&self, key: &RunKey) -> Result<Option<Box<RawValue>>, Error> {
         let stored = self.blobs.get(&Blobs::run_result_key(key)).await?;
         Ok(stored.and_then(|json| String::from_utf8(json).ok()).and_then(|json| RawValue::from_string(json).ok()))
     }

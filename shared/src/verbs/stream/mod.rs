@@ -92,7 +92,30 @@ impl App {
     async fn stream_in_span(&self, job: &StreamJob, stop_at: Option<Instant>, has_whole_time: bool) -> Result<Streamed, Error> {
         let key = job.key();
         let span = generation_span!("stream", key);
-        Box::pin(self.metered().stream_as(key, job.upstream.as_deref(), stop_at, has_whole_time)).instrument(span).await
+        let streams = async {
+            let app = self.metered();
+            if job.fresh
+                && let Some(streamed) = app.stream_fresh(&key, (stop_at, has_whole_time)).await?
+            {
+                return Ok(streamed);
+            }
+            app.stream_as(key, job.upstream.as_deref(), stop_at, has_whole_time).await
+        };
+        Box::pin(streams.instrument(span)).await
+    }
+
+    /// Streams a generation that nobody should have begun, without a look at its log: whoever else has begun it has its meta item, so that
+    /// the claim fails. `None`: it must be looked at.
+    async fn stream_fresh(&self, key: &GenerationKey, time: (Option<Instant>, bool)) -> Result<Option<Streamed>, Error> {
+        let (record, request) = tokio::try_join!(self.records.find(key), self.request_of_open(key))?;
+        let (Some(record), Some(request)) = (record, request) else { return Ok(None) };
+        if record.outcome.is_some() || self.time_left(&record).is_zero() {
+            return Ok(None);
+        }
+        record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
+        let known = Known { seen: None, log: LogState::default(), record: &record, request };
+        let streamed = self.begin(key, known, time).await?;
+        Ok(Some(streamed).filter(|streamed| *streamed != Streamed::Busy))
     }
 
     /// The same for a generation that this process has just created. Nothing of it is read: there is no log, and whoever else has begun
@@ -186,6 +209,9 @@ impl App {
             bounds: self.bounds(record, &request),
         };
         match self.claim(key, seen.as_ref()).await? {
+            Some(meta) if meta.cancel_requested => {
+                self.append_end(key, log.next_slot(), Some(&meta), Event::Cancelled(End::default())).await
+            }
             Some(meta) => self.write(key, request, log, meta, limits).await,
             None => Ok(Streamed::Busy),
         }
@@ -238,7 +264,7 @@ impl App {
             swept_at: None,
             expires_at: self.buffer_expiry(seen),
         };
-        Ok(self.buffer.claim(key, seen, &meta).await?.then_some(meta))
+        self.buffer.claim(key, seen, &meta).await
     }
 
     /// What is left of the whole time that a generation may take.

@@ -33,7 +33,7 @@ pub struct Created {
 #[derive(Debug)]
 pub enum Rider {
     /// A generation that is stored.
-    Stored(GenerationKey),
+    Stored(StreamJob),
     /// One that this process has just created.
     Created(Box<Created>),
 }
@@ -81,8 +81,8 @@ impl App {
     /// the others go on.
     pub async fn ride(&self, job: &RideJob, stop_at: Option<Instant>, next: &Arc<dyn NextRider>) -> Vec<Rode> {
         let (mut riders, mut handed_over, mut rode) = (JoinSet::new(), Vec::new(), Vec::new());
-        for key in job.keys() {
-            self.board(&mut riders, Rider::Stored(key), (stop_at, true), next);
+        for job in job.jobs() {
+            self.board(&mut riders, Rider::Stored(job), (stop_at, true), next);
         }
         while let Some(done) = riders.join_next().await {
             // A task that panicked has no key. Its log has no writer any more, so that the sweep finds it.
@@ -119,14 +119,8 @@ impl App {
         let (app, next) = (self.clone(), Arc::clone(next));
         let rides = async move {
             let (key, streamed) = match rider {
-                Rider::Stored(key) => {
-                    let streamed = app.stream_in_span(&StreamJob::new(&key), stop_at, is_first).await;
-                    (key, streamed)
-                }
-                Rider::Created(created) => {
-                    let key = created.record.key();
-                    (key, app.stream_created(*created, stop_at).await)
-                }
+                Rider::Stored(job) => (job.key(), app.stream_in_span(&job, stop_at, is_first).await),
+                Rider::Created(created) => (created.record.key(), app.stream_created(*created, stop_at).await),
             };
             let left = stop_at.map(|stop_at| stop_at.saturating_duration_since(Instant::now()));
             let takes_another = takes_another(&streamed, left, app.stopping.is_cancelled());

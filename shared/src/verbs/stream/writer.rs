@@ -373,7 +373,7 @@ impl Writer {
         let refused = self.meta.refused + u32::from(is_refused);
         let upstream = self.appender.upstream().map(|upstream| upstream.id.clone());
         let next = Meta { attempt: self.meta.attempt + 1, refused, upstream, writer, lease_until, ..self.meta.clone() };
-        if !self.app.buffer.claim(&self.key, Some(&self.meta), &next).await? {
+        if self.app.buffer.claim(&self.key, Some(&self.meta), &next).await?.is_none() {
             return Ok(false);
         }
         self.monitor.lease = Lease::spawn(&self.app, &self.key, &next);

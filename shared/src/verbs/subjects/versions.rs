@@ -188,7 +188,8 @@ impl App {
             let (next, change_type) = subject.with_version(change, version.bytes, &version.created_at).map_err(stale)?;
             let numbered = Version { number: next.current, change_type, ..version.clone() };
             // Of a generation's version `settle` tells itself, if its record says so.
-            let told = if source.is_none() { self.version_told(key, &numbered).await? } else { None };
+            let is_of_generation = matches!(change, Change::Generation(_));
+            let told = if is_of_generation { None } else { self.version_told(key, &numbered).await? };
             match self.records.add_version(key, subject.revision, &next, &numbered, source, told.as_ref()).await? {
                 Added::Stored => return Ok(Some(numbered)),
                 Added::Known | Added::SourceGone => return Ok(None),

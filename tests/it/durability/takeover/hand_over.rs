@@ -221,9 +221,9 @@ async fn late_renewal_does_not_revive_a_lease() {
     let held: Meta =
         serde_json::from_value(json!({ "attempt": 1, "writer": "a", "lease_until": 1, "expires_at": i64::MAX / 1_000 })).unwrap();
     let given_up = Meta { hand_overs: 1, writer: "nobody".into(), lease_until: 0, ..held.clone() };
-    assert!(buffer.claim(&key, None, &held).await.unwrap());
+    assert!(buffer.claim(&key, None, &held).await.unwrap().is_some());
     assert!(buffer.renew(&key, &held, 2).await.unwrap());
-    assert!(buffer.claim(&key, Some(&held), &given_up).await.unwrap());
+    assert!(buffer.claim(&key, Some(&held), &given_up).await.unwrap().is_some());
     assert!(!buffer.renew(&key, &held, 3).await.unwrap());
     assert_eq!(buffer.meta_now(&key).await.unwrap(), Some(given_up));
     harness.finish().await;

@@ -253,7 +253,7 @@ async fn small_sweep_has_its_minute() {
         async move {
             let started = app.start(&organization, request, None).await.unwrap();
             if number % 4 > 1 {
-                assert!(buffer.claim(&GenerationKey::new(organization, started.id), None, held).await.unwrap());
+                assert!(buffer.claim(&GenerationKey::new(organization, started.id), None, held).await.unwrap().is_some());
             }
         }
     });

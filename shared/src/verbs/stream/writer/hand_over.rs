@@ -26,7 +26,7 @@ impl Writer {
         let writer = ulid::Ulid::generate().to_string();
         let hand_overs = self.meta.hand_overs + 1;
         let given_up = Meta { hand_overs, writer, lease_until: 0, ..self.meta.clone() };
-        if !self.app.buffer.claim(&self.key, Some(&self.meta), &given_up).await? {
+        if self.app.buffer.claim(&self.key, Some(&self.meta), &given_up).await?.is_none() {
             return Ok(Streamed::Fenced);
         }
         tracing::info!(attempt = self.meta.attempt, hand_overs, "This function hands over; the next one continues.");

@@ -54,13 +54,15 @@ impl App {
 
     async fn compact_as(&self, key: &GenerationKey, by: &str) -> Result<Compaction, Error> {
         let (began, id) = (Instant::now(), &key.generation);
-        let record = self.records.get(key).await?;
+        let reads = (self.records.get(key), self.buffer.newest(key), self.request_of_open(key));
+        let (record, newest, request) = tokio::join!(reads.0, reads.1, reads.2);
+        let record = record?;
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         if let Some(outcome) = &record.outcome {
             self.delete_again(key).await?;
             return Ok(Compaction::new(key, record.status, outcome, true));
         }
-        let Some(newest) = self.buffer.newest(key).await? else {
+        let Some(newest) = newest? else {
             return if self.is_open(key).await? {
                 Err(Error::LogGone(id.to_string()))
             } else {
@@ -70,8 +72,9 @@ impl App {
         let Some((status, end)) = newest.end().map(|(status, end)| (status, end.clone())) else {
             return Err(Error::NotEnded(id.to_string(), "it is compacted by itself when it has"));
         };
-        let Some(request) = self.request_of_open(key).await? else { return self.compacted_by_another(key).await };
-        let compacted = match self.put_log(key, &request, &newest, status, end).await {
+        let Some(request) = request? else { return self.compacted_by_another(key).await };
+        let (compacted, meta) = tokio::join!(self.put_log(key, &request, &newest, status, end), self.meta_if_any(key));
+        let compacted = match compacted {
             Ok(compacted) => compacted,
             // A purge takes away what is being read and put.
             Err(_) if !self.is_open(key).await? => return self.compacted_by_another(key).await,
@@ -82,7 +85,7 @@ impl App {
         };
         let mut facts = Facts {
             end: compacted.end.clone(),
-            meta: self.meta_if_any(key).await,
+            meta,
             first_text_at_ms: compacted.log.first_text_at_ms,
             log_write_units: Some(compacted.write_units),
             ..Facts::default()

@@ -61,14 +61,8 @@ impl App {
             upload.abort().await;
             return Err(error);
         }
-        let url = match upload.text.finish().await {
-            Ok(url) => url,
-            Err(error) => {
-                upload.events.abort().await;
-                return Err(error);
-            }
-        };
-        upload.events.finish().await?;
+        let (text, events) = tokio::join!(upload.text.finish(), upload.events.finish());
+        let url = text.and_then(|url| events.map(|_| url))?;
         let log = upload.log;
         let has_other_output = upload.assembly.has_other_output();
         let (text, bytes) = upload.parsable.into_parts();
