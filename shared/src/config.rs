@@ -312,10 +312,7 @@ impl Config {
             batch_retention: Some(vars.number("LONGHAND_BATCH_RETENTION_DAYS", 90, 0)?).filter(|kept| *kept > 0).map(days),
             providers,
             provider_keys,
-            token_key: match vars.text("LONGHAND_TOKEN_KEY") {
-                Some(key) => Some(TokenKey::Text(SigningKey::new(key))),
-                None => vars.text("LONGHAND_TOKEN_SECRET").map(TokenKey::Secret),
-            },
+            token_key: token_key(&vars),
             webhook_key: match vars.text("LONGHAND_WEBHOOK_KEY") {
                 Some(key) => Some(MasterKeyAt::Text(MasterKey::new(key))),
                 None => vars.text("LONGHAND_WEBHOOK_SECRET").map(MasterKeyAt::Secret),
@@ -326,6 +323,11 @@ impl Config {
             aws: aws(&vars)?,
         })
     }
+}
+
+fn token_key(vars: &Vars<'_>) -> Option<TokenKey> {
+    let own = vars.text("LONGHAND_TOKEN_KEY").map(|key| TokenKey::Text(SigningKey::new(key)));
+    own.or_else(|| vars.text("LONGHAND_TOKEN_SECRET").map(TokenKey::Secret))
 }
 
 fn days(number: u64) -> Duration {

@@ -91,7 +91,8 @@ async fn violations(scene: &Scene, accepted: &Value) -> Vec<String> {
     let of = |target: &str| entries.iter().filter(|entry| entry["target"] == target).count();
     must(of("entity") == ENTITIES && of("subject") == 1, format!("{} entries: {entries:?}", entries.len()));
     let imports = scene.found(&format!("subjects/{SUBJECT}/imports")).await;
-    let of_import = imports["data"][0]["revision"].as_u64().unwrap_or_default() as usize;
+    let of_import =
+        imports["data"][0]["revision"].as_u64().and_then(|revision| usize::try_from(revision).ok()).unwrap_or_default();
     must(imports["data"][0]["state"] == "completed" && of("import") == of_import, format!("{imports}: {entries:?}"));
     // Once more, nothing changes.
     let before = (scene.entities("").await, scene.audit().await);

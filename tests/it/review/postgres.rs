@@ -1,4 +1,4 @@
-//! The recipe of docs/review.md: a table of PostgreSQL that follows a deployment's entities, whose consumer is killed and starts again.
+//! The recipe of docs/review.md: a table of `PostgreSQL` that follows a deployment's entities, whose consumer is killed and starts again.
 //! Needs Debian's `postgresql` and `python3`; without them it is skipped, and says so.
 
 use std::fs;

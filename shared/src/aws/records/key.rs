@@ -245,8 +245,12 @@ impl Key<'_> {
             Self::Usage(organization, _) => format!("{organization}#usage"),
             Self::Statistics(key) => statistics_of(&key.organization),
             Self::ApiKey(organization, _) => api_keys(organization),
-            Self::Subject(key) | Self::Version(key, _) | Self::VersionOf(key, _) | Self::VersionOfRun(key, _) => key.partition(),
-            Self::Entity(key, _) | Self::Import(key, _) => key.partition(),
+            Self::Subject(key)
+            | Self::Version(key, _)
+            | Self::VersionOf(key, _)
+            | Self::VersionOfRun(key, _)
+            | Self::Entity(key, _)
+            | Self::Import(key, _) => key.partition(),
             Self::Notification(organization, event) => format!("{organization}#event:{event}"),
             Self::Audit(organization, _) => audit(organization),
             Self::Endpoint(organization, _) => endpoints(organization),

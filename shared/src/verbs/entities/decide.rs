@@ -91,7 +91,9 @@ impl App {
             for ids in writes.chunks(ENTITIES_AT_ONCE) {
                 // Behind a chunk that is not written, nothing is: what it has may belong to what that had.
                 if overtaken.is_empty() && self.write_decisions(key, asked, ids, &mut held).await? {
-                    ids.iter().for_each(|id| told.write(id, asked.act.to()));
+                    for id in ids {
+                        told.write(id, asked.act.to());
+                    }
                 } else {
                     overtaken.extend(ids.iter().cloned());
                 }

@@ -57,23 +57,13 @@ pub struct Victim {
 
 impl Victim {
     pub async fn start() -> (Harness, Self) {
-        let theirs = play(Script::new(["output-of-acme ", "and more"])).unwrap();
-        let stall = play(Script { ending: Ending::Stall, ..Script::new(["output-of-acme"]) }).unwrap();
-        let ours = play(Script::new(["ours"])).unwrap();
-        let answer = json!({ "scenario_metadata": { "name": "output-of-acme" }, "capabilities": [{ "name": "output-of-acme" }] });
-        let scenario = play(Script::new([answer.to_string()])).unwrap();
-        let all = [("theirs", &theirs), ("stall", &stall), ("ours", &ours), ("scenario", &scenario)];
-        let providers = json!(
-            all.map(|(name, playback)| (name, json!({ "base_url": playback.base_url() })))
-                .into_iter()
-                .collect::<std::collections::BTreeMap<_, _>>()
-        );
+        let (providers, playing) = providers();
         // What stalls stays as it is, however long the probes take.
         let idle = ("LONGHAND_IDLE_TIMEOUT_MS", "1800000");
         let env = environment(
             "",
             &[
-                ("LONGHAND_PROVIDERS", &providers.to_string()),
+                ("LONGHAND_PROVIDERS", providers.as_str()),
                 ("LONGHAND_MAX_RUNNING", "1000"),
                 ("LONGHAND_IMPORT_GENERATION", "true"),
                 idle,
@@ -106,7 +96,6 @@ impl Victim {
             (Credential::KeyId, expiring),
             (Credential::Forged, forged),
         ];
-        let providers = [theirs, stall, ours, scenario];
         let victim = Self {
             api,
             generations,
@@ -120,7 +109,7 @@ impl Victim {
             delivery,
             token,
             worthless,
-            _providers: providers,
+            _providers: playing,
             _receiver: receiver,
         };
         (harness, victim)
@@ -246,6 +235,22 @@ impl Victim {
             })
             .collect()
     }
+}
+
+/// What the providers are set to, and they themselves.
+fn providers() -> (String, [Playback; 4]) {
+    let theirs = play(Script::new(["output-of-acme ", "and more"])).unwrap();
+    let stall = play(Script { ending: Ending::Stall, ..Script::new(["output-of-acme"]) }).unwrap();
+    let ours = play(Script::new(["ours"])).unwrap();
+    let answer = json!({ "scenario_metadata": { "name": "output-of-acme" }, "capabilities": [{ "name": "output-of-acme" }] });
+    let scenario = play(Script::new([answer.to_string()])).unwrap();
+    let all = [("theirs", &theirs), ("stall", &stall), ("ours", &ours), ("scenario", &scenario)];
+    let providers = json!(
+        all.map(|(name, playback)| (name, json!({ "base_url": playback.base_url() })))
+            .into_iter()
+            .collect::<std::collections::BTreeMap<_, _>>()
+    );
+    (providers.to_string(), [theirs, stall, ours, scenario])
 }
 
 /// One that completed, one that runs, one that was cancelled, and one whose buffer is gone.
