@@ -99,7 +99,7 @@ impl App {
                 return Ok(Advanced::default());
             }
             let pipeline = self.pipeline_of(key, &row).await?;
-            let (plan, read) = self.plan_run(key, (&row, &steps, &pipeline.document), news, act, &mut tried).await?;
+            let (plan, read) = Box::pin(self.plan_run(key, (&row, &steps, &pipeline.document), news, act, &mut tried)).await?;
             let Some(plan) = plan else { return Ok(Self::left_behind(&row, &steps)) };
             let by_starter = self.clone().by(row.created_by.clone(), None);
             let (children, wrong) = by_starter.children_of(key, &row, &plan, read.allowance.as_ref());

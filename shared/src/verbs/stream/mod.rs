@@ -99,7 +99,7 @@ impl App {
             {
                 return Ok(streamed);
             }
-            app.stream_as(key, job.upstream.as_deref(), stop_at, has_whole_time).await
+            Box::pin(app.stream_as(key, job.upstream.as_deref(), stop_at, has_whole_time)).await
         };
         Box::pin(streams.instrument(span)).await
     }
