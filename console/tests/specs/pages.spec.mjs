@@ -82,7 +82,7 @@ test("the address that longhand dev prints signs in, hides its token, and only r
   const start = page.getByRole("button", { name: "New generation" });
   await expect(start).toHaveAttribute("aria-disabled", "true");
   await expect(start).toHaveAttribute("title", /only reads/);
-  await start.click({ force: true });
+  await start.press("Enter");
   await expect(page.getByText(/Sign in with an API key that has the scope/)).toBeVisible();
   await expect(page.getByRole("dialog")).toHaveCount(0);
 });
