@@ -219,7 +219,7 @@ mod tests {
         let page = String::from_utf8(CONSOLE.page.body.to_vec()).unwrap();
         assert!(page.contains(&format!("\"{}/app.js\"", CONSOLE.build)), "{page}");
         assert!(!page.contains(FOLDER), "{page}");
-        for address in page.split("\"").filter_map(|text| text.strip_prefix(&format!("{}/", CONSOLE.build))) {
+        for address in page.split('"').filter_map(|text| text.strip_prefix(&format!("{}/", CONSOLE.build))) {
             assert!(CONSOLE.files.iter().any(|file| file.name == address), "{address}");
         }
     }
