@@ -14,12 +14,15 @@ export function curl(method, path, body) {
 
 /** Reads a generation live by OpenAI's client for Python. @param {string} id */
 export function python(id) {
-  return `import os
-from openai import OpenAI
-
-client = OpenAI(base_url=${JSON.stringify(new URL("v1", BASE).href)}, api_key=os.environ["LONGHAND_API_KEY"])
-for event in client.responses.retrieve(${JSON.stringify(id.replace(/^gen_/, "resp_"))}, stream=True):
-    if event.type == "response.output_text.delta":
-        print(event.delta, end="", flush=True)
-`;
+  const lines = [
+    "import os",
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url=${JSON.stringify(new URL("v1", BASE).href)}, api_key=os.environ["LONGHAND_API_KEY"])`,
+    `for event in client.responses.retrieve(${JSON.stringify(id.replace(/^gen_/, "resp_"))}, stream=True):`,
+    '    if event.type == "response.output_text.delta":',
+    '        print(event.delta, end="", flush=True)',
+    "",
+  ];
+  return lines.join("\n");
 }

@@ -12,7 +12,7 @@ export function page(context) {
   const draw = (/** @type {any[]} */ rows) =>
     table(
       t("Batches"),
-      [{ title: t("Name") }, { title: t("Progress") }, { title: t("State") }, { title: t("Failed"), class: "number" }, { title: t("Items"), class: "number low" }, { title: t("Started") }, { title: t("Duration"), class: "number low" }, { title: t("Cost"), class: "number low" }],
+      [{ title: t("Name") }, { title: t("Progress") }, { title: t("State") }, { title: t("Failed"), class: "number" }, { title: t("Items"), class: "number low" }, { title: t("Started"), class: "low" }, { title: t("Duration"), class: "number low" }, { title: t("Cost"), class: "number low" }],
       rows.map((row) =>
         h(
           "tr",
@@ -22,7 +22,7 @@ export function page(context) {
           h("td", null, state(row.status)),
           h("td", { class: `number ${row.counts.failed > 0 ? "error" : ""}` }, format.number(row.counts.failed)),
           h("td", { class: "number low" }, format.number(row.counts.total)),
-          h("td", null, time(row.created_at)),
+          h("td", { class: "low" }, time(row.created_at)),
           h("td", { class: "number low" }, format.duration(between(row.started_at, row.ended_at))),
           h("td", { class: "number low" }, format.cost(row.cost)),
         ),

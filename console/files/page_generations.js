@@ -41,7 +41,7 @@ export function page(context) {
   const draw = (/** @type {any[]} */ rows) =>
     table(
       t("Generations"),
-      [{ title: "", class: "tight" }, { title: t("Generation") }, { title: t("State") }, { title: t("Model"), class: "low" }, { title: t("Subject"), class: "low" }, { title: t("Started") }, { title: t("Duration"), class: "number low" }, { title: t("Tokens"), class: "number low" }, { title: t("Cost"), class: "number" }],
+      [{ title: "", class: "tight" }, { title: t("Generation") }, { title: t("State") }, { title: t("Model"), class: "low" }, { title: t("Subject"), class: "low" }, { title: t("Started") }, { title: t("Duration"), class: "number low" }, { title: t("Tokens"), class: "number low" }, { title: t("Cost"), class: "number low" }],
       rows.map((row) =>
         h(
           "tr",
@@ -54,7 +54,7 @@ export function page(context) {
           h("td", null, time(row.created_at)),
           h("td", { class: "number low" }, format.duration(between(row.created_at, row.completed_at))),
           h("td", { class: "number low" }, tokensOf(row.usage)),
-          h("td", { class: "number" }, format.cost(row.cost)),
+          h("td", { class: "number low" }, format.cost(row.cost)),
         ),
       ),
     );

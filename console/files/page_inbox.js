@@ -34,10 +34,10 @@ export function page(context) {
     draw: (rows) =>
       table(
         t("Inbox"),
-        [{ title: t("What happened") }, { title: t("Event"), class: "low" }, { title: t("When") }, { title: "", class: "tight" }],
+        [{ title: t("What happened") }, { title: t("Event"), class: "low tight" }, { title: t("When") }, { title: "", class: "tight" }],
         rows.map((row) => {
           const to = target(row);
-          return h("tr", { key: row.id, class: row.read_at ? "" : "unread" }, h("td", { class: "name" }, to ? h("a", { href: to }, words(row.title)) : words(row.title)), h("td", { class: "name low" }, row.type), h("td", null, time(row.at)), h("td", { class: "tight" }, row.read_at ? h("span", { class: "quiet" }, t("read")) : action(t("Mark as read"), refusal, () => mark({ ids: [row.id] }))));
+          return h("tr", { key: row.id, class: row.read_at ? "" : "unread" }, h("td", { class: "name" }, to ? h("a", { href: to }, words(row.title)) : words(row.title)), h("td", { class: "low tight" }, row.type), h("td", null, time(row.at)), h("td", { class: "tight" }, row.read_at ? h("span", { class: "quiet" }, t("read")) : action(t("Mark as read"), refusal, () => mark({ ids: [row.id] }))));
         }),
       ),
     empty: () => empty(t("Nothing here"), t("A request that names you in notify.users puts its end here."), '"notify": {"users": ["YOU"]}'),

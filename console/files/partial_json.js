@@ -4,6 +4,8 @@
 
 const ESCAPES = /** @type {Record<string, string>} */ ({ n: "\n", t: "\t", r: "\r", b: "\b", f: "\f", "/": "/", "\\": "\\", '"': '"' });
 const DEPTH_MAX = 200;
+/** What a fence of Markdown consists of. */
+const FENCE = "\x60";
 
 /** A reader of JSON text in pieces. It stops at what is no JSON, and keeps the tree up to there. A fence of Markdown around it is skipped. */
 export class PartialJson {
@@ -60,7 +62,7 @@ export class PartialJson {
       return;
     }
     if (this.#state === "fence") {
-      if (this.#fence === "" && char !== "`") this.#state = "value";
+      if (this.#fence === "" && char !== FENCE) this.#state = "value";
       else {
         this.#fence += char;
         return;

@@ -114,7 +114,7 @@ export const SPANISH = {
   "Goes on from": "Continúa desde",
   "Good: it is version {n} already": "Correcto: ya es la versión {n}",
   "Good: it would become version {n}": "Correcto: sería la versión {n}",
-  Inbox: "Bandeja de entrada",
+  Inbox: "Bandeja",
   Inline: "En línea",
   "Input, as JSON": "Entrada, como JSON",
   "It has no version yet: no generation of it has completed.": "Aún no tiene versión: ninguna generación suya se ha completado.",

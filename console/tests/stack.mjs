@@ -104,5 +104,11 @@ export async function fill(dev) {
   await dev.ended(`v1/generations/${await dev.generate({ model: "json", prompt: "Un plan", subject: "plan" })}`);
   await dev.ended(`v1/generations/${await dev.generate({ prompt: "FAIL-ALWAYS" })}`);
   await dev.ended(`v1/generations/${await dev.generate({ model: "thinks", prompt: "Piensa" })}`);
+  const items = ["Uno", "Dos", "FAIL-ALWAYS"].map((prompt) => ({ request: { prompt } }));
+  const batch = await dev.call("POST", "v1/batches", { name: "Informes interdepartamentales del tercer trimestre", items, defaults: { provider: "openai", model: "m" } });
+  await dev.ended(`v1/batches/${batch.id}`);
+  const input = JSON.parse(readFileSync(join(ROOT, "infra/pipelines/questionnaire.json"), "utf8"));
+  const run = await dev.call("POST", "v1/runs", { pipeline: "edn360-full", input });
+  await dev.ended(`v1/runs/${run.id}`);
   return dev;
 }

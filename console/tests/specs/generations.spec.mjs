@@ -81,24 +81,6 @@ test("what a hostile model writes is text, and a line of 10 MB does not stop the
   expect(await page.evaluate(() => document.querySelectorAll("*").length)).toBeLessThan(1_000);
 });
 
-test("a megabyte of live text stays smooth", async ({ open, page, dev }) => {
-  await open("/generations");
-  await page.evaluate(() => {
-    window.longTasks = [];
-    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => Math.round(entry.duration)))).observe({ type: "longtask" });
-  });
-  const id = await dev.generate({ model: "m", prompt: "Largo words=150000 size=2000 pause=1" });
-  await page.evaluate((to) => (location.hash = `#/generations/${to}`), id);
-  await expect(page.locator("main .state").first()).toContainText("completed", { timeout: 60_000 });
-  const whole = prose(150_000);
-  expect(whole.length).toBeGreaterThan(1_000_000);
-  await expect.poll(async () => (await textOf(page)).length, { timeout: 30_000 }).toBe(whole.length);
-  expect(await textOf(page)).toBe(whole);
-  const { tasks, nodes } = await page.evaluate(() => ({ tasks: window.longTasks, nodes: document.querySelectorAll("*").length }));
-  console.log(`1 MB: ${nodes} nodes, tasks over 50 ms: ${JSON.stringify(tasks)}`);
-  expect(nodes).toBeLessThan(1_000);
-});
-
 test("a failure is told in words, and tried again from the page", async ({ open, page, dev }) => {
   const id = await dev.generate({ prompt: `FAIL-ONCE ${Date.now()}` });
   await open(`/generations/${id}`);

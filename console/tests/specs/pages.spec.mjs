@@ -13,8 +13,8 @@ const PAGES = [
   ["overview", async () => "/", "Failed in the last 24 hours"],
   ["generations", async () => "/generations", "the prompt is not accepted"],
   ["generation", async (dev) => `/generations/${(await dev.call("GET", "v1/generations?limit=1&model=thinks")).data[0].id}`, "La consejería"],
-  ["batches", async () => "/batches", "Batches"],
-  ["runs", async () => "/runs", "Runs"],
+  ["batches", async () => "/batches", "Informes interdepartamentales"],
+  ["runs", async () => "/runs", "18 of 18 steps"],
   ["pipelines", async () => "/pipelines", "edn360-full"],
   ["pipeline", async () => "/pipelines/edn360-nutrition", "Start a run"],
   ["subjects", async () => "/subjects", SUBJECT],
@@ -49,6 +49,8 @@ for (const [name, address, words] of PAGES) {
         await expect(page.getByText(/Loading …|Cargando …/)).toHaveCount(0);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         expect(wide, `${language} ${width}: the page is wider than the window`).toBeLessThanOrEqual(0);
+        const cut = await page.locator(".table").evaluateAll((tables) => tables.filter((table) => table.scrollWidth > table.clientWidth + 1).map((table) => `${table.getAttribute("aria-label")} ${table.scrollWidth} > ${table.clientWidth}`));
+        expect(cut, `${language} ${width}: columns are cut off`).toEqual([]);
         for (const theme of ["light", "dark"]) {
           await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
           await page.screenshot({ path: `${FOLDER}${name}-${language}-${width}-${theme}.png`, fullPage: width < 1000, animations: "disabled" });
@@ -82,7 +84,7 @@ test("the address that longhand dev prints signs in, hides its token, and only r
   const start = page.getByRole("button", { name: "New generation" });
   await expect(start).toHaveAttribute("aria-disabled", "true");
   await expect(start).toHaveAttribute("title", /only reads/);
-  await start.click({ force: true });
+  await start.press("Enter");
   await expect(page.getByText(/Sign in with an API key that has the scope/)).toBeVisible();
   await expect(page.getByRole("dialog")).toHaveCount(0);
 });

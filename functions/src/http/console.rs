@@ -104,7 +104,8 @@ static CONSOLE: LazyLock<Console> = LazyLock::new(|| {
     Console { page: File::new("index.html", page.into()), files: files.collect(), build }
 });
 
-/// A file without what a browser does not need: the comments, types among them, that are on lines of their own or begin with `/**`.
+/// A file without what a browser does not need: indentation, and the comments, types among them, that are on lines of their own or begin with
+/// `/**`. No text of a program spans lines, as a test holds.
 fn sent(name: &str, body: &'static [u8]) -> Bytes {
     let Some(mut rest) = str::from_utf8(body).ok().filter(|_| name.rsplit('.').next() == Some("js")) else {
         return Bytes::from_static(body);
@@ -115,7 +116,7 @@ fn sent(name: &str, body: &'static [u8]) -> Bytes {
         rest = after.split_once("*/").map_or("", |(_, after)| after);
     }
     text.push_str(rest);
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
     lines.collect::<Vec<_>>().join("\n").into()
 }
 
@@ -219,7 +220,7 @@ mod tests {
         let page = String::from_utf8(CONSOLE.page.body.to_vec()).unwrap();
         assert!(page.contains(&format!("\"{}/app.js\"", CONSOLE.build)), "{page}");
         assert!(!page.contains(FOLDER), "{page}");
-        for address in page.split("\"").filter_map(|text| text.strip_prefix(&format!("{}/", CONSOLE.build))) {
+        for address in page.split('"').filter_map(|text| text.strip_prefix(&format!("{}/", CONSOLE.build))) {
             assert!(CONSOLE.files.iter().any(|file| file.name == address), "{address}");
         }
     }
@@ -236,8 +237,13 @@ mod tests {
     #[test]
     fn comments_are_not_sent() {
         let text = "// one\nlet a = /** @type {any} */ (b); // two\n\n  /**\n   * three\n   */\n  f(\"/* four */\");\n";
-        assert_eq!(sent("a.js", text.as_bytes()), "let a =  (b); // two\n  f(\"/* four */\");");
+        assert_eq!(sent("a.js", text.as_bytes()), "let a =  (b); // two\nf(\"/* four */\");");
         assert_eq!(sent("a.css", b"/** x */"), "/** x */");
+        for (name, body) in FILES.iter().filter(|(name, _)| name.contains(".js")) {
+            let sent = sent(name, body);
+            let spans = |line: &&str| line.matches('`').count() % 2 == 1;
+            assert_eq!(str::from_utf8(&sent).unwrap().lines().find(spans), None, "{name}: a text spans lines");
+        }
     }
 
     #[test]

@@ -86,9 +86,9 @@ pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) 
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    // A slash at the end changes nothing, as in API Gateway.
+    // API Gateway leads a path with a slash at its end to the resource without it. People type that of the console so.
     let path = request.uri().path();
-    let path: Vec<_> = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path).split('/').collect();
+    let path: Vec<_> = path.strip_suffix('/').filter(|path| *path == "/console").unwrap_or(path).split('/').collect();
     let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
     let id = request_id();
     if here.is_empty() {
