@@ -26,6 +26,7 @@ const ROUTES = [
   [/^\/pipelines\/([^/]+)$/, () => import("./page_pipeline.js")],
   [/^\/subjects$/, () => import("./page_subjects.js")],
   [/^\/subjects\/([^/]+)$/, () => import("./page_subject.js")],
+  [/^\/subjects\/([^/]+)\/entities$/, () => import("./page_entities.js")],
   [/^\/webhooks$/, () => import("./page_webhooks.js")],
   [/^\/webhooks\/([^/]+)$/, () => import("./page_webhook.js")],
   [/^\/inbox$/, () => import("./page_inbox.js")],

@@ -115,7 +115,7 @@ export function page(context) {
     const shown = versions.find((version) => version.number === number());
     render(
       root,
-      head(words(subject.title ?? id), action(t("Generate again"), subject.last_generation ? mayStart : t("It was not generated, so there is no request to repeat."), regenerate, "main"), h("select", { "aria-label": t("Export"), on: { change: (/** @type {any} */ event) => (save(event.target.value), (event.target.value = "")) } }, [["", t("Export …")], ["json", "JSON"], ["md", "Markdown"], ["csv", "CSV"], ["ndjson", "NDJSON"]].map(([value, label]) => h("option", { value }, label))), h("button", { type: "button", on: { click: () => print() } }, t("Print or PDF"))),
+      head(words(subject.title ?? id), action(t("Generate again"), subject.last_generation ? mayStart : t("It was not generated, so there is no request to repeat."), regenerate, "main"), h("a", { href: `#/subjects/${encodeURIComponent(id)}/entities` }, t("Incubator")), h("select", { "aria-label": t("Export"), on: { change: (/** @type {any} */ event) => (save(event.target.value), (event.target.value = "")) } }, [["", t("Export …")], ["json", "JSON"], ["md", "Markdown"], ["csv", "CSV"], ["ndjson", "NDJSON"]].map(([value, label]) => h("option", { value }, label))), h("button", { type: "button", on: { click: () => print() } }, t("Print or PDF"))),
       h("div", { class: "columns" }, h("div", { class: "page" }, number() === null ? h("p", { class: "quiet" }, t("It has no version yet: no generation of it has completed.")) : content(shown, isCurrent, mayStart)), h("aside", { class: "page no-print" }, timeline())),
     );
   };

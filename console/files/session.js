@@ -39,7 +39,7 @@ export class Session {
     this.credential = credential;
   }
 
-  /** Why the credential may not do what needs `scope`; `null`: it may. @param {"start" | "read" | "admin"} scope @returns {string | null} */
+  /** Why the credential may not do what needs `scope`; `null`: it may. @param {"start" | "read" | "admin" | "review"} scope @returns {string | null} */
   refusal(scope) {
     if (this.credential.scopes.includes(scope)) return null;
     return this.credential.kind === "token" ? t("This token only reads. Sign in with an API key that has the scope “{scope}”.", { scope }) : t("This key does not have the scope “{scope}”.", { scope });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { entityTree } from "../../files/entity_tree.js";
 import { collect, errorsByField, fieldsOf, textsOf } from "../../files/form_model.js";
 import { formats } from "../../files/format.js";
 import { GenerationLog } from "../../files/generation_log.js";
@@ -178,4 +179,13 @@ test("figures are words of the language", () => {
   assert.deepEqual([english.size(999), english.size(1_500), spanish.size(2_500_000)], ["999 B", "1.5 KB", "2,5 MB"]);
   assert.deepEqual([english.duration(43), english.duration(6_100), english.duration(125_000), english.duration(7_500_000)], ["43 ms", "6.1 s", "2 min 5 s", "2 h 5 min"]);
   assert.deepEqual([english.ago(0, 61_000), english.ago(0, 500), spanish.ago(0, 7_200_000)], ["1 minute ago", "now", "hace 2 horas"]);
+});
+
+test("entities stand below their parents, in the order of the answer", () => {
+  const entity = (id, parent, path, state = "incubating") => ({ id, parent, path, state });
+  const list = [entity("b", null, "capabilities[10]"), entity("a", null, "capabilities[2]"), entity("a1", "a", "capabilities[2].competencies[0]"), entity("a2", "a", "capabilities[2].competencies[1]", "approved"), entity("x", "gone", "roles[0]"), entity("self", "self", "roles[1]")];
+  const names = (nodes) => nodes.map((node) => (node.children.length > 0 ? [node.entity.id, names(node.children)] : node.entity.id));
+  assert.deepEqual(names(entityTree(list, () => true)), [["a", ["a1", "a2"]], "b", "x", "self"]);
+  assert.deepEqual(names(entityTree(list, (each) => each.state === "approved")), [["a", ["a2"]]]);
+  assert.equal(entityTree(list, () => true)[0].count, 3);
 });
