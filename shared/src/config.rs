@@ -282,13 +282,7 @@ impl Config {
             max_attempts: u32::try_from(vars.number("LONGHAND_MAX_ATTEMPTS", 3, 1)?).unwrap_or(u32::MAX),
             max_output_bytes: vars.number("LONGHAND_MAX_OUTPUT_BYTES", 32 * 1024 * 1024, 1)?,
             max_attached: u32::try_from(vars.number("LONGHAND_MAX_ATTACHED", 0, 0)?).ok().filter(|most| *most > 0),
-            quota: Quota {
-                running: Some(vars.number("LONGHAND_MAX_RUNNING", 100, 1)?),
-                runs: Some(vars.number("LONGHAND_MAX_RUNS", 2, 1)?),
-                generations_per_day: vars.number_if("LONGHAND_MAX_GENERATIONS_PER_DAY", 1)?,
-                output_bytes_per_day: vars.number_if("LONGHAND_MAX_OUTPUT_BYTES_PER_DAY", 1)?,
-                spend_per_day: vars.number_if("LONGHAND_MAX_SPEND_PER_DAY", 1)?,
-            },
+            quota: quota(&vars)?,
             prices: Prices::parse(vars.text("LONGHAND_PRICES").as_deref()).map_err(Error::Configuration)?,
             timeouts: Timeouts {
                 connect: vars.millis("LONGHAND_CONNECT_TIMEOUT_MS", 10_000, 1)?,
@@ -323,6 +317,16 @@ impl Config {
             aws: aws(&vars)?,
         })
     }
+}
+
+fn quota(vars: &Vars<'_>) -> Result<Quota, Error> {
+    Ok(Quota {
+        running: Some(vars.number("LONGHAND_MAX_RUNNING", 100, 1)?),
+        runs: Some(vars.number("LONGHAND_MAX_RUNS", 2, 1)?),
+        generations_per_day: vars.number_if("LONGHAND_MAX_GENERATIONS_PER_DAY", 1)?,
+        output_bytes_per_day: vars.number_if("LONGHAND_MAX_OUTPUT_BYTES_PER_DAY", 1)?,
+        spend_per_day: vars.number_if("LONGHAND_MAX_SPEND_PER_DAY", 1)?,
+    })
 }
 
 fn token_key(vars: &Vars<'_>) -> Option<TokenKey> {

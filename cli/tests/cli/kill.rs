@@ -238,6 +238,18 @@ async fn start_run(place: &Place, input: &Value) -> Option<String> {
     run["id"].as_str().map(str::to_owned)
 }
 
+/// Publishes the three pipelines of this folder.
+async fn publish(place: &Place, folder: &Path) {
+    let api = Api::open(&place.url).with_key(&place.key);
+    for name in ["edn360-training", "edn360-nutrition", "edn360-full"] {
+        let document = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
+        let document: Value = serde_norway::from_str(&document).unwrap();
+        let put = api.http.put(api.url_of(&format!("/v1/pipelines/{name}"))).bearer_auth(&place.key).json(&document);
+        let answer = put.send().await.unwrap();
+        assert!(answer.status().is_success(), "{name}: {}", answer.text().await.unwrap());
+    }
+}
+
 /// How often each agent was asked.
 fn asked(agents: &Agents) -> BTreeMap<String, usize> {
     let mut asked = BTreeMap::new();
@@ -264,14 +276,7 @@ async fn killed_twenty_times_a_run_completes_and_pays_no_finished_step_twice() {
     for _ in 0..kills {
         let (dev, place) = Dev::start(folder.path(), &[], &environment).await;
         if id.is_none() {
-            let api = Api::open(&place.url).with_key(&place.key);
-            for name in ["edn360-training", "edn360-nutrition", "edn360-full"] {
-                let document = fs::read_to_string(pipelines.join(format!("{name}.yaml"))).unwrap();
-                let document: Value = serde_norway::from_str(&document).unwrap();
-                let put = api.http.put(api.url_of(&format!("/v1/pipelines/{name}"))).bearer_auth(&place.key).json(&document);
-                let answer = put.send().await.unwrap();
-                assert!(answer.status().is_success(), "{name}: {}", answer.text().await.unwrap());
-            }
+            publish(&place, &pipelines).await;
             id = start_run(&place, &input).await;
         }
         let (waits, before) = (Instant::now(), agents.told().len());

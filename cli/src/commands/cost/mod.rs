@@ -23,6 +23,7 @@ pub use deployed::Deployed;
 use prices::{Override, Prices};
 
 /// Estimate what a generation costs on AWS, item by item
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[derive(Args, Clone, Debug)]
 pub struct CostArgs {
     /// Tokens of output

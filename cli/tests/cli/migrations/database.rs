@@ -1,5 +1,6 @@
 //! A database of the field, made from its schema, with generations in all their states; and what each of them must become.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use base64::Engine;
@@ -224,7 +225,7 @@ fn other(base: &Base, state: usize) -> (Row, Expected) {
 fn long(bytes: usize) -> String {
     let mut long = String::with_capacity(bytes + 64);
     for line in 0.. {
-        long.push_str(&format!("{line}: línea de un informe muy largo\n"));
+        writeln!(long, "{line}: línea de un informe muy largo").unwrap();
         if long.len() >= bytes {
             break;
         }

@@ -72,7 +72,7 @@ mod tests {
         let records =
             Pattern::read(r#"{"dynamodb":{"Keys":{"sk":{"S":["record"]}},"OldImage":{"open":{"S":[{"exists":true}]}}}}"#);
         let waiting = [
-            interests.add("log", &[ends.clone()]),
+            interests.add("log", std::slice::from_ref(&ends)),
             interests.add("log", &[]),
             interests.add("records", &[ends, records.unwrap()]),
         ];

@@ -118,7 +118,7 @@ impl Run {
                 let mut seen = Vec::new();
                 sweeps = self.watch(&id, plan.len(), &mut seen, &mut violations).await;
                 if violations.is_empty() {
-                    invariants::check(self, &id, &seen, &mut violations).await;
+                    Box::pin(invariants::check(self, &id, &seen, &mut violations)).await;
                 }
             }
             Err(wrong) => violations.push(wrong),
