@@ -7,7 +7,7 @@ import { empty, figure, figures, head, table, words } from "./ui.js";
 
 const DAYS = 30;
 const DAY_MS = 86_400_000;
-const [WIDTH, HEIGHT, FOOT, SIDE] = [900, 220, 24, 72];
+const [HEIGHT, FOOT, SIDE] = [220, 24, 72];
 const dayOf = (/** @type {number} */ ms) => new Date(ms).toISOString().slice(0, 10);
 
 /** @param {import("./app.js").Context} context */
@@ -63,14 +63,16 @@ function chart(report, measure, days) {
   const list = Array.from({ length: days }, (_, at) => dayOf(end - (days - 1 - at) * DAY_MS));
   const most = Math.max(1, ...report.data.map((/** @type {any} */ group) => valueOf(group, measure)));
   const words = (/** @type {number} */ value) => (measure === "cost" ? format.cost(Math.round(value)) : format.number(Math.round(value)));
-  const width = (WIDTH - SIDE) / days;
+  // In a narrow window the whole is narrower: scaled down, its words could not be read.
+  const whole = matchMedia("(min-width: 720px)").matches ? 900 : 380;
+  const width = (whole - SIDE) / days;
   const height = HEIGHT - FOOT - 12;
   const y = (/** @type {number} */ value) => 12 + height - (value / most) * height;
-  const every = Math.ceil(days / 8);
+  const every = Math.ceil(days / (whole / 110));
   return s(
     "svg",
-    { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("A column for each day; the highest is {value}", { value: words(most) }) },
-    [0, 0.5, 1].map((share) => [s("line", { x1: SIDE, x2: WIDTH, y1: y(most * share), y2: y(most * share) }), s("text", { x: SIDE - 6, y: y(most * share) + 4, "text-anchor": "end" }, words(most * share))]),
+    { class: "chart", viewBox: `0 0 ${whole} ${HEIGHT}`, role: "img", "aria-label": t("A column for each day; the highest is {value}", { value: words(most) }) },
+    [0, 0.5, 1].map((share) => [s("line", { x1: SIDE, x2: whole, y1: y(most * share), y2: y(most * share) }), s("text", { x: SIDE - 6, y: y(most * share) + 4, "text-anchor": "end" }, words(most * share))]),
     list.map((day, at) => {
       const group = byDay.get(day);
       const value = group ? valueOf(group, measure) : 0;
