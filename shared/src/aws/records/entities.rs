@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWrite
 use serde::Serialize;
 
 use super::key::{ENTITIES, Key};
+use super::listing::{BATCH_GET, BATCH_GET_MAX};
 use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
 use crate::audit::Entry;
@@ -104,13 +105,17 @@ impl Records {
         self.get_row(Key::Entity(key, id)).await
     }
 
-    /// Entities by their ids, in no order; those that are not there are left out.
+    /// Entities by their ids as they are stored now, in no order; those that are not there are left out.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn entities_of(&self, key: &SubjectKey, ids: &[&EntityId]) -> Result<Vec<Entity>, Error> {
-        let rows = self.get_items(ids.iter().map(|id| Key::Entity(key, id).item()).collect()).await?;
-        serde_dynamo::from_items(rows).map_err(|error| unexpected("dynamodb BatchGetItem", error))
+        let mut rows = Vec::with_capacity(ids.len());
+        for some in ids.chunks(BATCH_GET_MAX) {
+            // What is planned by a state that is no longer so would be refused, or would be taken for done.
+            rows.extend(self.get_items_at(some.iter().map(|id| Key::Entity(key, id).item()).collect(), true).await?);
+        }
+        serde_dynamo::from_items(rows).map_err(|error| unexpected(BATCH_GET, error))
     }
 
     /// The entities of a subject behind `after`, by their ids: at most `limit` are looked at.
