@@ -42,6 +42,8 @@ pub const ENTITY_FIELDS_BYTES_MAX: usize = 16 * 1024;
 pub const REVIEW_ITEMS_MAX: usize = 1_000;
 /// Entities in one page.
 pub const ENTITY_LIST_LIMIT_MAX: usize = 1_000;
+/// Fields in one page of entities, in bytes; behind this it ends. Lambda answers 6 MB at most.
+pub const ENTITY_LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Entities of a subject that a request reads to act on all of them.
 pub const REVIEW_ENTITIES_MAX: usize = 5_000;
 /// Entries of the audit in one page.

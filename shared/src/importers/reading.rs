@@ -3,6 +3,8 @@
 //!
 //! The messages and paths are those of the field's validator: `capabilities[0].competencies[1].name`, `Name is required`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -40,6 +42,8 @@ pub struct Reading {
     pub items: Vec<Item>,
     /// What is wrong.
     pub issues: Vec<Issue>,
+    /// The names of the items, by their ids.
+    names: BTreeMap<EntityId, String>,
 }
 
 /// The answer in a generation's text: its JSON, bare or in one Markdown fence, and without what wraps it.
@@ -199,7 +203,9 @@ fn read_item(
         read_list(inner, subject, fields, &path, own.as_ref(), reading);
     }
     if own.is_none() {
-        reading.items.truncate(before);
+        for item in reading.items.drain(before..) {
+            reading.names.remove(&item.id);
+        }
     }
 }
 
@@ -222,19 +228,19 @@ impl Reading {
         path: String,
         parent: Option<&EntityId>,
     ) {
-        let own = match &llm_id {
-            Some(id) => format!("id:{id}"),
-            None => format!("name:{}", name.to_lowercase()),
-        };
-        let parts = [
-            subject.organization.as_str(),
-            subject.subject.as_str(),
-            &collection.kind,
-            parent.map(EntityId::as_str).unwrap_or_default(),
-            &own,
-        ];
+        let parent_id = parent.map(EntityId::as_str).unwrap_or_default();
+        let (organization, of) = (subject.organization.as_str(), subject.subject.as_str());
+        let id_of = |own: &str| EntityId::of(&[organization, of, &collection.kind, parent_id, own]);
+        let by_name = || id_of(&format!("name:{}", name.to_lowercase()));
+        let mut id = llm_id.as_ref().map_or_else(by_name, |id| id_of(&format!("id:{id}")));
+        // Two things with one id would become one of them.
+        if self.names.get(&id).is_some_and(|held| held.to_lowercase() != name.to_lowercase()) {
+            self.issues.push(Issue::new(format!("{path}.id"), "Duplicate id"));
+            id = by_name();
+        }
+        self.names.entry(id.clone()).or_insert_with(|| name.clone());
         self.items.push(Item {
-            id: EntityId::of(&parts),
+            id,
             collection: collection.name.clone(),
             kind: collection.kind.clone(),
             name,

@@ -20,6 +20,14 @@ fn names(answer: &Value) -> Vec<String> {
     read(&STRATOS_SCENARIO, &subject(), answer).items.into_iter().map(|item| item.name).collect()
 }
 
+#[test]
+fn two_things_with_one_id_stay_two() {
+    let answer = scenario(&json!([{ "id": "c1", "name": "C" }, { "id": "c1", "name": "D" }, { "name": "D" }]));
+    let ids: Vec<EntityId> = read(&STRATOS_SCENARIO, &subject(), &answer).items.into_iter().map(|item| item.id).collect();
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[1], ids[2], "it has its name alone");
+}
+
 fn scenario(capabilities: &Value) -> Value {
     json!({ "scenario_metadata": { "name": "S" }, "capabilities": capabilities })
 }
@@ -33,6 +41,10 @@ fn wrong_answers_get_the_fields_messages_with_their_paths() {
         (json!({ "escenario": { "nombre": "S" }, "capacidades": 7 }), vec![("capacidades", "Must be an array")]),
         (scenario(&json!(eleven)), vec![("capabilities", "Too many capabilities (max 10)")]),
         (scenario(&json!(["C"])), vec![("capabilities[0]", "Must be an object")]),
+        (
+            scenario(&json!([{ "id": "c1", "name": "C" }, { "id": "c1", "name": "D" }, { "id": "c1", "name": "c" }])),
+            vec![("capabilities[1].id", "Duplicate id")],
+        ),
         // A key in another case is another key.
         (scenario(&json!([{ "Name": "C" }])), vec![("capabilities[0].name", "Name is required")]),
         (

@@ -12,7 +12,7 @@ use crate::aws::clients::unexpected;
 use crate::aws::tables::query_page;
 use crate::entities::Entity;
 use crate::error::Error;
-use crate::ids::{EntityId, SubjectKey};
+use crate::ids::{EntityId, ImportId, SubjectKey};
 use crate::notifications::Notification;
 
 /// The items of a transaction.
@@ -42,6 +42,8 @@ pub enum EntitiesWritten {
     Changed(Vec<usize>),
     /// The subject is gone, or being deleted; nothing is written.
     SubjectGone,
+    /// The import is not `started` any more: nothing is stored.
+    ImportChanged,
 }
 
 /// A page of entities.
@@ -54,13 +56,20 @@ pub struct EntityPage {
 }
 
 impl Records {
-    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`].
+    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`]. Those of an import
+    /// are written while it is `started`: one that is reverted beside it is not gone on with.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn change_entities(&self, key: &SubjectKey, changes: &[EntityChange]) -> Result<EntitiesWritten, Error> {
+    pub async fn change_entities(
+        &self,
+        key: &SubjectKey,
+        changes: &[EntityChange],
+        by: Option<&ImportId>,
+    ) -> Result<EntitiesWritten, Error> {
         let mut items = vec![self.subject_check(key)?];
-        let mut owners = vec![None];
+        items.extend(by.map(|import| self.import_check(key, import)).transpose()?);
+        let mut owners = vec![None; items.len()];
         for (place, change) in changes.iter().enumerate() {
             items.push(self.put_revision(Key::Entity(key, &change.entity.id), &change.entity, change.from)?.into_item());
             items.push(self.audit_put(&key.organization, &change.entry)?.into_item());
@@ -70,6 +79,7 @@ impl Records {
         Ok(match self.transact(items).await? {
             Transacted::Done => EntitiesWritten::Stored,
             Transacted::Refused(held) if held.first() == Some(&false) => EntitiesWritten::SubjectGone,
+            Transacted::Refused(held) if by.is_some() && held.get(1) == Some(&false) => EntitiesWritten::ImportChanged,
             Transacted::Refused(held) => {
                 let refused = owners.iter().zip(held).filter(|(_, held)| !held).filter_map(|(owner, _)| *owner);
                 let mut places: Vec<usize> = refused.collect();
@@ -93,6 +103,18 @@ impl Records {
     pub(super) fn subject_check(&self, key: &SubjectKey) -> Result<TransactWriteItem, Error> {
         let check = ConditionCheck::builder().table_name(&self.table).set_key(Some(Key::Subject(key).item()));
         let check = check.condition_expression("attribute_exists(pk) AND attribute_not_exists(deleting)").build();
+        let check = check.map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    /// The condition that an import goes on.
+    fn import_check(&self, key: &SubjectKey, import: &ImportId) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder().table_name(&self.table).set_key(Some(Key::Import(key, import).item()));
+        let check = check
+            .condition_expression("#state = :started")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":started", AttributeValue::S("started".to_owned()))
+            .build();
         let check = check.map_err(|error| unexpected("dynamodb TransactWriteItems", error))?;
         Ok(TransactWriteItem::builder().condition_check(check).build())
     }

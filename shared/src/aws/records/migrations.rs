@@ -138,6 +138,10 @@ impl Records {
     /// It cannot be rendered.
     pub fn subject_attributes(key: &SubjectKey, subject: &Subject) -> Result<Attributes, Error> {
         let (_, mut fields) = row(Key::Subject(key), subject)?;
+        // As the product writes it: a subject that nothing has changed has none, by which its first change tells that.
+        if subject.revision == 0 {
+            fields.remove("revision");
+        }
         let [organization, subject] = listed(key);
         fields.extend([("organization".to_owned(), organization.into()), ("generation".to_owned(), subject.into())]);
         Ok(fields)

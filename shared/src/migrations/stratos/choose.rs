@@ -220,7 +220,13 @@ fn whole(all: Vec<Candidate>, response: &Response, told: Option<usize>, findings
 /// The best of several texts that all differ.
 fn best(mut texts: Vec<Candidate>, told: Option<usize>, findings: &mut Vec<Finding>) -> Option<Candidate> {
     let all = texts.clone();
-    texts.retain(|text| match all.iter().find_map(|whole| Some((whole, damaged(text, whole)?))) {
+    let is_whole = |text: &Candidate, other: &Candidate| {
+        text.json().is_some() && other.json().is_none() || told == Some(text.text.len()) && told != Some(other.text.len())
+    };
+    // What is complete by itself is no beginning of a longer text, to which somebody has written more.
+    let damage_of =
+        |text: &Candidate, whole: &Candidate| damaged(text, whole).filter(|(code, _)| *code != CUT_OFF || !is_whole(text, whole));
+    texts.retain(|text| match all.iter().find_map(|whole| Some((whole, damage_of(text, whole)?))) {
         None => true,
         Some((whole, (code, what))) => {
             let detail = format!("{} {what} {}", text.place.as_str(), whole.place.as_str());
@@ -228,11 +234,18 @@ fn best(mut texts: Vec<Candidate>, told: Option<usize>, findings: &mut Vec<Findi
             false
         }
     });
+    if texts.is_empty() {
+        // Each is damaged, seen from another.
+        texts = all;
+    }
     let is_json = |text: &Candidate| text.json().is_some();
     let has_told = |text: &Candidate| told == Some(text.text.len());
     let place = texts.iter().position(is_json).or_else(|| texts.iter().position(has_told)).unwrap_or(0);
     (place < texts.len()).then(|| texts.swap_remove(place))
 }
+
+/// A text that ends too early.
+const CUT_OFF: &str = "cut_off";
 
 /// How `text` is damaged, seen from `whole`.
 fn damaged(text: &Candidate, whole: &Candidate) -> Option<(&'static str, &'static str)> {
@@ -243,8 +256,8 @@ fn damaged(text: &Candidate, whole: &Candidate) -> Option<(&'static str, &'stati
         Some(("doubled", "has each piece twice that is once in"))
     } else if damage::lacks_zeros_of(one, other) {
         Some(("zeros_dropped", "lacks zeros that are in"))
-    } else if other.starts_with(one) {
-        Some(("cut_off", "is only the beginning of"))
+    } else if other.starts_with(one) && !damage::doubles(other, one) {
+        Some((CUT_OFF, "is only the beginning of"))
     } else {
         None
     }

@@ -37,6 +37,15 @@ fn doubled(text: &str) -> String {
     text.split_inclusive(' ').flat_map(|piece| [piece, piece]).collect()
 }
 
+#[test]
+fn a_whole_text_beats_the_longer_one_that_begins_with_it() {
+    let (once, blob, json) = ("Un informe entero.", base64("Un informe entero."), base64(JSON));
+    let found = outcome(&[("compacted", &blob)], &[once.as_bytes(), once.as_bytes()]);
+    assert_eq!(found, (Some(Place::Compacted), once.to_owned(), codes(&["texts_differ", "doubled"])));
+    let found = outcome(&[("compacted", &json)], &[JSON.as_bytes(), &JSON.as_bytes()[..20]]);
+    assert_eq!((found.0, found.1.as_str()), (Some(Place::Compacted), JSON), "{:?}", found.2);
+}
+
 /// Columns, chunk rows, where the whole text is, and what is told.
 type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], Place, &'a [&'a str]);
 type Columns<'a, const N: usize> = [(&'a str, &'a str); N];

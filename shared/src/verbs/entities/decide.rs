@@ -126,7 +126,7 @@ impl App {
                 changes.push(self.told_change(key, entity, next, asked.act.action(), asked.act.event()).await?);
             }
         }
-        match self.records.change_entities(key, &changes).await? {
+        match self.records.change_entities(key, &changes, None).await? {
             EntitiesWritten::Stored => {
                 for change in changes {
                     tracing::info!(
@@ -137,7 +137,7 @@ impl App {
                 }
                 Ok(true)
             }
-            EntitiesWritten::Changed(_) => Ok(false),
+            EntitiesWritten::Changed(_) | EntitiesWritten::ImportChanged => Ok(false),
             EntitiesWritten::SubjectGone => Err(Error::SubjectNotFound(key.subject.to_string())),
         }
     }

@@ -51,10 +51,10 @@ impl App {
                 return Err(Error::invalid("/fields", told));
             }
             let change = self.told_change(key, &held, next.clone(), Action::Edit, EventType::EntityEdited).await?;
-            match self.records.change_entities(key, &[change]).await? {
+            match self.records.change_entities(key, &[change], None).await? {
                 EntitiesWritten::Stored => return Ok(next.view(&key.subject)),
                 EntitiesWritten::SubjectGone => return Err(Error::SubjectNotFound(key.subject.to_string())),
-                EntitiesWritten::Changed(_) => {
+                EntitiesWritten::Changed(_) | EntitiesWritten::ImportChanged => {
                     sleep(waits.next().ok_or_else(|| Error::EntityContended(id.to_string()))?).await;
                 }
             }

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::entities::{Entity, EntityView, State};
 use crate::error::Error;
 use crate::ids::{EntityId, ImportId, SubjectKey};
-use crate::limits::{ENTITY_LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_SCAN_MAX};
+use crate::limits::{ENTITY_LIST_BYTES_MAX, ENTITY_LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_SCAN_MAX};
 use crate::verbs::generations::list::page_limit;
 
 /// Which entities of a subject are listed.
@@ -68,7 +68,7 @@ impl App {
         self.records.entity(key, id).await?.ok_or_else(absent)
     }
 
-    /// A page of a subject's entities. Filters look at [`LIST_SCAN_MAX`] at most.
+    /// A page of a subject's entities, which has some megabytes at most. Filters look at [`LIST_SCAN_MAX`] at most.
     ///
     /// # Errors
     /// [`Error::SubjectNotFound`]; [`Error::InvalidRequest`]: the limit. [`Error::Aws`].
@@ -76,15 +76,23 @@ impl App {
         let limit = page_limit(query.limit, LIST_LIMIT_DEFAULT, ENTITY_LIST_LIMIT_MAX)?;
         self.known_subject(key).await?;
         let mut page = EntityList { object: list(), data: Vec::new(), has_more: true, last_id: query.after.clone() };
-        let mut scanned = 0;
+        let (mut scanned, mut bytes) = (0, 0);
         while page.has_more && page.data.len() < limit && scanned < LIST_SCAN_MAX.max(limit) {
             let most = limit - page.data.len();
             let found = self.records.entities(key, page.last_id.as_ref(), most).await?;
             scanned += found.entities.len();
             page.has_more = found.has_more;
-            page.last_id = found.entities.last().map(|entity| entity.id.clone()).or(page.last_id);
-            let selected = found.entities.into_iter().filter(|entity| query.selects(entity));
-            page.data.extend(selected.map(|entity| entity.view(&key.subject)));
+            for entity in found.entities {
+                if bytes > ENTITY_LIST_BYTES_MAX {
+                    page.has_more = true;
+                    return Ok(page);
+                }
+                page.last_id = Some(entity.id.clone());
+                if query.selects(&entity) {
+                    bytes += entity.fields.len();
+                    page.data.push(entity.view(&key.subject));
+                }
+            }
         }
         page.last_id = page.last_id.filter(|_| page.has_more || !page.data.is_empty());
         Ok(page)

@@ -120,8 +120,8 @@ impl App {
         let errors = if result == AttemptResult::ValidationFailed { planned.issues.clone() } else { Vec::new() };
         let step = Step { state, result: Some(result), errors, error, needs_subject: false, ..Step::default() };
         self.step_import(subject, planned, |held| match held {
-            // What is complete stays so, whatever becomes of a later attempt.
-            Some(held) if held.state == ImportState::Completed => {
+            // What has made entities stays as it is, whatever becomes of a later attempt: it can be gone on with, or reverted.
+            Some(held) if !matches!(held.state, ImportState::Skipped | ImportState::Invalid) => {
                 Some(Step { state: held.state, report: held.report.clone(), ..step.clone() })
             }
             _ => Some(step.clone()),

@@ -71,9 +71,9 @@ impl App {
                 })
                 .collect();
             for chunk in changes.chunks(ENTITIES_AT_ONCE) {
-                match self.records.change_entities(key, chunk).await? {
+                match self.records.change_entities(key, chunk, None).await? {
                     EntitiesWritten::Stored => {}
-                    EntitiesWritten::Changed(_) => left += chunk.len(),
+                    EntitiesWritten::Changed(_) | EntitiesWritten::ImportChanged => left += chunk.len(),
                     EntitiesWritten::SubjectGone => return Err(Error::SubjectNotFound(key.subject.to_string())),
                 }
             }

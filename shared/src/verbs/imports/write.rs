@@ -57,7 +57,12 @@ impl App {
             event: Some(EventType::ImportCompleted),
             ..Step::default()
         };
-        let ended = self.step_import(subject, &planned, |held| unless_complete(held, &end)).await?;
+        // One that was reverted beside this stays so.
+        let goes_on = |held: &Import| matches!(held.state, ImportState::Started | ImportState::Failed);
+        let ended = self.step_import(subject, &planned, |held| held.filter(|held| goes_on(held)).map(|_| end.clone())).await?;
+        if ended.state != ImportState::Completed {
+            return Err(Error::ImportContended(ended.id.to_string()));
+        }
         tracing::info!(
             import = %ended.id, generation = %planned.generation, organization = %subject.organization, subject = %subject.subject,
             entities = items.len(), "A generation was imported."
@@ -139,9 +144,10 @@ impl App {
             if changes.is_empty() {
                 return Ok(outcomes);
             }
-            match self.records.change_entities(subject, &changes).await? {
+            match self.records.change_entities(subject, &changes, Some(&import.id)).await? {
                 EntitiesWritten::Stored => return Ok(outcomes),
                 EntitiesWritten::SubjectGone => return Err(Error::SubjectNotFound(subject.subject.to_string())),
+                EntitiesWritten::ImportChanged => return Err(Error::ImportContended(import.id.to_string())),
                 EntitiesWritten::Changed(_) => {
                     sleep(waits.next().ok_or_else(|| Error::ImportContended(import.id.to_string()))?).await;
                 }

@@ -197,7 +197,13 @@ struct Placed {
 
 /// Finds the generation's place in its subject: which version it is, and whether the subject stands on it.
 async fn place(view: &View<'_>, imported: &Imported, findings: &mut Vec<Finding>) -> Result<Option<Placed>, Error> {
-    let Some(subject) = imported.subject.clone() else { return Ok(None) };
+    let Some(subject) = imported.subject.clone() else {
+        if imported.accepted.is_some() {
+            findings
+                .push(Finding::new("accepted_without_subject", "it was accepted, and names no scenario: nothing stands on it"));
+        }
+        return Ok(None);
+    };
     let key = SubjectKey::new(imported.key.organization.clone(), subject);
     let row = view.row(&Records::subject_key(&key)).await?;
     let held: Subject = row.as_ref().map(Records::read_row).transpose()?.unwrap_or_default();
@@ -219,20 +225,22 @@ async fn place(view: &View<'_>, imported: &Imported, findings: &mut Vec<Finding>
         if newest.as_ref().and_then(|newest| millis_of(&newest.created_at)).is_some_and(|newest| newest > imported.completed_ms) {
             let detail = format!("the subject {:?} has a newer version: it becomes none of it", key.subject.as_str());
             findings.push(Finding::new("older_than_current", detail));
-            return Ok(None);
+        } else {
+            let change = version::Change::Generation(imported.key.generation.clone());
+            let changed_at = if next.updated_at > at { next.updated_at.clone() } else { at.clone() };
+            // A generation is never stale.
+            let Ok((with, change_type)) = next.with_version(&change, imported.text.len() as u64, &changed_at) else {
+                return Ok(None);
+            };
+            version = Some(made(imported, with.current, change_type, at));
+            next = with;
         }
-        let change = version::Change::Generation(imported.key.generation.clone());
-        let changed_at = if next.updated_at > at { next.updated_at.clone() } else { at.clone() };
-        // A generation is never stale.
-        let Ok((with, change_type)) = next.with_version(&change, imported.text.len() as u64, &changed_at) else {
-            return Ok(None);
-        };
-        version = Some(made(imported, with.current, change_type, at));
-        next = with;
     }
     let mut placed = Placed { key, row, next, version, acceptance: None, before: held.accepted.clone() };
     accept(imported, &mut placed, findings);
-    Ok(Some(placed))
+    // A completed one that is neither a version nor accepted is nothing of the subject.
+    let is_placed = imported.status != Status::Completed || placed.version.is_some() || placed.acceptance.is_some();
+    Ok(Some(placed).filter(|_| is_placed))
 }
 
 fn made(imported: &Imported, number: u64, change_type: version::ChangeType, created_at: String) -> Version {

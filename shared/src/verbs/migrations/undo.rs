@@ -11,6 +11,7 @@ use crate::aws::{MigrationRow, MigrationStatus};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::ids::MigrationId;
+use crate::migrations::journal::segment_key;
 use crate::migrations::{Change, RowState, pace};
 
 /// What an undo has done.
@@ -39,6 +40,16 @@ impl App {
             held.release().await?;
             return Err(Error::Configuration(format!("run {id} is of {}, not of {name}", row.migration)));
         }
+        // Whoever has imported the same rows since has written what this run had written.
+        if row.status == MigrationStatus::Undone {
+            held.release().await?;
+            return Ok(UndoneMigration::default());
+        }
+        if let Some(number) = app.missing_segment(&row, id).await? {
+            held.release().await?;
+            let message = format!("run {id} cannot be undone: segment {number} of its journal is gone");
+            return Err(Error::Configuration(message));
+        }
         app.set_status(id, &mut row, MigrationStatus::Undoing).await?;
         let mut undo = Undo { app: &app, holder: held.holder(), undone: UndoneMigration::default(), kept: HashSet::new() };
         let (began, mut refused) = (Instant::now(), Vec::new());
@@ -50,7 +61,7 @@ impl App {
                 held.check()?;
                 // Refused in this segment, it was not written by it, but by the next one.
                 if refused.contains(&change.unit) {
-                    undo.delete_objects(change).await?;
+                    undo.refused(change).await?;
                 } else {
                     undo.change(change).await?;
                 }
@@ -70,6 +81,16 @@ impl App {
         row.status = status;
         row.updated_at = rfc3339(self.clock.now_ms());
         self.records.put_migration(id, row).await
+    }
+
+    /// The first segment that the row tells, and that the bucket has not.
+    async fn missing_segment(&self, row: &MigrationRow, id: &MigrationId) -> Result<Option<u64>, Error> {
+        for number in 0..row.segments {
+            if self.blobs.read(&segment_key(&row.migration, id.as_str(), number)).await?.is_none() {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     /// The number of segments that the journal has: those that the row tells, and what was begun behind them.
@@ -92,6 +113,20 @@ struct Undo<'a> {
 }
 
 impl Undo<'_> {
+    /// A change that was not written: its objects go, unless its rows are there all the same, because the answer was lost that said so and
+    /// somebody has changed them since.
+    async fn refused(&mut self, change: &Change) -> Result<(), Error> {
+        for row in change.rows.iter().filter(|row| row.is_new) {
+            if row.state(self.app.records.stored_row(&row.key).await?.as_ref()) == RowState::Before {
+                continue;
+            }
+            self.undone.changed_since.push(change.unit.clone());
+            self.kept.extend(change.objects.iter().map(|object| object.object.clone()));
+            return Ok(());
+        }
+        self.delete_objects(change).await
+    }
+
     async fn change(&mut self, change: &Change) -> Result<(), Error> {
         let records = &self.app.records;
         let mut states = Vec::with_capacity(change.rows.len());
