@@ -1,5 +1,6 @@
 // Batches: each with its bar, what failed, and how long it took.
 
+import { once } from "./api.js";
 import { h } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
@@ -46,14 +47,14 @@ export function page(context) {
 function begin(context) {
   /** @type {unknown} */
   let failure = null;
-  const key = crypto.randomUUID();
+  const post = once(context.api);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
     const text = (/** @type {string} */ name) => String(form.get(name) ?? "").trim();
     const prompts = text("prompts").split("\n").map((line) => line.trim()).filter((line) => line !== "");
     try {
-      const started = await context.api.post("v1/batches", { name: text("name") || undefined, items: prompts.map((prompt) => ({ request: { prompt } })), defaults: { provider: text("provider"), model: text("model") }, concurrency: Number(text("concurrency")) }, { "idempotency-key": key });
+      const started = await post("v1/batches", { name: text("name") || undefined, items: prompts.map((prompt) => ({ request: { prompt } })), defaults: { provider: text("provider"), model: text("model") }, concurrency: Number(text("concurrency")) });
       shown.close();
       toast(t("Started"));
       location.hash = `#/batches/${started.id}`;

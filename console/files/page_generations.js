@@ -1,5 +1,6 @@
 // Generations: what was asked for, how it stands, what it cost.
 
+import { once } from "./api.js";
 import { h } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
@@ -78,13 +79,13 @@ export function page(context) {
 function begin(context) {
   /** @type {unknown} */
   let failure = null;
-  const key = crypto.randomUUID();
+  const post = once(context.api);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const texts = Object.fromEntries([...new FormData(/** @type {HTMLFormElement} */ (event.target))].map(([name, value]) => [name, String(value).trim()]));
     const body = Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== ""));
     try {
-      const started = await context.api.post("v1/generations", body, { "idempotency-key": key });
+      const started = await post("v1/generations", body);
       shown.close();
       toast(t("Started"));
       location.hash = `#/generations/${started.id}`;

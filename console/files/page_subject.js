@@ -1,6 +1,6 @@
 // One subject: the timeline of its versions, the text of one, what differs, and what can be made of it.
 
-import { poll, queryOf } from "./api.js";
+import { once, poll, queryOf } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { format, t } from "./i18n.js";
@@ -61,7 +61,7 @@ export function page(context) {
   const change = (/** @type {() => void} */ how) => {
     how();
     context.setQuery({ version: chosen, with: compared, look: isInline ? "inline" : "" });
-    loadChosen().catch(context.onError);
+    void context.act(loadChosen);
   };
   const older = async () => {
     const list = await api.get(`${path}/versions${queryOf({ limit: PAGE, before: versions.at(-1).number })}`, signal);
@@ -69,8 +69,8 @@ export function page(context) {
     hasMore = list.has_more;
     update();
   };
-  /** The change is made to the version that was seen, or refused. */
-  const guarded = () => ({ "if-match": `"${subject.current}"` });
+  /** The change is made to the version that was current when its reader began, or refused. */
+  const guard = () => ({ "if-match": `"${subject.current}"` });
   const done = (/** @type {any} */ version) => {
     chosen = null;
     compared = null;
@@ -78,37 +78,41 @@ export function page(context) {
     context.setQuery({});
     again();
   };
-  const restore = () => confirm({ title: t("Restore version {n}?", { n: number() }), words: t("Its text becomes the newest version. The versions in between stay."), label: t("Restore"), field: { name: "reason", label: t("Reason (optional)") }, act: async ({ reason }) => done(await api.post(`${path}/versions/${number()}/restore`, reason ? { reason } : {}, guarded())) });
-  const edit = () =>
+  const restore = () => {
+    const [seen, n] = [guard(), number()];
+    confirm({ title: t("Restore version {n}?", { n }), words: t("Its text becomes the newest version. The versions in between stay."), label: t("Restore"), field: { name: "reason", label: t("Reason (optional)") }, act: async ({ reason }) => done(await api.post(`${path}/versions/${n}/restore`, reason ? { reason } : {}, seen)) });
+  };
+  const edit = () => {
+    const seen = guard();
     confirm({
       title: t("Edit the text"),
       words: t("What you save becomes the newest version."),
       label: t("Save"),
       field: { name: "text", label: t("Text"), isRequired: true, isLong: true, value: output.text },
-      act: async ({ text }) => done(await api.post(`${path}/versions`, { text: text.replaceAll("\r\n", "\n") }, guarded())),
+      act: async ({ text }) => done(await api.post(`${path}/versions`, { text: text.replaceAll("\r\n", "\n") }, seen)),
     });
-  const regenerate = () =>
+  };
+  const regenerate = () => {
+    const post = once(api);
     confirm({
       title: t("Generate it again?"),
       words: t("The last request is sent once more. Its answer becomes the newest version."),
       label: t("Generate"),
       field: { name: "reason", label: t("Reason"), isRequired: true },
       act: async ({ reason }) => {
-        const started = await api.post(`${path}/regenerate`, { reason });
+        const started = await post(`${path}/regenerate`, { reason });
         location.hash = `#/generations/${started.id}`;
       },
     });
+  };
   /** Downloads an export by a link of its own, because the address alone has no key. @param {string} format */
-  const save = async (format) => {
-    try {
+  const save = (format) =>
+    context.act(async () => {
       const response = await api.send("GET", `${path}/export${queryOf({ format })}`);
       const link = h("a", { href: URL.createObjectURL(await response.blob()), download: `${id}.${format}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 1_000);
-    } catch (error) {
-      context.onError(error);
-    }
-  };
+    });
   const update = () => {
     const mayStart = session.refusal("start");
     const isCurrent = number() === subject.current;
@@ -146,7 +150,7 @@ export function page(context) {
         ),
       ),
     ),
-    hasMore && h("button", { type: "button", on: { click: () => older().catch(context.onError) } }, t("Show more")),
+    hasMore && h("button", { type: "button", on: { click: () => context.act(older) } }, t("Show more")),
   ];
   render(root, head(words(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
 }

@@ -7,7 +7,7 @@ import { formats } from "../../files/format.js";
 import { GenerationLog } from "../../files/generation_log.js";
 import { PartialJson, treeOf } from "../../files/partial_json.js";
 import { SseParser } from "../../files/sse.js";
-import { bars, phases, ticks } from "../../files/waterfall.js";
+import { bars, levels, phases, ticks, tickWord } from "../../files/waterfall.js";
 import { sideBySide, tokens, wordDiff } from "../../files/words.js";
 
 /** Numbers from a seed, which a failure prints. */
@@ -102,10 +102,13 @@ test("an attempt goes on with an open item, and begins again without one", () =>
   for (const event of [{ seq: 0, type: "created" }, { seq: 1, type: "in_progress", attempt: 1 }, added(2), delta(3, "one "), { seq: 4, type: "in_progress", attempt: 2 }, delta(5, "two")]) log.push(event);
   assert.equal(log.text, "one two");
   log.push({ seq: 6, type: "output_item.done", output_index: 0, complete: false });
-  assert.deepEqual(log.push({ seq: 7, type: "in_progress", attempt: 3 }), { kind: "restart" });
+  const restart = log.push({ seq: 7, type: "in_progress", attempt: 3 });
+  assert.deepEqual([restart.kind, restart.items.map((item) => item.text)], ["restart", ["one two"]]);
   for (const event of [added(8, 1), delta(9, "three", 1)]) log.push(event);
   assert.equal(log.text, "three");
-  assert.deepEqual(log.attempts.map(({ number, continues }) => [number, continues]), [[1, false], [2, true], [3, false]]);
+  log.push({ seq: 10, type: "output_item.done", output_index: 1, complete: false });
+  assert.deepEqual(log.push({ seq: 11, type: "in_progress", attempt: 4 }).items.map((item) => item.text), ["three"], "what was discarded before is not discarded again");
+  assert.deepEqual(log.attempts.map(({ number, continues }) => [number, continues]), [[1, false], [2, true], [3, false], [4, false]]);
 });
 
 property("a diff by words leads from one text to the other", (random) => {
@@ -136,6 +139,8 @@ test("bars stand within the run, and what waits is told apart", () => {
   assert.deepEqual([placed.has("C"), placed.has("D")], [false, false]);
   assert.deepEqual(phases(steps).map((phase) => [phase.phase, phase.steps.length]), [["one", 3], ["two", 1]]);
   assert.deepEqual(ticks(10_000), [0, 2_000, 4_000, 6_000, 8_000, 10_000]);
+  assert.deepEqual([0, 15_000, 60_000, 75_000, 3_600_000, 5_400_000, 86_400_000].map(tickWord), ["0", "15 s", "1 min", "1:15 min", "1 h", "1:30 h", "24 h"]);
+  assert.deepEqual([1, 2, 3, 10].map(levels), [[0, 1], [0, 1, 2], [0, 2, 4], [0, 5, 10]]);
   for (const ms of [1, 999, 61_000, 3_600_000, 86_400_000 * 40]) assert.ok(ticks(ms).length <= 8, `${ms}`);
 });
 
@@ -178,6 +183,7 @@ test("figures are words of the language", () => {
   assert.deepEqual([english.cost(0), english.cost(1_230), english.cost(12_500_000), english.cost(null)], ["$0.00", "$0.00123", "$12.50", "–"]);
   assert.deepEqual([english.size(999), english.size(1_500), spanish.size(2_500_000)], ["999 B", "1.5 KB", "2,5 MB"]);
   assert.deepEqual([english.duration(43), english.duration(6_100), english.duration(125_000), english.duration(7_500_000)], ["43 ms", "6.1 s", "2 min 5 s", "2 h 5 min"]);
+  assert.deepEqual([999.6, 59_949, 59_999, 3_599_999].map(english.duration), ["1.0 s", "59.9 s", "1 min 0 s", "1 h 0 min"]);
   assert.deepEqual([english.ago(0, 61_000), english.ago(0, 500), spanish.ago(0, 7_200_000)], ["1 minute ago", "now", "hace 2 horas"]);
 });
 
