@@ -395,4 +395,5 @@ export const SPANISH = {
   "The console cannot begin": "La consola no puede empezar",
   "The console is shown in no frame. Open it by itself.": "La consola no se muestra en ningún marco. Ábrala aparte.",
   "The API does not answer. Try it again.": "La API no responde. Inténtelo de nuevo.",
+  "Nothing found so far.": "Nada encontrado hasta ahora.",
 };

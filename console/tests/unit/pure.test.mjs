@@ -5,6 +5,7 @@ import { entityTree } from "../../files/entity_tree.js";
 import { collect, errorsByField, fieldsOf, textsOf } from "../../files/form_model.js";
 import { formats } from "../../files/format.js";
 import { GenerationLog } from "../../files/generation_log.js";
+import { ListRows } from "../../files/list_rows.js";
 import { PartialJson, treeOf } from "../../files/partial_json.js";
 import { SseParser } from "../../files/sse.js";
 import { bars, levels, phases, ticks, tickWord } from "../../files/waterfall.js";
@@ -194,4 +195,61 @@ test("entities stand below their parents, in the order of the answer", () => {
   assert.deepEqual(names(entityTree(list, () => true)), [["a", ["a1", "a2"]], "b", "x", "self"]);
   assert.deepEqual(names(entityTree(list, (each) => each.state === "approved")), [["a", ["a2"]]]);
   assert.equal(entityTree(list, () => true)[0].count, 3);
+});
+
+/** A server's list, newest first, of which a page is asked for behind a row. */
+function server() {
+  const rows = [];
+  const page = (after, limit) => {
+    const from = after === null ? 0 : rows.findIndex((row) => row.n < after);
+    const data = from < 0 ? [] : rows.slice(from, from + limit);
+    return { data: data.map((row) => ({ ...row })), has_more: from >= 0 && from + limit < rows.length, last_id: data.at(-1)?.n ?? null };
+  };
+  return { rows, page };
+}
+
+property("a list that is read page by page has each row once, in order, as it is", (random) => {
+  const { rows, page } = server();
+  const limit = 1 + random(5);
+  const list = new ListRows((row) => String(row.n), limit);
+  let n = 0;
+  const add = (count) => {
+    for (let each = 0; each < count; each += 1) rows.unshift({ n: (n += 1), isOpen: true });
+  };
+  const read = () => {
+    list.newest(page(null, limit));
+    for (const after of list.open((row) => row.isOpen)) list.again(after, page(after, limit));
+  };
+  add(random(12));
+  read();
+  for (let turn = 0; turn < 12; turn += 1) {
+    const act = random(4);
+    if (act === 0) add(random(3));
+    else if (act === 1 && rows.length > 0) rows[random(rows.length)].isOpen = false;
+    else if (act === 2 && rows.length > 3) rows.splice(random(rows.length), 1);
+    else if (list.next !== null) list.more(page(list.next, limit));
+    read();
+  }
+  const shown = list.rows;
+  const upTo = list.next === null ? rows : rows.filter((row) => row.n >= (shown.at(-1)?.n ?? 0));
+  const open = (of) => of.filter((row) => row.isOpen);
+  // Rows that have ended are not asked for again: of those, none is shown twice, and none is missing.
+  assert.deepEqual(open(shown), open(upTo), JSON.stringify({ limit, shown, upTo }));
+  assert.deepEqual(upTo.filter((row) => !shown.some((each) => each.n === row.n)), []);
+  assert.deepEqual(shown.map((row) => row.n), [...new Set(shown.map((row) => row.n))].sort((one, other) => other - one));
+});
+
+test("rows are told apart by the list's own key, and another filter begins anew", () => {
+  const list = new ListRows((row) => row.name, 2);
+  const answer = (names, more = true) => ({ data: names.map((name) => ({ name })), has_more: more, last_id: names.at(-1) ?? null });
+  const names = () => list.rows.map((row) => row.name).join("");
+  list.newest(answer(["a", "b"]));
+  list.more(answer(["c", "d"]));
+  assert.deepEqual([names(), list.next], ["abcd", "d"]);
+  list.newest(answer(["z", "a"]));
+  assert.deepEqual([names(), list.next], ["zabcd", "d"]);
+  list.restart();
+  assert.deepEqual([names(), list.next], ["zabcd", null]);
+  list.newest(answer(["a", "b"], false));
+  assert.deepEqual([names(), list.next], ["ab", null]);
 });
