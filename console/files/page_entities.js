@@ -4,6 +4,7 @@ import { poll, queryOf } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { entityTree } from "./entity_tree.js";
+import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { action, bar, confirm, empty, figure, figures, head, state, stateWord, table, time, toast, who, words } from "./ui.js";
 
@@ -95,7 +96,7 @@ export function page(context) {
           table(
             t("Imports"),
             [{ title: t("Generation") }, { title: t("State") }, { title: t("Importer"), class: "low" }, { title: t("By"), class: "low" }, { title: t("Made") }, { title: "", class: "tight" }],
-            imports.map((each) => h("tr", { key: each.id }, h("td", { class: "name" }, h("a", { href: `#/generations/${each.generation}` }, each.generation)), h("td", null, state(each.state)), h("td", { class: "low" }, words(each.importer)), h("td", { class: "low" }, each.by ? who(each.by) : "–"), h("td", null, time(each.created_at)), h("td", { class: "tight" }, each.state === "completed" && action(t("Revert"), mayReview, revert(each), "danger")))),
+            imports.map((each) => h("tr", { key: each.id }, h("td", { class: "name" }, h("a", { class: "mono", href: `#/generations/${each.generation}`, title: each.generation }, shortId(each.generation))), h("td", null, state(each.state)), h("td", { class: "low" }, words(each.importer)), h("td", { class: "low" }, each.by ? who(each.by) : "–"), h("td", null, time(each.created_at)), h("td", { class: "tight" }, each.state === "completed" && action(t("Revert"), mayReview, revert(each), "danger")))),
           ),
         ),
     );

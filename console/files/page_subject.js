@@ -11,6 +11,9 @@ import { sideBySide, wordDiff } from "./words.js";
 
 const SIGNS = /** @type {Record<string, string>} */ ({ initial_generation: "★", automatic_regeneration: "↻", manual_edit: "✎", restoration: "⮌" });
 const PAGE = 50;
+/** A subject is asked for again after so long, and less and less often while it does not change. */
+const EVERY_MS = 5_000;
+const EVERY_MAX_MS = 60_000;
 const CHANGES = /** @type {Record<string, string>} */ ({ initial_generation: "first generation", automatic_regeneration: "generated again", manual_edit: "edited by hand", restoration: "restored" });
 /** @param {any} version */
 const changeOf = (version) => t(CHANGES[version.change_type] ?? version.change_type);
@@ -36,10 +39,15 @@ export function page(context) {
   /** @type {any} */
   let diff = null;
   let shownFor = "";
+  let asked = "";
+  /** How often in a row nothing was new. */
+  let quiet = 0;
   const view = new JsonView(() => update());
 
   const load = async () => {
-    subject = await api.get(path, signal);
+    const found = await api.get(path, signal);
+    quiet = subject && found.updated_at === subject.updated_at && found.current === subject.current ? quiet + 1 : 0;
+    subject = found;
     const list = await api.get(`${path}/versions${queryOf({ limit: PAGE })}`, signal);
     const known = new Set(list.data.map((/** @type {any} */ version) => version.number));
     versions = [...list.data, ...versions.filter((version) => !known.has(version.number) && version.number < (list.last_number ?? 0))];
@@ -50,14 +58,20 @@ export function page(context) {
   const number = () => chosen ?? subject.current;
   const loadChosen = async () => {
     const wanted = `${number()} ${compared}`;
+    asked = wanted;
     if (wanted !== shownFor && number() !== null) {
-      output = await api.get(`${path}/versions/${number()}/output`, signal);
-      diff = compared === null || compared === number() ? null : await api.get(`${path}/diff${queryOf({ from: Math.min(compared, number()), to: Math.max(compared, number()) })}`, signal);
+      const [n, other] = [number(), compared];
+      const text = await api.get(`${path}/versions/${n}/output`, signal);
+      const found = other === null || other === n ? null : await api.get(`${path}/diff${queryOf({ from: Math.min(other, n), to: Math.max(other, n) })}`, signal);
+      // Another was chosen meanwhile.
+      if (asked !== wanted) return;
+      output = text;
+      diff = found && { ...found, rows: rowsOf(found) };
       shownFor = wanted;
     }
     update();
   };
-  const again = poll({ load, isActive: () => true, every: 5_000, signal, onError: context.onError });
+  const again = poll({ load, isActive: () => true, every: () => Math.min(EVERY_MS * 2 ** quiet, EVERY_MAX_MS), signal, onError: context.onError });
   const change = (/** @type {() => void} */ how) => {
     how();
     context.setQuery({ version: chosen, with: compared, look: isInline ? "inline" : "" });
@@ -74,6 +88,7 @@ export function page(context) {
   const done = (/** @type {any} */ version) => {
     chosen = null;
     compared = null;
+    quiet = 0;
     toast(t("Version {n} is current now", { n: version.number }));
     context.setQuery({});
     again();
@@ -165,21 +180,25 @@ function parsed(text) {
   }
 }
 
+/** The rows of a diff, hunk by hunk, with what differs within them: computed once, however often they are drawn. @param {any} diff */
+const rowsOf = (diff) => diff.hunks.map((/** @type {any} */ hunk) => sideBySide(hunk.lines).map(({ from, to }) => ({ from, to, parts: from === null || to === null || from === to ? [] : wordDiff(from, to) })));
+
 /** @param {any} diff @param {boolean} isInline */
 function drawDiff(diff, isInline) {
   if (diff.hunks.length === 0) return h("p", { class: "quiet" }, t("They are the same."));
-  const marked = (/** @type {string | null} */ from, /** @type {string | null} */ to, /** @type {"-" | "+"} */ side) => {
+  const marked = (/** @type {any} */ { from, to, parts }, /** @type {"-" | "+"} */ side) => {
     if (from === null || to === null) return side === "-" ? from : to;
-    return wordDiff(from, to).filter((part) => part.op === " " || part.op === side).map((part) => (part.op === " " ? part.text : h(side === "-" ? "del" : "ins", null, part.text)));
+    return parts.filter((/** @type {any} */ part) => part.op === " " || part.op === side).map((/** @type {any} */ part) => (part.op === " " ? part.text : h(side === "-" ? "del" : "ins", null, part.text)));
   };
   const rows = diff.hunks.flatMap((/** @type {any} */ hunk, /** @type {number} */ at) => {
     const gap = h("tr", { key: `gap-${at}`, class: "gap" }, h("td", { colspan: 2 }, t("from line {n}", { n: hunk.new_start })));
-    const lines = sideBySide(hunk.lines).map(({ from, to }) => {
+    const lines = diff.rows[at].map((/** @type {any} */ row) => {
+      const { from, to, parts } = row;
       const isSame = from === to;
-      if (!isInline) return h("tr", null, h("td", { class: isSame || from === null ? "" : "removed" }, isSame ? from : marked(from, to, "-")), h("td", { class: isSame || to === null ? "" : "added" }, isSame ? to : marked(from, to, "+")));
+      if (!isInline) return h("tr", null, h("td", { class: isSame || from === null ? "" : "removed" }, isSame ? from : marked(row, "-")), h("td", { class: isSame || to === null ? "" : "added" }, isSame ? to : marked(row, "+")));
       if (isSame) return h("tr", null, h("td", { colspan: 2 }, from));
       if (from === null || to === null) return h("tr", null, h("td", { colspan: 2, class: from === null ? "added" : "removed" }, from === null ? h("ins", null, to) : h("del", null, from)));
-      return h("tr", null, h("td", { colspan: 2 }, wordDiff(from, to).map((part) => (part.op === " " ? part.text : h(part.op === "-" ? "del" : "ins", null, part.text)))));
+      return h("tr", null, h("td", { colspan: 2 }, parts.map((/** @type {any} */ part) => (part.op === " " ? part.text : h(part.op === "-" ? "del" : "ins", null, part.text)))));
     });
     return [gap, ...lines];
   });

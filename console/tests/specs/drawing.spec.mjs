@@ -2,10 +2,10 @@
 
 import { expect, test } from "./fixtures.mjs";
 
-/** Runs `check` in a page of the console, with its module that draws. */
-async function drawn(page, check) {
+/** Runs `check` in a page of the console, with its module that draws, or another. */
+async function drawn(page, check, module = "dom.js") {
   const script = await page.locator("script[src$='app.js']").getAttribute("src");
-  return page.evaluate(`(async () => { const dom = await import(new URL(${JSON.stringify(script)}.replace("app.js", "dom.js"), document.baseURI)); const root = document.createElement("div"); document.body.append(root); return (${check})(dom, root); })()`);
+  return page.evaluate(`(async () => { const dom = await import(new URL(${JSON.stringify(script)}.replace("app.js", ${JSON.stringify(module)}), document.baseURI)); const root = document.createElement("div"); document.body.append(root); return (${check})(dom, root); })()`);
 }
 
 test("a kept element stays in the page, with its focus, scrolling and selection, whatever comes and goes around it", async ({ open, page }) => {
@@ -66,4 +66,23 @@ test("what a person has typed and chosen stays, until the page wants something e
     return [after, state()];
   });
   expect(found).toEqual([["anthropic", true, "b", "typed"], ["other", false, "a", "typed"]]);
+});
+
+test("a tree shows a bounded number of nodes, and more where one asks", async ({ open, page }) => {
+  await open("/access");
+  const found = await drawn(page, ({ JsonView }, root) => {
+    const leaf = (key) => ({ key, type: "number", value: "1", isWhole: true, children: [] });
+    const array = (key, children) => ({ key, type: "array", value: "", isWhole: true, children });
+    const many = (count, make) => Array.from({ length: count }, (_, at) => make(at));
+    const tree = array(null, many(90, (a) => array(a, many(90, (b) => array(b, many(3, leaf))))));
+    const view = new JsonView(() => root.replaceChildren(view.draw(tree)));
+    view.update();
+    const count = () => root.querySelectorAll(".leaf, .branch").length;
+    const counts = [count()];
+    root.querySelector(":scope > .branch > .children > button:last-child").click();
+    counts.push(count());
+    return [...counts, root.querySelector(":scope > .branch > .children > button:last-child").textContent];
+  }, "json_view.js");
+  expect(found.slice(0, 2)).toEqual([2_000, 4_000]);
+  expect(found[2]).toMatch(/^\d+ more$/);
 });

@@ -55,3 +55,12 @@ test("exported, and printed without the frame", async ({ open, page, dev }) => {
   await expect(page.getByRole("region", { name: "Text" })).toBeVisible();
   expect((await page.pdf()).length).toBeGreaterThan(1_000);
 });
+
+test("printed, a tree of JSON is whole and light", async ({ open, page }) => {
+  await open("/subjects/plan", { theme: "dark" });
+  const tree = page.getByRole("region", { name: "Text" });
+  await expect(tree.locator(".twig").first()).toBeVisible();
+  await page.emulateMedia({ media: "print" });
+  await expect(tree.locator(".twig").first()).toBeVisible();
+  expect(await tree.evaluate((node) => [getComputedStyle(node).maxHeight, getComputedStyle(node).overflow, getComputedStyle(document.documentElement).colorScheme])).toEqual(["none", "visible", "light"]);
+});

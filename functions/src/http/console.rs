@@ -45,6 +45,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "i18n.js"
     "icon.svg"
     "json_view.js"
+    "list_rows.js"
     "lists.js"
     "live.js"
     "memory.js"
@@ -165,7 +166,8 @@ pub async fn page(State(app): State<App>, Path(file): Path<String>, uri: Uri, re
     if file != CONSOLE.page.name {
         return problem::no_route(uri).await;
     }
-    let is_embedded = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "embed=1"));
+    // The page reads it so too: anything else is the whole console, which no other page shows.
+    let is_embedded = uri.query() == Some("embed=1");
     let ancestors = app.config().embed_origin.as_deref().filter(|_| is_embedded);
     let tag = format!("\"{}\"", CONSOLE.build);
     let is_known = request.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
