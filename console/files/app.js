@@ -136,7 +136,8 @@ function end() {
 }
 
 /** @param {import("./session.js").Session} of */
-const refused = (of) => of === session && leave(t("You were signed out: the API does not take this key or token any more. It has expired, or was revoked."));
+const refused = (of) => of === session && leave(ended());
+const ended = () => t("You were signed out: the API does not take this key or token any more. It has expired, or was revoked.");
 
 /** @param {unknown} error why the last try failed, or the session ended */
 function signIn(error) {
@@ -307,7 +308,7 @@ async function enter(token) {
     if (entry !== entries) return;
     session = resumed;
     if (session) begin();
-    else signIn(wasRefused ? t("The API does not take this key or token. It has expired, or was revoked.") : null);
+    else signIn(wasRefused ? ended() : null);
   } catch (error) {
     if (entry !== entries) return;
     const isSilent = error instanceof Problem && error.status === 0;

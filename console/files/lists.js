@@ -5,7 +5,7 @@ import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { t } from "./i18n.js";
 import { ListRows } from "./list_rows.js";
-import { head } from "./ui.js";
+import { head, loading } from "./ui.js";
 
 /** @typedef {import("./app.js").Context} Context */
 /** @typedef {{ name: string, label: string, kind: "search" | "choice" | "text", choices?: [string, string][] }} Filter */
@@ -109,7 +109,7 @@ export function listPage(context, { title, path, filters, limit, cursor, every, 
   const update = () => {
     const isFiltered = Object.values(query).some((value) => value !== "");
     const { rows } = list;
-    const drawn = list.isEmpty ? h("p", { class: "quiet", role: "status" }, t("Loading …")) : rows.length > 0 ? draw(rows, again) : list.next === null ? empty(isFiltered) : h("p", { class: "quiet" }, t("Nothing found so far."));
+    const drawn = list.isEmpty ? loading() : rows.length > 0 ? draw(rows, again) : list.next === null ? empty(isFiltered) : h("p", { class: "quiet" }, t("Nothing found so far."));
     render(
       root,
       head(title, actions(again)),

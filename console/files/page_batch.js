@@ -6,7 +6,7 @@ import { h, render } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { isEnded, nothingFound } from "./lists.js";
-import { action, bar, between, confirm, copyable, figure, figures, head, state, stateWord, table, time, words } from "./ui.js";
+import { action, bar, between, confirm, copyable, figure, figures, head, loading, state, stateWord, table, time, words } from "./ui.js";
 
 const PAGE = 100;
 
@@ -91,7 +91,7 @@ export function page(context) {
       hasMore && h("button", { type: "button", on: { click: () => ((most += PAGE * 5), again()) } }, t("Show more")),
     );
   };
-  render(root, head(t("Batch"), copyable(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Batch"), copyable(id)), loading());
 }
 
 /** @param {any[]} items */

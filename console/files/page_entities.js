@@ -6,7 +6,7 @@ import { h, render } from "./dom.js";
 import { entityTree } from "./entity_tree.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
-import { action, bar, confirm, empty, figure, figures, head, state, stateWord, table, time, toast, who, words } from "./ui.js";
+import { action, bar, confirm, empty, figure, figures, head, loading, state, stateWord, table, time, toast, who, words } from "./ui.js";
 
 const LIMIT = 100;
 const STATES = ["incubating", "approved", "rejected", "archived", "reverted"];
@@ -101,7 +101,7 @@ export function page(context) {
         ),
     );
   };
-  render(root, head(t("Incubator")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Incubator")), loading());
 }
 
 /** @param {import("./entity_tree.js").Node} node @param {string | null} mayReview @param {(act: "approve" | "reject" | "archive", node: any) => () => void} ask @returns {any} */

@@ -6,7 +6,7 @@ import { collect, errorsByField, fieldsOf, textsOf } from "./form_model.js";
 import { format, t } from "./i18n.js";
 import { JsonView } from "./json_view.js";
 import { treeOf } from "./partial_json.js";
-import { action, confirm, figure, figures, head, problem, time, toast, who, words } from "./ui.js";
+import { action, confirm, figure, figures, head, loading, problem, time, toast, who, words } from "./ui.js";
 
 /** @param {import("./app.js").Context} context */
 export function page(context) {
@@ -129,7 +129,7 @@ export function page(context) {
       h("section", null, h("h2", null, t("Document")), h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Document") }, view.draw(treeOf(document)))),
     );
   };
-  render(root, head(words(name)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(words(name)), loading());
   void context.act(() => load(null));
 }
 

@@ -9,7 +9,7 @@ import { JsonView } from "./json_view.js";
 import { isEnded } from "./lists.js";
 import { LiveGeneration } from "./live.js";
 import { treeOf } from "./partial_json.js";
-import { action, bar, between, confirm, copyable, figure, figures, head, state, stateWord, time, toast, words } from "./ui.js";
+import { action, bar, between, confirm, copyable, figure, figures, head, loading, state, stateWord, time, toast, words } from "./ui.js";
 import { bars, phases, ticks, tickWord } from "./waterfall.js";
 
 const TONES = /** @type {Record<string, string>} */ ({ completed: "good", failed: "bad", cancelled: "quiet", skipped: "quiet" });
@@ -104,7 +104,7 @@ export function page(context) {
       log.length > 0 && !isEmbedded && h("details", { key: "log" }, h("summary", null, t("What happened, in order")), h("ol", null, log.map((entry) => h("li", null, time(entry.at), " ", words(entry.message))))),
     );
   };
-  render(root, head(t("Run"), !isEmbedded && copyable(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Run"), !isEmbedded && copyable(id)), loading());
 }
 
 /** @param {any} run @param {any[]} steps @param {string | null} chosen @param {(step: string) => void} choose @param {Record<string, string>} titles */

@@ -6,7 +6,7 @@ import { h, render } from "./dom.js";
 import { format, t } from "./i18n.js";
 import { JsonView } from "./json_view.js";
 import { treeOf } from "./partial_json.js";
-import { action, confirm, figure, figures, head, time, toast, tokensOf, who, words } from "./ui.js";
+import { action, confirm, figure, figures, head, loading, time, toast, tokensOf, who, words } from "./ui.js";
 import { sideBySide, wordDiff } from "./words.js";
 
 const SIGNS = /** @type {Record<string, string>} */ ({ initial_generation: "★", automatic_regeneration: "↻", manual_edit: "✎", restoration: "⮌" });
@@ -167,7 +167,7 @@ export function page(context) {
     ),
     hasMore && h("button", { type: "button", on: { click: () => context.act(older) } }, t("Show more")),
   ];
-  render(root, head(words(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(words(id)), loading());
 }
 
 /** The value of a text that is JSON of some size. @param {string} text */

@@ -4,7 +4,7 @@ import { poll, queryOf } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render, s } from "./dom.js";
 import { format, t } from "./i18n.js";
-import { empty, figure, figures, head, table, words } from "./ui.js";
+import { empty, figure, figures, head, loading, table, words } from "./ui.js";
 import { levels } from "./waterfall.js";
 
 const DAYS = [7, 30, 90];
@@ -53,7 +53,7 @@ export function page(context) {
           ],
     );
   };
-  render(root, head(t("Usage")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Usage")), loading());
 }
 
 /** @param {any} group @param {string} measure */

@@ -4,7 +4,7 @@ import { h, render } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { nothingFound, pagedList } from "./lists.js";
-import { action, confirm, copy, copyable, dialog, figure, figures, head, state, stateWord, table, time, toast, who, words } from "./ui.js";
+import { action, confirm, copy, copyable, dialog, figure, figures, head, loading, state, stateWord, table, time, toast, who, words } from "./ui.js";
 import { standing } from "./page_webhooks.js";
 
 /** @param {import("./app.js").Context} context */
@@ -76,5 +76,5 @@ export function page(context) {
       moreButton(),
     );
   };
-  render(root, head(t("Webhook"), copyable(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Webhook"), copyable(id)), loading());
 }

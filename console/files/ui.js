@@ -112,6 +112,9 @@ export function problem(error, again = null, isPolled = false, dismiss = null) {
   );
 }
 
+/** Before the first answer. */
+export const loading = () => h("p", { class: "quiet", role: "status" }, t("Loading …"));
+
 /** Where there is nothing yet: what comes here, and how. @param {string} title @param {string} words @param {string | null} [call] */
 export function empty(title, words, call = null) {
   return h(
