@@ -34,10 +34,17 @@ export function queryOf(query) {
 
 /** A client with one credential. */
 export class Api {
-  /** @param {string | null} credential @param {() => void} onRefused called where the credential is not taken any more */
-  constructor(credential, onRefused = () => {}) {
+  /** @param {string | null} credential @param {AbortSignal | null} [signal] ends all that is asked with it */
+  constructor(credential, signal = null) {
     this.credential = credential;
-    this.onRefused = onRefused;
+    this.signal = signal;
+    /** Called where the credential is not taken any more. */
+    this.onRefused = () => {};
+  }
+
+  /** @param {AbortSignal | undefined} signal of one request, joined with that of the session */
+  #until(signal) {
+    return this.signal && signal ? AbortSignal.any([this.signal, signal]) : (signal ?? this.signal ?? undefined);
   }
 
   /** @param {string} method @param {string} path @param {{ body?: any, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
@@ -47,14 +54,15 @@ export class Api {
     if (this.credential) all.authorization = `Bearer ${this.credential}`;
     if (body !== undefined) all["content-type"] ??= "application/json";
     const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
+    const until = this.#until(signal);
     let response;
     try {
-      response = await fetch(urlOf(path), { method, headers: all, body: text, signal, credentials: "omit", cache: "no-store", redirect: "follow" });
+      response = await fetch(urlOf(path), { method, headers: all, body: text, signal: until, credentials: "omit", cache: "no-store", redirect: "follow" });
     } catch (error) {
-      if (signal?.aborted) throw error;
+      if (until?.aborted) throw error;
       throw new Problem(0, { message: "The API does not answer." }, null);
     }
-    if (response.status === 401) this.onRefused();
+    if (response.status === 401 && !until?.aborted) this.onRefused();
     if (response.status >= 400) throw new Problem(response.status, await response.json().catch(() => null), response.headers.get("x-request-id"));
     return response;
   }
@@ -89,9 +97,9 @@ export class Api {
         pause = PAUSE_MS;
         await readEvents(response.body, onEvent);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || this.signal?.aborted) return;
         // The caller has found a gap, or may not read this: another connection does not help.
-        if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
+        if (isFinal(error)) throw error;
       } finally {
         document.removeEventListener("visibilitychange", stop);
       }
@@ -101,6 +109,26 @@ export class Api {
       pause = Math.min(pause * 2, PAUSE_MAX_MS);
     }
   }
+}
+
+/** Whether the API has refused, and would again. @param {unknown} error */
+const isFinal = (error) => error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
+
+/**
+ * Posts for one form or dialog: sent again after a broken connection, it happens once. What the API has refused did not happen, so the next is another.
+ * @param {Api} api
+ * @returns {(path: string, body?: any) => Promise<any>}
+ */
+export function once(api) {
+  let key = crypto.randomUUID();
+  return async (path, body) => {
+    try {
+      return await api.post(path, body, { "idempotency-key": key });
+    } catch (error) {
+      if (error instanceof Problem && error.status >= 400 && error.status < 500) key = crypto.randomUUID();
+      throw error;
+    }
+  };
 }
 
 /** @param {ReadableStream<Uint8Array>} body @param {(event: any) => void} onEvent */
@@ -146,8 +174,8 @@ export function visible(signal) {
 }
 
 /**
- * Calls `load` now, and again every `every` milliseconds while the page is visible and `isActive` says so.
- * @param {{ load: () => Promise<void>, isActive: () => boolean, every?: number, signal: AbortSignal, onError: (error: unknown) => void }} options
+ * Calls `load` now, and again every `every` milliseconds while the page is visible and `isActive` says so. After a refusal it waits to be called.
+ * @param {{ load: () => Promise<void>, isActive: () => boolean, every?: number | (() => number), signal: AbortSignal, onError: (error: unknown) => void }} options
  * @returns {() => void} calls it again at once, and goes on from there
  */
 export function poll({ load, isActive, every = 3_000, signal, onError }) {
@@ -162,20 +190,23 @@ export function poll({ load, isActive, every = 3_000, signal, onError }) {
     let failures = 0;
     while (!signal.aborted) {
       isAsked = false;
+      let isRefused = false;
       try {
         await load();
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         failures += 1;
+        isRefused = isFinal(error);
         onError(error);
       }
       if (!isAsked && !signal.aborted) {
-        const isOn = isActive() || failures > 0;
+        const isOn = !isRefused && (isActive() || failures > 0);
+        const pause = typeof every === "number" ? every : every();
         await new Promise((resolve) => {
           wake = () => resolve(undefined);
           signal.addEventListener("abort", wake, { once: true });
-          if (isOn) setTimeout(wake, every * 2 ** Math.min(failures, 4));
+          if (isOn) setTimeout(wake, pause * 2 ** Math.min(failures, 4));
         });
         wake = null;
         await visible(signal);

@@ -1,17 +1,18 @@
 // The console: signs in, draws the frame around the pages, and leads from address to page.
 
-import { visible, poll, queryOf } from "./api.js";
+import { poll, Problem, queryOf } from "./api.js";
 import { h, render } from "./dom.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { remember, remembered } from "./memory.js";
 import * as sessions from "./session.js";
-import { problem, refreshTimes, time, who } from "./ui.js";
+import { closeDialogs, problem, refreshTimes, time, who } from "./ui.js";
 
 /** @typedef {import("./session.js").Session} Session */
-/** @typedef {{ session: Session, api: import("./api.js").Api, params: string[], query: Record<string, string>, root: HTMLElement, signal: AbortSignal, isEmbedded: boolean, setQuery: (query: Record<string, any>) => void, setTitle: (title: string) => void, onError: (error: unknown) => void }} Context */
+/** @typedef {{ session: Session, api: import("./api.js").Api, params: string[], query: Record<string, string>, root: HTMLElement, signal: AbortSignal, isEmbedded: boolean, setQuery: (query: Record<string, any>) => void, setTitle: (title: string) => void, onError: (error: unknown) => void, act: (how: () => Promise<any>) => Promise<void> }} Context `onError` is for what is asked again by itself, `act` for what a person does */
 
 const THEME = "longhand.theme";
-const isEmbedded = new URLSearchParams(location.search).get("embed") === "1";
+/** Another product may frame a run, by this address alone; the rest of the console stands in no frame. */
+const isEmbedded = location.search === "?embed=1";
 
 /** Each page's address, with its module. @type {[RegExp, () => Promise<{ page: (context: Context) => void }>][]} */
 const ROUTES = [
@@ -51,11 +52,16 @@ const MENU = /** @type {const} */ ([
 let session = null;
 /** @type {AbortController | null} */
 let shown = null;
-let shownPath = "";
+/** The address of the page that is shown; `null`: none is. @type {string | null} */
+let shownAt = null;
+/** Counts the tries to sign in, of which the last one counts. */
+let entries = 0;
 let unread = 0;
 let menuIsOpen = false;
-/** @type {import("./dom.js").Child} */
+/** Why the last poll failed. @type {unknown} */
 let failure = null;
+/** Why what a person did failed; told until they close it or do something else. @type {unknown} */
+let refusal = null;
 const main = h("main", { id: "main" });
 /** Dialogs and messages stand beside it, so that drawing it again leaves them. */
 const app = h("div", { id: "app" });
@@ -104,7 +110,7 @@ function drawFrame() {
             credential && h("p", null, h("bdi", null, credential.organization), h("br"), h("small", null, credential.kind === "token" ? t("reads only") : credential.kind === "key" ? who(credential.user ?? credential.key) : t("no key needed"), credential.expires_at && [", ", t("until"), " ", time(credential.expires_at)])),
             chooser(t("Language"), language, [["en", "English"], ["es", "Español"]], (to) => setLanguage(/** @type {"en" | "es"} */ (to)).then(() => (drawFrame(), session ? show(true) : signIn(null)))),
             chooser(t("Colours"), theme(), [["auto", t("As the system")], ["light", t("Light")], ["dark", t("Dark")]], setTheme),
-            credential && credential.kind !== "none" && h("button", { type: "button", on: { click: leave } }, t("Sign out")),
+            credential && credential.kind !== "none" && h("button", { type: "button", on: { click: () => leave(null) } }, t("Sign out")),
           ),
         ),
       ),
@@ -112,27 +118,43 @@ function drawFrame() {
   );
 }
 
-function leave() {
+/** @param {string | null} reason why, where nobody asked for it */
+function leave(reason) {
   sessions.signOut();
-  session = null;
-  shown?.abort();
-  signIn(null);
+  signIn(reason);
 }
 
-/** @param {unknown} error why the last try failed */
-function signIn(error) {
+/** Ends the session with all that it asks for. */
+function end() {
   shown?.abort();
+  session?.controller.abort();
   session = null;
+  shownAt = null;
+  unread = 0;
+  entries += 1;
+  closeDialogs();
+}
+
+/** @param {import("./session.js").Session} of */
+const refused = (of) => of === session && leave(ended());
+const ended = () => t("You were signed out: the API does not take this key or token any more. It has expired, or was revoked.");
+
+/** @param {unknown} error why the last try failed, or the session ended */
+function signIn(error) {
+  end();
   document.title = "Longhand";
   drawFrame();
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const given = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get("credential") ?? "").trim();
+    const entry = (entries += 1);
     try {
-      session = await sessions.open(given, () => leave());
+      const opened = await sessions.open(given, refused);
+      if (entry !== entries) return;
+      session = opened;
       begin();
-    } catch (refused) {
-      signIn(refused);
+    } catch (error) {
+      if (entry === entries) signIn(error);
     }
   };
   main.replaceChildren(
@@ -153,32 +175,36 @@ function signIn(error) {
 
 /** Shows the page of the address. @param {boolean} [again] though it is shown already */
 async function show(again = false) {
-  const { path, query } = address();
-  if (path === shownPath && !again) return;
+  if (location.hash === shownAt && !again) return;
   if (!session && !isEmbedded) return;
   shown?.abort();
+  closeDialogs();
   const controller = new AbortController();
   shown = controller;
-  shownPath = path;
+  const framed = isEmbedded ? embedded() : null;
+  const { path, query } = address();
+  shownAt = location.hash;
   menuIsOpen = false;
   drawFrame();
   const route = ROUTES.find(([pattern]) => pattern.test(path));
+  const params = paramsOf(route?.[0].exec(path));
   const root = h("div", { class: "page" });
   const draw = () => {
-    failure = null;
+    failure = refusal = null;
     main.replaceChildren(h("div", { id: "failure" }), root);
     window.scrollTo(0, 0);
   };
-  if (!route || (isEmbedded && !path.startsWith("/runs/"))) {
+  const of = framed ?? session;
+  if (!route || !params || !of || (isEmbedded && !path.startsWith("/runs/"))) {
     draw();
     root.append(h("h1", { tabindex: -1 }, t("There is no such page")), h("p", null, h("a", { href: "#/" }, t("Overview"))));
     return;
   }
-  const params = (route[0].exec(path) ?? []).slice(1).map(decodeURIComponent);
-  const of = isEmbedded ? sessions.openEmbedded(params[0]) : /** @type {Session} */ (session);
+  let isLoaded = false;
   try {
     const module = await route[1]();
     if (controller.signal.aborted) return;
+    isLoaded = true;
     const begin = () => {
       draw();
       module.page({
@@ -189,10 +215,26 @@ async function show(again = false) {
         root,
         signal: controller.signal,
         isEmbedded,
-        setQuery: (to) => history.replaceState(null, "", `${location.pathname}${location.search}#${path}${queryOf(to)}`),
+        setQuery: (to) => {
+          history.replaceState(null, "", `${location.pathname}${location.search}#${path}${queryOf(to)}`);
+          shownAt = location.hash;
+        },
         setTitle: (title) => (document.title = `${title} · Longhand`),
         onError: (error) => {
-          if (!controller.signal.aborted) fail(error);
+          if (controller.signal.aborted) return;
+          failure = error;
+          drawFailures();
+        },
+        act: async (how) => {
+          refusal = null;
+          drawFailures();
+          try {
+            await how();
+          } catch (error) {
+            if (controller.signal.aborted) return;
+            refusal = error;
+            drawFailures();
+          }
         },
       });
       root.querySelector("h1")?.focus({ preventScroll: true });
@@ -200,30 +242,46 @@ async function show(again = false) {
     if (again || !document.startViewTransition || matchMedia("(prefers-reduced-motion: reduce)").matches) begin();
     else await document.startViewTransition(begin).updateCallbackDone;
   } catch (error) {
+    if (controller.signal.aborted) return;
     draw();
-    root.append(h("h1", { tabindex: -1 }, t("This page cannot be shown")), problem(error, () => location.reload()));
+    root.replaceChildren(h("h1", { tabindex: -1 }, isLoaded ? t("This page cannot be shown") : t("This page could not be loaded")), problem(error, () => location.reload()));
   }
 }
 
-/** Shows an error above the page; the next success of a poll takes it away. @param {unknown} error */
-function fail(error) {
-  failure = problem(error);
-  const place = document.querySelector("#failure");
-  if (place) render(place, failure);
+/** The parts of an address; `null`: it is none. @param {RegExpExecArray | null | undefined} found */
+function paramsOf(found) {
+  try {
+    return found ? found.slice(1).map(decodeURIComponent) : null;
+  } catch {
+    return null;
+  }
 }
 
-/** Takes an error away. */
+/** The session of the run that is framed, with the token that its address has at first. */
+function embedded() {
+  const run = /^\/runs\/([^/]+)$/.exec(address().path)?.[1];
+  return run === undefined ? null : sessions.openEmbedded(run);
+}
+
+/** Shows above the page what failed. */
+function drawFailures() {
+  const place = document.querySelector("#failure");
+  const dismiss = () => ((refusal = null), drawFailures());
+  if (place) render(place, failure !== null && problem(failure, null, true), refusal !== null && problem(refusal, null, false, dismiss));
+}
+
+/** Takes the error of a poll away. */
 export function recovered() {
-  if (!failure) return;
+  if (failure === null) return;
   failure = null;
-  document.querySelector("#failure")?.replaceChildren();
+  drawFailures();
 }
 
 function begin() {
-  shownPath = "";
+  shownAt = null;
   drawFrame();
   void show();
-  const { api, credential } = /** @type {Session} */ (session);
+  const { api, credential, controller } = /** @type {Session} */ (session);
   if (!credential.user) return;
   const of = session;
   poll({
@@ -236,14 +294,32 @@ function begin() {
     },
     isActive: () => of === session,
     every: 30_000,
-    signal: new AbortController().signal,
+    signal: controller.signal,
     onError: () => {},
   });
 }
 
+/** Signs in by a token, or by what the tab has. @param {string | null} token */
+async function enter(token) {
+  end();
+  const entry = entries;
+  try {
+    const { session: resumed, wasRefused } = await sessions.resume(token, refused);
+    if (entry !== entries) return;
+    session = resumed;
+    if (session) begin();
+    else signIn(wasRefused ? ended() : null);
+  } catch (error) {
+    if (entry !== entries) return;
+    const isSilent = error instanceof Problem && error.status === 0;
+    main.replaceChildren(h("h1", null, isSilent ? t("The API does not answer") : t("The console cannot begin")), problem(error, () => location.reload()));
+  }
+}
+
 addEventListener("hashchange", () => {
-  const token = location.hash.startsWith("#token=");
-  if (token) location.reload();
+  // The frame's token is taken where its run is shown.
+  const token = isEmbedded ? null : sessions.takeToken();
+  if (token !== null) void enter(token);
   else void show();
 });
 addEventListener("keydown", (event) => {
@@ -261,17 +337,9 @@ document.documentElement.dataset.theme = theme();
 document.documentElement.lang = language;
 document.body.classList.toggle("embedded", isEmbedded);
 document.body.replaceChildren(app, h("div", { id: "toasts", role: "status", "aria-live": "polite" }));
-drawFrame();
 if (isEmbedded) void show();
-else
-  sessions
-    .resume(() => leave())
-    .then((resumed) => {
-      session = resumed;
-      if (session) begin();
-      else signIn(null);
-    })
-    .catch(async (error) => {
-      main.replaceChildren(h("h1", null, t("The API does not answer")), problem(error, () => location.reload()));
-      await visible(new AbortController().signal);
-    });
+else if (window !== window.top) document.body.replaceChildren(h("p", null, h("a", { href: location.pathname, target: "_blank", rel: "noopener" }, t("The console is shown in no frame. Open it by itself."))));
+else {
+  drawFrame();
+  void enter(sessions.takeToken());
+}

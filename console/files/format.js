@@ -31,11 +31,11 @@ export function formats(language) {
   /** @param {number | null | undefined} ms */
   const duration = (ms) => {
     if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
-    if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
-    const seconds = ms / 1_000;
-    if (seconds < 60) return `${decimal(seconds, 1)} s`;
+    if (ms < 999.5) return `${Math.max(0, Math.round(ms))} ms`;
+    if (ms < 59_950) return `${decimal(ms / 1_000, 1)} s`;
+    const seconds = Math.round(ms / 1_000);
     const minutes = Math.floor(seconds / 60);
-    if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+    if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
     return `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
   };
 

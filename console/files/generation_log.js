@@ -3,7 +3,7 @@
 /** @typedef {{ index: number, kind: string, name: string | null, text: string, state: "open" | "whole" | "cut" | "discarded" }} Item */
 /** @typedef {{ number: number, seq: number, continues: boolean }} Attempt */
 /** @typedef {{ type: string, reason?: string, message?: string, finish_reason?: string, usage?: any }} End */
-/** @typedef {{ kind: "append", item: Item, delta: string } | { kind: "item", item: Item } | { kind: "restart" } | { kind: "end" } | { kind: "violation" }} Change */
+/** @typedef {{ kind: "append", item: Item, delta: string } | { kind: "item", item: Item } | { kind: "restart", items: Item[] } | { kind: "end" } | { kind: "violation" }} Change */
 
 const ENDS = ["completed", "incomplete", "failed", "cancelled"];
 const DELTAS = ["output_text.delta", "reasoning_text.delta", "refusal.delta", "function_call_arguments.delta"];
@@ -69,8 +69,9 @@ export class GenerationLog {
     const continues = this.items.some((item) => item.state === "open");
     this.attempts.push({ number: event.attempt, seq: event.seq, continues });
     if (continues || this.items.length === 0) return null;
-    for (const item of this.items) item.state = "discarded";
-    return { kind: "restart" };
+    const items = this.items.filter((item) => item.state !== "discarded");
+    for (const item of items) item.state = "discarded";
+    return { kind: "restart", items };
   }
 
   /** @param {number} index */

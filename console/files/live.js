@@ -22,7 +22,7 @@ export class LiveGeneration {
   #reasoning = new TextView(t("Reasoning"));
   #other = new TextView(t("Tool calls and refusals"));
   #discarded = new TextView(t("Discarded text"));
-  #tree = h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Answer as JSON") });
+  #tree = keep(h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Answer as JSON") }));
   #jsonView = new JsonView(() => this.#drawTree());
   #treeTimer = 0;
   #reasoningChars = 0;
@@ -90,9 +90,11 @@ export class LiveGeneration {
       return;
     }
     if (change.kind === "restart") {
-      for (const item of this.log.items) if (item.kind === "message") this.#discarded.append(item.text);
-      this.#answer.clear();
+      for (const item of change.items) if (item.text !== "") this.#discarded.append(`${item.text}\n\n`);
+      for (const view of [this.#answer, this.#reasoning, this.#other]) view.clear();
+      this.#reasoningChars = this.#otherChars = 0;
       this.json = new PartialJson();
+      if (this.#view === "json") this.#drawTree();
     }
     if (change.kind === "end") this.connection = "ended";
     this.#draw();

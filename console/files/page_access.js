@@ -5,7 +5,7 @@ import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { format, t } from "./i18n.js";
 import { quotaFigures } from "./quota_view.js";
-import { copyable, figure, figures, head, time, words } from "./ui.js";
+import { copyable, figure, figures, head, loading, time, words } from "./ui.js";
 
 /** @param {import("./app.js").Context} context */
 export function page(context) {
@@ -33,5 +33,5 @@ export function page(context) {
         h("p", { class: "quiet" }, t("An operator creates and revokes keys:"), " ", h("code", null, "longhand keys")),
       ),
     );
-  render(root, head(t("Keys and quotas")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Keys and quotas")), loading());
 }

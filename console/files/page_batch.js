@@ -1,12 +1,12 @@
 // One batch: its counts, its items with their errors, and what can be done about them.
 
-import { poll, queryOf } from "./api.js";
+import { once, poll, queryOf } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { isEnded, nothingFound } from "./lists.js";
-import { action, bar, between, confirm, copyable, figure, figures, head, state, stateWord, table, time, words } from "./ui.js";
+import { action, bar, between, confirm, copyable, figure, figures, head, loading, state, stateWord, table, time, words } from "./ui.js";
 
 const PAGE = 100;
 
@@ -56,16 +56,18 @@ export function page(context) {
   const again = poll({ load, isActive: () => batch === null || !isEnded(batch.status), every: 1_500, signal, onError: context.onError });
 
   const cancel = () => confirm({ title: t("Cancel this batch?"), words: t("Items that run are cancelled, the others do not start. What has completed is kept."), label: t("Cancel it"), act: async () => (await api.post(`${path}/cancel`), again()) });
-  const retry = () =>
+  const retry = () => {
+    const post = once(api);
     confirm({
       title: t("Retry what failed?"),
       words: t("{n} items are started again, as a new batch.", { n: batch.counts.failed + batch.counts.cancelled }),
       label: t("Start it"),
       act: async () => {
-        const started = await api.post(`${path}/retry`, { only: ["failed", "cancelled"] });
+        const started = await post(`${path}/retry`, { only: ["failed", "cancelled"] });
         location.hash = `#/batches/${started.id}`;
       },
     });
+  };
   const choose = (/** @type {any} */ event) => {
     status = event.target.value;
     context.setQuery({ status });
@@ -89,7 +91,7 @@ export function page(context) {
       hasMore && h("button", { type: "button", on: { click: () => ((most += PAGE * 5), again()) } }, t("Show more")),
     );
   };
-  render(root, head(t("Batch"), copyable(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Batch"), copyable(id)), loading());
 }
 
 /** @param {any[]} items */

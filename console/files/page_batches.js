@@ -1,5 +1,6 @@
 // Batches: each with its bar, what failed, and how long it took.
 
+import { once } from "./api.js";
 import { h } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
@@ -12,15 +13,15 @@ export function page(context) {
   const draw = (/** @type {any[]} */ rows) =>
     table(
       t("Batches"),
-      [{ title: t("Name") }, { title: t("Progress") }, { title: t("State") }, { title: t("Failed"), class: "number" }, { title: t("Items"), class: "number low" }, { title: t("Started"), class: "low" }, { title: t("Duration"), class: "number low" }, { title: t("Cost"), class: "number low" }],
+      [{ title: t("Name") }, { title: t("Progress") }, { title: t("State") }, { title: t("Failed"), class: "number low" }, { title: t("Items"), class: "number low" }, { title: t("Started"), class: "low" }, { title: t("Duration"), class: "number low" }, { title: t("Cost"), class: "number low" }],
       rows.map((row) =>
         h(
           "tr",
           { key: row.id },
           h("td", { class: "name" }, h("a", { href: `#/batches/${row.id}` }, words(row.name ?? shortId(row.id)))),
           h("td", null, bar(row.percent, t("Progress of {name}", { name: row.name ?? shortId(row.id) }), row.counts.failed > 0 ? "bad" : isEnded(row.status) ? "good" : ""), " ", h("span", { class: "number low" }, `${row.percent} %`)),
-          h("td", null, state(row.status)),
-          h("td", { class: `number ${row.counts.failed > 0 ? "error" : ""}` }, format.number(row.counts.failed)),
+          h("td", null, state(row.status), row.counts.failed > 0 && h("div", { class: "error narrow" }, t("Failed"), ": ", format.number(row.counts.failed))),
+          h("td", { class: `number low ${row.counts.failed > 0 ? "error" : ""}` }, format.number(row.counts.failed)),
           h("td", { class: "number low" }, format.number(row.counts.total)),
           h("td", { class: "low" }, time(row.created_at)),
           h("td", { class: "number low" }, format.duration(between(row.started_at, row.ended_at))),
@@ -46,14 +47,14 @@ export function page(context) {
 function begin(context) {
   /** @type {unknown} */
   let failure = null;
-  const key = crypto.randomUUID();
+  const post = once(context.api);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
     const text = (/** @type {string} */ name) => String(form.get(name) ?? "").trim();
     const prompts = text("prompts").split("\n").map((line) => line.trim()).filter((line) => line !== "");
     try {
-      const started = await context.api.post("v1/batches", { name: text("name") || undefined, items: prompts.map((prompt) => ({ request: { prompt } })), defaults: { provider: text("provider"), model: text("model") }, concurrency: Number(text("concurrency")) }, { "idempotency-key": key });
+      const started = await post("v1/batches", { name: text("name") || undefined, items: prompts.map((prompt) => ({ request: { prompt } })), defaults: { provider: text("provider"), model: text("model") }, concurrency: Number(text("concurrency")) });
       shown.close();
       toast(t("Started"));
       location.hash = `#/batches/${started.id}`;

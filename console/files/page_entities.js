@@ -4,8 +4,9 @@ import { poll, queryOf } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { entityTree } from "./entity_tree.js";
+import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
-import { action, bar, confirm, empty, figure, figures, head, state, stateWord, table, time, toast, who, words } from "./ui.js";
+import { action, bar, confirm, empty, figure, figures, head, loading, state, stateWord, table, time, toast, who, words } from "./ui.js";
 
 const LIMIT = 100;
 const STATES = ["incubating", "approved", "rejected", "archived", "reverted"];
@@ -95,12 +96,12 @@ export function page(context) {
           table(
             t("Imports"),
             [{ title: t("Generation") }, { title: t("State") }, { title: t("Importer"), class: "low" }, { title: t("By"), class: "low" }, { title: t("Made") }, { title: "", class: "tight" }],
-            imports.map((each) => h("tr", { key: each.id }, h("td", { class: "name" }, h("a", { href: `#/generations/${each.generation}` }, each.generation)), h("td", null, state(each.state)), h("td", { class: "low" }, words(each.importer)), h("td", { class: "low" }, each.by ? who(each.by) : "–"), h("td", null, time(each.created_at)), h("td", { class: "tight" }, each.state === "completed" && action(t("Revert"), mayReview, revert(each), "danger")))),
+            imports.map((each) => h("tr", { key: each.id }, h("td", { class: "name" }, h("a", { class: "mono", href: `#/generations/${each.generation}`, title: each.generation }, shortId(each.generation))), h("td", null, state(each.state)), h("td", { class: "low" }, words(each.importer)), h("td", { class: "low" }, each.by ? who(each.by) : "–"), h("td", null, time(each.created_at)), h("td", { class: "tight" }, each.state === "completed" && action(t("Revert"), mayReview, revert(each), "danger")))),
           ),
         ),
     );
   };
-  render(root, head(t("Incubator")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Incubator")), loading());
 }
 
 /** @param {import("./entity_tree.js").Node} node @param {string | null} mayReview @param {(act: "approve" | "reject" | "archive", node: any) => () => void} ask @returns {any} */

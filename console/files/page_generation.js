@@ -1,9 +1,10 @@
 // One generation: live, and as it was.
 
-import { poll } from "./api.js";
+import { once, poll, Problem } from "./api.js";
 import { recovered } from "./app.js";
 import { curl, python } from "./calls.js";
 import { h, render } from "./dom.js";
+import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { isEnded } from "./lists.js";
 import { LiveGeneration } from "./live.js";
@@ -23,32 +24,38 @@ export function page(context) {
   let issues = [];
   /** @type {any} */
   let request = null;
+  let shownIssue = "";
   const live = new LiveGeneration(api, id, { onChange: () => again(), signal });
 
   const load = async () => {
     record = await api.get(path, signal);
     recovered();
-    if (isEnded(record.status) && output === null) {
-      output = await api.get(`${path}/output`, signal).catch(() => ({}));
-      if (record.last_validation_issue_id) issues = (await api.get(`${path}/validation_issues`, signal)).data;
+    update();
+    if (record.last_validation_issue_id && record.last_validation_issue_id !== shownIssue) {
+      issues = (await api.get(`${path}/validation_issues`, signal)).data;
+      shownIssue = record.last_validation_issue_id;
     }
-    if (request === null) request = await api.get(`v1/responses/${id.replace(/^gen_/, "resp_")}/input_items?limit=100&order=asc`, signal).catch(() => ({ data: [] }));
+    // The file is there when the generation is stored.
+    if (isEnded(record.status) && !record.finalizing) output ??= await api.get(`${path}/output`, signal).catch(absent({}));
+    request ??= await api.get(`v1/responses/${id.replace(/^gen_/, "resp_")}/input_items?limit=100&order=asc`, signal).catch(absent({ data: [] }));
     update();
   };
   const again = poll({ load, isActive: () => record === null || !isEnded(record.status) || record.finalizing, every: 2_000, signal, onError: context.onError });
 
   const cancel = () =>
     confirm({ title: t("Cancel this generation?"), words: t("What it has written so far is kept. It does not go on afterwards."), label: t("Cancel it"), act: async () => (await api.post(`${path}/cancel`), again()) });
-  const retry = () =>
+  const retry = () => {
+    const post = once(api);
     confirm({
       title: t("Try again?"),
       words: t("The same request is sent once more, as a new generation."),
       label: t("Start it"),
       act: async () => {
-        const started = await api.post(`${path}/retry`);
+        const started = await post(`${path}/retry`);
         location.hash = `#/generations/${started.id}`;
       },
     });
+  };
   /** Accepts the answer for its subject, and asks for what it needs to. */
   const accept = () => {
     /** @type {unknown} */
@@ -101,11 +108,17 @@ export function page(context) {
       isOpen && bar(record.progress.percent, t("Progress"), "wide"),
       record.error && h("div", { class: "problem" }, h("strong", null, words(record.error.message)), h("code", null, record.error.code)),
       moments(record),
-      h("div", { class: "columns" }, h("div", { class: "page" }, live.element, output?.url && h("p", null, h("a", { href: output.url, download: `${id}.txt`, rel: "noreferrer" }, t("Download all of the text ({size})", { size: format.size(output.bytes) })))), side(record, issues, request)),
+      h("div", { class: "columns", key: "columns" }, h("div", { class: "page", key: "output" }, live.element, output?.url && h("p", null, h("a", { href: output.url, download: `${id}.txt`, rel: "noreferrer" }, t("Download all of the text ({size})", { size: format.size(output.bytes) })))), side(record, issues, request)),
     );
   };
-  render(root, head([t("Generation"), " ", copyable(id)]), live.element);
+  render(root, head([t("Generation"), " ", copyable(id)]), h("div", { class: "columns", key: "columns" }, h("div", { class: "page", key: "output" }, live.element)));
 }
+
+/** What stands for something that the API has not; any other failure is one. @param {any} instead */
+const absent = (instead) => (/** @type {unknown} */ error) => {
+  if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) return instead;
+  throw error;
+};
 
 /** Its moments as a line: waiting for the first text, text, storing. @param {any} record */
 function moments(record) {
@@ -138,7 +151,7 @@ function side(record, issues, request) {
     "aside",
     { class: "page" },
     issues.length > 0 && h("section", { class: "panel" }, h("h2", null, t("Validation issues")), issues.map((issue) => h("ul", null, issue.errors.map((/** @type {any} */ error) => h("li", null, h("code", null, error.path || "/"), " ", words(error.message)))))),
-    h("section", { class: "panel" }, h("h2", null, t("Request")), texts.length === 0 ? h("p", { class: "quiet" }, t("The request is not kept any more.")) : texts.map((/** @type {any} */ { role, text }) => h("details", { open: text.length < 1_000 }, h("summary", null, role), h("div", { class: "preview" }, text)))),
+    h("section", { class: "panel" }, h("h2", null, t("Request")), texts.length === 0 ? h("p", { class: "quiet" }, request === null ? t("Loading …") : t("The request is not kept any more.")) : texts.map((/** @type {any} */ { role, text }) => h("details", { open: text.length < 1_000 }, h("summary", null, role), h("div", { class: "preview" }, text)))),
     h(
       "section",
       { class: "panel" },
@@ -147,9 +160,9 @@ function side(record, issues, request) {
         "ul",
         null,
         record.subject && h("li", null, t("Subject"), " ", h("a", { href: `#/subjects/${encodeURIComponent(record.subject)}` }, words(record.subject))),
-        record.batch && h("li", null, t("Batch"), " ", h("a", { href: `#/batches/${record.batch}` }, record.batch)),
-        record.run && h("li", null, t("Run"), " ", h("a", { href: `#/runs/${record.run}` }, record.run)),
-        record.retry_of && h("li", null, t("Retry of"), " ", h("a", { href: `#/generations/${record.retry_of}` }, record.retry_of)),
+        record.batch && h("li", null, t("Batch"), " ", h("a", { class: "mono", href: `#/batches/${record.batch}` }, shortId(record.batch))),
+        record.run && h("li", null, t("Run"), " ", h("a", { class: "mono", href: `#/runs/${record.run}` }, shortId(record.run))),
+        record.retry_of && h("li", null, t("Retry of"), " ", h("a", { class: "mono", href: `#/generations/${record.retry_of}` }, shortId(record.retry_of))),
         metadata.map(([name, value]) => h("li", null, words(name), ": ", words(typeof value === "string" ? value : JSON.stringify(value)))),
         !record.subject && !record.batch && !record.run && !record.retry_of && metadata.length === 0 && h("li", { class: "quiet" }, t("nothing else")),
       ),

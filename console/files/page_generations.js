@@ -1,5 +1,6 @@
 // Generations: what was asked for, how it stands, what it cost.
 
+import { once } from "./api.js";
 import { h } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
@@ -36,10 +37,15 @@ export function page(context) {
   const box = (/** @type {any} */ row) => {
     const isOpen = !isEnded(row.status);
     if (!isOpen) chosen.delete(row.id);
-    return h("input", { type: "checkbox", "aria-label": t("Choose {what}", { what: shortId(row.id) }), disabled: !isOpen, checked: chosen.has(row.id), on: { change: (/** @type {any} */ event) => (event.target.checked ? chosen.add(row.id) : chosen.delete(row.id), again()) } });
+    return h("input", { key: isOpen ? "open" : "ended", type: "checkbox", "aria-label": t("Choose {what}", { what: shortId(row.id) }), disabled: !isOpen, checked: chosen.has(row.id), on: { change: (/** @type {any} */ event) => (event.target.checked ? chosen.add(row.id) : chosen.delete(row.id), again()) } });
   };
-  const draw = (/** @type {any[]} */ rows) =>
-    table(
+  /** What is not shown is not cancelled either. @param {any[]} rows */
+  const forget = (rows) => {
+    for (const id of [...chosen]) if (!rows.some((row) => row.id === id)) chosen.delete(id);
+  };
+  const draw = (/** @type {any[]} */ rows) => {
+    forget(rows);
+    return table(
       t("Generations"),
       [{ title: "", class: "tight" }, { title: t("Generation") }, { title: t("State") }, { title: t("Model"), class: "low" }, { title: t("Subject"), class: "low" }, { title: t("Started") }, { title: t("Duration"), class: "number low" }, { title: t("Tokens"), class: "number low" }, { title: t("Cost"), class: "number low" }],
       rows.map((row) =>
@@ -58,6 +64,7 @@ export function page(context) {
         ),
       ),
     );
+  };
   again = listPage(context, {
     title: t("Generations"),
     path: "v1/generations",
@@ -69,7 +76,7 @@ export function page(context) {
     ],
     actions: () => [chosen.size > 0 && action(t("Cancel {n}", { n: chosen.size }), mayStart, cancel, "danger"), action(t("New generation"), mayStart, () => begin(context), "main")],
     draw,
-    empty: (isFiltered) => (isFiltered ? nothingFound() : empty(t("No generations yet"), t("A generation is one request to a model. It is written down as it arrives, and stays here."), curl("POST", "v1/generations", { provider: "openai", model: "gpt-5", prompt: "Hola" }))),
+    empty: (isFiltered) => (forget([]), isFiltered ? nothingFound() : empty(t("No generations yet"), t("A generation is one request to a model. It is written down as it arrives, and stays here."), curl("POST", "v1/generations", { provider: "openai", model: "gpt-5", prompt: "Hola" }))),
     isOpen: (row) => !isEnded(row.status),
   });
 }
@@ -78,13 +85,13 @@ export function page(context) {
 function begin(context) {
   /** @type {unknown} */
   let failure = null;
-  const key = crypto.randomUUID();
+  const post = once(context.api);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const texts = Object.fromEntries([...new FormData(/** @type {HTMLFormElement} */ (event.target))].map(([name, value]) => [name, String(value).trim()]));
     const body = Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== ""));
     try {
-      const started = await context.api.post("v1/generations", body, { "idempotency-key": key });
+      const started = await post("v1/generations", body);
       shown.close();
       toast(t("Started"));
       location.hash = `#/generations/${started.id}`;

@@ -16,15 +16,12 @@ function target(entry) {
 export function page(context) {
   const { session, api } = context;
   const refusal = session.credential.kind === "token" ? session.refusal("admin") : session.refusal("read");
-  const mark = async (/** @type {any} */ body) => {
-    try {
+  const mark = (/** @type {any} */ body) =>
+    context.act(async () => {
       const { read } = await api.post("v1/notifications/read", body);
       toast(t("{n} marked as read", { n: read }));
       again();
-    } catch (error) {
-      context.onError(error);
-    }
-  };
+    });
   const again = listPage(context, {
     title: t("Inbox"),
     path: "v1/notifications",

@@ -7,7 +7,7 @@ import { h, render } from "./dom.js";
 import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { quotaFigures } from "./quota_view.js";
-import { bar, empty, figure, figures, head, state, table, time, words } from "./ui.js";
+import { bar, empty, figure, figures, head, loading, state, table, time, words } from "./ui.js";
 
 const DAY_MS = 86_400_000;
 const SHOWN = 10;
@@ -51,7 +51,7 @@ export function page(context) {
       h("section", null, h("h2", null, t("Failed in the last 24 hours")), seen.failed.length + seen.failedRuns.length === 0 ? h("p", { class: "quiet" }, t("Nothing has failed.")) : failures(seen)),
     );
   };
-  render(root, head(t("Overview")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Overview")), loading());
 }
 
 /** @param {any} seen */

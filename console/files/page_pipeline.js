@@ -1,12 +1,12 @@
 // One pipeline: its versions, its document, a check of a changed one, and a form that starts a run.
 
-import { Problem } from "./api.js";
+import { once, Problem } from "./api.js";
 import { h, render } from "./dom.js";
 import { collect, errorsByField, fieldsOf, textsOf } from "./form_model.js";
 import { format, t } from "./i18n.js";
 import { JsonView } from "./json_view.js";
 import { treeOf } from "./partial_json.js";
-import { action, confirm, figure, figures, head, problem, time, toast, who, words } from "./ui.js";
+import { action, confirm, figure, figures, head, loading, problem, time, toast, who, words } from "./ui.js";
 
 /** @param {import("./app.js").Context} context */
 export function page(context) {
@@ -16,28 +16,42 @@ export function page(context) {
   /** @type {any} */
   let shown = null;
   let newest = 0;
+  let asked = 0;
   /** @type {import("./form_model.js").Field[]} */
   let fields = [];
-  /** @type {Record<string, string>} */
+  /** What the fields have: what their reader gave them, or the version's own values. @type {Record<string, string>} */
   let texts = {};
+  /** @type {Record<string, string>} */
+  let given = {};
   /** @type {Record<string, string[]>} */
   let errors = {};
   /** @type {unknown} */
   let failure = null;
-  let key = crypto.randomUUID();
+  const post = once(api);
   const view = new JsonView(() => update());
 
   const load = async (/** @type {number | null} */ version) => {
-    try {
-      shown = await api.get(version === null ? `v1/pipelines/${name}` : `v1/pipelines/${name}/versions/${version}`, signal);
-      if (version === null) newest = shown.version;
-      fields = fieldsOf(shown.document.input ?? { type: "object", properties: {} });
-      texts = { ...Object.fromEntries(fields.map((field) => [field.pointer, field.initial])), ...texts };
-      update();
-    } catch (error) {
-      context.onError(error);
-    }
+    const number = (asked += 1);
+    const found = await api.get(version === null ? `v1/pipelines/${name}` : `v1/pipelines/${name}/versions/${version}`, signal);
+    if (version === null) newest = Math.max(newest, found.version);
+    if (number !== asked) return;
+    shown = found;
+    fields = fieldsOf(shown.document.input ?? { type: "object", properties: {} });
+    texts = { ...Object.fromEntries(fields.map((field) => [field.pointer, field.initial])), ...given };
+    // What was wrong was so by another version's schema.
+    errors = {};
+    failure = null;
+    update();
   };
+  const choose = (/** @type {any} */ event) =>
+    context.act(async () => {
+      try {
+        await load(Number(event.target.value));
+      } catch (error) {
+        event.target.value = shown.version;
+        throw error;
+      }
+    });
   const check = () =>
     confirm({
       title: t("Check a document"),
@@ -67,10 +81,9 @@ export function page(context) {
     errors = {};
     failure = null;
     try {
-      const run = await api.post("v1/runs", { pipeline: `${name}@${shown.version}`, input: collect(fields, texts) }, { "idempotency-key": key });
+      const run = await post("v1/runs", { pipeline: `${name}@${shown.version}`, input: collect(fields, texts) });
       location.hash = `#/runs/${run.id}`;
     } catch (error) {
-      key = crypto.randomUUID();
       if (error instanceof Problem && error.errors.length > 0 && error.errors.every((each) => each.pointer.startsWith("/input"))) {
         errors = errorsByField(fields, error.errors);
         update();
@@ -88,7 +101,7 @@ export function page(context) {
       label: t("Fill in"),
       field: { name: "input", label: t("Input, as JSON"), isRequired: true, isLong: true, value: JSON.stringify(collect(fields, texts), null, 2) },
       act: async ({ input }) => {
-        texts = textsOf(fields, JSON.parse(input));
+        texts = given = textsOf(fields, JSON.parse(input));
         for (const control of root.querySelectorAll("[data-pointer]")) /** @type {HTMLInputElement} */ (control).value = texts[control.getAttribute("data-pointer") ?? ""] ?? "";
         update();
       },
@@ -99,7 +112,7 @@ export function page(context) {
     const mayPublish = session.refusal("admin");
     render(
       root,
-      head(words(document.title ?? name), h("label", { class: "chooser" }, h("span", { class: "unseen" }, t("Version")), h("select", { on: { change: (/** @type {any} */ event) => load(Number(event.target.value)) } }, versions.map((version) => h("option", { value: version, selected: version === shown.version }, t("Version {n}", { n: version }))))), action(t("Check a document"), mayPublish, check), action(t("Publish"), mayPublish, publish)),
+      head(words(document.title ?? name), h("label", { class: "chooser" }, h("span", { class: "unseen" }, t("Version")), h("select", { on: { change: choose } }, versions.map((version) => h("option", { value: version, selected: version === shown.version }, t("Version {n}", { n: version }))))), action(t("Check a document"), mayPublish, check), action(t("Publish"), mayPublish, publish)),
       document.description && h("p", null, words(document.description)),
       figures(figure(t("Name"), words(name)), figure(t("Steps"), format.number(document.steps.length)), figure(t("Published"), time(shown.created_at), who(shown.created_by)), figure(t("Runs of it"), h("a", { href: `#/runs?pipeline=${encodeURIComponent(name)}` }, t("Show")))),
       h(
@@ -109,19 +122,19 @@ export function page(context) {
         failure !== null && problem(failure),
         errors[""] && h("div", { class: "problem", role: "alert", id: "form-errors", tabindex: -1 }, h("ul", null, errors[""].map((each) => h("li", null, each)))),
         Object.keys(errors).length > 0 && h("p", { class: "field-error", role: "alert" }, t("{n} fields need another value.", { n: Object.keys(errors).length })),
-        h("div", { class: "form" }, fields.map((field) => drawField(field, texts, errors[field.pointer] ?? []))),
+        h("div", { class: "form" }, fields.map((field) => drawField(field, texts, errors[field.pointer] ?? [], (text) => (texts[field.pointer] = given[field.pointer] = text)))),
         fields.length === 0 && h("p", { class: "quiet" }, t("This pipeline needs no input.")),
         h("div", { class: "actions" }, h("button", { type: "submit", class: `main ${session.refusal("start") ? "refused" : ""}`, title: session.refusal("start"), "aria-disabled": session.refusal("start") ? "true" : null }, t("Start"))),
       ),
       h("section", null, h("h2", null, t("Document")), h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Document") }, view.draw(treeOf(document)))),
     );
   };
-  render(root, head(words(name)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
-  void load(null);
+  render(root, head(words(name)), loading());
+  void context.act(() => load(null));
 }
 
-/** @param {import("./form_model.js").Field} field @param {Record<string, string>} texts @param {string[]} errors */
-function drawField(field, texts, errors) {
+/** @param {import("./form_model.js").Field} field @param {Record<string, string>} texts @param {string[]} errors @param {(text: string) => void} give */
+function drawField(field, texts, errors, give) {
   const id = `field${field.pointer.replaceAll(/[^\w]/g, "-")}`;
   const props = {
     id,
@@ -129,7 +142,7 @@ function drawField(field, texts, errors) {
     "aria-invalid": errors.length > 0 ? "true" : null,
     "aria-describedby": [field.help && `${id}-help`, errors.length > 0 && `${id}-errors`].filter(Boolean).join(" ") || null,
     "aria-required": field.isRequired ? "true" : null,
-    on: { input: (/** @type {any} */ event) => (texts[field.pointer] = event.target.value) },
+    on: { input: (/** @type {any} */ event) => give(event.target.value) },
   };
   const value = texts[field.pointer] ?? "";
   const options = field.kind === "boolean" ? [["true", t("yes")], ["false", t("no")]] : field.choices.map((choice) => [String(choice), String(choice)]);
@@ -142,7 +155,7 @@ function drawField(field, texts, errors) {
   const isWhole = field.kind === "json" || field.kind === "long";
   return h(
     "div",
-    { key: field.pointer, class: isWhole ? "whole" : "" },
+    { key: `${field.pointer} ${field.kind} ${field.initial}`, class: isWhole ? "whole" : "" },
     h("label", { for: id }, h("span", null, words(field.label), field.isRequired ? h("span", { "aria-hidden": "true" }, " *") : "", field.path.length > 1 && h("small", null, ` ${field.path.slice(0, -1).join(" › ")}`))),
     control,
     field.help && h("small", { id: `${id}-help` }, field.kind === "lines" ? `${field.help} – ${t("one a line")}` : field.help),

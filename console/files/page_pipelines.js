@@ -10,6 +10,7 @@ export function page(context) {
   listPage(context, {
     title: t("Pipelines"),
     path: "v1/pipelines",
+    keyOf: (row) => row.name,
     filters: [],
     draw: (rows) =>
       table(

@@ -1,6 +1,6 @@
 // One run: its steps as bars over time, and beside them what any of them writes. In a frame of another product, the progress alone.
 
-import { poll } from "./api.js";
+import { once, poll } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { shortId } from "./format.js";
@@ -9,8 +9,8 @@ import { JsonView } from "./json_view.js";
 import { isEnded } from "./lists.js";
 import { LiveGeneration } from "./live.js";
 import { treeOf } from "./partial_json.js";
-import { action, bar, between, confirm, copyable, figure, figures, head, state, stateWord, time, toast, words } from "./ui.js";
-import { bars, phases, ticks } from "./waterfall.js";
+import { action, bar, between, confirm, copyable, figure, figures, head, loading, state, stateWord, time, toast, words } from "./ui.js";
+import { bars, phases, ticks, tickWord } from "./waterfall.js";
 
 const TONES = /** @type {Record<string, string>} */ ({ completed: "good", failed: "bad", cancelled: "quiet", skipped: "quiet" });
 
@@ -38,36 +38,36 @@ export function page(context) {
     const response = await api.send("GET", path, { headers: tag ? { "if-none-match": tag } : {}, signal });
     recovered();
     if (response.status !== 304) {
-      tag = response.headers.get("etag") ?? "";
-      run = await response.json();
-      steps = (await api.get(`${path}/steps`, signal)).data;
-      titles ??= await api.get(`v1/pipelines/${run.pipeline.name}/versions/${run.pipeline.version}`, signal).then((version) => version.document.phases ?? {}).catch(() => ({}));
-      if (isEnded(run.status)) log = (await api.get(`${path}/report`, signal)).log;
+      const found = await response.json();
+      const stepsOf = (await api.get(`${path}/steps`, signal)).data;
+      titles ??= await api.get(`v1/pipelines/${found.pipeline.name}/versions/${found.pipeline.version}`, signal).then((version) => version.document.phases ?? {}).catch(() => ({}));
+      if (isEnded(found.status)) log = (await api.get(`${path}/report`, signal)).log;
+      // With the tag, the API tells changes alone: what belongs to it is all here now.
+      [run, steps, tag] = [found, stepsOf, response.headers.get("etag") ?? ""];
     }
     update();
   };
   const again = poll({ load, isActive: () => run === null || !isEnded(run.status), every: 1_500, signal, onError: context.onError });
 
   const cancel = () => confirm({ title: t("Cancel this run?"), words: t("Steps that run are cancelled, the others do not start."), label: t("Cancel it"), act: async () => (await api.post(`${path}/cancel`), again()) });
-  const redrive = () =>
+  const redrive = () => {
+    const post = once(api);
     confirm({
       title: t("Go on from what failed?"),
       words: t("A new run keeps what has completed, and runs the other steps again."),
       label: t("Start it"),
       act: async () => {
-        const started = await api.post(`${path}/redrive`);
+        const started = await post(`${path}/redrive`);
         location.hash = `#/runs/${started.id}`;
       },
     });
-  const share = async () => {
-    try {
+  };
+  const share = () =>
+    context.act(async () => {
       const token = await api.post(`${path}/tokens`, { expires_in: 3_600 });
       await navigator.clipboard.writeText(`${location.origin}${location.pathname}?embed=1#/runs/${id}?token=${token.token}`);
       toast(t("Copied: an address that shows this run for an hour"));
-    } catch (error) {
-      context.onError(error);
-    }
-  };
+    });
   /** @param {string} step */
   const choose = (step) => {
     chosen = chosen === step ? null : step;
@@ -104,7 +104,7 @@ export function page(context) {
       log.length > 0 && !isEmbedded && h("details", { key: "log" }, h("summary", null, t("What happened, in order")), h("ol", null, log.map((entry) => h("li", null, time(entry.at), " ", words(entry.message))))),
     );
   };
-  render(root, head(t("Run"), !isEmbedded && copyable(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(t("Run"), !isEmbedded && copyable(id)), loading());
 }
 
 /** @param {any} run @param {any[]} steps @param {string | null} chosen @param {(step: string) => void} choose @param {Record<string, string>} titles */
@@ -130,7 +130,7 @@ function waterfall(run, steps, chosen, choose, titles) {
   return h(
     "section",
     { class: "waterfall", "aria-label": t("Steps over time") },
-    h("div", { class: "row top" }, h("span", null, t("Step")), h("span", { class: "axis", "aria-hidden": "true" }, marks.map((ms) => h("span", { style: { left: `${(ms / (end - begin)) * 100}%` } }, ms === 0 ? "0" : ms < 60_000 ? `${ms / 1_000} s` : `${ms / 60_000} min`))), h("span", { class: "number" }, t("Time")), h("span", { class: "number" }, t("Tokens")), h("span", { class: "number" }, t("Cost"))),
+    h("div", { class: "row top" }, h("span", null, t("Step")), h("span", { class: "axis", "aria-hidden": "true" }, marks.map((ms) => h("span", { style: { left: `${(ms / (end - begin)) * 100}%` } }, tickWord(ms)))), h("span", { class: "number" }, t("Time")), h("span", { class: "number" }, t("Tokens")), h("span", { class: "number" }, t("Cost"))),
     phases(steps).map((phase) => [phase.phase !== null && h("div", { class: "phase", key: `phase-${phase.phase}` }, words(titles[phase.phase] ?? phase.phase), h("span", { class: "quiet" }, t("{done} of {all}", { done: phase.steps.filter((step) => ["completed", "skipped"].includes(step.status)).length, all: phase.steps.length }))), phase.steps.map(row)]),
   );
 }

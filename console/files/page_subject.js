@@ -1,16 +1,19 @@
 // One subject: the timeline of its versions, the text of one, what differs, and what can be made of it.
 
-import { poll, queryOf } from "./api.js";
+import { once, poll, queryOf } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { format, t } from "./i18n.js";
 import { JsonView } from "./json_view.js";
 import { treeOf } from "./partial_json.js";
-import { action, confirm, figure, figures, head, time, toast, tokensOf, who, words } from "./ui.js";
+import { action, confirm, figure, figures, head, loading, time, toast, tokensOf, who, words } from "./ui.js";
 import { sideBySide, wordDiff } from "./words.js";
 
 const SIGNS = /** @type {Record<string, string>} */ ({ initial_generation: "★", automatic_regeneration: "↻", manual_edit: "✎", restoration: "⮌" });
 const PAGE = 50;
+/** A subject is asked for again after so long, and less and less often while it does not change. */
+const EVERY_MS = 5_000;
+const EVERY_MAX_MS = 60_000;
 const CHANGES = /** @type {Record<string, string>} */ ({ initial_generation: "first generation", automatic_regeneration: "generated again", manual_edit: "edited by hand", restoration: "restored" });
 /** @param {any} version */
 const changeOf = (version) => t(CHANGES[version.change_type] ?? version.change_type);
@@ -36,10 +39,15 @@ export function page(context) {
   /** @type {any} */
   let diff = null;
   let shownFor = "";
+  let asked = "";
+  /** How often in a row nothing was new. */
+  let quiet = 0;
   const view = new JsonView(() => update());
 
   const load = async () => {
-    subject = await api.get(path, signal);
+    const found = await api.get(path, signal);
+    quiet = subject && found.updated_at === subject.updated_at && found.current === subject.current ? quiet + 1 : 0;
+    subject = found;
     const list = await api.get(`${path}/versions${queryOf({ limit: PAGE })}`, signal);
     const known = new Set(list.data.map((/** @type {any} */ version) => version.number));
     versions = [...list.data, ...versions.filter((version) => !known.has(version.number) && version.number < (list.last_number ?? 0))];
@@ -50,18 +58,24 @@ export function page(context) {
   const number = () => chosen ?? subject.current;
   const loadChosen = async () => {
     const wanted = `${number()} ${compared}`;
+    asked = wanted;
     if (wanted !== shownFor && number() !== null) {
-      output = await api.get(`${path}/versions/${number()}/output`, signal);
-      diff = compared === null || compared === number() ? null : await api.get(`${path}/diff${queryOf({ from: Math.min(compared, number()), to: Math.max(compared, number()) })}`, signal);
+      const [n, other] = [number(), compared];
+      const text = await api.get(`${path}/versions/${n}/output`, signal);
+      const found = other === null || other === n ? null : await api.get(`${path}/diff${queryOf({ from: Math.min(other, n), to: Math.max(other, n) })}`, signal);
+      // Another was chosen meanwhile.
+      if (asked !== wanted) return;
+      output = text;
+      diff = found && { ...found, rows: rowsOf(found) };
       shownFor = wanted;
     }
     update();
   };
-  const again = poll({ load, isActive: () => true, every: 5_000, signal, onError: context.onError });
+  const again = poll({ load, isActive: () => true, every: () => Math.min(EVERY_MS * 2 ** quiet, EVERY_MAX_MS), signal, onError: context.onError });
   const change = (/** @type {() => void} */ how) => {
     how();
     context.setQuery({ version: chosen, with: compared, look: isInline ? "inline" : "" });
-    loadChosen().catch(context.onError);
+    void context.act(loadChosen);
   };
   const older = async () => {
     const list = await api.get(`${path}/versions${queryOf({ limit: PAGE, before: versions.at(-1).number })}`, signal);
@@ -69,46 +83,51 @@ export function page(context) {
     hasMore = list.has_more;
     update();
   };
-  /** The change is made to the version that was seen, or refused. */
-  const guarded = () => ({ "if-match": `"${subject.current}"` });
+  /** The change is made to the version that was current when its reader began, or refused. */
+  const guard = () => ({ "if-match": `"${subject.current}"` });
   const done = (/** @type {any} */ version) => {
     chosen = null;
     compared = null;
+    quiet = 0;
     toast(t("Version {n} is current now", { n: version.number }));
     context.setQuery({});
     again();
   };
-  const restore = () => confirm({ title: t("Restore version {n}?", { n: number() }), words: t("Its text becomes the newest version. The versions in between stay."), label: t("Restore"), field: { name: "reason", label: t("Reason (optional)") }, act: async ({ reason }) => done(await api.post(`${path}/versions/${number()}/restore`, reason ? { reason } : {}, guarded())) });
-  const edit = () =>
+  const restore = () => {
+    const [seen, n] = [guard(), number()];
+    confirm({ title: t("Restore version {n}?", { n }), words: t("Its text becomes the newest version. The versions in between stay."), label: t("Restore"), field: { name: "reason", label: t("Reason (optional)") }, act: async ({ reason }) => done(await api.post(`${path}/versions/${n}/restore`, reason ? { reason } : {}, seen)) });
+  };
+  const edit = () => {
+    const seen = guard();
     confirm({
       title: t("Edit the text"),
       words: t("What you save becomes the newest version."),
       label: t("Save"),
       field: { name: "text", label: t("Text"), isRequired: true, isLong: true, value: output.text },
-      act: async ({ text }) => done(await api.post(`${path}/versions`, { text: text.replaceAll("\r\n", "\n") }, guarded())),
+      act: async ({ text }) => done(await api.post(`${path}/versions`, { text: text.replaceAll("\r\n", "\n") }, seen)),
     });
-  const regenerate = () =>
+  };
+  const regenerate = () => {
+    const post = once(api);
     confirm({
       title: t("Generate it again?"),
       words: t("The last request is sent once more. Its answer becomes the newest version."),
       label: t("Generate"),
       field: { name: "reason", label: t("Reason"), isRequired: true },
       act: async ({ reason }) => {
-        const started = await api.post(`${path}/regenerate`, { reason });
+        const started = await post(`${path}/regenerate`, { reason });
         location.hash = `#/generations/${started.id}`;
       },
     });
+  };
   /** Downloads an export by a link of its own, because the address alone has no key. @param {string} format */
-  const save = async (format) => {
-    try {
+  const save = (format) =>
+    context.act(async () => {
       const response = await api.send("GET", `${path}/export${queryOf({ format })}`);
       const link = h("a", { href: URL.createObjectURL(await response.blob()), download: `${id}.${format}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 1_000);
-    } catch (error) {
-      context.onError(error);
-    }
-  };
+    });
   const update = () => {
     const mayStart = session.refusal("start");
     const isCurrent = number() === subject.current;
@@ -146,9 +165,9 @@ export function page(context) {
         ),
       ),
     ),
-    hasMore && h("button", { type: "button", on: { click: () => older().catch(context.onError) } }, t("Show more")),
+    hasMore && h("button", { type: "button", on: { click: () => context.act(older) } }, t("Show more")),
   ];
-  render(root, head(words(id)), h("p", { class: "quiet", role: "status" }, t("Loading …")));
+  render(root, head(words(id)), loading());
 }
 
 /** The value of a text that is JSON of some size. @param {string} text */
@@ -161,21 +180,25 @@ function parsed(text) {
   }
 }
 
+/** The rows of a diff, hunk by hunk, with what differs within them: computed once, however often they are drawn. @param {any} diff */
+const rowsOf = (diff) => diff.hunks.map((/** @type {any} */ hunk) => sideBySide(hunk.lines).map(({ from, to }) => ({ from, to, parts: from === null || to === null || from === to ? [] : wordDiff(from, to) })));
+
 /** @param {any} diff @param {boolean} isInline */
 function drawDiff(diff, isInline) {
   if (diff.hunks.length === 0) return h("p", { class: "quiet" }, t("They are the same."));
-  const marked = (/** @type {string | null} */ from, /** @type {string | null} */ to, /** @type {"-" | "+"} */ side) => {
+  const marked = (/** @type {any} */ { from, to, parts }, /** @type {"-" | "+"} */ side) => {
     if (from === null || to === null) return side === "-" ? from : to;
-    return wordDiff(from, to).filter((part) => part.op === " " || part.op === side).map((part) => (part.op === " " ? part.text : h(side === "-" ? "del" : "ins", null, part.text)));
+    return parts.filter((/** @type {any} */ part) => part.op === " " || part.op === side).map((/** @type {any} */ part) => (part.op === " " ? part.text : h(side === "-" ? "del" : "ins", null, part.text)));
   };
   const rows = diff.hunks.flatMap((/** @type {any} */ hunk, /** @type {number} */ at) => {
     const gap = h("tr", { key: `gap-${at}`, class: "gap" }, h("td", { colspan: 2 }, t("from line {n}", { n: hunk.new_start })));
-    const lines = sideBySide(hunk.lines).map(({ from, to }) => {
+    const lines = diff.rows[at].map((/** @type {any} */ row) => {
+      const { from, to, parts } = row;
       const isSame = from === to;
-      if (!isInline) return h("tr", null, h("td", { class: isSame || from === null ? "" : "removed" }, isSame ? from : marked(from, to, "-")), h("td", { class: isSame || to === null ? "" : "added" }, isSame ? to : marked(from, to, "+")));
+      if (!isInline) return h("tr", null, h("td", { class: isSame || from === null ? "" : "removed" }, isSame ? from : marked(row, "-")), h("td", { class: isSame || to === null ? "" : "added" }, isSame ? to : marked(row, "+")));
       if (isSame) return h("tr", null, h("td", { colspan: 2 }, from));
       if (from === null || to === null) return h("tr", null, h("td", { colspan: 2, class: from === null ? "added" : "removed" }, from === null ? h("ins", null, to) : h("del", null, from)));
-      return h("tr", null, h("td", { colspan: 2 }, wordDiff(from, to).map((part) => (part.op === " " ? part.text : h(part.op === "-" ? "del" : "ins", null, part.text)))));
+      return h("tr", null, h("td", { colspan: 2 }, parts.map((/** @type {any} */ part) => (part.op === " " ? part.text : h(part.op === "-" ? "del" : "ins", null, part.text)))));
     });
     return [gap, ...lines];
   });

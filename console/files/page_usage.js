@@ -1,11 +1,14 @@
 // Usage: what each day and each model came to.
 
-import { queryOf } from "./api.js";
+import { poll, queryOf } from "./api.js";
+import { recovered } from "./app.js";
 import { h, render, s } from "./dom.js";
 import { format, t } from "./i18n.js";
-import { empty, figure, figures, head, table, words } from "./ui.js";
+import { empty, figure, figures, head, loading, table, words } from "./ui.js";
+import { levels } from "./waterfall.js";
 
-const DAYS = 30;
+const DAYS = [7, 30, 90];
+const MEASURES = ["cost", "tokens", "generations"];
 const DAY_MS = 86_400_000;
 const [HEIGHT, FOOT, SIDE] = [220, 24, 72];
 const dayOf = (/** @type {number} */ ms) => new Date(ms).toISOString().slice(0, 10);
@@ -14,43 +17,43 @@ const dayOf = (/** @type {number} */ ms) => new Date(ms).toISOString().slice(0, 
 export function page(context) {
   const { api, root, signal } = context;
   context.setTitle(t("Usage"));
-  let days = Number(context.query.days ?? DAYS);
-  let measure = context.query.measure ?? "cost";
-  /** @type {any} */
-  let byDay = null;
-  /** @type {any} */
-  let byModel = null;
+  let days = DAYS.find((each) => String(each) === context.query.days) ?? 30;
+  let measure = MEASURES.find((each) => each === context.query.measure) ?? "cost";
+  /** What was loaded, with its days: those that are chosen may be on their way yet. @type {any} */
+  let seen = null;
   const load = async () => {
-    try {
-      const range = { from: dayOf(Date.now() - (days - 1) * DAY_MS), to: dayOf(Date.now()) };
-      [byDay, byModel] = await Promise.all([api.get(`v1/usage${queryOf({ ...range, by: "day" })}`, signal), api.get(`v1/usage${queryOf({ ...range, by: "provider,model" })}`, signal)]);
-      update();
-    } catch (error) {
-      context.onError(error);
-    }
+    const of = days;
+    const range = { from: dayOf(Date.now() - (of - 1) * DAY_MS), to: dayOf(Date.now()) };
+    const [byDay, byModel] = await Promise.all([api.get(`v1/usage${queryOf({ ...range, by: "day" })}`, signal), api.get(`v1/usage${queryOf({ ...range, by: "provider,model" })}`, signal)]);
+    if (of !== days) return;
+    seen = { of, byDay, byModel };
+    recovered();
+    update();
   };
+  const again = poll({ load, isActive: () => true, every: 60_000, signal, onError: context.onError });
   const change = (/** @type {() => void} */ how) => {
     how();
     context.setQuery({ days, measure });
-    void load();
+    if (seen) update();
+    if (seen?.of !== days) again();
   };
   const update = () => {
+    const { of, byDay, byModel } = seen;
     const { total } = byDay;
     const names = /** @type {[string, string][]} */ ([["cost", t("Cost")], ["tokens", t("Tokens, out")], ["generations", t("Generations")]]);
     render(
       root,
-      head(t("Usage"), h("label", { class: "chooser" }, h("span", { class: "unseen" }, t("Days")), h("select", { on: { change: (/** @type {any} */ event) => change(() => (days = Number(event.target.value))) } }, [7, 30, 90].map((n) => h("option", { value: n, selected: n === days }, t("{n} days", { n }))))), names.map(([name, label]) => h("button", { type: "button", "aria-pressed": String(name === measure), on: { click: () => change(() => (measure = name)) } }, label))),
+      head(t("Usage"), h("label", { class: "chooser" }, h("span", { class: "unseen" }, t("Days")), h("select", { on: { change: (/** @type {any} */ event) => change(() => (days = Number(event.target.value))) } }, DAYS.map((n) => h("option", { value: n, selected: n === days }, t("{n} days", { n }))))), names.map(([name, label]) => h("button", { type: "button", "aria-pressed": String(name === measure), on: { click: () => change(() => (measure = name)) } }, label))),
       figures(figure(t("Generations"), format.number(total.generations.total), t("{n} failed", { n: format.number(total.generations.failed) })), figure(t("Completed"), format.percent(total.success_rate)), figure(t("Duration, median"), format.duration(total.duration_ms.median), t("95 %: {time}", { time: format.duration(total.duration_ms.p95) })), figure(t("Tokens, in → out"), `${format.number(total.usage.input_tokens)} → ${format.number(total.usage.output_tokens)}`), figure(t("Cost"), format.cost(total.cost), total.without_cost > 0 ? t("{n} without a known price", { n: format.number(total.without_cost) }) : null)),
       total.generations.total === 0
         ? empty(t("Nothing was counted in these days"), t("Generations are counted when they end, some minutes later at most."), "longhand usage")
         : [
-            h("section", { class: "panel" }, h("h2", null, t("Per day")), chart(byDay, measure, days), h("details", null, h("summary", null, t("As a table")), figuresTable(byDay.data, (group) => format.day(group.day), t("Day")))),
+            h("section", { class: "panel" }, h("h2", null, t("Per day")), chart(byDay, measure, of), h("details", null, h("summary", null, t("As a table")), figuresTable(byDay.data, (group) => format.day(group.day), t("Day")))),
             h("section", null, h("h2", null, t("Per model")), figuresTable(byModel.data, (group) => [words(group.model), h("br"), h("small", null, words(group.provider))], t("Model"))),
           ],
     );
   };
-  render(root, head(t("Usage")), h("p", { class: "quiet", role: "status" }, t("Loading …")));
-  void load();
+  render(root, head(t("Usage")), loading());
 }
 
 /** @param {any} group @param {string} measure */
@@ -67,12 +70,14 @@ function chart(report, measure, days) {
   const whole = matchMedia("(min-width: 720px)").matches ? 900 : 380;
   const width = (whole - SIDE) / days;
   const height = HEIGHT - FOOT - 12;
-  const y = (/** @type {number} */ value) => 12 + height - (value / most) * height;
+  const marks = levels(most);
+  const top = marks[marks.length - 1];
+  const y = (/** @type {number} */ value) => 12 + height - (value / top) * height;
   const every = Math.ceil(days / (whole / 110));
   return s(
     "svg",
     { class: "chart", viewBox: `0 0 ${whole} ${HEIGHT}`, role: "img", "aria-label": t("A column for each day; the highest is {value}", { value: words(most) }) },
-    [0, 0.5, 1].map((share) => [s("line", { x1: SIDE, x2: whole, y1: y(most * share), y2: y(most * share) }), s("text", { x: SIDE - 6, y: y(most * share) + 4, "text-anchor": "end" }, words(most * share))]),
+    marks.map((mark) => [s("line", { x1: SIDE, x2: whole, y1: y(mark), y2: y(mark) }), s("text", { x: SIDE - 6, y: y(mark) + 4, "text-anchor": "end" }, words(mark))]),
     list.map((day, at) => {
       const group = byDay.get(day);
       const value = group ? valueOf(group, measure) : 0;

@@ -4,7 +4,7 @@ import { poll } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { t } from "./i18n.js";
-import { action, copy, dialog, empty, head, problem, table, time, words } from "./ui.js";
+import { action, copy, dialog, empty, head, loading, problem, table, time, words } from "./ui.js";
 
 /** How an endpoint stands. @param {any} endpoint */
 export const standing = (endpoint) => h("span", { class: `state ${endpoint.enabled ? (endpoint.failing_since ? "warn" : "good") : "quiet"}` }, endpoint.enabled ? (endpoint.failing_since ? t("failing") : t("enabled")) : t("disabled"));
@@ -48,7 +48,7 @@ export function page(context) {
       root,
       head(t("Webhooks"), action(t("New webhook"), session.refusal("admin"), add, "main")),
       endpoints === null
-        ? h("p", { class: "quiet", role: "status" }, t("Loading …"))
+        ? loading()
         : endpoints.length === 0
           ? empty(t("No webhooks yet"), t("A webhook is told when a generation, a batch or a run has ended. Each request is signed."), "longhand webhooks create https://example.com/hook")
           : table(

@@ -33,10 +33,11 @@ export function takeToken() {
 }
 
 export class Session {
-  /** @param {Api} api @param {Credential} credential */
-  constructor(api, credential) {
+  /** @param {Api} api @param {Credential} credential @param {AbortController} [controller] ends all that is asked for it */
+  constructor(api, credential, controller = new AbortController()) {
     this.api = api;
     this.credential = credential;
+    this.controller = controller;
   }
 
   /** Why the credential may not do what needs `scope`; `null`: it may. @param {"start" | "read" | "admin" | "review"} scope @returns {string | null} */
@@ -48,24 +49,29 @@ export class Session {
 
 /**
  * Opens a session by a credential, or without one where the API asks for none.
- * @param {string | null} credential @param {() => void} onRefused
+ * @param {string | null} credential @param {(session: Session) => void} onRefused
  * @returns {Promise<Session>}
  */
 export async function open(credential, onRefused) {
-  const api = new Api(credential);
-  const session = new Session(api, await api.get("v1/credential"));
-  api.onRefused = onRefused;
+  const controller = new AbortController();
+  const api = new Api(credential, controller.signal);
+  const session = new Session(api, await api.get("v1/credential"), controller);
+  api.onRefused = () => onRefused(session);
   if (credential) store()?.setItem(STORED, credential);
   return session;
 }
 
-/** The session of this tab, or that of the token in the address. @param {() => void} onRefused @returns {Promise<Session | null>} `null`: somebody must sign in */
-export async function resume(onRefused) {
-  const token = takeToken();
+/**
+ * The session of this tab, or that of the token in the address.
+ * @param {string | null} token @param {(session: Session) => void} onRefused
+ * @returns {Promise<{ session: Session | null, wasRefused: boolean }>} without one, somebody must sign in
+ */
+export async function resume(token, onRefused) {
+  const credential = token ?? store()?.getItem(STORED) ?? null;
   try {
-    return await open(token ?? store()?.getItem(STORED) ?? null, onRefused);
+    return { session: await open(credential, onRefused), wasRefused: false };
   } catch (error) {
-    if (error instanceof Problem && error.status === 401) return null;
+    if (error instanceof Problem && error.status === 401) return { session: null, wasRefused: credential !== null };
     throw error;
   }
 }

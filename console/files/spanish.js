@@ -389,4 +389,10 @@ export const SPANISH = {
   "{n} unread": "{n} sin leer",
   "{time} of silence before event {seq}": "{time} de silencio antes del evento {seq}",
   "{n} without a known price": "{n} sin precio conocido",
+  "You were signed out: the API does not take this key or token any more. It has expired, or was revoked.": "Se cerró la sesión: la API ya no acepta esta clave o este token. Ha caducado o se ha revocado.",
+  "This page could not be loaded": "No se pudo cargar esta página",
+  "The console cannot begin": "La consola no puede empezar",
+  "The console is shown in no frame. Open it by itself.": "La consola no se muestra en ningún marco. Ábrala aparte.",
+  "The API does not answer. Try it again.": "La API no responde. Inténtelo de nuevo.",
+  "Nothing found so far.": "Nada encontrado hasta ahora.",
 };

@@ -93,20 +93,27 @@ export function toast(text, tone = "good") {
   setTimeout(() => node.remove(), tone === "bad" ? 8_000 : 3_000);
 }
 
-/** An error in words, with the id that logs know the request by. @param {unknown} error @param {(() => void) | null} [again] */
-export function problem(error, again = null) {
+/**
+ * An error in words, with the id that logs know the request by.
+ * @param {unknown} error @param {(() => void) | null} [again] @param {boolean} [isPolled] it is asked again by itself @param {(() => void) | null} [dismiss]
+ */
+export function problem(error, again = null, isPolled = false, dismiss = null) {
   const words = error instanceof Error ? error.message : String(error);
   const id = error instanceof Problem ? error.requestId : null;
   const details = error instanceof Problem ? error.errors : [];
   return h(
     "div",
     { class: "problem", role: "alert" },
-    h("strong", null, error instanceof Problem && error.status === 0 ? t("The API does not answer. It is asked again.") : words),
+    h("strong", null, error instanceof Problem && error.status === 0 ? (isPolled ? t("The API does not answer. It is asked again.") : t("The API does not answer. Try it again.")) : words),
     details.length > 0 && h("ul", null, details.map((each) => h("li", null, h("code", null, each.pointer || "/"), " ", each.detail))),
     id && h("p", { class: "quiet" }, t("Request"), " ", copyable(id)),
     again && h("button", { type: "button", on: { click: again } }, t("Try again")),
+    dismiss && h("button", { type: "button", on: { click: dismiss } }, t("Close")),
   );
 }
+
+/** Before the first answer. */
+export const loading = () => h("p", { class: "quiet", role: "status" }, t("Loading …"));
 
 /** Where there is nothing yet: what comes here, and how. @param {string} title @param {string} words @param {string | null} [call] */
 export function empty(title, words, call = null) {
@@ -167,6 +174,11 @@ export function dialog(title, content) {
   document.body.append(node);
   node.showModal();
   return { close, update };
+}
+
+/** Closes what stands above a page that goes away. */
+export function closeDialogs() {
+  for (const node of document.querySelectorAll("dialog")) node.close();
 }
 
 /**

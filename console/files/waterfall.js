@@ -49,3 +49,22 @@ export function ticks(ms, most = 6) {
   for (let at = 0; at <= ms; at += step) result.push(at);
   return result;
 }
+
+/** A moment of an axis, in words. @param {number} ms whole seconds */
+export function tickWord(ms) {
+  const seconds = ms / 1_000;
+  const pair = (/** @type {number} */ whole, /** @type {number} */ rest, /** @type {string} */ unit) => (rest === 0 ? `${whole} ${unit}` : `${whole}:${String(rest).padStart(2, "0")} ${unit}`);
+  if (seconds === 0) return "0";
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3_600) return pair(Math.floor(seconds / 60), seconds % 60, "min");
+  return pair(Math.floor(seconds / 3_600), Math.floor((seconds % 3_600) / 60), "h");
+}
+
+/**
+ * Where the lines of a chart of counts or sums stand, from 0: no two have the same words.
+ * @param {number} most the highest value, at least 1
+ * @returns {number[]}
+ */
+export function levels(most) {
+  return most <= 1 ? [0, 1] : [0, Math.ceil(most / 2), Math.ceil(most / 2) * 2];
+}

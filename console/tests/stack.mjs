@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const BINARY = process.env.LONGHAND_BINARY ?? join(ROOT, "target/debug/longhand");
-const PRICES = { openai: Object.fromEntries(["slow", "json", "thinks", "m", "hostile", "gpt-5-mini"].map((model) => [model, { input: 75_000, output: 300_000 }])) };
+const PRICES = { openai: Object.fromEntries(["slow", "json", "thinks", "m", "hostile", "scenario", "gpt-5-mini"].map((model) => [model, { input: 75_000, output: 300_000 }])) };
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -1,5 +1,7 @@
 // What the specs share: a page that is signed in and may break no rule, the API, and the checks that every page passes.
 
+import { existsSync, readFileSync } from "node:fs";
+
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test as base } from "@playwright/test";
 
@@ -26,6 +28,18 @@ export const test = base.extend({
     await context.addInitScript(() => addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`)));
     await use(wrong);
     expect(wrong).toEqual([]);
+  },
+  /** The console as it is on the disk, over a binary that was built before, for somebody who writes pages. */
+  context: async ({ context }, use) => {
+    if (process.env.LONGHAND_CONSOLE_FROM_DISK) {
+      const types = { js: "text/javascript", css: "text/css", svg: "image/svg+xml" };
+      await context.route(/\/console\/[0-9a-f]{16}\/[\w.]+$/, (route) => {
+        const name = new URL(route.request().url()).pathname.split("/").at(-1);
+        const file = new URL(`../../files/${name}`, import.meta.url);
+        return existsSync(file) ? route.fulfill({ contentType: types[name.split(".").at(-1)], body: readFileSync(file) }) : route.continue();
+      });
+    }
+    await use(context);
   },
   /** Opens a page of the console with the key of the stack, or another credential; `null`: none. */
   open: async ({ page, context, dev, watched }, use) => {

@@ -30,6 +30,35 @@ test("started from the page, watched to its end, left and come back to", async (
   await expect.poll(() => textOf(page)).toBe(prose(400));
 });
 
+test("an error loses nothing that was typed, and a broken connection starts nothing twice", async ({ open, page, context, dev, watched }) => {
+  await open("/generations?subject=once");
+  await page.getByRole("button", { name: "New generation" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Provider").fill("nobody");
+  await dialog.getByLabel("Model").fill("m");
+  await dialog.getByLabel("Prompt").fill("Una sola vez words=10");
+  await dialog.getByLabel("Subject (optional)").fill("once");
+  await dialog.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(dialog.getByRole("alert")).toBeVisible();
+  for (const [label, text] of [["Provider", "nobody"], ["Model", "m"], ["Prompt", "Una sola vez words=10"], ["Subject (optional)", "once"]]) await expect(dialog.getByLabel(label)).toHaveValue(text);
+  await dialog.getByLabel("Provider").fill("openai");
+  let isBroken = true;
+  await context.route("**/v1/generations", async (route) => {
+    if (route.request().method() !== "POST" || !isBroken) return route.continue();
+    isBroken = false;
+    // The API has taken it, and the answer is lost.
+    await route.fetch();
+    await route.abort();
+  });
+  await dialog.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(dialog.getByRole("alert")).toContainText("The API does not answer. Try it again.");
+  await dialog.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page).toHaveURL(/#\/generations\/gen_/);
+  await expect(page.locator("main .state").first()).toContainText("completed");
+  expect((await dev.call("GET", "v1/generations?subject=once")).data.length).toBe(1);
+  watched.splice(0, watched.length, ...watched.filter((text) => !text.includes("ERR_FAILED")));
+});
+
 test("cancelled, and its text stays", async ({ open, page, dev }) => {
   const id = await dev.generate({ model: "slow", prompt: "Sin fin words=5000" });
   await open(`/generations/${id}`);
@@ -45,6 +74,12 @@ test("cancelled, and its text stays", async ({ open, page, dev }) => {
 test("many are cancelled at once, and the filters are in the address", async ({ open, page, dev }) => {
   const ids = await Promise.all([1, 2].map((n) => dev.generate({ model: "slow", prompt: `En lote ${n} words=5000`, subject: "bulk" })));
   await open("/generations?subject=bulk");
+  for (const id of ids) await page.getByLabel(`Choose ${id.slice(0, 4)}…${id.slice(-6)}`).check();
+  // What a filter hides is not chosen any more.
+  await page.getByLabel("Model").fill("none");
+  await expect(page.getByText("No entry fits these filters.")).toBeVisible();
+  await expect(page.getByRole("button", { name: /^Cancel / })).toHaveCount(0);
+  await page.getByLabel("Model").fill("");
   for (const id of ids) await page.getByLabel(`Choose ${id.slice(0, 4)}…${id.slice(-6)}`).check();
   await page.getByRole("button", { name: "Cancel 2" }).click();
   await page.getByRole("button", { name: "Cancel them" }).click();

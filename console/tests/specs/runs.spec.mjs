@@ -60,6 +60,16 @@ test("another product shows a run in a frame, with a token of that run alone", a
   host.close();
 });
 
+test("a run is shown whole though its steps could not be read at first", async ({ open, page, context, dev }) => {
+  const [run] = (await dev.call("GET", "v1/runs?status=completed&limit=1")).data;
+  let failures = 0;
+  await context.route(`**/v1/runs/${run.id}/steps`, (route) => ((failures += 1) === 1 ? route.fulfill({ status: 429, contentType: "application/json", body: '{"detail":"not yet"}' }) : route.continue()));
+  await open(`/runs/${run.id}`);
+  await expect(page.locator(".waterfall button.row")).toHaveCount(18);
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  expect(failures).toBe(2);
+});
+
 test("a run is cancelled and goes on as another", async ({ open, page, dev }) => {
   const { id } = await dev.call("POST", "v1/runs", { pipeline: "edn360-full", input: JSON.parse(INPUT) });
   await open(`/runs/${id}`);

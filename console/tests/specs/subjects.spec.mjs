@@ -36,6 +36,8 @@ test("compared by words, restored after a question, edited", async ({ open, page
   await page.getByRole("dialog").getByLabel("Text").fill("Otro texto");
   // Somebody else was faster: what was seen is not current any more.
   await dev.call("POST", `v1/subjects/${name}/versions`, { text: "De otra persona" });
+  // The page behind the dialog knows it, and what is saved still says what was seen.
+  await expect(page.locator(".timeline > li.current")).toContainText("Version 4");
   await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
   await expect(page.getByRole("dialog").getByRole("alert")).toBeVisible();
   expect((await dev.call("GET", `v1/subjects/${name}`)).current).toBe(4);
@@ -52,4 +54,13 @@ test("exported, and printed without the frame", async ({ open, page, dev }) => {
   await expect(page.getByRole("navigation")).toBeHidden();
   await expect(page.getByRole("region", { name: "Text" })).toBeVisible();
   expect((await page.pdf()).length).toBeGreaterThan(1_000);
+});
+
+test("printed, a tree of JSON is whole and light", async ({ open, page }) => {
+  await open("/subjects/plan", { theme: "dark" });
+  const tree = page.getByRole("region", { name: "Text" });
+  await expect(tree.locator(".twig").first()).toBeVisible();
+  await page.emulateMedia({ media: "print" });
+  await expect(tree.locator(".twig").first()).toBeVisible();
+  expect(await tree.evaluate((node) => [getComputedStyle(node).maxHeight, getComputedStyle(node).overflow, getComputedStyle(document.documentElement).colorScheme])).toEqual(["none", "visible", "light"]);
 });

@@ -38,7 +38,7 @@ test("added, tested, resent after a failure, rotated and deleted", async ({ open
   await page.getByRole("button", { name: "Close" }).last().click();
   await page.getByRole("button", { name: "Delete" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
-  await expect(page.getByRole("heading", { name: "Webhooks" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Webhooks", exact: true })).toBeVisible();
   await expect(page.getByRole("link", { name: url })).toHaveCount(0);
   receiver.close();
 });

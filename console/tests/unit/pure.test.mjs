@@ -5,9 +5,10 @@ import { entityTree } from "../../files/entity_tree.js";
 import { collect, errorsByField, fieldsOf, textsOf } from "../../files/form_model.js";
 import { formats } from "../../files/format.js";
 import { GenerationLog } from "../../files/generation_log.js";
+import { ListRows } from "../../files/list_rows.js";
 import { PartialJson, treeOf } from "../../files/partial_json.js";
 import { SseParser } from "../../files/sse.js";
-import { bars, phases, ticks } from "../../files/waterfall.js";
+import { bars, levels, phases, ticks, tickWord } from "../../files/waterfall.js";
 import { sideBySide, tokens, wordDiff } from "../../files/words.js";
 
 /** Numbers from a seed, which a failure prints. */
@@ -102,10 +103,13 @@ test("an attempt goes on with an open item, and begins again without one", () =>
   for (const event of [{ seq: 0, type: "created" }, { seq: 1, type: "in_progress", attempt: 1 }, added(2), delta(3, "one "), { seq: 4, type: "in_progress", attempt: 2 }, delta(5, "two")]) log.push(event);
   assert.equal(log.text, "one two");
   log.push({ seq: 6, type: "output_item.done", output_index: 0, complete: false });
-  assert.deepEqual(log.push({ seq: 7, type: "in_progress", attempt: 3 }), { kind: "restart" });
+  const restart = log.push({ seq: 7, type: "in_progress", attempt: 3 });
+  assert.deepEqual([restart.kind, restart.items.map((item) => item.text)], ["restart", ["one two"]]);
   for (const event of [added(8, 1), delta(9, "three", 1)]) log.push(event);
   assert.equal(log.text, "three");
-  assert.deepEqual(log.attempts.map(({ number, continues }) => [number, continues]), [[1, false], [2, true], [3, false]]);
+  log.push({ seq: 10, type: "output_item.done", output_index: 1, complete: false });
+  assert.deepEqual(log.push({ seq: 11, type: "in_progress", attempt: 4 }).items.map((item) => item.text), ["three"], "what was discarded before is not discarded again");
+  assert.deepEqual(log.attempts.map(({ number, continues }) => [number, continues]), [[1, false], [2, true], [3, false], [4, false]]);
 });
 
 property("a diff by words leads from one text to the other", (random) => {
@@ -136,6 +140,8 @@ test("bars stand within the run, and what waits is told apart", () => {
   assert.deepEqual([placed.has("C"), placed.has("D")], [false, false]);
   assert.deepEqual(phases(steps).map((phase) => [phase.phase, phase.steps.length]), [["one", 3], ["two", 1]]);
   assert.deepEqual(ticks(10_000), [0, 2_000, 4_000, 6_000, 8_000, 10_000]);
+  assert.deepEqual([0, 15_000, 60_000, 75_000, 3_600_000, 5_400_000, 86_400_000].map(tickWord), ["0", "15 s", "1 min", "1:15 min", "1 h", "1:30 h", "24 h"]);
+  assert.deepEqual([1, 2, 3, 10].map(levels), [[0, 1], [0, 1, 2], [0, 2, 4], [0, 5, 10]]);
   for (const ms of [1, 999, 61_000, 3_600_000, 86_400_000 * 40]) assert.ok(ticks(ms).length <= 8, `${ms}`);
 });
 
@@ -178,6 +184,7 @@ test("figures are words of the language", () => {
   assert.deepEqual([english.cost(0), english.cost(1_230), english.cost(12_500_000), english.cost(null)], ["$0.00", "$0.00123", "$12.50", "–"]);
   assert.deepEqual([english.size(999), english.size(1_500), spanish.size(2_500_000)], ["999 B", "1.5 KB", "2,5 MB"]);
   assert.deepEqual([english.duration(43), english.duration(6_100), english.duration(125_000), english.duration(7_500_000)], ["43 ms", "6.1 s", "2 min 5 s", "2 h 5 min"]);
+  assert.deepEqual([999.6, 59_949, 59_999, 3_599_999].map(english.duration), ["1.0 s", "59.9 s", "1 min 0 s", "1 h 0 min"]);
   assert.deepEqual([english.ago(0, 61_000), english.ago(0, 500), spanish.ago(0, 7_200_000)], ["1 minute ago", "now", "hace 2 horas"]);
 });
 
@@ -188,4 +195,61 @@ test("entities stand below their parents, in the order of the answer", () => {
   assert.deepEqual(names(entityTree(list, () => true)), [["a", ["a1", "a2"]], "b", "x", "self"]);
   assert.deepEqual(names(entityTree(list, (each) => each.state === "approved")), [["a", ["a2"]]]);
   assert.equal(entityTree(list, () => true)[0].count, 3);
+});
+
+/** A server's list, newest first, of which a page is asked for behind a row. */
+function server() {
+  const rows = [];
+  const page = (after, limit) => {
+    const from = after === null ? 0 : rows.findIndex((row) => row.n < after);
+    const data = from < 0 ? [] : rows.slice(from, from + limit);
+    return { data: data.map((row) => ({ ...row })), has_more: from >= 0 && from + limit < rows.length, last_id: data.at(-1)?.n ?? null };
+  };
+  return { rows, page };
+}
+
+property("a list that is read page by page has each row once, in order, as it is", (random) => {
+  const { rows, page } = server();
+  const limit = 1 + random(5);
+  const list = new ListRows((row) => String(row.n), limit);
+  let n = 0;
+  const add = (count) => {
+    for (let each = 0; each < count; each += 1) rows.unshift({ n: (n += 1), isOpen: true });
+  };
+  const read = () => {
+    list.newest(page(null, limit));
+    for (const after of list.open((row) => row.isOpen)) list.again(after, page(after, limit));
+  };
+  add(random(12));
+  read();
+  for (let turn = 0; turn < 12; turn += 1) {
+    const act = random(4);
+    if (act === 0) add(random(3));
+    else if (act === 1 && rows.length > 0) rows[random(rows.length)].isOpen = false;
+    else if (act === 2 && rows.length > 3) rows.splice(random(rows.length), 1);
+    else if (list.next !== null) list.more(page(list.next, limit));
+    read();
+  }
+  const shown = list.rows;
+  const upTo = list.next === null ? rows : rows.filter((row) => row.n >= (shown.at(-1)?.n ?? 0));
+  const open = (of) => of.filter((row) => row.isOpen);
+  // Rows that have ended are not asked for again: of those, none is shown twice, and none is missing.
+  assert.deepEqual(open(shown), open(upTo), JSON.stringify({ limit, shown, upTo }));
+  assert.deepEqual(upTo.filter((row) => !shown.some((each) => each.n === row.n)), []);
+  assert.deepEqual(shown.map((row) => row.n), [...new Set(shown.map((row) => row.n))].sort((one, other) => other - one));
+});
+
+test("rows are told apart by the list's own key, and another filter begins anew", () => {
+  const list = new ListRows((row) => row.name, 2);
+  const answer = (names, more = true) => ({ data: names.map((name) => ({ name })), has_more: more, last_id: names.at(-1) ?? null });
+  const names = () => list.rows.map((row) => row.name).join("");
+  list.newest(answer(["a", "b"]));
+  list.more(answer(["c", "d"]));
+  assert.deepEqual([names(), list.next], ["abcd", "d"]);
+  list.newest(answer(["z", "a"]));
+  assert.deepEqual([names(), list.next], ["zabcd", "d"]);
+  list.restart();
+  assert.deepEqual([names(), list.next], ["zabcd", null]);
+  list.newest(answer(["a", "b"], false));
+  assert.deepEqual([names(), list.next], ["ab", null]);
 });

@@ -19,6 +19,8 @@ use sha2::{Digest, Sha256};
 
 use super::problem;
 
+mod sent;
+
 /// The folder in the page's addresses of its files; the page names the build in its place.
 const FOLDER: &str = "files/";
 /// Hexadecimal digits of the build: a change of any file changes it.
@@ -45,6 +47,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "i18n.js"
     "icon.svg"
     "json_view.js"
+    "list_rows.js"
     "lists.js"
     "live.js"
     "memory.js"
@@ -106,20 +109,14 @@ static CONSOLE: LazyLock<Console> = LazyLock::new(|| {
     Console { page: File::new("index.html", page.into()), files: files.collect(), build }
 });
 
-/// A file without what a browser does not need: indentation, and the comments, types among them, that are on lines of their own or begin with
-/// `/**`. No text of a program spans lines, as a test holds.
+/// A file as it is sent.
 fn sent(name: &str, body: &'static [u8]) -> Bytes {
-    let Some(mut rest) = str::from_utf8(body).ok().filter(|_| name.rsplit('.').next() == Some("js")) else {
-        return Bytes::from_static(body);
-    };
-    let mut text = String::with_capacity(rest.len());
-    while let Some((before, after)) = rest.split_once("/**") {
-        text.push_str(before);
-        rest = after.split_once("*/").map_or("", |(_, after)| after);
+    let text = str::from_utf8(body).unwrap_or_default();
+    match name.rsplit('.').next() {
+        Some("js") => sent::program(text).into(),
+        Some("css") => sent::style(text).into(),
+        _ => Bytes::from_static(body),
     }
-    text.push_str(rest);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n").into()
 }
 
 impl File {
@@ -165,7 +162,8 @@ pub async fn page(State(app): State<App>, Path(file): Path<String>, uri: Uri, re
     if file != CONSOLE.page.name {
         return problem::no_route(uri).await;
     }
-    let is_embedded = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "embed=1"));
+    // The page reads it so too: anything else is the whole console, which no other page shows.
+    let is_embedded = uri.query() == Some("embed=1");
     let ancestors = app.config().embed_origin.as_deref().filter(|_| is_embedded);
     let tag = format!("\"{}\"", CONSOLE.build);
     let is_known = request.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
@@ -237,14 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_not_sent() {
-        let text = "// one\nlet a = /** @type {any} */ (b); // two\n\n  /**\n   * three\n   */\n  f(\"/* four */\");\n";
-        assert_eq!(sent("a.js", text.as_bytes()), "let a =  (b); // two\nf(\"/* four */\");");
-        assert_eq!(sent("a.css", b"/** x */"), "/** x */");
-        for (name, body) in FILES.iter().filter(|(name, _)| name.contains(".js")) {
-            let sent = sent(name, body);
+    fn no_text_of_a_program_spans_lines() {
+        for (name, body) in FILES.iter().filter(|(name, _)| name.rsplit('.').next() == Some("js")) {
             let spans = |line: &&str| line.matches('`').count() % 2 == 1;
-            assert_eq!(str::from_utf8(&sent).unwrap().lines().find(spans), None, "{name}: a text spans lines");
+            assert_eq!(str::from_utf8(body).unwrap().lines().find(spans), None, "{name}: a text spans lines");
         }
     }
 

@@ -87,6 +87,9 @@ async fn other_pages_show_a_run_in_a_frame_only_where_allowed() {
         ("/console/index.html?embed=1", "frame-ancestors https://app.example;"),
         ("/console/index.html", "frame-ancestors 'none';"),
         ("/console/index.html?embed=10", "frame-ancestors 'none';"),
+        ("/console/index.html?embed=0&embed=1", "frame-ancestors 'none';"),
+        ("/console/index.html?embed=1&a=1", "frame-ancestors 'none';"),
+        ("/console/index.html?embed=%31", "frame-ancestors 'none';"),
     ] {
         let page = browser().get(harness.url_of(path)).send().await.unwrap();
         let policy = header(&page, CONTENT_SECURITY_POLICY);
