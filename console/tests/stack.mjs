@@ -24,7 +24,7 @@ export class Dev {
       LONGHAND_PRICES: JSON.stringify(PRICES),
       LONGHAND_MAX_SPEND_PER_DAY: "50000000",
       LONGHAND_EMBED_ORIGIN: "*",
-      IMPORT_GENERATION: "true",
+      LONGHAND_IMPORT_GENERATION: "true",
       LONGHAND_LEASE_SECONDS: "1",
       ...settings,
     };
