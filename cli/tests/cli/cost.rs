@@ -127,7 +127,7 @@ fn the_stack_that_is_paid_for_each_month_is_the_templates() {
         item["quantity"].as_f64().unwrap()
     };
     let resources = |kind: &str| f64::from(u32::try_from(TEMPLATE.matches(kind).count()).unwrap());
-    assert!(near(quantity("Metrics from logs"), 6.0));
+    assert!(near(quantity("Metrics from logs"), 7.0));
     assert!(near(quantity("KMS key"), resources("AWS::KMS::Key\n")));
     assert!(near(quantity("Secrets"), resources("AWS::SecretsManager::Secret\n") + 2.0), "its own, and two providers'");
     assert!(quantity("Alarms") >= resources("AWS::CloudWatch::Alarm\n"), "an alarm looks at one metric or more");
