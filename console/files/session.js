@@ -71,8 +71,9 @@ export async function resume(token, onRefused) {
   try {
     return { session: await open(credential, onRefused), wasRefused: false };
   } catch (error) {
-    if (error instanceof Problem && error.status === 401) return { session: null, wasRefused: credential !== null };
-    throw error;
+    if (!(error instanceof Problem) || error.status !== 401) throw error;
+    if (token === null) signOut();
+    return { session: null, wasRefused: credential !== null };
   }
 }
 
