@@ -123,7 +123,10 @@ mod tests {
             ("f(\n  a,\n  [b, c],\n);\n", "f(a,[b,c]);"),
             ("a = b / c / d; // e\n", "a=b / c / d;"),
             ("a = x - -y + +z;\n", "a=x - -y + +z;"),
-            ("f(\"a , b\", 'c : d', `e = ${g ? \"}\" : `{ ${h} `} ( )`);\n", "f(\"a , b\",'c : d',`e = ${g ? \"}\" : `{ ${h} `} ( )`);"),
+            (
+                "f(\"a , b\", 'c : d', `e = ${g ? \"}\" : `{ ${h} `} ( )`);\n",
+                "f(\"a , b\",'c : d',`e = ${g ? \"}\" : `{ ${h} `} ( )`);",
+            ),
             ("t.replace(/[/ ,] \" = \\/ /g, \"\\\" ( \");\n", "t.replace(/[/ ,] \" = \\/ /g,\"\\\" ( \");"),
             ("const first = 1\nconst second = 2\n", "const first=1\nconst second=2\n"),
             ("#a = new Map();\n", "#a=new Map();"),
