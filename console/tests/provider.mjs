@@ -46,7 +46,7 @@ function script(body, faults) {
   if (body.model === "hostile") return { text: HOSTILE + "x".repeat(number("line", 0)), size: 65_536, pause };
   if (body.model === "scenario") {
     const skills = [{ name: "Escucha activa" }, { name: "Redacción de actas" }];
-    return { text: JSON.stringify({ scenario: { name: "Escenario" }, capabilities: [{ name: "Coordinación interdepartamental", competencies: [{ name: "Comunicación", skills }] }] }), size: 24, pause };
+    return { text: JSON.stringify({ scenario_metadata: { name: "Escenario" }, capabilities: [{ name: "Coordinación interdepartamental", competencies: [{ name: "Comunicación", skills }] }] }), size: 24, pause };
   }
   if (body.model === "json") return { text: JSON.stringify({ title: "Plan de acompañamiento", steps: [{ name: "Diagnóstico", days: 3 }, { name: "Planificación interdepartamental", days: 12 }], approved: true }), size: 5, pause };
   if (body.model === "thinks") return { reasoning: "Primero reviso el expediente, después comparo las fechas.", text: prose(30), size: 6, pause };
