@@ -40,18 +40,14 @@ impl App {
             held.release().await?;
             return Err(Error::Configuration(format!("run {id} is of {}, not of {name}", row.migration)));
         }
-        // Whoever has made the same change since has written what this run had written: that is told, and stays.
-        let is_undone = row.status == MigrationStatus::Undone;
         if let Some(number) = app.missing_segment(&row, id).await? {
             held.release().await?;
             let message = format!("run {id} cannot be undone: segment {number} of its journal is gone");
             return Err(Error::Configuration(message));
         }
-        if !is_undone {
-            app.set_status(id, &mut row, MigrationStatus::Undoing).await?;
-        }
+        app.set_status(id, &mut row, MigrationStatus::Undoing).await?;
         let (undone, kept) = (UndoneMigration::default(), HashSet::new());
-        let mut undo = Undo { app: &app, holder: held.holder(), is_undone, undone, kept };
+        let mut undo = Undo { app: &app, holder: held.holder(), undone, kept };
         let (began, mut refused) = (Instant::now(), Vec::new());
         let mut number = app.segments(&row, id).await?;
         while number > 0 {
@@ -107,8 +103,6 @@ impl App {
 struct Undo<'a> {
     app: &'a App,
     holder: &'a str,
-    /// It was undone to its end before: what is there is looked at alone.
-    is_undone: bool,
     undone: UndoneMigration,
     /// Objects of units that are left as they are.
     kept: HashSet<String>,
@@ -138,8 +132,7 @@ impl Undo<'_> {
         let has_new = change.rows.iter().any(|row| row.is_new);
         // Of what appeared with the change nothing is there; where nothing was to appear, nothing is changed.
         let mut telling = change.rows.iter().zip(&states).filter(|(row, _)| row.is_new == has_new);
-        let may_undo = !self.is_undone && states.iter().all(|state| *state == RowState::After);
-        if may_undo && records.undo_changes(&change.rows, self.holder).await? {
+        if states.iter().all(|state| *state == RowState::After) && records.undo_changes(&change.rows, self.holder).await? {
             self.undone.undone += 1;
         } else if telling.all(|(_, state)| *state == RowState::Before) {
             self.undone.not_written += 1;
@@ -155,9 +148,6 @@ impl Undo<'_> {
 
     /// Deletes the objects that appeared with a change, but for those that something needs that is left.
     async fn delete_objects(&mut self, change: &Change) -> Result<(), Error> {
-        if self.is_undone {
-            return Ok(());
-        }
         let gone: Vec<String> =
             change.new_objects().map(|object| object.object.clone()).filter(|object| !self.kept.contains(object)).collect();
         self.app.blobs.delete_objects(&gone).await?;
