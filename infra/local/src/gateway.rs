@@ -89,7 +89,10 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     // API Gateway leads a path with a slash at its end to the resource without it. People type that of the console so.
     let path = request.uri().path();
     let path: Vec<_> = path.strip_suffix('/').filter(|path| *path == "/console").unwrap_or(path).split('/').collect();
-    let here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
+    let mut here: Vec<_> = gateway.routes.iter().filter(|route| matches(&route.path, &path)).collect();
+    // The resource is chosen by the path alone, as in API Gateway, and a method that it has not is looked for nowhere else.
+    let resource = here.first().map(|route| route.path.as_str());
+    here.retain(|route| Some(route.path.as_str()) == resource);
     let id = request_id();
     if here.is_empty() {
         return gateway.gateway_response(NO_ROUTE, &id);
