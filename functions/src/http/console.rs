@@ -157,11 +157,8 @@ pub async fn redirect(uri: Uri) -> Response {
     (StatusCode::FOUND, [(LOCATION, to), (CACHE_CONTROL, "no-store")]).into_response()
 }
 
-/// `GET /console/{file}`: the page, which is asked for again each time, and answered with 304 unless it changed.
-pub async fn page(State(app): State<App>, Path(file): Path<String>, uri: Uri, request: HeaderMap) -> Response {
-    if file != CONSOLE.page.name {
-        return problem::no_route(uri).await;
-    }
+/// `GET /console/index.html`: the page, which is asked for again each time, and answered with 304 unless it changed.
+pub async fn page(State(app): State<App>, uri: Uri, request: HeaderMap) -> Response {
     // The page reads it so too: anything else is the whole console, which no other page shows.
     let is_embedded = uri.query() == Some("embed=1");
     let ancestors = app.config().embed_origin.as_deref().filter(|_| is_embedded);

@@ -42,7 +42,7 @@ pub static ROUTES: &[Route] = &[
     Route::new("tail", GET, "/v1/runs/{id}/events", Read, |at, method| at.on(method, runs::events)).by_token_in_query(),
     // The bytes of files pass API Gateway as they are in a response that is streamed, so that they can be compressed.
     Route::new("tail", GET, "/console", Read, |at, method| at.on(method, console::redirect)).open(),
-    Route::new("tail", GET, "/console/{file}", Read, |at, method| at.on(method, console::page)).open(),
+    Route::new("tail", GET, "/console/index.html", Read, |at, method| at.on(method, console::page)).open(),
     Route::new("tail", GET, "/console/{build}/{file}", Read, |at, method| at.on(method, console::file)).open(),
     // `api` answers at once.
     Route::new("api", GET, "/healthz", Read, |at, method| at.on(method, health::get)).open(),

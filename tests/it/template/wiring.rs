@@ -1,6 +1,6 @@
 //! The wiring of the template: handlers, routes, triggers, schedules, and stores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,20 @@ fn routes_match_routers() {
     }
     for event in events {
         assert!(ROUTES.iter().any(|route| is(route, event)), "no function serves {event:?}");
+    }
+}
+
+/// API Gateway refuses a resource with a variable beside another one of another name.
+#[test]
+fn siblings_among_resources_have_one_variable() {
+    let functions = hosted().functions;
+    let mut variables = BTreeMap::new();
+    for route in functions.iter().flat_map(|function| &function.routes) {
+        for (at, _) in route.path.match_indices("/{") {
+            let variable = route.path[at + 1..].split('/').next().unwrap();
+            let known = variables.entry(&route.path[..at]).or_insert(variable);
+            assert_eq!(*known, variable, "{}", route.path);
+        }
     }
 }
 

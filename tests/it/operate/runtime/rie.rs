@@ -143,7 +143,9 @@ pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
     // The sample's key is nobody's, and this is how an authorizer says so.
     assert_eq!(bench.invoke("authorize", &sample("authorize")).await["errorMessage"], "Unauthorized");
     let id = bench.start_sample().await;
-    assert_eq!(bench.delivered.first("stream").await, sample_for("stream", &id));
+    let mut fresh = sample_for("stream", &id);
+    fresh["fresh"] = true.into();
+    assert_eq!(bench.delivered.first("stream").await, fresh);
     assert_eq!(bench.harness.get(&format!("generations/{id}")).await.1["status"], "pending");
     assert_eq!(bench.start_sample().await, id, "the sample has an Idempotency-Key");
     let swept = bench.invoke("sweep", &sample("sweep")).await;
@@ -176,7 +178,7 @@ pub async fn assert_samples_do_the_main_job(bench: Bench, text: &str) {
     assert_eq!(body(&followed)["data"], json!(bench.harness.events(&id).await[5..]), "behind event 4");
     let mut console = sample("tail");
     console["path"] = "/console/index.html".into();
-    console["resource"] = "/console/{file}".into();
+    console["resource"] = "/console/index.html".into();
     let page = bench.invoke("tail", &console).await;
     assert_eq!(page["statusCode"], 200, "{page}");
     assert!(page["body"].as_str().unwrap().contains("<title>Longhand</title>"), "{page}");
