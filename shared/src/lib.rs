@@ -42,6 +42,7 @@ pub mod error;
 pub mod estimate;
 mod feeds;
 pub mod generation;
+pub mod hash;
 pub mod hints;
 pub mod ids;
 pub mod importers;

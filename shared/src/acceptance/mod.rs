@@ -9,10 +9,10 @@ pub mod redact;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::audit;
 use crate::generation::request::Request;
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationId, SubjectId};
 use crate::limits::ACCEPTED_PROMPT_INLINE_BYTES_MAX;
 
@@ -88,7 +88,7 @@ impl Prompt {
     /// A text with its hash.
     #[must_use]
     pub fn new(text: String, instruction_source: Option<String>) -> Self {
-        let sha256 = format!("{:x}", Sha256::digest(&text));
+        let sha256 = sha256_hex(&text);
         Self { text, sha256, instruction_source }
     }
 

@@ -3,9 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
 use crate::error::Error;
+use crate::hash::sha256_hex;
 
 /// The prefix of an API key, by which people and secret scanners recognise one.
 const PREFIX: &str = "lh_";
@@ -41,7 +40,7 @@ impl ApiKey {
     /// The key's SHA-256 in hex, which is stored.
     #[must_use]
     pub fn sha256(&self) -> String {
-        format!("{:x}", Sha256::digest(&self.0))
+        sha256_hex(&self.0)
     }
 }
 

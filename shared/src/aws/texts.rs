@@ -7,11 +7,11 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 
 use super::Blobs;
 use super::clients::unexpected;
 use crate::error::Error;
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationKey, SubjectKey};
 use crate::limits::OUTPUT_INLINE_BYTES_MAX;
 use crate::subjects::version::is_packed;
@@ -47,7 +47,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn put_text(&self, key: &SubjectKey, text: Vec<u8>) -> Result<String, Error> {
-        let sha256 = format!("{:x}", Sha256::digest(&text));
+        let sha256 = sha256_hex(&text);
         let (object, content_type, bytes) = Self::text_object(key, &sha256, &text)?;
         self.put(&object, content_type, bytes).await?;
         Ok(sha256)
@@ -83,7 +83,7 @@ impl Blobs {
     pub async fn text(&self, key: &SubjectKey, sha256: &str, bytes: u64) -> Result<Option<String>, Error> {
         let Some(stored) = self.get(&Self::text_key(key, sha256, bytes)).await? else { return Ok(None) };
         let text = if is_packed(bytes) { unpack(&stored).map_err(|error| unexpected("s3 GetObject", error))? } else { stored };
-        if format!("{:x}", Sha256::digest(&text)) != sha256 {
+        if sha256_hex(&text) != sha256 {
             return Err(unexpected("s3 GetObject", "a version's text has another hash than its row"));
         }
         String::from_utf8(text).map(Some).map_err(|error| unexpected("s3 GetObject", error))
@@ -119,7 +119,7 @@ mod tests {
     fn keys_fit_the_embedded_s3_and_texts_unpack() {
         let key = SubjectKey::new("o".repeat(64).parse().unwrap(), "s".repeat(128).parse().unwrap());
         let text = "año ".repeat(2_000).into_bytes();
-        let sha256 = format!("{:x}", Sha256::digest(&text));
+        let sha256 = sha256_hex(&text);
         assert_eq!(Blobs::text_key(&key, &sha256, text.len() as u64).len(), 120);
         assert_ne!(Blobs::text_key(&key, &sha256, 1), Blobs::text_key(&key, &sha256, text.len() as u64));
         assert_eq!(unpack(&pack(&text).unwrap()).unwrap(), text);

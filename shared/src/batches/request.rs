@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::request::{Request, RequestRules, read_json};
+use crate::hash::sha256_hex;
 use crate::ids::{UploadId, UserId};
 use crate::json::json_bytes;
 use crate::json::schema::BATCH_REQUEST;
@@ -125,7 +125,7 @@ impl BatchRequest {
             return Err(Error::InvalidRequest(errors));
         }
         value.sort_all_objects();
-        let fingerprint = format!("{:x}", Sha256::digest(value.to_string()));
+        let fingerprint = sha256_hex(value.to_string());
         let body: Body = serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))?;
         let mut errors = body.errors(rules, max_running);
         let items_from = body.items_from.as_deref().map(str::parse).transpose().unwrap_or_else(|error| {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::audit::{self, Action};
+use crate::hash::sha256_hex;
 use crate::ids::{EntityId, GenerationId, ImportId, SubjectId};
 use crate::importers::Item;
 use crate::notifications::EventType;
@@ -393,8 +394,7 @@ impl Entity {
     /// The SHA-256 in hex of its name and fields, by which the audit tells contents apart without having them.
     #[must_use]
     pub fn content_sha256(&self) -> String {
-        use sha2::{Digest, Sha256};
-        format!("{:x}", Sha256::digest(format!("{}\n{}", self.name, self.fields)))
+        sha256_hex(format!("{}\n{}", self.name, self.fields))
     }
 
     /// What the audit tells of its change from `before`.

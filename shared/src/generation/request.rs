@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::conversation::{Conversation, Entry, Message, Role};
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationId, SubjectId};
 use crate::json::json_bytes;
 use crate::json::schema::{GENERATION_REQUEST, Schema};
@@ -301,7 +301,7 @@ impl Request {
         let mut sorted =
             json!({ "instructions": self.instructions, "messages": self.messages, "input": input, "prompt": self.prompt });
         sorted.sort_all_objects();
-        format!("{:x}", Sha256::digest(sorted.to_string()))
+        sha256_hex(sorted.to_string())
     }
 
     /// SHA-256 in hex of the request; independent of the order of fields and of white space in its JSON.
@@ -309,7 +309,7 @@ impl Request {
     pub fn fingerprint(&self) -> String {
         let mut sorted = serde_json::to_value(self).unwrap_or_default();
         sorted.sort_all_objects();
-        format!("{:x}", Sha256::digest(sorted.to_string()))
+        sha256_hex(sorted.to_string())
     }
 }
 

@@ -1,9 +1,9 @@
 //! An id with its organization: the partition of what it names.
 
+use crate::hash::sha256_hex;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{BatchId, FOLDER_DIGITS, GenerationId, InvalidId, Organization, RunId, SubjectId};
 
@@ -151,7 +151,7 @@ impl SubjectKey {
     /// which is no name of a folder; and the embedded S3 takes keys of 120 bytes.
     #[must_use]
     pub fn folder(&self) -> String {
-        let sha256 = format!("{:x}", Sha256::digest(self.subject.as_str()));
+        let sha256 = sha256_hex(self.subject.as_str());
         format!("{}/subjects/{}/", self.organization, &sha256[..FOLDER_DIGITS])
     }
 }

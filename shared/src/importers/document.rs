@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::documents::DocumentName;
 use crate::error::FieldError;
+use crate::hash::sha256_hex;
 use crate::json::schema::{IMPORTER, Schema, child};
 use crate::limits::{IMPORTER_COLLECTIONS_MAX, IMPORTER_DEPTH_MAX, VALIDATION_ERRORS_MAX};
 
@@ -136,7 +136,7 @@ impl Importer {
     /// SHA-256 in hex of [`Self::canonical`].
     #[must_use]
     pub fn sha256(&self) -> String {
-        format!("{:x}", Sha256::digest(self.canonical()))
+        sha256_hex(self.canonical())
     }
 
     /// The names of all collections, each before its children.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::PipelineName;
 use super::duration;
 use crate::error::FieldError;
+use crate::hash::sha256_hex;
 use crate::log::reason;
 
 /// The form of document that this program reads.
@@ -304,7 +304,7 @@ impl Document {
     /// SHA-256 in hex of its canonical form.
     #[must_use]
     pub fn sha256(&self) -> String {
-        format!("{:x}", Sha256::digest(self.canonical()))
+        sha256_hex(self.canonical())
     }
 
     /// Reads the canonical form.
@@ -379,7 +379,7 @@ impl Step {
             "ancestors": self.place.ancestors, "parts": parts,
         });
         made.sort_all_objects();
-        format!("{:x}", Sha256::digest(made.to_string()))
+        sha256_hex(made.to_string())
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, FieldError};
 use crate::generation::request::read_json;
+use crate::hash::sha256_hex;
 use crate::ids::{RunId, SubjectId, UserId};
 use crate::json::json_bytes;
 use crate::json::schema::RUN_REQUEST;
@@ -78,7 +78,7 @@ impl RunRequest {
             return Err(Error::InvalidRequest(errors));
         }
         value.sort_all_objects();
-        let fingerprint = format!("{:x}", Sha256::digest(value.to_string()));
+        let fingerprint = sha256_hex(value.to_string());
         let body: Body = serde_json::from_value(value).map_err(|error| Error::invalid("", format!("cannot be read: {error}")))?;
         let mut errors = Vec::new();
         let notify = Notify::parse(body.notify.as_ref(), "/notify", caller).unwrap_or_else(|wrong| {

@@ -14,10 +14,10 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::damage;
 use super::source::{Cell, SourceGeneration};
+use crate::hash::sha256_hex;
 use crate::json::text;
 use crate::migrations::Finding;
 
@@ -70,7 +70,7 @@ impl Candidate {
     }
 
     fn describe(&self) -> String {
-        let digits = format!("{:x}", Sha256::digest(&self.text));
+        let digits = sha256_hex(&self.text);
         format!("{} has {} bytes ({})", self.place.as_str(), self.text.len(), &digits[..8])
     }
 }

@@ -11,6 +11,7 @@ use super::time;
 use crate::clock::rfc3339;
 use crate::generation::request::Request;
 use crate::generation::{Failure, Status};
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationId, GenerationKey, Organization, SubjectId};
 use crate::json::schema::GENERATION_METADATA;
 use crate::json::text;
@@ -75,6 +76,8 @@ pub struct Imported {
     pub failure: Option<Failure>,
     /// The text.
     pub text: String,
+    /// Its SHA-256 in hex.
+    pub text_sha256: String,
     /// Its log.
     pub events: Vec<Event>,
     /// Chunk rows; where there are none, what the row says.
@@ -143,6 +146,7 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
         compacted_ms,
         status,
         failure,
+        text_sha256: sha256_hex(&text),
         text,
         events,
         chunk_count,

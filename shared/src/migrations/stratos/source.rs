@@ -1,5 +1,6 @@
 //! A row of `scenario_generations` with its rows of `generation_chunks`, as they are.
 
+use crate::hash::sha256_hex;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -7,7 +8,6 @@ use base64::prelude::BASE64_STANDARD;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 /// A value of SQLite. Its text is bytes: PHP cuts strings where it likes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,6 +127,6 @@ impl SourceGeneration {
     /// The SHA-256 of all of it, in hex. Another state of the row has another one.
     #[must_use]
     pub fn sha256(&self) -> String {
-        format!("{:x}", Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+        sha256_hex(serde_json::to_vec(self).unwrap_or_default())
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use crate::app::App;
@@ -15,6 +14,7 @@ use crate::batches::request::{BatchRequest, ItemRequest, Items};
 use crate::batches::{BatchStatus, Counts, Item, ItemStatus, Progress};
 use crate::error::Error;
 use crate::generation::request::Request;
+use crate::hash::sha256_hex;
 use crate::ids::{BatchId, BatchKey, Organization, SubjectKey, UploadId};
 use crate::limits::{BATCH_REQUESTS_KEPT, IDEMPOTENCY_KEY_CHARS_MAX};
 use crate::retry::{BackoffBuilder, exponential};
@@ -300,7 +300,7 @@ impl App {
 /// By what an `Idempotency-Key` is stored. A key of a batch is none of a generation.
 fn sha256_of(kind: &str, given: &str) -> Result<String, Error> {
     if (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&given.chars().count()) {
-        return Ok(format!("{:x}", Sha256::digest(format!("{kind}\n{given}"))));
+        return Ok(sha256_hex(format!("{kind}\n{given}")));
     }
     Err(Error::invalid("Idempotency-Key", format!("must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters")))
 }

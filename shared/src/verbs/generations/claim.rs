@@ -1,10 +1,9 @@
 //! What makes a request to create a generation repeatable.
 
-use sha2::{Digest, Sha256};
-
 use crate::app::App;
 use crate::aws::IdempotencyClaim;
 use crate::error::Error;
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationId, GenerationKey, Organization};
 use crate::limits::IDEMPOTENCY_KEY_CHARS_MAX;
 
@@ -38,7 +37,7 @@ impl Claim {
             let expected = format!("must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters");
             return Err(Error::invalid("Idempotency-Key", expected));
         }
-        Ok(Self::Key(KeySha256(format!("{:x}", Sha256::digest(key)))))
+        Ok(Self::Key(KeySha256(sha256_hex(key))))
     }
 
     /// The hash of the `Idempotency-Key`, if there is one.

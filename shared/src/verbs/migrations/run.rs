@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::lock::{Held, lost};
-use super::view::sha256;
 use super::{Content, DataChange, View};
 use crate::app::App;
 use crate::aws::{MigrationRow, MigrationStatus};
 use crate::clock::rfc3339;
 use crate::error::Error;
+use crate::hash::sha256_hex;
 use crate::ids::MigrationId;
 use crate::migrations::journal::{Segment, SegmentHead, segment_key};
 use crate::migrations::plan::Counts;
@@ -257,7 +257,7 @@ impl Run<'_> {
         let contents = self.change.contents(self.app, &change.unit).await?;
         for object in change.new_objects() {
             let content = contents.iter().find(|content| content.object == object.object);
-            let content = content.filter(|content| sha256(&content.bytes) == object.sha256);
+            let content = content.filter(|content| sha256_hex(&content.bytes) == object.sha256);
             let Some(content) = content else {
                 let message = format!("the source of {} has changed since the run began", change.unit);
                 return Err(Error::Configuration(message));

@@ -9,7 +9,6 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Content, DataChange, Units, Verification, View};
 use crate::acceptance::{self, Acceptance, AcceptedFor, Prompt};
@@ -112,7 +111,8 @@ impl DataChange for Stratos {
             return Ok(Planned { unit: unit.to_owned(), verdict, findings });
         }
         let placed = place(view, &imported, &mut findings).await?;
-        let contents = contents(&source, &imported, placed.as_ref().map(|placed| &placed.key))?;
+        let subject = placed.as_ref().map(|placed| (&placed.key, placed.version.is_some()));
+        let contents = contents(&source, &imported, subject)?;
         let objects = match view.objects(&contents).await? {
             Ok(objects) => objects,
             Err(object) => {
@@ -129,7 +129,7 @@ impl DataChange for Stratos {
         let (source, imported) = self.read(unit)?;
         // All that there may be: the change names those that it needs.
         let subject = imported.subject.clone().map(|subject| SubjectKey::new(imported.key.organization.clone(), subject));
-        contents(&source, &imported, subject.as_ref())
+        contents(&source, &imported, subject.as_ref().map(|subject| (subject, imported.status == Status::Completed)))
     }
 
     async fn verify(&self, app: &App) -> Result<Verification, Error> {
@@ -175,9 +175,8 @@ async fn check(app: &App, source: &SourceGeneration, imported: &Imported) -> Res
     if source_of(&record).as_deref() != Some(&source.sha256()) {
         return Ok(Err("it was imported from another state of its row".into()));
     }
-    let expected = format!("{:x}", Sha256::digest(&imported.text));
     Ok(match app.blobs.digest(&Blobs::output_key(&imported.key)).await? {
-        Some((sha256, _)) if sha256 == expected => Ok(()),
+        Some((sha256, _)) if sha256 == imported.text_sha256 => Ok(()),
         Some(_) => Err("its text is another one".into()),
         None => Err("its text is not in the bucket".into()),
     })
@@ -244,8 +243,8 @@ async fn place(view: &View<'_>, imported: &Imported, findings: &mut Vec<Finding>
 }
 
 fn made(imported: &Imported, number: u64, change_type: version::ChangeType, created_at: String) -> Version {
-    let sha256 = format!("{:x}", Sha256::digest(&imported.text));
-    let by_hand = Version::by_hand(sha256, imported.text.len() as u64, None, imported.created_by.clone(), created_at);
+    let by_hand =
+        Version::by_hand(imported.text_sha256.clone(), imported.text.len() as u64, None, imported.created_by.clone(), created_at);
     Version {
         number,
         change_type,
@@ -353,7 +352,7 @@ fn outcome(app: &App, source: &SourceGeneration, imported: &Imported) -> Outcome
         received_chunks: received,
         received_bytes: imported.text.len() as u64,
         last_seq: imported.events.len() as u64 - 1,
-        sha256: Some(format!("{:x}", Sha256::digest(&imported.text))),
+        sha256: Some(imported.text_sha256.clone()),
         bytes: imported.text.len() as u64,
         has_other_output: false,
         usage: None,
@@ -365,8 +364,8 @@ fn outcome(app: &App, source: &SourceGeneration, imported: &Imported) -> Outcome
     }
 }
 
-/// The objects: the text, the event log, what the generation was made from, and the text of a version.
-fn contents(source: &SourceGeneration, imported: &Imported, subject: Option<&SubjectKey>) -> Result<Vec<Content>, Error> {
+/// The objects: the text, the event log, what the generation was made from, and, where the subject has a version of it, that one's text.
+fn contents(source: &SourceGeneration, imported: &Imported, subject: Option<(&SubjectKey, bool)>) -> Result<Vec<Content>, Error> {
     let key = &imported.key;
     let failed = |error: std::io::Error| Error::Configuration(format!("an object of {key} cannot be made: {error}"));
     let request = serde_json::to_vec(&imported.request).map_err(|error| failed(error.into()))?;
@@ -393,11 +392,10 @@ fn contents(source: &SourceGeneration, imported: &Imported, subject: Option<&Sub
 }
 
 /// The text of a version, and a prompt that is too long for the subject's row.
-fn of_subject(imported: &Imported, subject: &SubjectKey) -> Result<Vec<Content>, Error> {
+fn of_subject(imported: &Imported, (subject, has_version): (&SubjectKey, bool)) -> Result<Vec<Content>, Error> {
     let mut contents = Vec::new();
-    if imported.status == Status::Completed {
-        let sha256 = format!("{:x}", Sha256::digest(&imported.text));
-        contents.push(Content::of_text(subject, &sha256, &imported.text)?);
+    if has_version {
+        contents.push(Content::of_text(subject, &imported.text_sha256, &imported.text)?);
     }
     let prompt = Prompt::of(&imported.request);
     if imported.accepted.is_some() && !prompt.is_inline() {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::app::App;
 use crate::error::Error;
+use crate::hash::sha256_hex;
 use crate::migrations::{Attributes, ObjectChange, Planned, RowKey, Verdict};
 use crate::verbs::migrations::Content;
 
@@ -69,7 +70,7 @@ impl<'a> View<'a> {
     pub async fn objects(&self, contents: &[Content]) -> Result<Result<Vec<ObjectChange>, String>, Error> {
         let mut changes = Vec::with_capacity(contents.len());
         for content in contents {
-            let sha256 = sha256(&content.bytes);
+            let sha256 = sha256_hex(&content.bytes);
             let held = self.object(&content.object).await?;
             if held.as_ref().is_some_and(|held| *held != sha256) {
                 return Ok(Err(content.object.clone()));
@@ -89,10 +90,4 @@ impl<'a> View<'a> {
         }
         Ok(self.app.blobs.digest(object).await?.map(|(sha256, _)| sha256))
     }
-}
-
-/// The SHA-256 of bytes, in hex.
-pub(in crate::verbs::migrations) fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    format!("{:x}", Sha256::digest(bytes))
 }

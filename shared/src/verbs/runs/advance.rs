@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use crate::app::App;
@@ -15,6 +14,7 @@ use crate::clock::{duration_ms, rfc3339};
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::generation::{Failure, Status};
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationId, GenerationKey, Organization, RunId, RunKey};
 use crate::json::text;
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, RIDERS_MAX, RUN_OUTPUTS_BYTES_MAX};
@@ -392,7 +392,7 @@ impl App {
         (document, context): (&Document, &Context),
     ) -> Result<(), Error> {
         let result = document.result(context).to_string().into_bytes();
-        row.result_sha256 = Some(format!("{:x}", Sha256::digest(&result)));
+        row.result_sha256 = Some(sha256_hex(&result));
         row.result_bytes = Some(result.len() as u64);
         row.checks = document.coherence(context);
         row.result_subject = document.subject_of(context).unwrap_or_else(|error| {
