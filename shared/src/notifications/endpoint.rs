@@ -55,14 +55,14 @@ pub struct EventFilter(String);
 /// The names of all families and types that OpenAI's dialect has and Longhand's has not.
 const OPENAI_ONLY: [&str; 5] =
     ["response.*", "response.completed", "response.incomplete", "response.failed", "response.cancelled"];
-/// The families of types.
-const FAMILIES: [&str; 8] = ["generation.*", "version.*", "batch.*", "run.*", "step.*", "entity.*", "import.*", "endpoint.*"];
 
 impl EventFilter {
     /// Every filter there is, for an API's document.
     pub fn all() -> impl Iterator<Item = &'static str> {
-        let types = EventType::ALL.into_iter().map(EventType::as_str).filter(|name| !name.starts_with("test."));
-        ["*"].into_iter().chain(FAMILIES).chain(types).chain(OPENAI_ONLY)
+        let mut families: Vec<&str> = EventType::ALL.into_iter().filter_map(EventType::family).collect();
+        families.dedup();
+        let types = EventType::ALL.into_iter().filter(|event| event.family().is_some()).map(EventType::as_str);
+        ["*"].into_iter().chain(families).chain(types).chain(OPENAI_ONLY)
     }
 
     /// Whether it has this type.

@@ -124,6 +124,24 @@ impl EventType {
             Self::TestPing => "test.ping",
         }
     }
+
+    /// The filter of all types that happen to the same; `None`: receivers get it unasked.
+    #[must_use]
+    pub const fn family(self) -> Option<&'static str> {
+        Some(match self {
+            Self::GenerationCompleted | Self::GenerationIncomplete | Self::GenerationFailed | Self::GenerationCancelled => {
+                "generation.*"
+            }
+            Self::VersionCreated => "version.*",
+            Self::BatchCompleted | Self::BatchFailed | Self::BatchCancelled => "batch.*",
+            Self::RunCompleted | Self::RunFailed | Self::RunCancelled => "run.*",
+            Self::StepFailed => "step.*",
+            Self::EntityApproved | Self::EntityRejected | Self::EntityArchived | Self::EntityEdited => "entity.*",
+            Self::ImportCompleted | Self::ImportReverted => "import.*",
+            Self::EndpointDisabled => "endpoint.*",
+            Self::TestPing => return None,
+        })
+    }
 }
 
 impl fmt::Display for EventType {
