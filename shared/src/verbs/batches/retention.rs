@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::aws::BatchRow;
-use crate::clock::{millis, millis_of};
+use crate::clock::millis;
 use crate::error::Error;
 use crate::ids::{BatchId, BatchKey, Organization};
 use crate::limits::LIST_LIMIT_MAX;
+use crate::verbs::operate::retention::{is_past, report};
 
 /// What an organization has of batches longer than they are kept.
 #[derive(Debug, Default)]
@@ -36,13 +37,11 @@ impl App {
         let mut after = BatchId::first_at(before_ms);
         loop {
             let page = self.records.batches(organization, Some(&after), LIST_LIMIT_MAX).await?;
-            for id in page.batches.iter().filter(|row| is_past(row, before_ms)).map(BatchRow::id) {
+            for id in page.batches.iter().filter(|row| is_past(row.ended_at.as_deref(), before_ms)).map(BatchRow::id) {
                 let key = BatchKey::new(organization.clone(), id.clone());
                 // What has ended never goes on again: nothing that was read can have changed.
-                match if apply { self.remove_batch(&key).await } else { Ok(()) } {
-                    Ok(()) => found.batches.push(id.clone()),
-                    Err(error) => found.failed.push((id.clone(), error)),
-                }
+                let removed = if apply { self.remove_batch(&key).await } else { Ok(()) };
+                report(&mut found.batches, &mut found.failed, key.batch, removed);
             }
             match page.last {
                 Some(last) if page.has_more => after = last,
@@ -50,9 +49,4 @@ impl App {
             }
         }
     }
-}
-
-/// Whether a batch ended before this moment. One that goes on is in use, however old it is, and one whose end cannot be read is kept.
-fn is_past(row: &BatchRow, before_ms: i64) -> bool {
-    row.ended_at.as_deref().and_then(millis_of).is_some_and(|ended| ended < before_ms)
 }

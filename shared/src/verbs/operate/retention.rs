@@ -97,9 +97,8 @@ impl App {
             });
             let records: Vec<_> = records.buffered(CONCURRENCY).try_collect().await?;
             for (record, key) in records {
-                // A generation is kept from its end on: without one it is in use, however old it is.
-                let ended = record.and_then(|record| record.outcome).and_then(|outcome| millis_of(&outcome.completed_at));
-                if ended.is_none_or(|ended| ended >= before_ms) {
+                let outcome = record.and_then(|record| record.outcome);
+                if !is_past(outcome.as_ref().map(|outcome| outcome.completed_at.as_str()), before_ms) {
                     continue;
                 }
                 let removed = if apply { self.purge(&key).await.map(drop) } else { Ok(()) };
@@ -123,7 +122,13 @@ impl App {
     }
 }
 
-fn report(found: &mut Vec<GenerationId>, failed: &mut Vec<(GenerationId, Error)>, id: GenerationId, removed: Result<(), Error>) {
+/// Whether something ended before this moment. What goes on is in use, however old it is, and what has an end that cannot be read is kept.
+pub(in crate::verbs) fn is_past(ended_at: Option<&str>, before_ms: i64) -> bool {
+    ended_at.and_then(millis_of).is_some_and(|ended| ended < before_ms)
+}
+
+/// Notes what was past its time, or that it could not be removed.
+pub(in crate::verbs) fn report<I>(found: &mut Vec<I>, failed: &mut Vec<(I, Error)>, id: I, removed: Result<(), Error>) {
     match removed {
         Ok(()) => found.push(id),
         Err(error) => failed.push((id, error)),

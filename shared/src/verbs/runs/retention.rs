@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::aws::RunRow;
-use crate::clock::{millis, millis_of};
+use crate::clock::millis;
 use crate::error::Error;
 use crate::ids::{Organization, RunId, RunKey};
 use crate::limits::{LIST_LIMIT_MAX, ORPHAN_AGE_MIN};
+use crate::verbs::operate::retention::{is_past, report};
 
 /// What an organization has of runs longer than they are kept.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ impl App {
         let mut after = RunId::first_at(before_ms);
         loop {
             let page = self.records.runs(organization, Some(&after), LIST_LIMIT_MAX).await?;
-            for id in page.runs.iter().filter(|row| is_past(row, before_ms)).map(RunRow::id) {
+            for id in page.runs.iter().filter(|row| is_past(row.ended_at.as_deref(), before_ms)).map(RunRow::id) {
                 let key = RunKey::new(organization.clone(), id.clone());
                 let removed = if apply { self.delete_run(&key).await } else { Ok(()) };
                 report(&mut found.runs, &mut found.failed, key.run, removed);
@@ -71,17 +72,5 @@ impl App {
                 _ => return Ok(()),
             }
         }
-    }
-}
-
-/// Whether a run ended before this moment. One that goes on is in use, however old it is, and one whose end cannot be read is kept.
-fn is_past(row: &RunRow, before_ms: i64) -> bool {
-    row.ended_at.as_deref().and_then(millis_of).is_some_and(|ended| ended < before_ms)
-}
-
-fn report(found: &mut Vec<RunId>, failed: &mut Vec<(RunId, Error)>, id: RunId, removed: Result<(), Error>) {
-    match removed {
-        Ok(()) => found.push(id),
-        Err(error) => failed.push((id, error)),
     }
 }
