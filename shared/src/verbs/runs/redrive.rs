@@ -46,8 +46,8 @@ impl App {
         let new = RunId::new(self.clock.now_ms());
         let run = self.claim_id(RUNS, &earlier.organization, new, (&fingerprint, idempotency_key)).await?;
         let key = RunKey::new(earlier.organization.clone(), run);
-        if self.records.run(&key).await?.is_some() {
-            return self.run(&key).await;
+        if let Some(run) = self.run_if_any(&key).await? {
+            return Ok(run);
         }
         let kept = kept((&before.document, &after.document), &steps, redrive.from.as_deref());
         let total = u32::try_from(after.document.steps.len()).unwrap_or(u32::MAX);

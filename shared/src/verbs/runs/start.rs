@@ -1,14 +1,15 @@
 //! `start` of a run: checks its input, stores it, and begins it if it has a place.
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use crate::app::App;
 use crate::aws::{Blobs, CreatedRun, EntryRow, PinnedPipeline, RunRow, StepRow};
 use crate::clock::rfc3339;
 use crate::error::{Error, FieldError, InvalidInput};
+use crate::hash::sha256_hex;
 use crate::ids::{Organization, RunId, RunKey, SubjectKey};
+use crate::json::json_bytes;
 use crate::limits::{OUTPUT_INLINE_BYTES_MAX, REQUEST_INLINE_BYTES_MAX, RUN_INPUT_BYTES_MAX, RUNS_WAITING_MAX};
 use crate::notifications::notify::Notify;
 use crate::pipelines::{Document, InputErrors, Pipeline};
@@ -48,9 +49,8 @@ impl App {
         // First: a key answers with the run that it was used for, whatever has become of the pipeline and of earlier results since.
         let claim = (request.fingerprint.as_str(), idempotency_key);
         if let Some(run) = self.claimed_id(RUNS, organization, claim).await? {
-            let key = RunKey::new(organization.clone(), run);
-            if self.records.run(&key).await?.is_some() {
-                return self.run(&key).await;
+            if let Some(run) = self.run_if_any(&RunKey::new(organization.clone(), run)).await? {
+                return Ok(run);
             }
         }
         let pipeline = self.pipeline(organization, &request.pipeline).await?;
@@ -65,8 +65,8 @@ impl App {
         let new = RunId::new(self.clock.now_ms());
         let run = self.claim_id(RUNS, organization, new, claim).await?;
         let key = RunKey::new(organization.clone(), run);
-        if self.records.run(&key).await?.is_some() {
-            return self.run(&key).await;
+        if let Some(run) = self.run_if_any(&key).await? {
+            return Ok(run);
         }
         let mut row = RunRow::new(&key, pinned(&pipeline), Progress::new(steps), self.clock.now_ms());
         self.describe(&mut row, &request.notify, &request.metadata)?;
@@ -121,7 +121,7 @@ impl App {
             };
             // Behind the check of the places: what is refused leaves nothing.
             if let Some(large) = input.take_if(|input| input.len() > REQUEST_INLINE_BYTES_MAX) {
-                let sha256 = format!("{:x}", Sha256::digest(&large));
+                let sha256 = sha256_hex(&large);
                 self.blobs.put(&Blobs::run_input_key(key, &sha256), "application/json", large.into_bytes()).await?;
                 new.row.input_sha256 = Some(sha256);
             }
@@ -164,8 +164,8 @@ impl App {
         if !errors.is_empty() {
             return Err(Error::InvalidRequest(errors));
         }
-        let bytes = serde_json::to_vec(&input).map_or(usize::MAX, |json| json.len());
-        if bytes > RUN_INPUT_BYTES_MAX {
+        let bytes = json_bytes(&input);
+        if bytes > RUN_INPUT_BYTES_MAX as u64 {
             let place = if request.input_from.is_empty() { "/input" } else { "/input_from" };
             let detail = format!("has {bytes} bytes with all of the input; at most {RUN_INPUT_BYTES_MAX} are taken");
             return Err(Error::invalid(place, detail));

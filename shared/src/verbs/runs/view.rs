@@ -328,6 +328,15 @@ impl App {
         Ok(view)
     }
 
+    /// The same; `None`: there is no such run.
+    pub(super) async fn run_if_any(&self, key: &RunKey) -> Result<Option<RunView>, Error> {
+        match self.run(key).await {
+            Ok(run) => Ok(Some(run)),
+            Err(Error::RunNotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The result of a run that has completed, of whatever size.
     async fn result_of_run(&self, key: &RunKey) -> Result<Option<Box<RawValue>>, Error> {
         let stored = self.blobs.get(&Blobs::run_result_key(key)).await?;
