@@ -54,8 +54,7 @@ impl App {
 
     async fn compact_as(&self, key: &GenerationKey, by: &str) -> Result<Compaction, Error> {
         let (began, id) = (Instant::now(), &key.generation);
-        let reads = (self.records.get(key), self.buffer.newest(key), self.request_of_open(key));
-        let (record, newest, request) = tokio::join!(reads.0, reads.1, reads.2);
+        let (record, newest, request) = tokio::join!(self.records.get(key), self.buffer.newest(key), self.request_of_open(key));
         let record = record?;
         record_span_fields(record.request_id.as_deref(), &record.provider, &record.model);
         if let Some(outcome) = &record.outcome {

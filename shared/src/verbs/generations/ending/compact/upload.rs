@@ -58,7 +58,8 @@ impl App {
             return Err(error);
         }
         let (text, events) = tokio::join!(upload.text.finish(), upload.events.finish());
-        let url = text.and_then(|url| events.map(|_| url))?;
+        let url = text?;
+        events?;
         let log = upload.log;
         let has_other_output = upload.assembly.has_other_output();
         let (text, bytes) = upload.parsable.into_parts();
