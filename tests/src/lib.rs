@@ -19,6 +19,7 @@ pub mod sensitive;
 pub mod serial;
 pub mod tap;
 mod template;
+pub mod walk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use longhand::app::Parts;
 
@@ -14,16 +13,13 @@ use longhand_functions::Function;
 use longhand_local::{Options, Registry};
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::hostile::{Ending, Hostile, Script, wire};
-use longhand_tests::sampling::{number, sample, seed_from};
-use longhand_tests::serial::turn;
+use longhand_tests::walk::walk;
 use longhand_tests::{Harness, PATIENCE, assert_whole, environment, noise, start_stack, template_without};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 const CALM_PIECES: usize = 30;
 const FLOOD_BYTES: usize = 12 * 1024 * 1024;
-/// Repeats what was drawn.
-const SEED: &str = "LONGHAND_FAULT_SEED";
 const FAULTS_SAMPLED: usize = 32;
 const SIDE_BY_SIDE: usize = 16;
 const SWEEP_EVERY: Duration = Duration::from_secs(90);
@@ -288,16 +284,5 @@ async fn live(plan: Option<(usize, Mode)>) -> (usize, Vec<String>) {
 /// Each call of a ride meets each mode; a sample by seed, unless `LONGHAND_FAULT_RUNS` or a full run asks for all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_walk_with_riders() {
-    let _turn = turn().await;
-    let (calls, wrong) = live(None).await;
-    assert_eq!(wrong, Vec::<String>::new());
-    let every: Vec<_> = (0..calls).flat_map(|call| Mode::ALL.into_iter().map(move |mode| (call, mode))).collect();
-    let plans = if number("LONGHAND_FAULT_RUNS").is_some() { every } else { sample(seed_from(SEED), every, FAULTS_SAMPLED) };
-    let count = plans.len();
-    let lives = futures::stream::iter(plans)
-        .map(|plan| async move { (plan, tokio::spawn(live(Some(plan))).await.expect("a life does not panic").1) });
-    let bad: Vec<_> =
-        lives.buffer_unordered(SIDE_BY_SIDE).filter(|(_, wrong)| std::future::ready(!wrong.is_empty())).collect().await;
-    println!("riders: {calls} calls, {count} runs, {} violations", bad.len());
-    assert!(bad.is_empty(), "{bad:#?}");
+    walk("riders", (FAULTS_SAMPLED, SIDE_BY_SIDE), live).await;
 }

@@ -4,19 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use longhand::Clock;
 use longhand_local::Options;
 use longhand_tests::faults::{Faults, Mode};
-use longhand_tests::sampling::{number, sample, seed_from};
-use longhand_tests::serial::turn;
+use longhand_tests::walk::walk;
 use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
 use serde_json::{Value, json};
 
 use super::{SUBJECT, Scene, echo, small, without_ids};
 
-/// Repeats what was drawn.
-const SEED: &str = "LONGHAND_FAULT_SEED";
 const FAULTS_SAMPLED: usize = 48;
 const SIDE_BY_SIDE: usize = 8;
 const ENTITIES: usize = 6;
@@ -106,17 +102,5 @@ async fn violations(scene: &Scene, accepted: &Value) -> Vec<String> {
 /// A sample by seed, unless `LONGHAND_FAULT_RUNS` or a full run asks for all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_walk_of_an_import() {
-    let _turn = turn().await;
-    let began = Instant::now();
-    let (calls, wrong) = live(None).await;
-    assert_eq!(wrong, Vec::<String>::new());
-    let every: Vec<_> = (0..calls).flat_map(|call| Mode::ALL.into_iter().map(move |mode| (call, mode))).collect();
-    let plans = if number("LONGHAND_FAULT_RUNS").is_some() { every } else { sample(seed_from(SEED), every, FAULTS_SAMPLED) };
-    let count = plans.len();
-    let lives = futures::stream::iter(plans)
-        .map(|plan| async move { (plan, tokio::spawn(live(Some(plan))).await.expect("a life does not panic").1) });
-    let bad: Vec<_> =
-        lives.buffer_unordered(SIDE_BY_SIDE).filter(|(_, wrong)| std::future::ready(!wrong.is_empty())).collect().await;
-    println!("an import: {calls} calls, {count} runs, {} violations, {:.1} s", bad.len(), began.elapsed().as_secs_f64());
-    assert!(bad.is_empty(), "{bad:#?}");
+    walk("an import", (FAULTS_SAMPLED, SIDE_BY_SIDE), live).await;
 }

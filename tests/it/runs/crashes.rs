@@ -5,20 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use longhand::Clock;
 use longhand_local::Options;
 use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::hostile::{Hostile, Script, wire};
-use longhand_tests::sampling::{number, sample, seed_from};
-use longhand_tests::serial::turn;
+use longhand_tests::walk::walk;
 use longhand_tests::{Harness, PATIENCE, environment, start_stack, template_without};
 use serde_json::{Value, json};
 
 use super::step_of;
 
-/// Repeats what was drawn.
-const SEED: &str = "LONGHAND_FAULT_SEED";
 const FAULTS_SAMPLED: usize = 32;
 const SIDE_BY_SIDE: usize = 12;
 const SWEEP_EVERY: Duration = Duration::from_secs(90);
@@ -188,20 +184,7 @@ async fn violations(harness: &Harness, faults: &Faults, clock: &Clock, asked: &M
 }
 
 /// Each call of a run's life meets each mode; a sample by seed, unless `LONGHAND_FAULT_RUNS` or a full run asks for all of them.
-#[expect(clippy::print_stdout, reason = "the figures")]
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_walk_of_a_run() {
-    let _turn = turn().await;
-    let began = Instant::now();
-    let (calls, wrong) = live(None).await;
-    assert_eq!(wrong, Vec::<String>::new());
-    let every: Vec<_> = (0..calls).flat_map(|call| Mode::ALL.into_iter().map(move |mode| (call, mode))).collect();
-    let plans = if number("LONGHAND_FAULT_RUNS").is_some() { every } else { sample(seed_from(SEED), every, FAULTS_SAMPLED) };
-    let count = plans.len();
-    let lives = futures::stream::iter(plans)
-        .map(|plan| async move { (plan, tokio::spawn(live(Some(plan))).await.expect("a life does not panic").1) });
-    let bad: Vec<_> =
-        lives.buffer_unordered(SIDE_BY_SIDE).filter(|(_, wrong)| std::future::ready(!wrong.is_empty())).collect().await;
-    println!("a run: {calls} calls, {count} runs, {} violations, {:.1} s", bad.len(), began.elapsed().as_secs_f64());
-    assert!(bad.is_empty(), "{bad:#?}");
+    walk("a run", (FAULTS_SAMPLED, SIDE_BY_SIDE), live).await;
 }
