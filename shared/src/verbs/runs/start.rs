@@ -48,10 +48,10 @@ impl App {
     ) -> Result<RunView, Error> {
         // First: a key answers with the run that it was used for, whatever has become of the pipeline and of earlier results since.
         let claim = (request.fingerprint.as_str(), idempotency_key);
-        if let Some(run) = self.claimed_id(RUNS, organization, claim).await? {
-            if let Some(run) = self.run_if_any(&RunKey::new(organization.clone(), run)).await? {
-                return Ok(run);
-            }
+        if let Some(run) = self.claimed_id(RUNS, organization, claim).await?
+            && let Some(run) = self.run_if_any(&RunKey::new(organization.clone(), run)).await?
+        {
+            return Ok(run);
         }
         let pipeline = self.pipeline(organization, &request.pipeline).await?;
         let input = Value::Object(self.resolved_input(organization, request).await?);
