@@ -6,7 +6,7 @@ import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { curl } from "./calls.js";
 import { isEnded, listPage, nothingFound } from "./lists.js";
-import { action, bar, between, dialog, empty, problem, state, table, time, toast, words } from "./ui.js";
+import { action, ask, bar, between, empty, state, table, time, toast, words } from "./ui.js";
 
 /** @param {import("./app.js").Context} context */
 export function page(context) {
@@ -45,35 +45,22 @@ export function page(context) {
 
 /** Asks for the prompts of a batch, one a line, and starts it. @param {import("./app.js").Context} context */
 function begin(context) {
-  /** @type {unknown} */
-  let failure = null;
   const post = once(context.api);
-  const submit = async (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
-    const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
-    const text = (/** @type {string} */ name) => String(form.get(name) ?? "").trim();
-    const prompts = text("prompts").split("\n").map((line) => line.trim()).filter((line) => line !== "");
-    try {
-      const started = await post("v1/batches", { name: text("name") || undefined, items: prompts.map((prompt) => ({ request: { prompt } })), defaults: { provider: text("provider"), model: text("model") }, concurrency: Number(text("concurrency")) });
-      shown.close();
-      toast(t("Started"));
-      location.hash = `#/batches/${started.id}`;
-    } catch (error) {
-      failure = error;
-      shown.update();
-    }
-  };
-  const shown = dialog(t("New batch"), () => [
-    h(
-      "form",
-      { on: { submit } },
+  ask({
+    title: t("New batch"),
+    label: t("Start"),
+    content: () => [
       h("label", null, t("Name"), h("input", { name: "name", autocomplete: "off" })),
       h("label", null, t("Provider"), h("input", { name: "provider", value: "openai", required: true, autocomplete: "off" })),
       h("label", null, t("Model"), h("input", { name: "model", required: true, autocomplete: "off" })),
       h("label", null, t("Items at once"), h("input", { name: "concurrency", type: "number", min: 1, value: 5, required: true })),
       h("label", null, t("Prompts, one a line"), h("textarea", { name: "prompts", rows: 8, required: true })),
-      failure !== null && problem(failure),
-      h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, t("Start"))),
-    ),
-  ]);
+    ],
+    act: async ({ name, provider, model, concurrency, prompts }) => {
+      const lines = prompts.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+      const started = await post("v1/batches", { name: name.trim() || undefined, items: lines.map((prompt) => ({ request: { prompt } })), defaults: { provider: provider.trim(), model: model.trim() }, concurrency: Number(concurrency) });
+      toast(t("Started"));
+      location.hash = `#/batches/${started.id}`;
+    },
+  });
 }

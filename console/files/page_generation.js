@@ -8,7 +8,7 @@ import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { isEnded } from "./lists.js";
 import { LiveGeneration } from "./live.js";
-import { action, bar, between, confirm, copy, copyable, dialog, figure, figures, head, problem, state, time, tokensOf, words } from "./ui.js";
+import { action, ask, bar, between, confirm, copy, copyable, figure, figures, head, state, time, tokensOf, words } from "./ui.js";
 
 /** @param {import("./app.js").Context} context */
 export function page(context) {
@@ -57,40 +57,21 @@ export function page(context) {
     });
   };
   /** Accepts the answer for its subject, and asks for what it needs to. */
-  const accept = () => {
-    /** @type {unknown} */
-    let failure = null;
-    /** @type {any} */
-    let made = null;
-    const submit = async (/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
-      const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
-      const text = (/** @type {string} */ name) => String(form.get(name) ?? "").trim() || undefined;
-      try {
-        made = await api.post(`${path}/accept`, { subject: record.subject ?? text("subject"), note: text("note"), import: form.has("import"), replace: form.has("replace") });
-        failure = null;
-      } catch (error) {
-        failure = error;
-      }
-      shown.update();
-    };
-    const shown = dialog(t("Accept this answer"), () =>
-      made
-        ? [h("p", null, t("It is accepted for its subject.")), made.import && h("p", null, h("a", { href: `#/subjects/${encodeURIComponent(made.subject)}/entities`, on: { click: () => shown.close() } }, t("Decide what was imported")))]
-        : [
-            h(
-              "form",
-              { on: { submit } },
-              !record.subject && h("label", null, t("Subject"), h("input", { name: "subject", required: true, autocomplete: "off" })),
-              h("label", null, t("Note (optional)"), h("input", { name: "note", autocomplete: "off" })),
-              h("label", { class: "check" }, h("input", { type: "checkbox", name: "import" }), t("Import it into the incubator")),
-              h("label", { class: "check" }, h("input", { type: "checkbox", name: "replace" }), t("In place of another that was accepted")),
-              failure !== null && problem(failure),
-              h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, t("Accept"))),
-            ),
-          ],
-    );
-  };
+  const accept = () =>
+    ask({
+      title: t("Accept this answer"),
+      label: t("Accept"),
+      content: () => [
+        !record.subject && h("label", null, t("Subject"), h("input", { name: "subject", required: true, autocomplete: "off" })),
+        h("label", null, t("Note (optional)"), h("input", { name: "note", autocomplete: "off" })),
+        h("label", { class: "check" }, h("input", { type: "checkbox", name: "import" }), t("Import it into the incubator")),
+        h("label", { class: "check" }, h("input", { type: "checkbox", name: "replace" }), t("In place of another that was accepted")),
+      ],
+      act: async (texts) => {
+        const made = await api.post(`${path}/accept`, { subject: record.subject ?? texts.subject.trim(), note: texts.note.trim() || undefined, import: "import" in texts, replace: "replace" in texts });
+        return [h("p", null, t("It is accepted for its subject.")), made.import && h("p", null, h("a", { href: `#/subjects/${encodeURIComponent(made.subject)}/entities` }, t("Decide what was imported")))];
+      },
+    });
   const update = () => {
     const isOpen = !isEnded(record.status);
     const mayStart = session.refusal("start");

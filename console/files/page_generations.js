@@ -6,7 +6,7 @@ import { shortId } from "./format.js";
 import { format, t } from "./i18n.js";
 import { curl } from "./calls.js";
 import { isEnded, listPage, nothingFound, stateChoices } from "./lists.js";
-import { action, bar, between, confirm, dialog, empty, problem, state, stateWord, table, time, toast, tokensOf, words } from "./ui.js";
+import { action, ask, bar, between, confirm, empty, state, stateWord, table, time, toast, tokensOf, words } from "./ui.js";
 
 const STATES = ["pending", "running", "completed", "incomplete", "failed", "cancelled"];
 
@@ -83,33 +83,21 @@ export function page(context) {
 
 /** Asks for what a generation needs, and starts it. @param {import("./app.js").Context} context */
 function begin(context) {
-  /** @type {unknown} */
-  let failure = null;
   const post = once(context.api);
-  const submit = async (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
-    const texts = Object.fromEntries([...new FormData(/** @type {HTMLFormElement} */ (event.target))].map(([name, value]) => [name, String(value).trim()]));
-    const body = Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== ""));
-    try {
-      const started = await post("v1/generations", body);
-      shown.close();
-      toast(t("Started"));
-      location.hash = `#/generations/${started.id}`;
-    } catch (error) {
-      failure = error;
-      shown.update();
-    }
-  };
-  const shown = dialog(t("New generation"), () => [
-    h(
-      "form",
-      { on: { submit } },
+  ask({
+    title: t("New generation"),
+    label: t("Start"),
+    content: () => [
       h("label", null, t("Provider"), h("input", { name: "provider", value: "openai", autocomplete: "off" })),
       h("label", null, t("Model"), h("input", { name: "model", required: true, autocomplete: "off" })),
       h("label", null, t("Prompt"), h("textarea", { name: "prompt", rows: 6, required: true })),
       h("label", null, t("Subject (optional)"), h("input", { name: "subject", autocomplete: "off" })),
-      failure !== null && problem(failure),
-      h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, t("Start"))),
-    ),
-  ]);
+    ],
+    act: async (texts) => {
+      const given = Object.entries(texts).map(([name, text]) => [name, text.trim()]);
+      const started = await post("v1/generations", Object.fromEntries(given.filter(([, text]) => text !== "")));
+      toast(t("Started"));
+      location.hash = `#/generations/${started.id}`;
+    },
+  });
 }

@@ -4,7 +4,7 @@ import { poll } from "./api.js";
 import { recovered } from "./app.js";
 import { h, render } from "./dom.js";
 import { t } from "./i18n.js";
-import { action, copy, dialog, empty, head, loading, problem, table, time, words } from "./ui.js";
+import { action, ask, copy, empty, head, loading, table, time, words } from "./ui.js";
 
 /** How an endpoint stands. @param {any} endpoint */
 export const standing = (endpoint) => h("span", { class: `state ${endpoint.enabled ? (endpoint.failing_since ? "warn" : "good") : "quiet"}` }, endpoint.enabled ? (endpoint.failing_since ? t("failing") : t("enabled")) : t("disabled"));
@@ -21,28 +21,17 @@ export function page(context) {
     update();
   };
   const again = poll({ load, isActive: () => endpoints === null, signal, onError: context.onError });
-  const add = () => {
-    /** @type {unknown} */
-    let failure = null;
-    /** @type {any} */
-    let made = null;
-    const submit = async (/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
-      const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
-      try {
-        made = await api.post("v1/webhooks", { url: form.get("url"), kind: form.get("kind"), description: form.get("description") || null });
+  const add = () =>
+    ask({
+      title: t("New webhook"),
+      label: t("Add"),
+      content: () => [h("label", null, t("Address"), h("input", { name: "url", required: true, autocomplete: "off", placeholder: "https://example.com/hook" })), h("label", null, t("Kind"), h("select", { name: "kind" }, ["webhook", "slack", "email"].map((kind) => h("option", { value: kind }, kind)))), h("label", null, t("Description (optional)"), h("input", { name: "description", autocomplete: "off" }))],
+      act: async ({ url, kind, description }) => {
+        const made = await api.post("v1/webhooks", { url, kind, description: description || null });
         again();
-      } catch (error) {
-        failure = error;
-      }
-      shown.update();
-    };
-    const shown = dialog(t("New webhook"), () =>
-      made
-        ? [h("p", null, made.secret ? t("Its signing secret is shown this once. Keep it where the receiver verifies signatures.") : t("It is there.")), made.secret && h("div", { class: "call" }, h("pre", { tabindex: 0 }, made.secret), h("button", { type: "button", on: { click: () => copy(made.secret) } }, t("Copy")))]
-        : [h("form", { on: { submit } }, h("label", null, t("Address"), h("input", { name: "url", required: true, autocomplete: "off", placeholder: "https://example.com/hook" })), h("label", null, t("Kind"), h("select", { name: "kind" }, ["webhook", "slack", "email"].map((kind) => h("option", { value: kind }, kind)))), h("label", null, t("Description (optional)"), h("input", { name: "description", autocomplete: "off" })), failure !== null && problem(failure), h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, t("Add"))))],
-    );
-  };
+        return [h("p", null, made.secret ? t("Its signing secret is shown this once. Keep it where the receiver verifies signatures.") : t("It is there.")), made.secret && h("div", { class: "call" }, h("pre", { tabindex: 0 }, made.secret), h("button", { type: "button", on: { click: () => copy(made.secret) } }, t("Copy")))];
+      },
+    });
   const update = () =>
     render(
       root,

@@ -182,42 +182,51 @@ export function closeDialogs() {
 }
 
 /**
- * Asks before something is done that cannot be undone. Stays open, with the reason, where it fails.
- * @param {{ title: string, words: string, label: string, act: (texts: Record<string, string>) => Promise<void>, field?: { name: string, label: string, isRequired?: boolean, value?: string, isLong?: boolean } }} options
+ * Asks for what an action needs. Stays open, with the reason, where it fails; and with what it returns, where that is to be read.
+ * @param {{ title: string, label: string, content: () => Child[], act: (texts: Record<string, string>) => Promise<Child[] | void>, hasBack?: boolean }} options
  */
-export function confirm({ title, words, label, act, field }) {
+export function ask({ title, label, content, act, hasBack = false }) {
   /** @type {unknown} */
   let failure = null;
   let isBusy = false;
-  const shown = dialog(title, (close) => [
-    h(
-      "form",
-      {
-        on: {
-          submit: async (/** @type {SubmitEvent} */ event) => {
-            event.preventDefault();
-            if (isBusy) return;
-            const texts = Object.fromEntries([...new FormData(/** @type {HTMLFormElement} */ (event.target))].map(([name, value]) => [name, String(value)]));
-            isBusy = true;
-            failure = null;
-            shown.update();
-            try {
-              await act(texts);
-              close();
-            } catch (error) {
-              failure = error;
-              isBusy = false;
-              shown.update();
-            }
-          },
-        },
-      },
-      h("p", null, words),
-      field && h("label", null, field.label, field.isLong ? h("textarea", { name: field.name, rows: 16, required: field.isRequired }, field.value ?? "") : h("input", { name: field.name, required: field.isRequired, value: field.value ?? "", autocomplete: "off" })),
-      failure !== null && problem(failure),
-      h("div", { class: "actions" }, h("button", { type: "button", on: { click: close } }, t("Back")), h("button", { type: "submit", class: "main", "aria-disabled": isBusy ? "true" : null }, isBusy ? t("Working …") : label)),
-    ),
-  ]);
+  /** @type {Child[] | void} */
+  let done;
+  const submit = async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    if (isBusy) return;
+    const texts = Object.fromEntries([...new FormData(/** @type {HTMLFormElement} */ (event.target))].map(([name, value]) => [name, String(value)]));
+    isBusy = true;
+    failure = null;
+    shown.update();
+    try {
+      done = await act(texts);
+      if (!done) return shown.close();
+    } catch (error) {
+      failure = error;
+    }
+    isBusy = false;
+    shown.update();
+  };
+  const shown = dialog(title, (close) =>
+    done ?? [
+      h(
+        "form",
+        { on: { submit } },
+        content(),
+        failure !== null && problem(failure),
+        h("div", { class: "actions" }, hasBack && h("button", { type: "button", on: { click: close } }, t("Back")), h("button", { type: "submit", class: "main", "aria-disabled": isBusy ? "true" : null }, isBusy ? t("Working …") : label)),
+      ),
+    ],
+  );
+}
+
+/**
+ * Asks before something is done that cannot be undone.
+ * @param {{ title: string, words: string, label: string, act: (texts: Record<string, string>) => Promise<void>, field?: { name: string, label: string, isRequired?: boolean, value?: string, isLong?: boolean } }} options
+ */
+export function confirm({ title, words, label, act, field }) {
+  const content = () => [h("p", null, words), field && h("label", null, field.label, field.isLong ? h("textarea", { name: field.name, rows: 16, required: field.isRequired }, field.value ?? "") : h("input", { name: field.name, required: field.isRequired, value: field.value ?? "", autocomplete: "off" }))];
+  ask({ title, label, content, act, hasBack: true });
 }
 
 /** The head of a page. @param {Child} title @param {Child[]} more */
