@@ -36,6 +36,10 @@ pub const IMPORT_ISSUES_MAX: usize = 200;
 pub const IMPORT_REPORT_BYTES_MAX: usize = 300 * 1024;
 /// The name of an entity, in characters.
 pub const ENTITY_NAME_CHARS_MAX: usize = 300;
+/// The id that a model gives to an entity, in characters.
+pub const ENTITY_LLM_ID_CHARS_MAX: usize = 300;
+/// Imports that one entity tells to hold it.
+pub const ENTITY_IMPORTS_MAX: usize = 64;
 /// The fields of an entity beside its name, as JSON text.
 pub const ENTITY_FIELDS_BYTES_MAX: usize = 16 * 1024;
 /// Entities that one request approves, rejects or archives.
@@ -46,6 +50,9 @@ pub const ENTITY_LIST_LIMIT_MAX: usize = 1_000;
 pub const ENTITY_LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Entities of a subject that a request reads to act on all of them.
 pub const REVIEW_ENTITIES_MAX: usize = 5_000;
+/// How long after the moment of its id an entry of the audit may become visible: a function's time with its retries, and the difference of two
+/// machines' clocks.
+pub const AUDIT_LATE_MAX: Duration = Duration::from_secs(60);
 /// Entries of the audit in one page.
 pub const AUDIT_LIMIT_MAX: usize = 1_000;
 /// A prompt of an accepted generation up to this size lies in the subject's row, which each change of the subject is charged for; a

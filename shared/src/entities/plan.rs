@@ -118,6 +118,8 @@ mod tests {
             parent: parent.map(id),
             source: Source { generation: GenerationId::first_at(0), path: String::new(), llm_id: None },
             import: ImportId::of(&["i"]),
+            also_in: Vec::new(),
+            salt: String::new(),
             edited: false,
             revision: 1,
             created_at: String::new(),

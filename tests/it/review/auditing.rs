@@ -101,3 +101,25 @@ async fn entries_equal_the_changes_over_random_acts_side_by_side() {
     println!("{acts} acts, {} entries of {} objects: equal in number and order", entries.len(), told.len());
     scene.harness.finish().await;
 }
+
+/// An entry gets its id before its transaction is written: one may appear behind another that is younger. Who goes on from the end must not miss it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_on_from_the_end_of_the_audit_misses_no_entry_that_appears_late() {
+    let scene = Scene::start().await;
+    let (one, other) = (scene.generated("one", "uno").await, scene.generated("other", "dos").await);
+    scene.accept(&one, &json!({})).await;
+    let page = scene.found("audit?order=asc").await;
+    assert_eq!((page["data"].as_array().unwrap().len(), &page["has_more"]), (1, &json!(false)));
+    let (last, cursor) = (page["data"][0]["id"].as_str().unwrap(), page["last_id"].as_str().unwrap());
+    assert!(cursor < last, "the end stays behind what may still appear: {cursor} {last}");
+    // An entry whose id is older than the last one that was listed.
+    scene.accept(&other, &json!({})).await;
+    let again = scene.found(&format!("audit?order=asc&after={cursor}")).await;
+    assert_eq!(again["data"].as_array().unwrap().len(), 2, "what is young is listed again: {again}");
+    // Within a page, the next one begins behind the last.
+    let first = scene.found("audit?order=asc&limit=1").await;
+    assert_eq!((&first["has_more"], &first["last_id"]), (&json!(true), &first["data"][0]["id"]));
+    let newest = scene.found("audit").await;
+    assert_eq!(newest["last_id"], newest["data"][1]["id"], "newest first, pages lead backwards");
+    scene.harness.finish().await;
+}

@@ -17,8 +17,12 @@ use crate::notifications::Notification;
 
 /// The items of a transaction.
 const ITEMS_MAX: usize = 100;
-/// Entities that one transaction changes: each has its entry in the audit and may have a notification, and the subject is checked.
-pub const ENTITIES_AT_ONCE: usize = (ITEMS_MAX - 1) / 3;
+/// What a transaction checks beside its entities: the subject, and the import.
+const CHECKS: usize = 2;
+/// Entities that one transaction changes: each has its entry in the audit, and may have a note and a notification.
+pub const ENTITIES_AT_ONCE: usize = (ITEMS_MAX - CHECKS) / 4;
+/// The same of an import, whose entities have neither note nor notification.
+pub const IMPORTED_AT_ONCE: usize = (ITEMS_MAX - CHECKS) / 2;
 
 /// A change of an entity.
 #[derive(Debug, Clone)]
@@ -56,7 +60,8 @@ pub struct EntityPage {
 }
 
 impl Records {
-    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`]. Those of an import
+    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`], or
+    /// [`IMPORTED_AT_ONCE`] of an import. Those of an import
     /// are written while it is `started`: one that is reverted beside it is not gone on with.
     ///
     /// # Errors
@@ -72,7 +77,7 @@ impl Records {
         let mut owners = vec![None; items.len()];
         for (place, change) in changes.iter().enumerate() {
             items.push(self.put_revision(Key::Entity(key, &change.entity.id), &change.entity, change.from)?.into_item());
-            items.push(self.audit_put(&key.organization, &change.entry)?.into_item());
+            items.extend(self.audit_items(&key.organization, &change.entry)?);
             items.extend(change.told.as_ref().map(|told| self.notification_put(told)).transpose()?);
             owners.resize(items.len(), Some(place));
         }

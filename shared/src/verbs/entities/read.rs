@@ -18,7 +18,7 @@ pub struct EntityQuery {
     pub kind: Option<String>,
     /// Those that belong to this one.
     pub parent: Option<EntityId>,
-    /// Those that this import has made.
+    /// Those that this import holds.
     pub import: Option<ImportId>,
     /// Those behind this one, by their ids.
     pub after: Option<EntityId>,
@@ -31,7 +31,7 @@ impl EntityQuery {
         self.state.map_or(entity.state != State::Reverted, |state| state == entity.state)
             && self.kind.as_ref().is_none_or(|kind| *kind == entity.kind)
             && self.parent.as_ref().is_none_or(|parent| Some(parent) == entity.parent.as_ref())
-            && self.import.as_ref().is_none_or(|import| *import == entity.import)
+            && self.import.as_ref().is_none_or(|import| entity.is_in(import))
     }
 }
 
