@@ -68,6 +68,20 @@ impl FromStr for State {
     }
 }
 
+/// What decides over an act: an entity without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// Its id.
+    pub id: EntityId,
+    /// Its kind.
+    pub kind: String,
+    /// What it is.
+    pub state: State,
+    /// The entity that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<EntityId>,
+}
+
 /// Where an entity comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -288,24 +302,37 @@ pub enum Imported {
     Kept(Option<Box<Entity>>),
 }
 
+impl State {
+    /// Whether `act` changes an entity in this state; `Ok(false)`: it is what it would become. `parent` is the state of the entity that it
+    /// belongs to; `None`: it belongs to none.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn takes(self, act: Act, parent: Option<Self>) -> Result<bool, Refusal> {
+        match self {
+            Self::Reverted => return Err(Refusal::NotFound),
+            state if state == act.to() => return Ok(false),
+            state if state == act.from() => {}
+            Self::Incubating => return Err(Refusal::NotApproved),
+            Self::Approved => return Err(Refusal::Approved),
+            Self::Rejected => return Err(Refusal::Rejected),
+            Self::Archived => return Err(Refusal::Archived),
+        }
+        if act == Act::Approve && parent.is_some_and(|parent| !matches!(parent, Self::Approved | Self::Archived)) {
+            return Err(Refusal::ParentNotApproved);
+        }
+        Ok(true)
+    }
+}
+
 impl Entity {
-    /// What `act` makes of it. `Ok(None)`: it is that already. `parent` is the state of the entity that it belongs to; `None`: it belongs
-    /// to none.
+    /// What `act` makes of it, as [`State::takes`] says. `Ok(None)`: it is that already.
     ///
     /// # Errors
     /// Why it is not done.
     pub fn decided(&self, act: Act, parent: Option<State>, by: &By) -> Result<Option<Self>, Refusal> {
-        match self.state {
-            State::Reverted => return Err(Refusal::NotFound),
-            state if state == act.to() => return Ok(None),
-            state if state == act.from() => {}
-            State::Incubating => return Err(Refusal::NotApproved),
-            State::Approved => return Err(Refusal::Approved),
-            State::Rejected => return Err(Refusal::Rejected),
-            State::Archived => return Err(Refusal::Archived),
-        }
-        if act == Act::Approve && parent.is_some_and(|parent| !matches!(parent, State::Approved | State::Archived)) {
-            return Err(Refusal::ParentNotApproved);
+        if !self.state.takes(act, parent)? {
+            return Ok(None);
         }
         let mut next = self.changed(&by.at);
         next.state = act.to();
@@ -429,6 +456,12 @@ impl Entity {
     #[must_use]
     pub fn is_decided_since(&self, since: &str) -> bool {
         self.decided_at.as_deref().is_none_or(|decided| decided >= since)
+    }
+
+    /// What decides over an act.
+    #[must_use]
+    pub fn brief(&self) -> Brief {
+        Brief { id: self.id.clone(), kind: self.kind.clone(), state: self.state, parent: self.parent.clone() }
     }
 
     fn changed(&self, at: &str) -> Self {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::future::{join, join_all};
+use longhand::Clock;
+use longhand_tests::faults::Faults;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -136,4 +138,47 @@ async fn entities_are_listed_by_pages_and_exported_whole() {
         assert_eq!(scene.get(&format!("subjects/{SUBJECT}/entities?{wrong}")).await.0, StatusCode::BAD_REQUEST, "{wrong}");
     }
     scene.harness.finish().await;
+}
+
+/// Terms that an importer of its own reads: so many in one answer, named from `first` on.
+async fn terms(scene: &Scene, first: usize, count: usize) {
+    let document = json!({ "longhand": "importer/1", "name": "glossary", "collections": [{ "name": "terms", "kind": "term" }] });
+    let published = scene.ask("PUT", "importers/glossary", &[], Some(&document)).await;
+    assert!(published.0.is_success(), "{published:?}");
+    let terms: Vec<Value> = (first..first + count).map(|number| json!({ "name": format!("T{number}") })).collect();
+    let id = scene.generated(SUBJECT, &json!({ "terms": terms }).to_string()).await;
+    let body = json!({ "import": true, "importer": "glossary", "replace": true });
+    let (status, told) = scene.accept(&id, &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_more_entities_than_one_request_decides_the_same_request_decides_the_others() {
+    let scene = Scene::start().await;
+    for (first, count) in [(0, 2_000), (2_000, 50)] {
+        terms(&scene, first, count).await;
+    }
+    let page = scene.found(&format!("subjects/{SUBJECT}/entities?limit=1")).await;
+    let one = scene.decide("reject", &json!({ "items": [{ "id": page["data"][0]["id"] }] })).await;
+    assert_eq!((&one["success"], &one["has_more"], &one["remaining_incubated"]), (&json!(true), &json!(false), &json!(2_049)));
+    let all = json!({ "all": true });
+    let first = scene.decide("approve", &all).await;
+    assert_eq!((&first["success"], &first["has_more"], &first["approved_count"]), (&json!(false), &json!(true), &json!(2_000)));
+    let second = scene.decide("approve", &all).await;
+    assert_eq!((&second["success"], &second["has_more"], &second["remaining_incubated"]), (&json!(true), &json!(false), &json!(0)));
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_look_at_many_entities_with_each_query() {
+    let faults = Faults::new([]);
+    let scene = Scene::faulty(&faults, &Clock::system()).await;
+    terms(&scene, 0, 500).await;
+    scene.imported(&small()).await;
+    let queries = || faults.made().iter().filter(|made| made.function == "api" && made.call.operation == "Query").count();
+    let before = queries();
+    let found = scene.found(&format!("subjects/{SUBJECT}/entities?kind=skill&limit=2")).await;
+    assert_eq!(found["data"].as_array().unwrap().len(), 2);
+    assert!(queries() - before <= 7, "{} queries for 506 entities", queries() - before);
+    scene.harness.stack.shutdown().await;
 }

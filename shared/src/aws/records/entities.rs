@@ -9,8 +9,8 @@ use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
 use crate::audit::Entry;
 use crate::aws::clients::unexpected;
-use crate::aws::tables::query_page;
-use crate::entities::Entity;
+use crate::aws::tables::{query_all, query_page};
+use crate::entities::{Brief, Entity};
 use crate::error::Error;
 use crate::ids::{EntityId, ImportId, SubjectKey};
 use crate::notifications::Notification;
@@ -143,6 +143,24 @@ impl Records {
             rows.extend(self.get_items_at(some.iter().map(|id| Key::Entity(key, id).item()).collect(), true).await?);
         }
         serde_dynamo::from_items(rows).map_err(|error| unexpected(BATCH_GET, error))
+    }
+
+    /// All entities of a subject without their content, by their ids.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn entity_briefs(&self, key: &SubjectKey) -> Result<Vec<Brief>, Error> {
+        let query = self.dynamodb.query().table_name(&self.table);
+        let query = query
+            .key_condition_expression("pk = :pk AND begins_with(sk, :entities)")
+            .projection_expression("id, kind, #state, parent")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            .expression_attribute_values(":entities", AttributeValue::S(ENTITIES.into()))
+            .consistent_read(true)
+            .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total);
+        let rows = query_all(query, &self.meter).await?;
+        serde_dynamo::from_items(rows).map_err(|error| unexpected("dynamodb Query", error))
     }
 
     /// The entities of a subject behind `after`, by their ids: at most `limit` are looked at.

@@ -4,15 +4,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use serde::{Deserialize, Serialize};
 
 use super::Records;
-use super::key::{IMPORT_ATTEMPTS, IMPORTS, Key};
+use super::key::{self, IMPORT_ATTEMPTS, IMPORTS, Key};
 use super::transactions::{IntoItem, Transacted};
 use crate::audit::Entry;
 use crate::aws::buffer::packing;
 use crate::aws::clients::unexpected;
 use crate::aws::tables::{Item, query_page};
 use crate::error::Error;
-use crate::ids::{AuditId, GenerationKey, ImportId, SubjectKey};
-use crate::imports::{Attempt, Import};
+use crate::ids::{AuditId, GenerationKey, ImportId, Organization, SubjectKey};
+use crate::imports::{Attempt, Import, ImportState};
 use crate::notifications::Notification;
 
 const QUERY: &str = "dynamodb Query";
@@ -41,9 +41,24 @@ pub struct ImportChange<'a> {
     pub told: Option<&'a Notification>,
 }
 
+/// An import that was begun, and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenImport {
+    /// The subject.
+    pub subject: SubjectKey,
+    /// The import.
+    pub import: ImportId,
+}
+
 /// An import's row: the report is compressed, for it has hundreds of names.
 #[derive(Serialize, Deserialize)]
 struct ImportRow {
+    /// Partition key of the sparse index `by_open`, while it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open: Option<String>,
+    /// Its sort key. Present for as long as `open` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    open_at: Option<String>,
     #[serde(flatten)]
     import: Import,
     #[serde(default, with = "serde_bytes", skip_serializing_if = "Option::is_none")]
@@ -51,9 +66,15 @@ struct ImportRow {
 }
 
 impl ImportRow {
-    fn new(import: &Import) -> Result<Self, Error> {
+    fn new(organization: &Organization, import: &Import) -> Result<Self, Error> {
+        let is_open = import.state == ImportState::Started;
         let packed = import.report.as_deref().map(|report| packing::deflate(report.as_bytes())).transpose()?;
-        Ok(Self { import: Import { report: None, ..import.clone() }, packed })
+        Ok(Self {
+            open: is_open.then(|| key::job_shard(organization)),
+            open_at: is_open.then(|| key::open_at(organization, &import.begun_at)),
+            import: Import { report: None, ..import.clone() },
+            packed,
+        })
     }
 
     fn into_import(self) -> Result<Import, Error> {
@@ -69,7 +90,7 @@ impl Records {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn change_import(&self, key: &SubjectKey, change: ImportChange<'_>) -> Result<ImportWritten, Error> {
-        let row = ImportRow::new(change.import)?;
+        let row = ImportRow::new(&key.organization, change.import)?;
         let mut items = vec![self.put_revision(Key::Import(key, &change.import.id), &row, change.from)?.into_item()];
         items.extend(self.audit_items(&key.organization, change.entry)?);
         items.push(self.subject_check(key)?);

@@ -144,9 +144,9 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written by `api` under its revision, with the entry in the audit. Goes with the subject.
     Entity(&'a SubjectKey, &'a EntityId),
-    /// The same partition, `import#` and the id: [`Import`](crate::imports::Import).
+    /// The same partition, `import#` and the id: [`Import`](crate::imports::Import). While it is started, in [`BY_OPEN`] under [`job_shard`].
     ///
-    /// As [`Self::Entity`].
+    /// As [`Self::Entity`]; `sweep` too.
     Import(&'a SubjectKey, &'a ImportId),
     /// The same partition, `note#` and the id of an entry in the audit: the note of who acted.
     ///

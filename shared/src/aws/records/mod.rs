@@ -32,7 +32,7 @@ pub use endpoints::DeliveryPage;
 pub use entities::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, IMPORTED_AT_ONCE};
 pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, ValidationIssue};
 pub use idempotency::IdempotencyClaim;
-pub use imports::{ImportChange, ImportWritten};
+pub use imports::{ImportChange, ImportWritten, OpenImport};
 pub use key::INDEXES;
 pub use listing::ListPage;
 pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
