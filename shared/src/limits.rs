@@ -31,7 +31,7 @@ pub const IMPORTER_BYTES_MAX: usize = 64 * 1024;
 /// Entities of one import.
 pub const IMPORT_ENTITIES_MAX: usize = 2_000;
 /// A started import that has not changed for so long has lost its process: `api` works for 29 seconds at most.
-pub const IMPORT_STALLED: Duration = Duration::from_secs(60);
+pub const IMPORT_STALLED: Duration = Duration::from_mins(1);
 /// How long after its beginning sweeps go on with an import whose store fails.
 pub const IMPORT_SWEPT_MAX: Duration = Duration::from_hours(1);
 /// What an import tells to be wrong with an answer, at most.
@@ -58,7 +58,7 @@ pub const REVIEW_ENTITIES_MAX: usize = 50_000;
 pub const REVIEW_AT_ONCE_MAX: usize = 2_000;
 /// How long after the moment of its id an entry of the audit may become visible: a function's time with its retries, and the difference of two
 /// machines' clocks.
-pub const AUDIT_LATE_MAX: Duration = Duration::from_secs(60);
+pub const AUDIT_LATE_MAX: Duration = Duration::from_mins(1);
 /// Entries of the audit in one page.
 pub const AUDIT_LIMIT_MAX: usize = 1_000;
 /// A prompt of an accepted generation up to this size lies in the subject's row, which each change of the subject is charged for; a

@@ -187,7 +187,8 @@ impl OfSubject {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let path = with_query("/v1/subjects", &[("prefix", args.prefix.clone()), ("label", args.label.clone()), ("after", args.after)])?;
+    let path =
+        with_query("/v1/subjects", &[("prefix", args.prefix.clone()), ("label", args.label.clone()), ("after", args.after)])?;
     let call = running_stack::connect(&args.target).await?.request(Method::GET, &path);
     let (page, whole): (Page<SubjectView>, String) = read(call).await?;
     if args.format.json {

@@ -33,16 +33,8 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
-        Self::Accept,
-        Self::Import,
-        Self::Revert,
-        Self::Approve,
-        Self::Reject,
-        Self::Edit,
-        Self::Archive,
-        Self::Delete,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Accept, Self::Import, Self::Revert, Self::Approve, Self::Reject, Self::Edit, Self::Archive, Self::Delete];
 
     /// The action's name.
     #[must_use]

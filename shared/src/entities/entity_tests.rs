@@ -131,7 +131,9 @@ proptest! {
 #[test]
 fn fields_are_merged_and_null_removes_them() {
     let (generation, import) = import(1);
-    let Imported::Created(entity) = Entity::imported(None, &item("a"), &generation, &import, "t", SALT) else { panic!("not created") };
+    let Imported::Created(entity) = Entity::imported(None, &item("a"), &generation, &import, "t", SALT) else {
+        panic!("not created")
+    };
     let fields = |value: Value| value.as_object().unwrap().clone();
     let once = entity.edited(None, &fields(json!({ "a": 1, "b": { "c": 2 } })), &by(1)).unwrap().unwrap();
     let twice = once.edited(Some(" B "), &fields(json!({ "a": null, "d": 3 })), &by(2)).unwrap().unwrap();

@@ -131,7 +131,10 @@ mod tests {
         let of = |dialect, events: &[&str]| topics([&endpoint(dialect, events)]).into_iter().collect::<Vec<_>>();
         assert_eq!(of(Dialect::Longhand, &["batch.*"]), []);
         assert_eq!(of(Dialect::Longhand, &["generation.failed"]), [Topic::Generations]);
-        assert_eq!(of(Dialect::Longhand, &["*"]), [Topic::Generations, Topic::Versions, Topic::Entities, Topic::Imports, Topic::Subjects]);
+        assert_eq!(
+            of(Dialect::Longhand, &["*"]),
+            [Topic::Generations, Topic::Versions, Topic::Entities, Topic::Imports, Topic::Subjects]
+        );
         assert_eq!(of(Dialect::Longhand, &["entity.edited"]), [Topic::Entities]);
         assert_eq!(of(Dialect::Openai, &["*"]), [Topic::Responses]);
         assert_eq!(of(Dialect::Openai, &["batch.*"]), []);

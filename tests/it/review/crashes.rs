@@ -92,6 +92,17 @@ async fn crash_walk_of_an_import() {
     walk("an import", (FAULTS_SAMPLED, SIDE_BY_SIDE), live).await;
 }
 
+/// A completed generation about nothing: its acceptance makes no version, which would be a transaction more.
+async fn unsettled(scene: &Scene) -> String {
+    let id = scene.start_generation(json!({ "prompt": small().to_string() })).await;
+    scene.ended(&id).await;
+    id
+}
+
+fn asked() -> Value {
+    json!({ "import": true, "subject": SUBJECT })
+}
+
 /// A stack whose `api` meets `mode` at its transaction of this number, from 0, once it is armed.
 async fn at_transaction(number: usize, mode: Mode, clock: &Clock) -> (Scene, Faults, Arc<AtomicUsize>) {
     let is_armed = Arc::new(AtomicUsize::new(0));
@@ -110,9 +121,9 @@ async fn a_sweep_completes_an_import_whose_process_is_gone() {
     for (number, mode) in [(1, Mode::KilledAfter), (2, Mode::Killed), (2, Mode::KilledAfter), (3, Mode::Killed)] {
         let clock = Clock::system();
         let (scene, _, is_armed) = at_transaction(number, mode, &clock).await;
-        let id = scene.generated(SUBJECT, &small().to_string()).await;
+        let id = unsettled(&scene).await;
         is_armed.store(1, Ordering::SeqCst);
-        let post = scene.http.post(scene.url_of(&format!("/v1/generations/{id}/accept"))).json(&json!({ "import": true }));
+        let post = scene.http.post(scene.url_of(&format!("/v1/generations/{id}/accept"))).json(&asked());
         let status = post.send().await.map(|answer| answer.status());
         assert!(status.is_err() || status.is_ok_and(|status| status.is_server_error()), "the process is killed");
         is_armed.store(0, Ordering::SeqCst);
@@ -127,7 +138,7 @@ async fn a_sweep_completes_an_import_whose_process_is_gone() {
         let import = &imports().await[0];
         assert_eq!(import["state"], "completed", "{number} {mode:?}");
         assert_eq!(sweep().await["open_imports"], 0);
-        let (_, accepted) = scene.accept(&id, &json!({ "import": true })).await;
+        let (_, accepted) = scene.accept(&id, &asked()).await;
         assert_eq!(accepted["import"]["revision"], import["revision"], "the same again finds it complete");
         let wrong = violations(&scene, &accepted).await;
         assert!(wrong.is_empty(), "{number} {mode:?}: {wrong:#?}");
@@ -140,9 +151,9 @@ async fn a_sweep_completes_an_import_whose_process_is_gone() {
 async fn a_sweep_gives_up_an_import_whose_generation_is_purged() {
     let clock = Clock::system();
     let (scene, _, is_armed) = at_transaction(2, Mode::Killed, &clock).await;
-    let id = scene.generated(SUBJECT, &small().to_string()).await;
+    let id = unsettled(&scene).await;
     is_armed.store(1, Ordering::SeqCst);
-    let post = scene.http.post(scene.url_of(&format!("/v1/generations/{id}/accept"))).json(&json!({ "import": true }));
+    let post = scene.http.post(scene.url_of(&format!("/v1/generations/{id}/accept"))).json(&asked());
     drop(post.send().await);
     is_armed.store(0, Ordering::SeqCst);
     scene.done("DELETE", &format!("generations/{id}"), &Value::Null).await;
@@ -170,16 +181,16 @@ async fn an_import_that_is_reverted_while_it_is_written_leaves_nothing() {
             assert!(reverted.status().is_success(), "{reverted:?}");
         }
     });
-    let id = scene.generated(SUBJECT, &small().to_string()).await;
+    let id = unsettled(&scene).await;
     is_armed.store(1, Ordering::SeqCst);
-    let (status, told) = scene.accept(&id, &json!({ "import": true })).await;
+    let (status, told) = scene.accept(&id, &asked()).await;
     is_armed.store(0, Ordering::SeqCst);
     assert_eq!((status.as_u16(), &told["code"]), (503, &json!("contended")), "{told}");
     assert_eq!(scene.entities("").await.len() + scene.entities("&state=reverted").await.len(), 0);
     let imports = scene.found(&format!("subjects/{SUBJECT}/imports")).await;
     assert_eq!(imports["data"][0]["state"], "reverted");
     // Asked again, it is imported.
-    let (status, accepted) = scene.accept(&id, &json!({ "import": true })).await;
+    let (status, accepted) = scene.accept(&id, &asked()).await;
     assert_eq!((status.as_u16(), scene.entities("").await.len()), (201, ENTITIES), "{accepted}");
     scene.harness.stack.shutdown().await;
 }

@@ -207,7 +207,8 @@ async fn an_entity_of_two_imports_goes_with_the_last_of_them() {
     let id = |import: &Value| import["id"].as_str().unwrap().to_owned();
     let (first, second) = (id(&first), id(&second));
     let of = async |import: &str| {
-        let mut names: Vec<Value> = scene.entities(&format!("&import={import}")).await.iter().map(|one| one["name"].clone()).collect();
+        let mut names: Vec<Value> =
+            scene.entities(&format!("&import={import}")).await.iter().map(|one| one["name"].clone()).collect();
         names.sort_by_key(ToString::to_string);
         names
     };

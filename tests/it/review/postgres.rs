@@ -56,8 +56,11 @@ impl Postgres {
         let chown = Command::new("chown").arg("postgres").arg(folder.path()).status();
         drop(chown);
         let data = folder.path().join("data");
-        let made =
-            as_postgres(&bin.join("initdb")).args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "-N", "-D"]).arg(&data).output().unwrap();
+        let made = as_postgres(&bin.join("initdb"))
+            .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "-N", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut server = as_postgres(&bin.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
@@ -124,7 +127,8 @@ async fn expected(scene: &Scene) -> Vec<String> {
     }
     let text = |entity: &Value, name: &str| entity[name].as_str().unwrap_or_default().to_owned();
     let row = |entity: &Value| {
-        let [id, state, name, parent] = ["id", "state", "name", "parent"].map(|field| text(entity, field).replace('\0', "\u{fffd}"));
+        let [id, state, name, parent] =
+            ["id", "state", "name", "parent"].map(|field| text(entity, field).replace('\0', "\u{fffd}"));
         let told = entity["fields"]["description"].as_str().map(|told| json!(told.replace('\0', "\u{fffd}")).to_string());
         let (level, told) = (entity["fields"]["level"].as_i64().unwrap_or(-1), told.unwrap_or_default());
         format!("{id}|{state}|{name}|{parent}|{level}|{}|{told}", entity["revision"])
@@ -208,7 +212,9 @@ async fn table_of_postgres_equals_the_entities_whose_consumer_is_killed_and_rest
     assert_eq!(equal(&scene, &postgres).await, 500);
     // What the consumer has missed for good is found when everything is read again: nothing is told while it is away for a day.
     drop(consumer);
-    postgres.query("UPDATE longhand_entities SET revision = 0, name = 'lost'; DELETE FROM longhand_entities WHERE kind = 'skill'").unwrap();
+    postgres
+        .query("UPDATE longhand_entities SET revision = 0, name = 'lost'; DELETE FROM longhand_entities WHERE kind = 'skill'")
+        .unwrap();
     let query = "INSERT INTO longhand_entities SELECT 'ent_0', 'gone', kind, state, name, fields, parent, generation, 9, now(), now() \
                  FROM longhand_entities LIMIT 1";
     postgres.query(query).unwrap();

@@ -152,7 +152,8 @@ async fn shown(format: Format, call: RequestBuilder) -> anyhow::Result<()> {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let path = with_query("/v1/runs", &[("pipeline", args.pipeline.clone()), ("status", args.status.clone()), ("after", args.after)])?;
+    let path =
+        with_query("/v1/runs", &[("pipeline", args.pipeline.clone()), ("status", args.status.clone()), ("after", args.after)])?;
     let call = running_stack::connect(&args.target).await?.request(Method::GET, &path);
     let (page, whole): (RunList, String) = read(call).await?;
     if args.format.json {

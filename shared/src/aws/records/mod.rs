@@ -37,6 +37,7 @@ pub use key::INDEXES;
 pub use listing::ListPage;
 pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
+pub use open::OpenJobs;
 pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
 pub use subjects::{Added, SubjectDeletion, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
 

@@ -25,6 +25,17 @@ pub struct OpenJobs {
     pub imports: Vec<OpenImport>,
 }
 
+impl FromIterator<Self> for OpenJobs {
+    fn from_iter<I: IntoIterator<Item = Self>>(shards: I) -> Self {
+        shards.into_iter().fold(Self::default(), |mut all, shard| {
+            all.batches.extend(shard.batches);
+            all.runs.extend(shard.runs);
+            all.imports.extend(shard.imports);
+            all
+        })
+    }
+}
+
 impl Records {
     /// How many of an organization's generations have not ended, counted up to `enough`. Costs half a read unit for each 4 KB of
     /// keys, which are about 30 generations.

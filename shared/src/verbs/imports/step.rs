@@ -54,15 +54,7 @@ pub(super) struct Step {
 
 impl Default for Step {
     fn default() -> Self {
-        Self {
-            state: ImportState::Started,
-            result: None,
-            errors: Vec::new(),
-            error: None,
-            report: None,
-            event: None,
-            note: None,
-        }
+        Self { state: ImportState::Started, result: None, errors: Vec::new(), error: None, report: None, event: None, note: None }
     }
 }
 

@@ -26,7 +26,9 @@ impl App {
         let checks = open.into_iter().take_while(|_| is_time()).map(|open| {
             async move {
                 let checked = self.sweep_import(&open).await;
-                checked.inspect_err(|error| tracing::error!(import = %open.import, %error, "An import could not be swept.")).is_err()
+                checked
+                    .inspect_err(|error| tracing::error!(import = %open.import, %error, "An import could not be swept."))
+                    .is_err()
             }
             .boxed()
         });

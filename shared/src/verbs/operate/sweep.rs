@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::Meta;
+use crate::aws::{Meta, OpenJobs};
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::job::StreamJob;
@@ -70,12 +70,7 @@ impl App {
     pub async fn sweep(&self, stop: impl Future<Output = ()> + Send) -> Result<Swept, Error> {
         let stop = stop.boxed().shared();
         let jobs = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open_jobs(shard))).await?;
-        let (mut batches, mut runs, mut imports) = (Vec::new(), Vec::new(), Vec::new());
-        for jobs in jobs {
-            batches.extend(jobs.batches);
-            runs.extend(jobs.runs);
-            imports.extend(jobs.imports);
-        }
+        let jobs: OpenJobs = jobs.into_iter().collect();
         let (idle, is_time) = (age_min(self.config.lease), || stop.clone().now_or_never().is_none());
         let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
@@ -102,9 +97,9 @@ impl App {
             open.rotate_left(reached);
         }
         // Side by side: none of them takes the time of the others.
-        let batches = Box::pin(self.sweep_batches(batches, idle, is_time));
-        let runs = Box::pin(self.sweep_runs(runs, idle, is_time));
-        let imports = Box::pin(self.sweep_imports(imports, is_time));
+        let batches = Box::pin(self.sweep_batches(jobs.batches, idle, is_time));
+        let runs = Box::pin(self.sweep_runs(jobs.runs, idle, is_time));
+        let imports = Box::pin(self.sweep_imports(jobs.imports, is_time));
         let (last, batches, runs, imports) = tokio::join!(self.check_all(open, stop.clone(), &mut swept), batches, runs, imports);
         (swept.open_batches, swept.open_runs, swept.runs_over_time) = (batches.open, runs.open, runs.over_time);
         swept.open_imports = imports.open;

@@ -63,11 +63,11 @@ pub async fn with_an_import_that_is_left_alone(recorder: Recorder) {
     ask(&harness, "PUT", "/v1/importers/own", Some(&document), StatusCode::CREATED).await;
     let webhook = json!({ "url": "http://127.0.0.1:9/", "events": ["import.*"] });
     ask(&harness, "POST", "/v1/webhooks", Some(&webhook), StatusCode::CREATED).await;
-    let id = harness.start_generation(json!({ "prompt": "an answer to import", "subject": "s" })).await;
+    let id = harness.start_generation(json!({ "prompt": "an answer to import" })).await;
     harness.ended(&id).await;
     is_armed.store(true, Ordering::SeqCst);
     let post = harness.http.post(harness.url_of(&format!("/v1/generations/{id}/accept")));
-    let accepted = post.json(&json!({ "import": true, "importer": "own" })).send().await.unwrap();
+    let accepted = post.json(&json!({ "import": true, "importer": "own", "subject": "s" })).send().await.unwrap();
     assert!(accepted.status().is_server_error(), "{accepted:?}");
     clock.advance(Duration::from_secs(61));
     harness.stack.invoke("sweep", json!({})).await.unwrap();
