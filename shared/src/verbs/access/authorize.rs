@@ -82,7 +82,7 @@ impl App {
             return Ok(true);
         }
         // A redriven run has the earlier run's generation in the step of the same name.
-        let kept = self.records.run_step(&RunKey::new(key.organization.clone(), run.clone()), &step).await?;
+        let kept = self.records.run_step(&RunKey::new(key.organization.clone(), run.clone()), step).await?;
         Ok(kept.is_some_and(|kept| kept.generation.as_ref() == Some(&key.generation)))
     }
 
