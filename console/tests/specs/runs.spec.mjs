@@ -11,6 +11,7 @@ test.describe.configure({ mode: "serial" });
 const INPUT = readFileSync(new URL("../../../infra/pipelines/questionnaire.json", import.meta.url), "utf8");
 
 test("the form tells all errors in place, and starts E.D.N.360, whose step E5 is tried again", async ({ open, page }) => {
+  test.setTimeout(240_000);
   await open("/pipelines/edn360-full");
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await expect(page.getByText(/fields need another value/)).toBeVisible();
