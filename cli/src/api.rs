@@ -22,6 +22,15 @@ pub fn with_query(path: &str, pairs: &[(&str, Option<String>)]) -> anyhow::Resul
     Ok(url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
 }
 
+/// Options as they are written on a command line: of the next page, with the filters of this one.
+pub fn flags<const N: usize>(pairs: [(&str, Option<String>); N]) -> String {
+    let is_plain =
+        |text: &str| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:/@".contains(letter));
+    let quoted = |text: String| if is_plain(&text) { text } else { format!("'{}'", text.replace('\'', r"'\''")) };
+    let given = pairs.into_iter().filter_map(|(name, value)| Some(format!(" --{name} {}", quoted(value?))));
+    given.collect()
+}
+
 /// The text of an answer.
 pub async fn body(response: Response) -> anyhow::Result<String> {
     Ok(response.text().await?)

@@ -7,3 +7,13 @@ use sha2::{Digest, Sha256};
 pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
+
+/// 128 random bits in hex.
+///
+/// # Errors
+/// That the operating system has no randomness.
+pub fn new_salt() -> Result<String, String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the operating system has no randomness: {error}"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

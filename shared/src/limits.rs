@@ -30,12 +30,20 @@ pub const IMPORTER_COLLECTIONS_MAX: usize = 32;
 pub const IMPORTER_BYTES_MAX: usize = 64 * 1024;
 /// Entities of one import.
 pub const IMPORT_ENTITIES_MAX: usize = 2_000;
+/// A started import that has not changed for so long has lost its process: `api` works for 29 seconds at most.
+pub const IMPORT_STALLED: Duration = Duration::from_mins(1);
+/// How long after its beginning sweeps go on with an import whose store fails.
+pub const IMPORT_SWEPT_MAX: Duration = Duration::from_hours(1);
 /// What an import tells to be wrong with an answer, at most.
 pub const IMPORT_ISSUES_MAX: usize = 200;
 /// The report of an import, as JSON text: `DynamoDB` refuses items over 400 KB.
 pub const IMPORT_REPORT_BYTES_MAX: usize = 300 * 1024;
 /// The name of an entity, in characters.
 pub const ENTITY_NAME_CHARS_MAX: usize = 300;
+/// The id that a model gives to an entity, in characters.
+pub const ENTITY_LLM_ID_CHARS_MAX: usize = 300;
+/// Imports that one entity tells to hold it.
+pub const ENTITY_IMPORTS_MAX: usize = 64;
 /// The fields of an entity beside its name, as JSON text.
 pub const ENTITY_FIELDS_BYTES_MAX: usize = 16 * 1024;
 /// Entities that one request approves, rejects or archives.
@@ -44,8 +52,13 @@ pub const REVIEW_ITEMS_MAX: usize = 1_000;
 pub const ENTITY_LIST_LIMIT_MAX: usize = 1_000;
 /// Fields in one page of entities, in bytes; behind this it ends. Lambda answers 6 MB at most.
 pub const ENTITY_LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Entities of a subject that a request reads to act on all of them.
-pub const REVIEW_ENTITIES_MAX: usize = 5_000;
+/// Entities of a subject of which a request decides any: it looks at all of them.
+pub const REVIEW_ENTITIES_MAX: usize = 50_000;
+/// Entities that one request changes, where it names all or a cascade: `api` has 29 seconds.
+pub const REVIEW_AT_ONCE_MAX: usize = 2_000;
+/// How long after the moment of its id an entry of the audit may become visible: a function's time with its retries, and the difference of two
+/// machines' clocks.
+pub const AUDIT_LATE_MAX: Duration = Duration::from_mins(1);
 /// Entries of the audit in one page.
 pub const AUDIT_LIMIT_MAX: usize = 1_000;
 /// A prompt of an accepted generation up to this size lies in the subject's row, which each change of the subject is charged for; a

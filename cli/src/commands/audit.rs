@@ -7,10 +7,13 @@ use longhand::audit::Action;
 use longhand::{AuditList, EntryView, SubjectId};
 use longhand_client::Method;
 
-use crate::api::{read, with_query};
+use crate::api::{flags, read, with_query};
 use crate::options::{Format, Target};
 use crate::running_stack;
 use crate::terminal::output::{json_line, table};
+
+/// Entries of one page.
+const LIMIT: u32 = 100;
 
 /// List who decided what, newest first
 #[derive(Args, Clone, Debug)]
@@ -31,7 +34,7 @@ pub struct AuditArgs {
     #[arg(long, value_name = "ID")]
     after: Option<String>,
     /// How many entries at most, up to 1000
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, value_name = "NUMBER", default_value_t = LIMIT)]
     limit: u32,
     #[command(flatten)]
     target: Target,
@@ -41,8 +44,8 @@ pub struct AuditArgs {
 
 pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let pairs = [
-        ("subject", args.subject.map(String::from)),
-        ("object", args.object),
+        ("subject", args.subject.clone().map(String::from)),
+        ("object", args.object.clone()),
         ("action", args.action.map(|action| action.as_str().to_owned())),
         ("order", args.oldest_first.then(|| "asc".to_owned())),
         ("after", args.after),
@@ -63,7 +66,14 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     let rows: Vec<[String; 6]> = page.data.into_iter().map(row).collect();
     table(["TIME", "ACTION", "OBJECT", "REVISION", "BY", "NOTE"], &rows)?;
     if let (true, Some(last)) = (page.has_more, page.last_id) {
-        eprintln!("more: longhand audit --after {last}{}", args.target.as_flags());
+        let filters = flags([
+            ("subject", args.subject.map(String::from)),
+            ("object", args.object),
+            ("action", args.action.map(|action| action.as_str().to_owned())),
+            ("limit", Some(args.limit.to_string()).filter(|_| args.limit != LIMIT)),
+        ]);
+        let order = if args.oldest_first { " --oldest-first" } else { "" };
+        eprintln!("more: longhand audit --after {last}{filters}{order}{}", args.target.as_flags());
     }
     Ok(ExitCode::SUCCESS)
 }

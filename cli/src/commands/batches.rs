@@ -16,7 +16,7 @@ use longhand_client::{Client, Error, Method, RequestBuilder, StatusCode, frames,
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::api::{body, read, said, with_query};
+use crate::api::{body, flags, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::terminal::output::{Fields, json_line, line, table, text};
 use crate::{failure, running_stack};
@@ -302,7 +302,7 @@ pub fn told(batch: &BatchView) -> String {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let path = with_query("/v1/batches", &[("status", args.status), ("name", args.name), ("after", args.after)])?;
+    let path = with_query("/v1/batches", &[("status", args.status.clone()), ("name", args.name.clone()), ("after", args.after)])?;
     let call = running_stack::connect(&args.target).await?.request(Method::GET, &path);
     let (page, whole): (BatchList, String) = read(call).await?;
     if args.format.json {
@@ -319,21 +319,23 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     };
     table(["BATCH", "STATUS", "ITEMS", "CREATED", "NAME"], &page.data.iter().map(row).collect::<Vec<_>>())?;
     if let (true, Some(last)) = (page.has_more, page.last_id) {
-        eprintln!("more: longhand batches list --after {last}{}", args.target.as_flags());
+        let filters = flags([("status", args.status), ("name", args.name)]);
+        eprintln!("more: longhand batches list --after {last}{filters}{}", args.target.as_flags());
     }
     Ok(())
 }
 
 async fn items(args: ItemsArgs) -> anyhow::Result<()> {
     let after = args.after.map(|after| after.to_string());
-    let path = with_query("/items", &[("limit", Some("1000".to_owned())), ("status", args.status), ("after", after)])?;
+    let path = with_query("/items", &[("limit", Some("1000".to_owned())), ("status", args.status.clone()), ("after", after)])?;
     let (page, whole): (ItemList, String) = read(args.of.call(Method::GET, &path).await?).await?;
     if args.of.format.json {
         return Ok(json_line(&whole)?);
     }
     table(["#", "ITEM", "STATUS", "TRIES", "GENERATION", "ERROR"], &page.data.iter().map(item_row).collect::<Vec<_>>())?;
     if let (true, Some(last)) = (page.has_more, page.last_index) {
-        eprintln!("more: longhand batches items {} --after {last}{}", args.of.id, args.of.target.as_flags());
+        let filters = flags([("status", args.status)]);
+        eprintln!("more: longhand batches items {} --after {last}{filters}{}", args.of.id, args.of.target.as_flags());
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use longhand::{Decided, EntityId, EntityList, ImportId, SubjectId};
 use longhand_client::{Client, Method, send};
 use serde_json::{Map, Value, json};
 
-use crate::api::{read, said, with_query};
+use crate::api::{flags, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::terminal::output::{json_line, table, text};
 use crate::{failure, running_stack};
@@ -184,7 +184,7 @@ pub async fn run(args: EntitiesArgs) -> anyhow::Result<ExitCode> {
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let pairs = [
         ("state", args.state.map(|state| state.to_string())),
-        ("kind", args.kind),
+        ("kind", args.kind.clone()),
         ("after", args.after),
         ("limit", Some("100".to_owned())),
     ];
@@ -198,7 +198,8 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     let rows: Vec<[String; 5]> = page.data.into_iter().map(row).collect();
     table(["ENTITY", "KIND", "STATE", "UPDATED", "NAME"], &rows)?;
     if let (true, Some(last)) = (page.has_more, page.last_id) {
-        eprintln!("more: longhand entities list {} --after {last}{}", args.subject, args.target.as_flags());
+        let filters = flags([("state", args.state.map(|state| state.to_string())), ("kind", args.kind)]);
+        eprintln!("more: longhand entities list {} --after {last}{filters}{}", args.subject, args.target.as_flags());
     }
     Ok(())
 }
@@ -273,6 +274,9 @@ async fn decided(client: &Client, path: &str, body: &Value, format: Format) -> a
     }
     writeln!(words, "{} incubate", decided.remaining_incubated)?;
     said(format, &whole, &words)?;
+    if decided.has_more {
+        eprintln!("more: the same command goes on with the others");
+    }
     for item in decided.results.iter().filter(|item| !item.ok) {
         let reason = serde_json::to_value(item.reason)?;
         eprintln!("{}: {}", item.id, reason.as_str().unwrap_or_default());

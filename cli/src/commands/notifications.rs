@@ -7,7 +7,7 @@ use longhand::{Inbox, InboxId, MarkedRead, UserId};
 use longhand_client::Method;
 use serde_json::{Value, json};
 
-use crate::api::{read, said, with_query};
+use crate::api::{flags, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::running_stack;
 use crate::terminal::output::{json_line, table};
@@ -54,7 +54,7 @@ pub async fn run(args: NotificationsArgs) -> anyhow::Result<ExitCode> {
     }
     let unread = args.unread.then(|| "true".to_owned());
     let after = args.after.map(|after| after.to_string());
-    let path = with_query("/v1/notifications", &[("user", user), ("unread", unread), ("after", after)])?;
+    let path = with_query("/v1/notifications", &[("user", user.clone()), ("unread", unread), ("after", after)])?;
     let (list, whole): (Inbox, String) = read(client.request(Method::GET, &path)).await?;
     if args.format.json {
         json_line(&whole)?;
@@ -68,7 +68,9 @@ pub async fn run(args: NotificationsArgs) -> anyhow::Result<ExitCode> {
     table(["NOTIFICATION", "NEW", "AT", "WHAT", "LINK"], &rows)?;
     eprintln!("{} unread", list.unread);
     if let (true, Some(last)) = (list.has_more, list.last_id) {
-        eprintln!("more: longhand notifications --after {last}{}", args.target.as_flags());
+        let filters = flags([("user", user)]);
+        let unread = if args.unread { " --unread" } else { "" };
+        eprintln!("more: longhand notifications --after {last}{filters}{unread}{}", args.target.as_flags());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use longhand_client::{Method, RequestBuilder, send};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::{body, read, said, with_query};
+use crate::api::{body, flags, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::running_stack;
 use crate::terminal::output::{json_line, size, table, text};
@@ -187,7 +187,8 @@ impl OfSubject {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let path = with_query("/v1/subjects", &[("prefix", args.prefix), ("label", args.label), ("after", args.after)])?;
+    let path =
+        with_query("/v1/subjects", &[("prefix", args.prefix.clone()), ("label", args.label.clone()), ("after", args.after)])?;
     let call = running_stack::connect(&args.target).await?.request(Method::GET, &path);
     let (page, whole): (Page<SubjectView>, String) = read(call).await?;
     if args.format.json {
@@ -201,7 +202,8 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
         .collect();
     table(["SUBJECT", "CURRENT", "UPDATED", "TITLE"], &rows)?;
     if let (true, Some(last)) = (page.has_more, page.last_id) {
-        eprintln!("more: longhand subjects list --after {last}{}", args.target.as_flags());
+        let filters = flags([("prefix", args.prefix), ("label", args.label)]);
+        eprintln!("more: longhand subjects list --after {last}{filters}{}", args.target.as_flags());
     }
     Ok(())
 }

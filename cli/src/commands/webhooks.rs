@@ -10,7 +10,7 @@ use longhand_client::{Method, RequestBuilder};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::{read, said, with_query};
+use crate::api::{flags, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::running_stack;
 use crate::terminal::output::{json_line, table};
@@ -245,7 +245,7 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
 
 async fn deliveries(args: DeliveriesArgs) -> anyhow::Result<()> {
     let after = args.after.map(|after| after.to_string());
-    let path = with_query("/deliveries", &[("status", args.status), ("after", after)])?;
+    let path = with_query("/deliveries", &[("status", args.status.clone()), ("after", after)])?;
     let (page, whole): (DeliveryList, String) = read(args.of.call(Method::GET, &path).await?).await?;
     if args.of.format.json {
         return Ok(json_line(&whole)?);
@@ -260,7 +260,8 @@ async fn deliveries(args: DeliveriesArgs) -> anyhow::Result<()> {
     let rows: Vec<[String; 6]> = page.data.into_iter().map(row).collect();
     table(["DELIVERY", "TYPE", "STATUS", "TRIES", "ANSWER", "NEXT OR ENDED"], &rows)?;
     if let (true, Some(last)) = (page.has_more, page.last_id) {
-        eprintln!("more: longhand webhooks deliveries {} --after {last}{}", args.of.id, args.of.target.as_flags());
+        let filters = flags([("status", args.status)]);
+        eprintln!("more: longhand webhooks deliveries {} --after {last}{filters}{}", args.of.id, args.of.target.as_flags());
     }
     Ok(())
 }

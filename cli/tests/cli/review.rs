@@ -53,6 +53,9 @@ async fn an_answer_is_accepted_imported_and_decided() {
     assert_eq!(good(&["entities", "export", "s"]).lines().count(), 2);
     assert!(good(&["entities", "export", "s", "--as", "csv"]).contains("Data and AI"));
     assert_eq!(good(&["entities", "revert", "s", &import]), format!("{import} is reverted\n"));
+    let (_, _, hint) = run(&["audit", "--subject", "s", "--action", "import", "--oldest-first", "--limit", "1"]);
+    assert!(hint.contains("more: longhand audit --after aud_"), "{hint}");
+    assert!(hint.contains(" --subject s --action import --limit 1 --oldest-first"), "the next page has the same filters: {hint}");
     let audit = good(&["audit", "--subject", "s", "--oldest-first"]);
     let actions: Vec<&str> = audit.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(actions.iter().filter(|action| **action == "import").count(), 4, "{audit}");

@@ -7,13 +7,15 @@ use longhand::entities::body::note_of;
 use longhand::{App, Error, ImportId};
 
 use super::args::{BodyBytes, OneArgs, PartArgs, QueryArgs, SubjectArgs};
+use super::entities::parsed;
 use super::problem::Problem;
 use crate::invocation::request_id;
 
-/// `GET /v1/generations/{id}/import_audit`.
+/// `GET /v1/generations/{id}/import_audit?after=&limit=`.
 pub async fn attempts(State(app): State<App>, one: OneArgs, query: QueryArgs) -> Result<Response, Problem> {
-    query.only(&[])?;
-    Ok(Json(app.import_attempts(&one.key()).await?).into_response())
+    query.only(&["after", "limit"])?;
+    let after = parsed(&query, "after", "must be the id of an attempt")?;
+    Ok(Json(app.import_attempts(&one.key(), after.as_ref(), query.limit()).await?).into_response())
 }
 
 /// `GET /v1/subjects/{subject}/imports?after=&limit=`.

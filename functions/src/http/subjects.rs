@@ -38,6 +38,7 @@ pub async fn put(State(app): State<App>, of: SubjectArgs, BodyBytes(body): BodyB
 
 /// `DELETE /v1/subjects/{subject}`.
 pub async fn delete(State(app): State<App>, of: SubjectArgs) -> Result<Response, Problem> {
+    let app = app.for_request(request_id().as_deref()).by(of.caller.key, of.caller.user);
     app.delete_subject(&of.key).await?;
     Ok(Json(json!({ "id": of.key.subject, "object": "subject", "deleted": true })).into_response())
 }

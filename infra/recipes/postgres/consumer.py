@@ -2,10 +2,15 @@
 """Keeps a table of PostgreSQL in step with a deployment's entities, from webhooks. Needs Python and `psql`, and nothing else.
 
 Environment: LONGHAND_URL, the deployment; LONGHAND_API_KEY, a key with the scope `read` (without one, the laptop's stack);
-LONGHAND_WEBHOOK_SECRET, the secret of a webhook for `entity.*` and `import.*`; PORT; and those of psql, such as PGHOST and PGDATABASE.
+LONGHAND_WEBHOOK_SECRET, the secret of a webhook for `entity.*`, `import.*` and `subject.*`; PORT; RECONCILE_SECONDS, how often everything is
+read again (900); and those of psql, such as PGHOST and PGDATABASE.
 
-An event only says that something has changed: the entity itself is read from the API, and taken over where its revision is newer. So events
-may be lost, doubled or out of order. A process that starts reads everything once, and catches up with what it has missed.
+An event only says that something has changed: the entity itself is read from the API, and taken over where it is newer. So events may be
+lost, doubled or out of order. Everything is read when the process starts, two minutes later (a deployment learns of a new webhook within a
+minute, and tells it nothing before), and then every RECONCILE_SECONDS; entities that are gone leave the table.
+
+PostgreSQL stores no NUL character in a text: U+FFFD stands for it. An entity that PostgreSQL refuses for another reason, such as a number
+with an exponent that no `numeric` has, is printed and left out.
 """
 
 import base64
@@ -14,6 +19,7 @@ import hmac
 import json
 import os
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -26,7 +32,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 URL = os.environ["LONGHAND_URL"]
 SECRET = base64.b64decode(os.environ["LONGHAND_WEBHOOK_SECRET"].removeprefix("whsec_"))
+RECONCILE_SECONDS = float(os.environ.get("RECONCILE_SECONDS", "900"))
+FIRST_SECONDS = min(120.0, RECONCILE_SECONDS)
 SECONDS_MAX = 300
+# psql ends with it where a statement is refused; with 2 where the database cannot be reached.
+REFUSED = 3
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class Refused(Exception):
+    """PostgreSQL has refused a statement."""
 
 
 def get(path):
@@ -43,35 +58,76 @@ def get(path):
         raise
 
 
-def sql(file, **variables):
-    arguments = [argument for name, value in variables.items() for argument in ("-v", f"{name}={value}")]
-    subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *arguments, "-f", HERE / file], check=True, timeout=60)
+def sql(script):
+    """Runs a script in one transaction, and returns the lines that it selects. It goes through the standard input: an argument has at most 128 KiB."""
+    command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", "-"]
+    environment = {**os.environ, "PGCLIENTENCODING": "UTF8"}
+    done = subprocess.run(command, input=script.encode(), capture_output=True, timeout=300, env=environment)
+    if done.returncode == REFUSED:
+        raise Refused(done.stderr.decode(errors="replace").strip())
+    if done.returncode != 0:
+        raise OSError(done.stderr.decode(errors="replace").strip())
+    return done.stdout.decode().splitlines()
 
 
-def take_over(entities):
-    # An argument of a command has at most 128 KiB.
-    while entities:
-        few, entities = entities[:50], entities[50:]
-        sql("upsert.sql", entities=json.dumps(few))
+def table(name, column, lines):
+    """A temporary table of texts."""
+    rows = "".join(line.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n") + "\n" for line in lines)
+    return f"CREATE TEMPORARY TABLE {name} ({column} text) ON COMMIT DROP;\nCOPY {name} FROM STDIN;\n{rows}\\.\n"
+
+
+def take_over(lines, rest=""):
+    """Takes over entities, each a JSON text, and runs the rest with them. What is refused among others is found, and left out."""
+    lines = [NUL.sub(lambda found: found[1] + "\ufffd", line) for line in lines]
+    upsert = (HERE / "upsert.sql").read_text()
+    try:
+        sql(table("incoming", "entity", lines) + upsert + rest)
+    except Refused:
+        for line in lines:
+            try:
+                sql(table("incoming", "entity", [line]) + upsert)
+            except Refused as refused:
+                print(f"left out: {id_of(line)}: {refused}", flush=True)
+        sql(rest)
+
+
+def id_of(line):
+    # Numbers of any size are read as they are.
+    return json.loads(line, parse_int=str, parse_float=str)["id"]
 
 
 def read_subject(subject):
-    subject = urllib.parse.quote(subject, safe="")
+    """Takes over all entities of a subject. Those that it has no more leave the table."""
+    path = urllib.parse.quote(subject, safe="")
+    lines = []
     for state in ("", "&state=reverted"):
         after = ""
         while after is not None:
             query = f"?format=ndjson&limit=1000{state}" + (f"&after={after}" if after else "")
-            lines, after = get(f"/v1/subjects/{subject}/entities{query}")
-            take_over([json.loads(line) for line in (lines or "").splitlines()])
+            page, after = get(f"/v1/subjects/{path}/entities{query}")
+            lines += (page or "").splitlines()
+    others = f"subject = {literal(subject)} AND id NOT IN (SELECT id FROM present)"
+    take_over(lines, table("present", "id", map(id_of, lines)) + f"DELETE FROM longhand_entities WHERE {others};\n")
 
 
 def read_all():
-    after = ""
+    """Takes over all entities of all subjects. Those of subjects that are gone leave the table."""
+    after, subjects = "", []
     while after is not None:
         page = json.loads(get("/v1/subjects?limit=100" + (f"&after={urllib.parse.quote(after)}" if after else ""))[0])
         for subject in page["data"]:
+            subjects.append(subject["id"])
             read_subject(subject["id"])
         after = page["last_id"] if page["has_more"] else None
+    others = "subject NOT IN (SELECT name FROM present)"
+    query = f"SELECT DISTINCT to_jsonb(subject) FROM longhand_entities WHERE {others};\n"
+    # The list may lag behind: a subject is gone where its own path says so.
+    for subject in sql(table("present", "name", subjects) + query):
+        read_subject(json.loads(subject))
+
+
+def literal(text):
+    return "'" + text.replace("'", "''") + "'"
 
 
 def is_signed(headers, body):
@@ -86,38 +142,46 @@ def is_signed(headers, body):
 
 def work(events):
     """Takes over what events tell of, many at a time. What fails is tried again; what is lost with the process is read by the next one."""
-    is_caught_up = False
+    due, wait = time.monotonic(), FIRST_SECONDS
     pending = []
     while True:
         try:
-            if not is_caught_up:
+            if time.monotonic() >= due:
                 read_all()
-                is_caught_up = True
-            pending = pending or take(events)
-            for subject in {data["subject"] for name, data in pending if name.startswith("import.")}:
-                read_subject(subject)
+                due, wait = time.monotonic() + wait, RECONCILE_SECONDS
+            pending = pending or take(events, due - time.monotonic())
+            if any("subject" not in data for _, data in pending):
+                # An event with too much to tell has its id alone.
+                read_all()
+                pending = []
+            subjects = {data["subject"] for name, data in pending if not name.startswith("entity.")}
             changed = {(data["subject"], data["id"]) for name, data in pending if name.startswith("entity.")}
-            take_over([entity for subject, id in changed if (entity := read_entity(subject, id))])
+            entities = []
+            for subject, id in changed:
+                if subject not in subjects:
+                    entity = get(f"/v1/subjects/{urllib.parse.quote(subject, safe='')}/entities/{id}")[0]
+                    # One that is gone went with its subject.
+                    entities.append(entity) if entity else subjects.add(subject)
+            if entities:
+                take_over(entities)
+            for subject in subjects:
+                read_subject(subject)
             pending = []
         except Exception as error:  # The API or the database may be away for a while.
             print(f"trying again: {error}", flush=True)
             time.sleep(1)
 
 
-def take(events):
-    """The next event, and those that wait behind it."""
-    taken = [events.get()]
-    while len(taken) < 100:
-        try:
+def take(events, seconds):
+    """The next event, and those that wait behind it; none where none comes within so many seconds."""
+    taken = []
+    try:
+        taken.append(events.get(timeout=max(0.0, seconds)))
+        while len(taken) < 100:
             taken.append(events.get_nowait())
-        except queue.Empty:
-            break
+    except queue.Empty:
+        pass
     return taken
-
-
-def read_entity(subject, id):
-    entity, _ = get(f"/v1/subjects/{urllib.parse.quote(subject, safe='')}/entities/{id}")
-    return json.loads(entity) if entity else None
 
 
 class Server(ThreadingHTTPServer):
@@ -132,7 +196,8 @@ class Receiver(BaseHTTPRequestHandler):
         if is_signed(self.headers, body):
             # Answered at once: a deployment waits for no database, and asks a slow receiver again only minutes later.
             event = json.loads(body)
-            self.server.events.put((event["type"], event["data"]))
+            if event["type"].split(".")[0] in ("entity", "import", "subject"):
+                self.server.events.put((event["type"], event["data"]))
             status = 204
         self.send_response(status)
         self.end_headers()
@@ -142,7 +207,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    sql("schema.sql")
+    sql((HERE / "schema.sql").read_text())
     server = Server(("127.0.0.1", int(os.environ.get("PORT", "8080"))), Receiver)
     # Events are taken from now on, and handled once everything has been read: nothing that changes in between is missed.
     server.events = queue.Queue()

@@ -137,17 +137,25 @@ pub fn decide(
     }
 }
 
-/// What the audit tells of an acceptance in place of `before`.
+/// What the audit tells of an acceptance in place of `before`. Of the prompt it tells nothing: a generation's never changes, and a short one could be
+/// guessed from its hash.
 #[must_use]
 pub fn audited(before: Option<&Acceptance>, after: &Acceptance) -> audit::Change {
     let told = |acceptance: &Acceptance| {
         Map::from_iter([
             ("generation".to_owned(), json!(acceptance.generation)),
             ("version".to_owned(), json!(acceptance.version)),
-            ("prompt_sha256".to_owned(), json!(acceptance.prompt_sha256)),
         ])
     };
     audit::Change { before: before.map(told).unwrap_or_default(), after: told(after), note: after.note.clone() }
+}
+
+/// What the audit tells of the deletion of a subject, for which `before` was accepted.
+#[must_use]
+pub fn audited_deletion(before: Option<&Acceptance>) -> audit::Change {
+    let told = |before: &Acceptance| Map::from_iter([("generation".to_owned(), json!(before.generation))]);
+    let after = Map::from_iter([("state".to_owned(), json!("deleted"))]);
+    audit::Change { before: before.map(told).unwrap_or_default(), after, note: None }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The audit: who decided what, and when. An entry is written in the transaction of the change that it tells, and never changes.
 //!
-//! An entry holds no content: of texts and fields it has names, counts and hashes. So it stays when what it tells of is deleted.
+//! An entry holds no content: of texts and fields it has names, counts and salted hashes. So it stays when what it tells of is deleted. The note
+//! of who acted may have content: it lies with the subject, and goes with it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,11 +27,14 @@ pub enum Action {
     Edit,
     /// Archived an approved entity.
     Archive,
+    /// Deleted a subject with all that belongs to it.
+    Delete,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [Self::Accept, Self::Import, Self::Revert, Self::Approve, Self::Reject, Self::Edit, Self::Archive];
+    pub const ALL: [Self; 8] =
+        [Self::Accept, Self::Import, Self::Revert, Self::Approve, Self::Reject, Self::Edit, Self::Archive, Self::Delete];
 
     /// The action's name.
     #[must_use]
@@ -43,6 +47,7 @@ impl Action {
             Self::Reject => "reject",
             Self::Edit => "edit",
             Self::Archive => "archive",
+            Self::Delete => "delete",
         }
     }
 }
@@ -71,7 +76,7 @@ pub struct Actor {
 /// What an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object<'a> {
-    /// Its kind: `subject`, `import` or `entity`.
+    /// Its kind: `subject`, `import` or `entity`; `generation` where an attempt to import one has changed nothing.
     pub kind: &'static str,
     /// Its id.
     pub id: &'a str,
@@ -79,7 +84,7 @@ pub struct Object<'a> {
     pub subject: &'a SubjectId,
     /// The generation that the change is about.
     pub generation: Option<&'a GenerationId>,
-    /// The revision of the object that the change makes.
+    /// The revision of the object that the change makes; 0: it changes nothing.
     pub revision: u64,
 }
 
@@ -92,7 +97,7 @@ pub struct Entry {
     pub at: String,
     /// What was done.
     pub action: Action,
-    /// The kind of the object: `subject`, `import` or `entity`.
+    /// The kind of the object: `subject`, `import`, `entity` or `generation`.
     pub kind: String,
     /// The object's id.
     pub object: String,
@@ -101,7 +106,7 @@ pub struct Entry {
     /// The generation that the change is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationId>,
-    /// The revision of the object that the change has made.
+    /// The revision of the object that the change has made; 0: it has changed nothing.
     pub revision: u64,
     /// The id of the API key; `None`: the credential was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,9 +117,12 @@ pub struct Entry {
     /// API Gateway's id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// Why, in the words of who acted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why, in the words of who acted. It is not in the entry's row: it is among the subject's.
+    #[serde(skip)]
     pub note: Option<String>,
+    /// Whether there was a note.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_note: bool,
     /// What the object was before: a JSON object as text, without content.
     pub before: String,
     /// What the object is since: a JSON object as text, without content.
@@ -156,6 +164,7 @@ impl Entry {
             actor: actor.key.clone(),
             user: actor.user.clone(),
             request_id: actor.request_id.clone(),
+            has_note: change.note.is_some(),
             note: change.note,
             before: Value::Object(change.before).to_string(),
             after: Value::Object(change.after).to_string(),

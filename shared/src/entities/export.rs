@@ -64,6 +64,7 @@ mod tests {
             path: "skills[0]".into(),
             llm_id: None,
             import: ImportId::of(&["i"]),
+            imports: vec![ImportId::of(&["i"])],
             edited: false,
             revision: 2,
             created_at: String::new(),

@@ -17,6 +17,7 @@ use crate::audit::{self, Action};
 use crate::hash::sha256_hex;
 use crate::ids::{EntityId, GenerationId, ImportId, SubjectId};
 use crate::importers::Item;
+use crate::limits::ENTITY_IMPORTS_MAX;
 use crate::notifications::EventType;
 
 /// What an entity is.
@@ -67,6 +68,20 @@ impl FromStr for State {
     }
 }
 
+/// What decides over an act: an entity without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// Its id.
+    pub id: EntityId,
+    /// Its kind.
+    pub kind: String,
+    /// What it is.
+    pub state: State,
+    /// The entity that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<EntityId>,
+}
+
 /// Where an entity comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -97,8 +112,14 @@ pub struct Entity {
     pub parent: Option<EntityId>,
     /// Where it comes from.
     pub source: Source,
-    /// The import that made it.
+    /// The import that made it; once that is reverted, the oldest of those that hold it too.
     pub import: ImportId,
+    /// Later imports that hold it too, oldest first: at most [`ENTITY_IMPORTS_MAX`], of which the newest stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_in: Vec<ImportId>,
+    /// Goes into the hash of its content, so that the audit's hash cannot be reversed once the entity is gone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub salt: String,
     /// Whether somebody has edited it: later imports leave it as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
@@ -145,8 +166,10 @@ pub struct EntityView {
     pub path: String,
     /// The id that the model gave it.
     pub llm_id: Option<String>,
-    /// The import that made it.
+    /// The import that made it; once that is reverted, the oldest of those that hold it too.
     pub import: ImportId,
+    /// Every import that holds it, oldest first. A revert of one takes the entity away where no other holds it.
+    pub imports: Vec<ImportId>,
     /// Whether somebody has edited it.
     pub edited: bool,
     /// Counts its changes, from 1.
@@ -275,28 +298,41 @@ pub enum Imported {
     Updated(Box<Entity>),
     /// It is what the answer says.
     Same,
-    /// It stays as it is, because it was decided or edited.
-    Kept,
+    /// Its content stays as it is, because it was decided or edited. It is written where the import did not hold it yet.
+    Kept(Option<Box<Entity>>),
+}
+
+impl State {
+    /// Whether `act` changes an entity in this state; `Ok(false)`: it is what it would become. `parent` is the state of the entity that it
+    /// belongs to; `None`: it belongs to none.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn takes(self, act: Act, parent: Option<Self>) -> Result<bool, Refusal> {
+        match self {
+            Self::Reverted => return Err(Refusal::NotFound),
+            state if state == act.to() => return Ok(false),
+            state if state == act.from() => {}
+            Self::Incubating => return Err(Refusal::NotApproved),
+            Self::Approved => return Err(Refusal::Approved),
+            Self::Rejected => return Err(Refusal::Rejected),
+            Self::Archived => return Err(Refusal::Archived),
+        }
+        if act == Act::Approve && parent.is_some_and(|parent| !matches!(parent, Self::Approved | Self::Archived)) {
+            return Err(Refusal::ParentNotApproved);
+        }
+        Ok(true)
+    }
 }
 
 impl Entity {
-    /// What `act` makes of it. `Ok(None)`: it is that already. `parent` is the state of the entity that it belongs to; `None`: it belongs
-    /// to none.
+    /// What `act` makes of it, as [`State::takes`] says. `Ok(None)`: it is that already.
     ///
     /// # Errors
     /// Why it is not done.
     pub fn decided(&self, act: Act, parent: Option<State>, by: &By) -> Result<Option<Self>, Refusal> {
-        match self.state {
-            State::Reverted => return Err(Refusal::NotFound),
-            state if state == act.to() => return Ok(None),
-            state if state == act.from() => {}
-            State::Incubating => return Err(Refusal::NotApproved),
-            State::Approved => return Err(Refusal::Approved),
-            State::Rejected => return Err(Refusal::Rejected),
-            State::Archived => return Err(Refusal::Archived),
-        }
-        if act == Act::Approve && parent.is_some_and(|parent| !matches!(parent, State::Approved | State::Archived)) {
-            return Err(Refusal::ParentNotApproved);
+        if !self.state.takes(act, parent)? {
+            return Ok(None);
         }
         let mut next = self.changed(&by.at);
         next.state = act.to();
@@ -334,19 +370,44 @@ impl Entity {
         Ok(Some(next))
     }
 
-    /// What is left of it once its import is reverted; `None`: it was decided, and stays.
+    /// Every import that holds it, oldest first.
+    pub fn imports(&self) -> impl Iterator<Item = &ImportId> {
+        std::iter::once(&self.import).chain(&self.also_in)
+    }
+
+    /// Whether an import holds it.
     #[must_use]
-    pub fn reverted(&self, by: &By) -> Option<Self> {
-        let mut next = (self.state == State::Incubating).then(|| self.changed(&by.at))?;
+    pub fn is_in(&self, import: &ImportId) -> bool {
+        self.imports().any(|own| own == import)
+    }
+
+    /// What is left of it once `import` is reverted: where others hold it, all but that import; otherwise nothing but its id. `None`: the
+    /// import does not hold it, or it was decided, and stays.
+    #[must_use]
+    pub fn reverted(&self, import: &ImportId, by: &By) -> Option<Self> {
+        let mut next = (self.state == State::Incubating && self.is_in(import)).then(|| self.changed(&by.at))?;
+        let mut left = self.imports().filter(|own| *own != import).cloned();
+        if let Some(oldest) = left.next() {
+            next.import = oldest;
+            next.also_in = left.collect();
+            return Some(next);
+        }
         next.state = State::Reverted;
         (next.name, next.fields, next.edited) = (String::new(), "{}".to_owned(), false);
-        (next.source.llm_id, next.note) = (None, by.note.clone());
+        (next.source.llm_id, next.note, next.salt) = (None, by.note.clone(), String::new());
         Some(next)
     }
 
-    /// What an import makes of an item of its answer, where `held` is there already.
+    /// What an import makes of an item of its answer, where `held` is there already. `salt` is for an entity that it makes.
     #[must_use]
-    pub fn imported(held: Option<&Self>, item: &Item, generation: &GenerationId, import: &ImportId, at: &str) -> Imported {
+    pub fn imported(
+        held: Option<&Self>,
+        item: &Item,
+        generation: &GenerationId,
+        import: &ImportId,
+        at: &str,
+        salt: &str,
+    ) -> Imported {
         let source = Source { generation: generation.clone(), path: item.path.clone(), llm_id: item.llm_id.clone() };
         let fields = Value::Object(item.fields.clone()).to_string();
         let Some(held) = held else {
@@ -359,6 +420,8 @@ impl Entity {
                 parent: item.parent.clone(),
                 source,
                 import: import.clone(),
+                also_in: Vec::new(),
+                salt: salt.to_owned(),
                 edited: false,
                 revision: 1,
                 created_at: at.to_owned(),
@@ -369,18 +432,36 @@ impl Entity {
             }));
         };
         let mut next = held.changed(at);
-        (next.name, next.fields, next.source) = (item.name.clone(), fields, source);
-        match held.state {
-            State::Reverted => {
-                (next.state, next.import, next.note) = (State::Incubating, import.clone(), None);
-                Imported::Created(Box::new(next))
-            }
-            State::Incubating if !held.edited => {
-                let is_same = next.name == held.name && next.fields == held.fields && next.source == held.source;
-                if is_same { Imported::Same } else { Imported::Updated(Box::new(next)) }
-            }
-            _ => Imported::Kept,
+        if held.state == State::Reverted {
+            (next.name, next.fields, next.source) = (item.name.clone(), fields, source);
+            (next.state, next.import, next.also_in) = (State::Incubating, import.clone(), Vec::new());
+            (next.note, next.salt) = (None, salt.to_owned());
+            return Imported::Created(Box::new(next));
         }
+        let is_held = held.is_in(import);
+        if !is_held {
+            next.also_in.push(import.clone());
+            let surplus = next.also_in.len().saturating_sub(ENTITY_IMPORTS_MAX - 1);
+            next.also_in.drain(..surplus);
+        }
+        if held.edited || held.state != State::Incubating {
+            return Imported::Kept((!is_held).then(|| Box::new(next)));
+        }
+        (next.name, next.fields, next.source) = (item.name.clone(), fields, source);
+        let is_same = next.name == held.name && next.fields == held.fields && next.source == held.source;
+        if is_same && is_held { Imported::Same } else { Imported::Updated(Box::new(next)) }
+    }
+
+    /// Whether somebody has decided it since then, RFC 3339.
+    #[must_use]
+    pub fn is_decided_since(&self, since: &str) -> bool {
+        self.decided_at.as_deref().is_none_or(|decided| decided >= since)
+    }
+
+    /// What decides over an act.
+    #[must_use]
+    pub fn brief(&self) -> Brief {
+        Brief { id: self.id.clone(), kind: self.kind.clone(), state: self.state, parent: self.parent.clone() }
     }
 
     fn changed(&self, at: &str) -> Self {
@@ -391,10 +472,11 @@ impl Entity {
         serde_json::from_str(&self.fields).unwrap_or_default()
     }
 
-    /// The SHA-256 in hex of its name and fields, by which the audit tells contents apart without having them.
+    /// The SHA-256 in hex of its salt, name and fields, by which the audit tells contents apart without having them. Names are short, and could be
+    /// guessed from a hash alone; the salt goes with the content.
     #[must_use]
     pub fn content_sha256(&self) -> String {
-        sha256_hex(format!("{}\n{}", self.name, self.fields))
+        sha256_hex(format!("{}\n{}\n{}", self.salt, self.name, self.fields))
     }
 
     /// What the audit tells of its change from `before`.
@@ -405,6 +487,7 @@ impl Entity {
                 ("kind".to_owned(), json!(entity.kind)),
                 ("state".to_owned(), json!(entity.state)),
                 ("revision".to_owned(), json!(entity.revision)),
+                ("imports".to_owned(), json!(entity.imports().count())),
                 ("content_sha256".to_owned(), json!(entity.content_sha256())),
             ])
         };
@@ -416,6 +499,7 @@ impl Entity {
     pub fn view(self, subject: &SubjectId) -> EntityView {
         EntityView {
             fields: self.fields(),
+            imports: self.imports().cloned().collect(),
             id: self.id,
             object: "entity",
             subject: subject.clone(),

@@ -88,6 +88,13 @@ impl AuditId {
         Self(format!("{AUDIT_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
     }
 
+    /// The lowest id of a moment: that of no entry.
+    #[must_use]
+    pub fn first_at(at_ms: i64) -> Self {
+        let ulid = Ulid::from_parts(u64::try_from(at_ms).unwrap_or(0), 0);
+        Self(format!("{AUDIT_PREFIX}{}", ulid.to_string().to_ascii_lowercase()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -123,6 +130,7 @@ mod tests {
         ) {
             let id = |(at, revision): (i64, u64)| AuditId::of(at, revision, &[&object]);
             prop_assert_eq!(id(one).cmp(&id(other)), one.cmp(&other));
+            prop_assert_eq!(AuditId::first_at(one.0) <= id(other), one.0 <= other.0);
             prop_assert_eq!(id(one).to_string().parse::<AuditId>().unwrap(), id(one));
             prop_assert_ne!(AuditId::of(one.0, one.1, &[&object, "x"]), id(one));
         }

@@ -147,6 +147,17 @@ impl SubjectKey {
         format!("{}#subject:{}", self.organization, self.subject)
     }
 
+    /// Parses [`Self::partition`].
+    ///
+    /// # Errors
+    /// The text has another form.
+    pub fn from_partition(text: &str) -> Result<Self, InvalidId> {
+        let parts = text.split_once('#').and_then(|(organization, rest)| Some((organization, rest.strip_prefix("subject:")?)));
+        let (organization, subject) =
+            parts.ok_or_else(|| InvalidId(format!("a partition is `organization#subject:name`, not {text:?}")))?;
+        Ok(Self::new(organization.parse()?, subject.parse()?))
+    }
+
     /// What the keys of its objects begin with: `{organization}/subjects/` and 20 digits of the subject's SHA-256. A subject may be `..`,
     /// which is no name of a folder; and the embedded S3 takes keys of 120 bytes.
     #[must_use]

@@ -12,7 +12,7 @@ use super::document::{Collection, Header, Importer, NAME};
 use crate::error::Issue;
 use crate::ids::{EntityId, SubjectKey};
 use crate::json::{json_bytes, text};
-use crate::limits::{ENTITY_FIELDS_BYTES_MAX, ENTITY_NAME_CHARS_MAX};
+use crate::limits::{ENTITY_FIELDS_BYTES_MAX, ENTITY_LLM_ID_CHARS_MAX, ENTITY_NAME_CHARS_MAX};
 
 /// An item of an answer that becomes an entity.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -189,7 +189,14 @@ fn read_item(
     if !is_small {
         reading.issues.push(Issue::new(&*path, format!("Must have at most {ENTITY_FIELDS_BYTES_MAX} bytes of fields")));
     }
-    let id = find(fields, collection.id_keys()).and_then(|(_, id)| scalar(id));
+    let id = find(fields, collection.id_keys()).and_then(|(_, id)| scalar(id)).filter(|id| {
+        let fits = id.chars().count() <= ENTITY_LLM_ID_CHARS_MAX;
+        if !fits {
+            let told = format!("Id must have at most {ENTITY_LLM_ID_CHARS_MAX} characters");
+            reading.issues.push(Issue::new(format!("{path}.id"), told));
+        }
+        fits
+    });
     let own = match name.filter(|_| is_small) {
         Some(name) => {
             reading.push(collection, subject, (name, id), kept, path.clone(), parent);

@@ -123,6 +123,11 @@ fn what_can_be_imported_is_read_beside_what_cannot() {
         &json!([{ "name": "n".repeat(ENTITY_NAME_CHARS_MAX + 1) }, { "name": "d", "description": "d".repeat(ENTITY_FIELDS_BYTES_MAX) }]),
     );
     assert_eq!((names(&long).len(), issues(&long).len()), (0, 2));
+    // An id that is too long is told, and the name stands for it.
+    let long_id = scenario(&json!([{ "id": "i".repeat(ENTITY_LLM_ID_CHARS_MAX + 1), "name": "a" }]));
+    assert_eq!(issues(&long_id), [("capabilities[0].id".to_owned(), "Id must have at most 300 characters".to_owned())]);
+    let items = read(&STRATOS_SCENARIO, &subject(), &long_id).items;
+    assert_eq!((items[0].name.as_str(), &items[0].llm_id), ("a", &None));
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

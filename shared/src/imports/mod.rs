@@ -16,7 +16,7 @@ use crate::importers::{Importer, Item};
 pub enum ImportState {
     /// It was asked for while imports were off.
     Skipped,
-    /// The answer did not pass validation.
+    /// The answer did not pass validation, or was gone.
     Invalid,
     /// It has begun, and has not ended. The same request goes on with it.
     Started,
@@ -69,6 +69,9 @@ pub struct Import {
     pub created_at: String,
     /// When it last changed, RFC 3339.
     pub updated_at: String,
+    /// When it began to make entities, last, RFC 3339: a revert ends that, and the next import begins anew.
+    #[serde(default)]
+    pub begun_at: String,
     /// The report, once it is complete: a JSON object as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
@@ -122,8 +125,9 @@ pub struct Attempt {
     pub result: AttemptResult,
     /// The subject.
     pub subject: SubjectId,
-    /// The import.
-    pub import_id: ImportId,
+    /// The import; `None`: there is no such importer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_id: Option<ImportId>,
     /// What is wrong with the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Issue>,
@@ -159,7 +163,17 @@ impl Import {
     /// It with its next state.
     #[must_use]
     pub fn next(&self, state: ImportState, by: Option<String>, at: &str) -> Self {
-        Self { state, by, revision: self.revision + 1, updated_at: at.to_owned(), ..self.clone() }
+        let goes_on = matches!(self.state, ImportState::Started | ImportState::Failed) || state != ImportState::Started;
+        let begun_at = if goes_on { self.begun_at.clone() } else { at.to_owned() };
+        Self { state, by, revision: self.revision + 1, updated_at: at.to_owned(), begun_at, ..self.clone() }
+    }
+
+    /// What the audit tells of an attempt that has changed no import.
+    #[must_use]
+    pub fn audited_attempt(import: Option<&ImportId>, result: AttemptResult) -> audit::Change {
+        let mut after = Map::from_iter([("result".to_owned(), json!(result))]);
+        after.extend(import.map(|import| ("import".to_owned(), json!(import))));
+        audit::Change { after, ..audit::Change::default() }
     }
 
     /// What the audit tells of its change from `before`: how many entities there are, and not which.

@@ -55,6 +55,8 @@ pub enum EventType {
     RunCancelled,
     /// `step.failed`: a step of a run has no try left.
     StepFailed,
+    /// `subject.deleted`: with all that belongs to it.
+    SubjectDeleted,
     /// `entity.approved`.
     EntityApproved,
     /// `entity.rejected`.
@@ -75,7 +77,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::GenerationCompleted,
         Self::GenerationIncomplete,
         Self::GenerationFailed,
@@ -88,6 +90,7 @@ impl EventType {
         Self::RunFailed,
         Self::RunCancelled,
         Self::StepFailed,
+        Self::SubjectDeleted,
         Self::EntityApproved,
         Self::EntityRejected,
         Self::EntityArchived,
@@ -114,6 +117,7 @@ impl EventType {
             Self::RunFailed => "run.failed",
             Self::RunCancelled => "run.cancelled",
             Self::StepFailed => "step.failed",
+            Self::SubjectDeleted => "subject.deleted",
             Self::EntityApproved => "entity.approved",
             Self::EntityRejected => "entity.rejected",
             Self::EntityArchived => "entity.archived",
@@ -136,6 +140,7 @@ impl EventType {
             Self::BatchCompleted | Self::BatchFailed | Self::BatchCancelled => "batch.*",
             Self::RunCompleted | Self::RunFailed | Self::RunCancelled => "run.*",
             Self::StepFailed => "step.*",
+            Self::SubjectDeleted => "subject.*",
             Self::EntityApproved | Self::EntityRejected | Self::EntityArchived | Self::EntityEdited => "entity.*",
             Self::ImportCompleted | Self::ImportReverted => "import.*",
             Self::EndpointDisabled => "endpoint.*",
@@ -228,7 +233,8 @@ impl Notification {
         Self::with_id(id, organization, event, object, at_ms, data, to)
     }
 
-    /// The same of what has made `revision` of `object`: each revision is an event of its own.
+    /// The same of what has made `revision` of `object` at `at_ms`: each revision is an event of its own, also of an object that was deleted and
+    /// made again, whose revisions begin anew.
     #[must_use]
     pub fn at_revision(
         organization: &Organization,
@@ -238,7 +244,7 @@ impl Notification {
         data: Map<String, Value>,
         to: &Notify,
     ) -> Self {
-        let id = EventId::of(&[organization.as_str(), event.as_str(), object, &revision.to_string()]);
+        let id = EventId::of(&[organization.as_str(), event.as_str(), object, &revision.to_string(), &rfc3339(at_ms)]);
         Self::with_id(id, organization, event, object, at_ms, data, to)
     }
 

@@ -79,6 +79,7 @@ pub fn title(event: EventType, data: &Map<String, Value>) -> String {
         EventType::RunFailed => format!("{} has failed{why}.", about("run")),
         EventType::RunCancelled => format!("{} was cancelled.", about("run")),
         EventType::StepFailed => format!("{} has failed{why}.", about("step")),
+        EventType::SubjectDeleted => format!("{} was deleted.", about("subject")),
         EventType::EntityApproved => format!("{} was approved.", about("entity")),
         EventType::EntityRejected => format!("{} was rejected.", about("entity")),
         EventType::EntityArchived => format!("{} was archived.", about("entity")),

@@ -1,5 +1,5 @@
-//! Which generations, versions, entities and imports an organization's endpoints want to be told of, as `start` learns it with the quota: where nobody wants
-//! anything, an end costs nothing more.
+//! Which generations, versions, entities, imports and subjects an organization's endpoints want to be told of, as `start` learns it with the quota:
+//! where nobody wants anything, an end costs nothing more.
 
 use std::collections::BTreeSet;
 
@@ -24,9 +24,17 @@ pub enum Topic {
     Entities,
     /// Imports.
     Imports,
+    /// Deletions of subjects.
+    Subjects,
 }
 
 impl Topic {
+    /// Every topic, in the order in which they came to be: new ones are added at the end.
+    pub const ALL: [Self; 6] =
+        [Self::Generations, Self::Responses, Self::Versions, Self::Entities, Self::Imports, Self::Subjects];
+    /// How many of them a row knows that does not tell.
+    pub const KNOWN_AT_FIRST: usize = 3;
+
     /// The name in the row.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -36,12 +44,22 @@ impl Topic {
             Self::Versions => "versions",
             Self::Entities => "entities",
             Self::Imports => "imports",
+            Self::Subjects => "subjects",
         }
     }
 }
 
 /// The topics that at least one endpoint wants. One too many costs a little; one too few would lose events.
 pub type Topics = BTreeSet<Topic>;
+
+/// The topics that a row tells, which knew the first `known`. Its endpoints may want those that came to be since: `*` is a filter.
+#[must_use]
+pub fn with_newer(mut topics: Topics, known: usize) -> Topics {
+    if !topics.is_empty() {
+        topics.extend(Topic::ALL.into_iter().skip(known));
+    }
+    topics
+}
 
 const ENDS: [EventType; 4] = [
     EventType::GenerationCompleted,
@@ -66,6 +84,7 @@ pub fn topics<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Topics {
         topics.extend((of_responses && !of_plain).then_some(Topic::Responses));
         topics.extend(wants(EventType::VersionCreated, false).then_some(Topic::Versions));
         topics.extend(ENTITIES.into_iter().any(|event| wants(event, false)).then_some(Topic::Entities));
+        topics.extend(wants(EventType::SubjectDeleted, false).then_some(Topic::Subjects));
         topics.extend(IMPORTS.into_iter().any(|event| wants(event, false)).then_some(Topic::Imports));
     }
     topics
@@ -112,12 +131,27 @@ mod tests {
         let of = |dialect, events: &[&str]| topics([&endpoint(dialect, events)]).into_iter().collect::<Vec<_>>();
         assert_eq!(of(Dialect::Longhand, &["batch.*"]), []);
         assert_eq!(of(Dialect::Longhand, &["generation.failed"]), [Topic::Generations]);
-        assert_eq!(of(Dialect::Longhand, &["*"]), [Topic::Generations, Topic::Versions, Topic::Entities, Topic::Imports]);
+        assert_eq!(
+            of(Dialect::Longhand, &["*"]),
+            [Topic::Generations, Topic::Versions, Topic::Entities, Topic::Imports, Topic::Subjects]
+        );
         assert_eq!(of(Dialect::Longhand, &["entity.edited"]), [Topic::Entities]);
         assert_eq!(of(Dialect::Openai, &["*"]), [Topic::Responses]);
         assert_eq!(of(Dialect::Openai, &["batch.*"]), []);
         let disabled = Endpoint { disabled: Some(Disabled::Gone), ..endpoint(Dialect::Longhand, &["*"]) };
         assert!(topics([&disabled]).is_empty());
+    }
+
+    #[test]
+    fn a_row_that_knows_fewer_topics_wants_the_newer_ones_unless_it_wants_none() {
+        let all = Topics::from(Topic::ALL);
+        assert_eq!(with_newer(Topics::from([Topic::Generations]), Topic::ALL.len()), Topics::from([Topic::Generations]));
+        let newer = with_newer(Topics::from([Topic::Generations, Topic::Versions]), Topic::KNOWN_AT_FIRST);
+        assert_eq!(all.difference(&newer).collect::<Vec<_>>(), [&Topic::Responses]);
+        assert!(with_newer(Topics::new(), 0).is_empty());
+        for topic in Topic::ALL {
+            assert_eq!(serde_json::to_value(topic).unwrap(), topic.as_str());
+        }
     }
 
     #[test]

@@ -144,6 +144,7 @@ async fn roles_equal_use() {
         batches::that_riders_do_not_take_on(own()).boxed(),
         batches::whose_start_fails(own()).boxed(),
         review::with_an_import(own()).boxed(),
+        review::with_an_import_that_is_left_alone(own()).boxed(),
         runs::that_go_on(own()).boxed(),
         runs::that_are_left_alone(own()).boxed(),
         webhooks::with_receivers(own()).boxed(),

@@ -26,6 +26,7 @@ async fn sweep(harness: &Harness) -> Value {
     fields.remove("oldest_seconds");
     assert_eq!(fields.remove("due_deliveries"), Some(json!(0)), "there are no webhooks");
     assert_eq!(fields.remove("open_batches"), Some(json!(0)), "there are no batches");
+    assert_eq!(fields.remove("open_imports"), Some(json!(0)), "there are no imports");
     assert_eq!(
         (fields.remove("open_runs"), fields.remove("runs_over_time")),
         (Some(json!(0)), Some(json!(0))),

@@ -32,7 +32,7 @@ async fn acceptance_is_kept_once_on_subject_and_record_and_told_in_the_audit() {
     let entries = scene.audit().await;
     assert_eq!(entries.len(), 1, "{entries:#?}");
     assert_eq!((&entries[0]["action"], &entries[0]["target_id"]), (&json!("accept"), &json!(SUBJECT)));
-    assert_eq!(entries[0]["after"]["prompt_sha256"], accepted["prompt_sha256"]);
+    assert_eq!((&entries[0]["after"], &entries[0]["note"]), (&json!({ "generation": id, "version": 1 }), &json!("Agreed")));
     assert!(!entries[0].to_string().contains("coming year"), "an entry has no content");
     scene.harness.finish().await;
 }

@@ -1,12 +1,15 @@
 //! The audit is what has happened: of each object as many entries as it has revisions, in their order, each going on from the one before.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use longhand_tests::PATIENCE;
 use longhand_tests::sampling::{rounds, seed};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{SUBJECT, Scene};
+use super::{SUBJECT, Scene, small};
 
 const AT_ONCE: usize = 6;
 
@@ -99,5 +102,96 @@ async fn entries_equal_the_changes_over_random_acts_side_by_side() {
         }
     }
     println!("{acts} acts, {} entries of {} objects: equal in number and order", entries.len(), told.len());
+    scene.harness.finish().await;
+}
+
+/// An entry gets its id before its transaction is written: one may appear behind another that is younger. Who goes on from the end must not miss it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_on_from_the_end_of_the_audit_misses_no_entry_that_appears_late() {
+    let scene = Scene::start().await;
+    let (one, other) = (scene.generated("one", "uno").await, scene.generated("other", "dos").await);
+    scene.accept(&one, &json!({})).await;
+    let page = scene.found("audit?order=asc").await;
+    assert_eq!((page["data"].as_array().unwrap().len(), &page["has_more"]), (1, &json!(false)));
+    let (last, cursor) = (page["data"][0]["id"].as_str().unwrap(), page["last_id"].as_str().unwrap());
+    assert!(cursor < last, "the end stays behind what may still appear: {cursor} {last}");
+    // An entry whose id is older than the last one that was listed.
+    scene.accept(&other, &json!({})).await;
+    let again = scene.found(&format!("audit?order=asc&after={cursor}")).await;
+    assert_eq!(again["data"].as_array().unwrap().len(), 2, "what is young is listed again: {again}");
+    // Within a page, the next one begins behind the last.
+    let first = scene.found("audit?order=asc&limit=1").await;
+    assert_eq!((&first["has_more"], &first["last_id"]), (&json!(true), &first["data"][0]["id"]));
+    let newest = scene.found("audit").await;
+    assert_eq!(newest["last_id"], newest["data"][1]["id"], "newest first, pages lead backwards");
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_audited_and_told_and_its_generation_is_accepted_no_more() {
+    let scene = Scene::start().await;
+    let endpoint = scene.done("POST", "webhooks", &json!({ "url": "http://127.0.0.1:9/", "events": ["*"] })).await;
+    let import = scene.imported(&small()).await;
+    let generation = import["generation"].as_str().unwrap().to_owned();
+    let approve = json!({ "items": [{ "id": import["report"]["roles"][0]["id"] }] });
+    scene.decide("approve", &approve).await;
+    scene.done("DELETE", &format!("subjects/{SUBJECT}"), &Value::Null).await;
+    assert_eq!(scene.get(&format!("subjects/{SUBJECT}")).await.0, StatusCode::NOT_FOUND);
+    let record = scene.found(&format!("generations/{generation}")).await;
+    assert_eq!((record.get("accepted_subject"), record.get("accepted_at")), (None, None), "{record}");
+    let told = scene.found(&format!("audit?action=delete&subject={SUBJECT}")).await;
+    let entry = &told["data"][0];
+    assert_eq!(told["data"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!((&entry["target"], &entry["target_id"], &entry["revision"]), (&json!("subject"), &json!(SUBJECT), &json!(2)));
+    assert_eq!((&entry["before"]["generation"], &entry["after"]), (&json!(generation), &json!({ "state": "deleted" })));
+    // Made again, its entities have their ids and revisions, and what happens to them is told once more.
+    let again = scene.accept(&generation, &json!({ "subject": SUBJECT, "import": true })).await.1;
+    assert_eq!(again["import"]["report"]["roles"][0]["id"], import["report"]["roles"][0]["id"], "{again}");
+    assert_eq!(again["import"]["report"]["roles"][0]["created"], true);
+    let decided = scene.decide("approve", &approve).await;
+    assert_eq!((&decided["success"], &decided["approved_count"]), (&json!(true), &json!(1)));
+    scene.done("DELETE", &format!("subjects/{SUBJECT}"), &Value::Null).await;
+    let path = format!("webhooks/{}/deliveries?limit=100", endpoint["id"].as_str().unwrap());
+    let began = Instant::now();
+    loop {
+        let told = scene.found(&path).await;
+        let count = |of: &str| told["data"].as_array().unwrap().iter().filter(|delivery| delivery["type"] == of).count();
+        if [count("subject.deleted"), count("entity.approved"), count("import.completed")] == [2, 2, 2] {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{told}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attempt_is_audited_and_leaves_nothing_of_a_subject_that_is_not_there() {
+    let scene = Scene::start().await;
+    let id = scene.start_generation(json!({ "prompt": "plain text, no JSON at all" })).await;
+    scene.ended(&id).await;
+    let wrong = json!({ "import": true, "subject": "nowhere" });
+    for _ in 0..2 {
+        assert_eq!(scene.accept(&id, &wrong).await.1["code"], "invalid_answer");
+    }
+    let (status, told) = scene.accept(&id, &json!({ "import": true, "subject": "nowhere", "importer": "none" })).await;
+    assert_eq!((status, &told["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
+    assert_eq!(scene.get("subjects/nowhere").await.0, StatusCode::NOT_FOUND);
+    let attempts = scene.found(&format!("generations/{id}/import_audit")).await;
+    let of = |field: &str| attempts["data"].as_array().unwrap().iter().map(|one| one[field].clone()).collect::<Vec<Value>>();
+    assert_eq!(of("result"), ["validation_error", "validation_error", "failed"]);
+    assert!(of("import_id")[0].is_string() && of("import_id")[2].is_null(), "{attempts}");
+    let entries = scene.audit().await;
+    assert_eq!(entries.iter().map(|entry| entry["id"].clone()).collect::<Vec<_>>(), of("id"));
+    assert!(entries.iter().all(|entry| entry["target"] == "generation" && entry["revision"] == 0), "{entries:#?}");
+    // In pages.
+    let first = scene.found(&format!("generations/{id}/import_audit?limit=2")).await;
+    assert_eq!((first["data"].as_array().unwrap().len(), &first["has_more"]), (2, &json!(true)));
+    let after = first["last_id"].as_str().unwrap();
+    let rest = scene.found(&format!("generations/{id}/import_audit?limit=2&after={after}")).await;
+    assert_eq!((rest["data"].as_array().unwrap().len(), &rest["has_more"]), (1, &json!(false)));
+    // The subject begins with no import of then.
+    assert_eq!(scene.accept(&id, &json!({ "subject": "nowhere" })).await.0, StatusCode::CREATED);
+    assert_eq!(scene.found("subjects/nowhere/imports").await["data"], json!([]));
     scene.harness.finish().await;
 }

@@ -1,8 +1,13 @@
 //! Decisions of reviewers: one or many, in the order of what belongs to what, and two of them at once.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::{join, join_all};
+use longhand::Clock;
+use longhand_tests::PATIENCE;
+use longhand_tests::faults::Faults;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -134,6 +139,80 @@ async fn entities_are_listed_by_pages_and_exported_whole() {
     assert_eq!(file("csv").await.lines().count(), 1 + all.len());
     for wrong in ["state=gone", "format=xml", "after=x", "limit=0", "colour=red"] {
         assert_eq!(scene.get(&format!("subjects/{SUBJECT}/entities?{wrong}")).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    scene.harness.finish().await;
+}
+
+/// Terms that an importer of its own reads: so many in one answer, named from `first` on.
+async fn terms(scene: &Scene, first: usize, count: usize) {
+    let document = json!({ "longhand": "importer/1", "name": "glossary", "collections": [{ "name": "terms", "kind": "term" }] });
+    let published = scene.ask("PUT", "importers/glossary", &[], Some(&document)).await;
+    assert!(published.0.is_success(), "{published:?}");
+    let terms: Vec<Value> = (first..first + count).map(|number| json!({ "name": format!("T{number}") })).collect();
+    let id = scene.generated(SUBJECT, &json!({ "terms": terms }).to_string()).await;
+    let body = json!({ "import": true, "importer": "glossary", "replace": true });
+    let (status, told) = scene.accept(&id, &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_more_entities_than_one_request_decides_the_same_request_decides_the_others() {
+    let scene = Scene::start().await;
+    for (first, count) in [(0, 2_000), (2_000, 50)] {
+        terms(&scene, first, count).await;
+    }
+    let page = scene.found(&format!("subjects/{SUBJECT}/entities?limit=1")).await;
+    let one = scene.decide("reject", &json!({ "items": [{ "id": page["data"][0]["id"] }] })).await;
+    assert_eq!((&one["success"], &one["has_more"], &one["remaining_incubated"]), (&json!(true), &json!(false), &json!(2_049)));
+    let all = json!({ "all": true });
+    let first = scene.decide("approve", &all).await;
+    assert_eq!((&first["success"], &first["has_more"], &first["approved_count"]), (&json!(false), &json!(true), &json!(2_000)));
+    let second = scene.decide("approve", &all).await;
+    assert_eq!(
+        (&second["success"], &second["has_more"], &second["remaining_incubated"]),
+        (&json!(true), &json!(false), &json!(0))
+    );
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_look_at_many_entities_with_each_query() {
+    let faults = Faults::new([]);
+    let scene = Scene::faulty(&faults, &Clock::system()).await;
+    terms(&scene, 0, 500).await;
+    scene.imported(&small()).await;
+    let queries = || faults.made().iter().filter(|made| made.function == "api" && made.call.operation == "Query").count();
+    let before = queries();
+    let found = scene.found(&format!("subjects/{SUBJECT}/entities?kind=skill&limit=2")).await;
+    assert_eq!(found["data"].as_array().unwrap().len(), 2);
+    assert!(queries() - before <= 7, "{} queries for 506 entities", queries() - before);
+    scene.harness.stack.shutdown().await;
+}
+
+/// A row of an earlier version knows neither the topics of entities nor how many it knows: its endpoint for everything is told of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_for_everything_is_told_of_what_came_to_be_after_it() {
+    let scene = Scene::start().await;
+    let endpoint = scene.done("POST", "webhooks", &json!({ "url": "http://127.0.0.1:9/", "events": ["*"] })).await;
+    let (client, table) = (scene.clients().await.dynamodb, scene.config("api").records_table);
+    let [pk, sk] = ["local#settings", "quota"].map(|key| AttributeValue::S(key.to_owned()));
+    let topics = AttributeValue::Ss(["generations", "versions"].map(str::to_owned).into());
+    let update = client.update_item().table_name(table).key("pk", pk).key("sk", sk);
+    let update =
+        update.update_expression("SET topics = :topics REMOVE topics_known").expression_attribute_values(":topics", topics);
+    update.send().await.unwrap();
+    let import = scene.imported(&small()).await;
+    scene.decide("approve", &json!({ "items": [{ "id": import["report"]["roles"][0]["id"] }] })).await;
+    let path = format!("webhooks/{}/deliveries?limit=100", endpoint["id"].as_str().unwrap());
+    let began = Instant::now();
+    loop {
+        let told = scene.found(&path).await;
+        let has = |of: &str| told["data"].as_array().unwrap().iter().any(|delivery| delivery["type"] == of);
+        if has("import.completed") && has("entity.approved") {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{told}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     scene.harness.finish().await;
 }

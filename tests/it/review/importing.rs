@@ -175,17 +175,65 @@ async fn a_reverted_import_leaves_what_was_decided_and_can_be_imported_again() {
     let (_, again) = scene.accept(generation, &json!({ "import": true })).await;
     assert_eq!(again["import"]["id"], import["id"]);
     let first = |collection: &str| again["import"]["report"][collection][0].clone();
-    assert_eq!((&first("capabilities")["created"], &first("competencies")["created"]), (&json!(true), &json!(true)));
+    let (kept, made) = (first("capabilities"), first("competencies"));
+    assert_eq!((&kept["created"], &kept["kept"]), (&json!(false), &json!(true)), "it was decided before the import began anew");
+    assert_eq!((&made["created"], made.get("kept")), (&json!(true), None));
     assert_eq!(scene.entities("").await.len(), 6);
     // A subject's deletion takes them all; the audit stays, and has no content.
     let before = scene.audit().await;
     scene.done("DELETE", &format!("subjects/{SUBJECT}"), &Value::Null).await;
     assert_eq!(scene.get(&format!("subjects/{SUBJECT}/entities")).await.0, StatusCode::NOT_FOUND);
-    let after = scene.audit().await;
-    assert_eq!(after, before);
+    let mut after = scene.audit().await;
+    assert!(before.iter().any(|entry| entry["note"] == "The wrong quarter"));
+    assert!(after.iter().all(|entry| entry["note"].is_null()), "a note may have content, and goes with the subject");
+    for (entry, was) in after.iter_mut().zip(&before) {
+        entry["note"] = was["note"].clone();
+    }
+    assert_eq!(after[..before.len()], before);
     for word in ["Data", "Modelling", "Python", "Analyst"] {
         assert!(!after.iter().any(|entry| entry.to_string().contains(word)), "{word}");
     }
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entity_of_two_imports_goes_with_the_last_of_them() {
+    let scene = Scene::start().await;
+    let first = scene.imported(&small()).await;
+    let mut other = small();
+    other["capabilities"][1] = json!({ "id": "c3", "name": "Money" });
+    let second = scene.imported(&other).await;
+    assert_eq!(second["report"]["skills"][0]["created"], false);
+    let id = |import: &Value| import["id"].as_str().unwrap().to_owned();
+    let (first, second) = (id(&first), id(&second));
+    let of = async |import: &str| {
+        let mut names: Vec<Value> =
+            scene.entities(&format!("&import={import}")).await.iter().map(|one| one["name"].clone()).collect();
+        names.sort_by_key(ToString::to_string);
+        names
+    };
+    let shared = ["Analyst", "Data", "Modelling", "Python", "SQL"];
+    assert_eq!(of(&first).await, ["Analyst", "Data", "Modelling", "People", "Python", "SQL"]);
+    assert_eq!(of(&second).await, ["Analyst", "Data", "Modelling", "Money", "Python", "SQL"]);
+    let revert = async |import: &str| {
+        scene.done("POST", &format!("subjects/{SUBJECT}/imports/{import}/revert"), &json!({})).await;
+    };
+    revert(&first).await;
+    assert_eq!(of(&first).await.len(), 0);
+    assert_eq!(of(&second).await, ["Analyst", "Data", "Modelling", "Money", "Python", "SQL"], "the second holds them still");
+    let left = scene.entities("").await;
+    assert!(left.iter().all(|one| one["import"] == second && one["imports"] == json!([second])), "{left:#?}");
+    // Imported again, the first holds them too, and has made only what the second does not hold.
+    let generation = scene.found(&format!("subjects/{SUBJECT}/imports/{first}")).await["generation"].clone();
+    let (_, again) = scene.accept(generation.as_str().unwrap(), &json!({ "import": true, "replace": true })).await;
+    let created = |entry: &&Value| entry["created"] == true;
+    let report = again["import"]["report"].as_object().unwrap().clone();
+    let made: Vec<&Value> = report.values().flat_map(|entries| entries.as_array().unwrap()).filter(created).collect();
+    assert_eq!((made.len(), &made[0]["name"]), (1, &json!("People")));
+    revert(&second).await;
+    assert_eq!(of(&first).await.len(), shared.len() + 1);
+    revert(&first).await;
+    assert_eq!(scene.entities("").await.len(), 0);
     scene.harness.finish().await;
 }
 

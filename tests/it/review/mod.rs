@@ -8,10 +8,13 @@ mod importing;
 mod postgres;
 
 use std::ops::Deref;
+use std::time::Duration;
 
+use longhand::Clock;
 use longhand_local::Options;
+use longhand_tests::faults::Faults;
 use longhand_tests::hostile::{Hostile, Script, wire};
-use longhand_tests::{Harness, environment};
+use longhand_tests::{Harness, environment, start_stack, template_without};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -51,6 +54,20 @@ impl Scene {
         let echo = echo().await;
         let env = environment(&echo.base_url("test"), env);
         Self { harness: Harness::with(Options { env, ..Options::default() }).await, _echo: echo }
+    }
+
+    /// A stack that imports, without its schedule, whose calls meet a plan.
+    pub async fn faulty(faults: &Faults, clock: &Clock) -> Self {
+        let echo = echo().await;
+        let options = Options {
+            env: environment(&echo.base_url("test"), &[("LONGHAND_IMPORT_GENERATION", "true"), ("AWS_MAX_ATTEMPTS", "1")]),
+            clock: clock.clone(),
+            retry_delay: Duration::from_millis(1),
+            parts: faults.parts(),
+            ..Options::default()
+        };
+        let stack = start_stack(options, &template_without(&["EveryMinute"]), faults.registry(clock)).await;
+        Self { harness: Harness::over(stack), _echo: echo }
     }
 
     /// A completed generation that says so, about a subject.

@@ -56,8 +56,11 @@ impl Postgres {
         let chown = Command::new("chown").arg("postgres").arg(folder.path()).status();
         drop(chown);
         let data = folder.path().join("data");
-        let made =
-            as_postgres(&bin.join("initdb")).args(["-A", "trust", "-U", "postgres", "-N", "-D"]).arg(&data).output().unwrap();
+        let made = as_postgres(&bin.join("initdb"))
+            .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "-N", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut server = as_postgres(&bin.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-c", "listen_addresses=", "-c", "fsync=off"]);
@@ -104,9 +107,12 @@ impl Consumer {
     }
 }
 
-/// 10 capabilities, 70 competencies and 420 skills.
+/// 10 capabilities, 70 competencies and 420 skills: 200 KB, with what is not plain in JSON, in COPY and in SQL.
 fn large() -> Value {
-    let skills: Vec<String> = (0..6).map(|number| format!("S{number}")).collect();
+    let odd = "C:\\u0000 \\.\n\t'ñ' \u{0}\u{0} \\\u{0}";
+    let text = |number: usize| format!("{odd} {number} {}", "larga ".repeat(60));
+    let skills: Vec<Value> =
+        (0..6).map(|number| json!({ "name": format!("S{number} \u{0}"), "description": text(number) })).collect();
     let competencies: Vec<Value> = (0..7).map(|number| json!({ "name": format!("K{number}"), "skills": skills })).collect();
     let capabilities: Vec<Value> =
         (0..10).map(|number| json!({ "name": format!("C'{number}\""), "competencies": competencies })).collect();
@@ -121,8 +127,11 @@ async fn expected(scene: &Scene) -> Vec<String> {
     }
     let text = |entity: &Value, name: &str| entity[name].as_str().unwrap_or_default().to_owned();
     let row = |entity: &Value| {
-        let [id, state, name, parent] = ["id", "state", "name", "parent"].map(|field| text(entity, field));
-        format!("{id}|{state}|{name}|{parent}|{}|{}", entity["fields"]["level"].as_i64().unwrap_or(-1), entity["revision"])
+        let [id, state, name, parent] =
+            ["id", "state", "name", "parent"].map(|field| text(entity, field).replace('\0', "\u{fffd}"));
+        let told = entity["fields"]["description"].as_str().map(|told| json!(told.replace('\0', "\u{fffd}")).to_string());
+        let (level, told) = (entity["fields"]["level"].as_i64().unwrap_or(-1), told.unwrap_or_default());
+        format!("{id}|{state}|{name}|{parent}|{level}|{}|{told}", entity["revision"])
     };
     let mut rows: Vec<String> = rows.iter().map(row).collect();
     rows.sort();
@@ -133,8 +142,8 @@ async fn equal(scene: &Scene, postgres: &Postgres) -> usize {
     let began = Instant::now();
     loop {
         let expected = expected(scene).await;
-        let sql =
-            "SELECT id, state, name, coalesce(parent, ''), coalesce(fields ->> 'level', '-1'), revision FROM longhand_entities";
+        let sql = "SELECT id, state, name, coalesce(parent, ''), coalesce(fields ->> 'level', '-1'), revision, \
+                   coalesce((fields -> 'description')::text, '') FROM longhand_entities";
         let mut found = postgres.query(sql).unwrap_or_default();
         found.sort();
         if found == expected {
@@ -142,6 +151,14 @@ async fn equal(scene: &Scene, postgres: &Postgres) -> usize {
         }
         let differing = found.iter().zip(&expected).find(|(found, expected)| found != expected);
         assert!(began.elapsed() < PATIENCE, "{} rows, {} entities: {differing:?}", found.len(), expected.len());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn empty(postgres: &Postgres) {
+    let began = Instant::now();
+    while postgres.query("SELECT count(*) FROM longhand_entities").unwrap() != ["0"] {
+        assert!(began.elapsed() < PATIENCE, "the entities of a deleted subject do not leave the table");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -156,7 +173,7 @@ async fn table_of_postgres_equals_the_entities_whose_consumer_is_killed_and_rest
     let postgres = tokio::task::spawn_blocking(move || Postgres::start(&bin)).await.unwrap();
     let scene = Scene::start().await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let webhook = json!({ "url": format!("http://127.0.0.1:{port}/"), "events": ["entity.*", "import.*"] });
+    let webhook = json!({ "url": format!("http://127.0.0.1:{port}/"), "events": ["entity.*", "import.*", "subject.*"] });
     let webhook = scene.done("POST", "webhooks", &webhook).await;
     let secret = webhook["secret"].as_str().unwrap();
     let consumer = Consumer::start(&postgres, &scene, secret, port);
@@ -184,6 +201,25 @@ async fn table_of_postgres_equals_the_entities_whose_consumer_is_killed_and_rest
     scene.done("POST", &format!("subjects/{SUBJECT}/imports/{id}/revert"), &json!({})).await;
     assert_eq!(equal(&scene, &postgres).await, 500);
     let states = postgres.query("SELECT state, count(*) FROM longhand_entities GROUP BY state ORDER BY state").unwrap();
+    // Deleted, it leaves the table; made again, its entities have the same ids, and revisions that begin anew.
+    scene.done("DELETE", &format!("subjects/{SUBJECT}"), &Value::Null).await;
+    empty(&postgres).await;
+    let generation = import["generation"].as_str().unwrap();
+    scene.accept(generation, &json!({ "import": true })).await;
+    assert_eq!(equal(&scene, &postgres).await, 500);
+    let one = &scene.entities("").await[0];
+    scene.done("PATCH", &path(one["id"].as_str().unwrap()), &json!({ "name": "made again" })).await;
+    assert_eq!(equal(&scene, &postgres).await, 500);
+    // What the consumer has missed for good is found when everything is read again: nothing is told while it is away for a day.
+    drop(consumer);
+    postgres
+        .query("UPDATE longhand_entities SET revision = 0, name = 'lost'; DELETE FROM longhand_entities WHERE kind = 'skill'")
+        .unwrap();
+    let query = "INSERT INTO longhand_entities SELECT 'ent_0', 'gone', kind, state, name, fields, parent, generation, 9, now(), now() \
+                 FROM longhand_entities LIMIT 1";
+    postgres.query(query).unwrap();
+    let consumer = Consumer::start(&postgres, &scene, secret, port);
+    assert_eq!(equal(&scene, &postgres).await, 500);
     println!("500 entities, three consumers one after the other: equal at the end, {states:?}");
     drop(consumer);
     scene.harness.stack.shutdown().await;

@@ -15,7 +15,7 @@ use longhand::{RunList, RunView};
 use longhand_client::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::api::{read, said, with_query};
+use crate::api::{flags, read, said, with_query};
 use crate::options::{Format, Target};
 use crate::terminal::output::{Fields, json_line, line, table, text};
 use crate::{failure, running_stack};
@@ -152,7 +152,8 @@ async fn shown(format: Format, call: RequestBuilder) -> anyhow::Result<()> {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let path = with_query("/v1/runs", &[("pipeline", args.pipeline), ("status", args.status), ("after", args.after)])?;
+    let path =
+        with_query("/v1/runs", &[("pipeline", args.pipeline.clone()), ("status", args.status.clone()), ("after", args.after)])?;
     let call = running_stack::connect(&args.target).await?.request(Method::GET, &path);
     let (page, whole): (RunList, String) = read(call).await?;
     if args.format.json {
@@ -166,7 +167,8 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     let rows: Vec<[String; 6]> = page.data.iter().map(row).collect();
     table(["RUN", "PIPELINE", "STATUS", "STEPS", "COST", "CREATED"], &rows)?;
     if let (true, Some(last)) = (page.has_more, page.last_id) {
-        eprintln!("more: longhand runs list --after {last}{}", args.target.as_flags());
+        let filters = flags([("pipeline", args.pipeline), ("status", args.status)]);
+        eprintln!("more: longhand runs list --after {last}{filters}{}", args.target.as_flags());
     }
     Ok(())
 }

@@ -58,8 +58,8 @@ impl Records {
         let mut items = vec![
             self.acceptance_update(key, acceptance, change.held)?.into_item(),
             self.accepted_record_update(&generation, key, acceptance, change.of)?.into_item(),
-            self.audit_put(&key.organization, change.entry)?.into_item(),
         ];
+        items.extend(self.audit_items(&key.organization, change.entry)?);
         if let Some(replaced) = change.replaced {
             let replaced = GenerationKey::new(key.organization.clone(), replaced.clone());
             items.push(self.replaced_record_update(&replaced, key, &acceptance.accepted_at)?.into_item());
@@ -114,7 +114,7 @@ impl Records {
         self.set_in_transaction(Key::Record(generation), fields, condition, "", [], [(":of", of)])
     }
 
-    fn replaced_record_update(&self, generation: &GenerationKey, key: &SubjectKey, at: &str) -> Result<Update, Error> {
+    pub(super) fn replaced_record_update(&self, generation: &GenerationKey, key: &SubjectKey, at: &str) -> Result<Update, Error> {
         let fields = Item::from([("revised_at".to_owned(), AttributeValue::S(at.to_owned()))]);
         let subject = AttributeValue::S(key.subject.to_string());
         let rest = "REMOVE accepted_subject, accepted_at, accepted_by";

@@ -1,14 +1,26 @@
 //! The audit's entries.
 
-use aws_sdk_dynamodb::types::Put;
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use serde::{Deserialize, Serialize};
 
 use super::key::{self, Key};
+use super::listing::{BATCH_GET, BATCH_GET_MAX};
+use super::transactions::IntoItem;
 use super::{IS_NEW, Records};
 use crate::audit::Entry;
 use crate::aws::clients::unexpected;
 use crate::aws::tables::{query_page, query_partition};
 use crate::error::Error;
-use crate::ids::{AuditId, Organization};
+use crate::ids::{AuditId, Organization, SubjectKey};
+
+/// The note of an entry.
+#[derive(Serialize, Deserialize)]
+struct NoteRow {
+    entry: AuditId,
+    note: String,
+}
 
 /// A page of the audit.
 #[derive(Debug, Clone, Default)]
@@ -20,9 +32,37 @@ pub struct AuditPage {
 }
 
 impl Records {
-    /// The put of an entry, for the transaction of the change that it tells.
-    pub(super) fn audit_put(&self, organization: &Organization, entry: &Entry) -> Result<Put, Error> {
-        self.put_in_transaction(Key::Audit(organization, &entry.id), entry, Some(IS_NEW))
+    /// The puts of an entry and of its note, for the transaction of the change that it tells.
+    pub(super) fn audit_items(&self, organization: &Organization, entry: &Entry) -> Result<Vec<TransactWriteItem>, Error> {
+        let mut items = vec![self.put_in_transaction(Key::Audit(organization, &entry.id), entry, Some(IS_NEW))?.into_item()];
+        if let Some(note) = &entry.note {
+            let subject = SubjectKey::new(organization.clone(), entry.subject.clone());
+            let row = NoteRow { entry: entry.id.clone(), note: note.clone() };
+            items.push(self.put_in_transaction(Key::Note(&subject, &entry.id), &row, None)?.into_item());
+        }
+        Ok(items)
+    }
+
+    /// Gives entries their notes: those of subjects that are there.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn add_notes(&self, organization: &Organization, entries: &mut [Entry]) -> Result<(), Error> {
+        let noted = entries.iter().filter(|entry| entry.has_note);
+        let keys: Vec<_> = noted
+            .map(|entry| Key::Note(&SubjectKey::new(organization.clone(), entry.subject.clone()), &entry.id).item())
+            .collect();
+        let mut notes = BTreeMap::new();
+        for some in keys.chunks(BATCH_GET_MAX) {
+            for row in self.get_items_at(some.to_vec(), true).await? {
+                let NoteRow { entry, note } = serde_dynamo::from_item(row).map_err(|error| unexpected(BATCH_GET, error))?;
+                notes.insert(entry, note);
+            }
+        }
+        for entry in entries {
+            entry.note = notes.remove(&entry.id);
+        }
+        Ok(())
     }
 
     /// The entries of an organization behind `after`, in the order of their time or newest first.

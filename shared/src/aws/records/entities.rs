@@ -9,16 +9,20 @@ use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
 use crate::audit::Entry;
 use crate::aws::clients::unexpected;
-use crate::aws::tables::query_page;
-use crate::entities::Entity;
+use crate::aws::tables::{query_all, query_page};
+use crate::entities::{Brief, Entity};
 use crate::error::Error;
 use crate::ids::{EntityId, ImportId, SubjectKey};
 use crate::notifications::Notification;
 
 /// The items of a transaction.
 const ITEMS_MAX: usize = 100;
-/// Entities that one transaction changes: each has its entry in the audit and may have a notification, and the subject is checked.
-pub const ENTITIES_AT_ONCE: usize = (ITEMS_MAX - 1) / 3;
+/// What a transaction checks beside its entities: the subject, and the import.
+const CHECKS: usize = 2;
+/// Entities that one transaction changes: each has its entry in the audit, and may have a note and a notification.
+pub const ENTITIES_AT_ONCE: usize = (ITEMS_MAX - CHECKS) / 4;
+/// The same of an import, whose entities have neither note nor notification.
+pub const IMPORTED_AT_ONCE: usize = (ITEMS_MAX - CHECKS) / 2;
 
 /// A change of an entity.
 #[derive(Debug, Clone)]
@@ -56,7 +60,8 @@ pub struct EntityPage {
 }
 
 impl Records {
-    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`]. Those of an import
+    /// Writes changes of a subject's entities with their entries in the audit: all, or none. At most [`ENTITIES_AT_ONCE`], or
+    /// [`IMPORTED_AT_ONCE`] of an import. Those of an import
     /// are written while it is `started`: one that is reverted beside it is not gone on with.
     ///
     /// # Errors
@@ -72,7 +77,7 @@ impl Records {
         let mut owners = vec![None; items.len()];
         for (place, change) in changes.iter().enumerate() {
             items.push(self.put_revision(Key::Entity(key, &change.entity.id), &change.entity, change.from)?.into_item());
-            items.push(self.audit_put(&key.organization, &change.entry)?.into_item());
+            items.extend(self.audit_items(&key.organization, &change.entry)?);
             items.extend(change.told.as_ref().map(|told| self.notification_put(told)).transpose()?);
             owners.resize(items.len(), Some(place));
         }
@@ -138,6 +143,24 @@ impl Records {
             rows.extend(self.get_items_at(some.iter().map(|id| Key::Entity(key, id).item()).collect(), true).await?);
         }
         serde_dynamo::from_items(rows).map_err(|error| unexpected(BATCH_GET, error))
+    }
+
+    /// All entities of a subject without their content, by their ids.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn entity_briefs(&self, key: &SubjectKey) -> Result<Vec<Brief>, Error> {
+        let query = self.dynamodb.query().table_name(&self.table);
+        let query = query
+            .key_condition_expression("pk = :pk AND begins_with(sk, :entities)")
+            .projection_expression("id, kind, #state, parent")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pk", AttributeValue::S(key.partition()))
+            .expression_attribute_values(":entities", AttributeValue::S(ENTITIES.into()))
+            .consistent_read(true)
+            .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total);
+        let rows = query_all(query, &self.meter).await?;
+        serde_dynamo::from_items(rows).map_err(|error| unexpected("dynamodb Query", error))
     }
 
     /// The entities of a subject behind `after`, by their ids: at most `limit` are looked at.

@@ -60,6 +60,9 @@ pub(in crate::aws) const ENTITIES: &str = "entity#";
 /// What the sort keys of [`Key::Import`] begin with.
 pub(in crate::aws) const IMPORTS: &str = "import#";
 
+/// What the sort keys of [`Key::Note`] begin with.
+pub(in crate::aws) const NOTES: &str = "note#";
+
 /// What the sort keys of [`Key::ImportAttempt`] begin with.
 pub(in crate::aws) const IMPORT_ATTEMPTS: &str = "import_attempt#";
 
@@ -141,10 +144,14 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Written by `api` under its revision, with the entry in the audit. Goes with the subject.
     Entity(&'a SubjectKey, &'a EntityId),
-    /// The same partition, `import#` and the id: [`Import`](crate::imports::Import).
+    /// The same partition, `import#` and the id: [`Import`](crate::imports::Import). While it is started, in [`BY_OPEN`] under [`job_shard`].
     ///
-    /// As [`Self::Entity`].
+    /// As [`Self::Entity`]; `sweep` too.
     Import(&'a SubjectKey, &'a ImportId),
+    /// The same partition, `note#` and the id of an entry in the audit: the note of who acted.
+    ///
+    /// Written once, with that entry. Goes with the subject: the entry stays without it.
+    Note(&'a SubjectKey, &'a AuditId),
     /// `{organization}#event:{event}`, `notification`: a [`Notification`](crate::notifications::Notification). The trigger of `settle`
     /// selects by this sort key. In [`BY_ORGANIZATION`] under [`events_of`], sorted by its time.
     ///
@@ -250,7 +257,8 @@ impl Key<'_> {
             | Self::VersionOf(key, _)
             | Self::VersionOfRun(key, _)
             | Self::Entity(key, _)
-            | Self::Import(key, _) => key.partition(),
+            | Self::Import(key, _)
+            | Self::Note(key, _) => key.partition(),
             Self::Notification(organization, event) => format!("{organization}#event:{event}"),
             Self::Audit(organization, _) => audit(organization),
             Self::Endpoint(organization, _) => endpoints(organization),
@@ -289,6 +297,7 @@ impl Key<'_> {
             Self::VersionOfRun(_, run) => format!("run#{run}"),
             Self::Entity(_, id) => format!("{ENTITIES}{id}"),
             Self::Import(_, id) => format!("{IMPORTS}{id}"),
+            Self::Note(_, id) => format!("{NOTES}{id}"),
             Self::Notification(..) => "notification".to_owned(),
             Self::Audit(_, id) => id.to_string(),
             Self::Endpoint(_, id) => id.to_string(),

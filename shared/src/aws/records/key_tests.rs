@@ -19,7 +19,7 @@ fn keys<'a>(
     (subject, batch, [pipeline, importer], run): &'a (SubjectKey, BatchKey, [DocumentKey; 2], RunKey),
     tally: &'a TallyKey,
     (event, endpoint, delivery, user, entry, audit, entity, import): &'a Told,
-) -> [Key<'a>; 39] {
+) -> [Key<'a>; 40] {
     let organization = &generation.organization;
     [
         Key::Record(generation),
@@ -38,6 +38,7 @@ fn keys<'a>(
         Key::VersionOfRun(subject, &run.run),
         Key::Entity(subject, entity),
         Key::Import(subject, import),
+        Key::Note(subject, audit),
         Key::Batch(batch),
         Key::BatchItem(batch, 12),
         Key::ItemRequest(batch, 12),
@@ -108,8 +109,8 @@ proptest! {
         let all = all.concat();
         let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
         // The last five of each are no organization's.
-        prop_assert_eq!(distinct.len(), 73);
-        for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..34] {
+        prop_assert_eq!(distinct.len(), 75);
+        for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..35] {
             prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
             prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
         }
@@ -150,6 +151,7 @@ fn stored_keys_stay_as_they_are() {
             "acme#subject:a@b run#run_00000000000000000000000000".to_owned(),
             format!("acme#subject:a@b entity#{entity}"),
             format!("acme#subject:a@b import#{import}"),
+            format!("acme#subject:a@b note#{audit}"),
             "acme#bat_00000000000000000000000000 batch".to_owned(),
             "acme#bat_00000000000000000000000000 item#000012".to_owned(),
             "acme#bat_00000000000000000000000000 request#000012".to_owned(),

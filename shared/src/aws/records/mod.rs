@@ -29,16 +29,17 @@ pub use audit::AuditPage;
 pub use batches::{BatchPage, BatchRow, ItemRow, NewItem, StepWritten};
 pub use documents::{DocumentHead, DocumentPage, DocumentVersionRow};
 pub use endpoints::DeliveryPage;
-pub use entities::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage};
+pub use entities::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, IMPORTED_AT_ONCE};
 pub use generation::{Created, IssueError, Outcome, PLAIN_REQUEST_BYTES_MAX, RecordRow, ValidationIssue};
 pub use idempotency::IdempotencyClaim;
-pub use imports::{ImportChange, ImportWritten};
+pub use imports::{ImportChange, ImportWritten, OpenImport};
 pub use key::INDEXES;
 pub use listing::ListPage;
 pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
+pub use open::OpenJobs;
 pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
-pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
+pub use subjects::{Added, SubjectDeletion, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};
 
 use std::collections::HashMap;
 

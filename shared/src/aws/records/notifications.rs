@@ -14,7 +14,7 @@ use crate::ids::{EventId, InboxId, Organization, UserId};
 use crate::limits::{INBOX_TTL, NOTIFICATION_TTL};
 use crate::notifications::Notification;
 use crate::notifications::inbox::{Entry, Preferences};
-use crate::notifications::subscriptions::Topics;
+use crate::notifications::subscriptions::{Topic, Topics, with_newer};
 use crate::quota::Quota;
 
 /// A page of a user's list.
@@ -37,6 +37,9 @@ pub struct Settings {
     /// The topics that its endpoints want.
     #[serde(default)]
     pub topics: Topics,
+    /// How many of [`Topic::ALL`] were known when the topics of all its endpoints were last told.
+    #[serde(default = "known_at_first")]
+    pub topics_known: usize,
     /// Counts what was added to the topics.
     #[serde(default)]
     pub topics_revision: u64,
@@ -253,7 +256,9 @@ impl Records {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn settings(&self, organization: &Organization) -> Result<Settings, Error> {
-        Ok(self.get_row(Key::Quota(organization)).await?.unwrap_or_default())
+        let row: Option<Settings> = self.get_row(Key::Quota(organization)).await?;
+        let settings = row.unwrap_or_default();
+        Ok(Settings { topics: with_newer(settings.topics, settings.topics_known), ..settings })
     }
 
     /// Sets until when an organization starts nothing new; `None`: it does.
@@ -269,6 +274,20 @@ impl Records {
                 .expression_attribute_values(":until", AttributeValue::N(until_ms.to_string())),
         };
         touched(update.return_consumed_capacity(ReturnConsumedCapacity::Total), &self.meter).await.map(drop)
+    }
+
+    /// Tells that the topics of an organization's endpoints, of all that this version knows, were told.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_topics_known(&self, organization: &Organization) -> Result<(), Error> {
+        let update = self.dynamodb.update_item().table_name(&self.table).set_key(Some(Key::Quota(organization).item()));
+        let update = update
+            .update_expression("SET topics_known = :known")
+            .expression_attribute_values(":known", AttributeValue::N(Topic::ALL.len().to_string()))
+            .return_values(ReturnValue::None)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        touched(update, &self.meter).await.map(drop)
     }
 
     /// Adds topics to those of an organization's endpoints.
@@ -306,6 +325,10 @@ impl Records {
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         update_where(update, &self.meter).await
     }
+}
+
+const fn known_at_first() -> usize {
+    Topic::KNOWN_AT_FIRST
 }
 
 fn set_of(topics: &Topics) -> AttributeValue {

@@ -7,11 +7,34 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Select};
 
 use super::Records;
-use super::key::{self, BY_OPEN};
+use super::imports::OpenImport;
+use super::key::{self, BY_OPEN, IMPORTS};
 use super::listing::generations;
 use crate::aws::tables::{query_all, query_page};
 use crate::error::Error;
-use crate::ids::{BatchKey, GenerationKey, Organization, RunKey};
+use crate::ids::{BatchKey, GenerationKey, Organization, RunKey, SubjectKey};
+
+/// What has not ended, beside generations.
+#[derive(Debug, Default)]
+pub struct OpenJobs {
+    /// Batches.
+    pub batches: Vec<BatchKey>,
+    /// Runs.
+    pub runs: Vec<RunKey>,
+    /// Imports.
+    pub imports: Vec<OpenImport>,
+}
+
+impl FromIterator<Self> for OpenJobs {
+    fn from_iter<I: IntoIterator<Item = Self>>(shards: I) -> Self {
+        shards.into_iter().fold(Self::default(), |mut all, shard| {
+            all.batches.extend(shard.batches);
+            all.runs.extend(shard.runs);
+            all.imports.extend(shard.imports);
+            all
+        })
+    }
+}
 
 impl Records {
     /// How many of an organization's generations have not ended, counted up to `enough`. Costs half a read unit for each 4 KB of
@@ -46,16 +69,21 @@ impl Records {
         Ok(generations(&items).collect())
     }
 
-    /// The batches and runs of one shard that have not ended.
+    /// The batches, runs and imports of one shard that have not ended.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn open_jobs(&self, shard: u8) -> Result<(Vec<BatchKey>, Vec<RunKey>), Error> {
+    pub async fn open_jobs(&self, shard: u8) -> Result<OpenJobs, Error> {
         let items = query_all(self.query_open(key::job_shard_name(&shard.to_string()), "#open = :shard"), &self.meter).await?;
         let partitions = || items.iter().filter_map(|item| item.get("pk")?.as_s().ok());
         let batches = partitions().filter_map(|partition| BatchKey::from_partition(partition).ok());
         let runs = partitions().filter_map(|partition| RunKey::from_partition(partition).ok());
-        Ok((batches.collect(), runs.collect()))
+        let imports = items.iter().filter_map(|item| {
+            let subject = SubjectKey::from_partition(item.get("pk")?.as_s().ok()?).ok()?;
+            let import = item.get("sk")?.as_s().ok()?.strip_prefix(IMPORTS)?.parse().ok()?;
+            Some(OpenImport { subject, import })
+        });
+        Ok(OpenJobs { batches: batches.collect(), runs: runs.collect(), imports: imports.collect() })
     }
 
     fn query_open(&self, shard: String, condition: &str) -> QueryFluentBuilder {

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::key::{self, BY_ORGANIZATION, Key};
 use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
+use crate::audit::Entry;
 use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, delete_all, query_all, query_page, query_partition, touched};
 use crate::error::Error;
-use crate::ids::{GenerationId, Organization, RunId, SubjectId, SubjectKey};
+use crate::ids::{GenerationId, GenerationKey, Organization, RunId, SubjectId, SubjectKey};
 use crate::notifications::Notification;
 use crate::subjects::Subject;
 use crate::subjects::version::{Change, Version};
@@ -32,6 +33,19 @@ pub enum Added {
     Known,
     /// The version that is to be restored is gone.
     SourceGone,
+}
+
+/// What the deletion of a subject begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct SubjectDeletion<'a> {
+    /// The revision of its acceptance that was read; `None`: there was none.
+    pub accepted: Option<u64>,
+    /// The generation whose record tells no more that it is accepted.
+    pub generation: Option<&'a GenerationId>,
+    /// The entry in the audit.
+    pub entry: &'a Entry,
+    /// What receivers are told.
+    pub told: Option<&'a Notification>,
 }
 
 /// A page of subjects.
@@ -293,19 +307,33 @@ impl Records {
         Ok(self.transact(items).await? == Transacted::Done)
     }
 
-    /// Marks a subject as being deleted, from when on it takes no versions. `false`: there is none.
+    /// Marks a subject as being deleted, from when on it takes no versions; with it, that nothing is accepted for it any more. `false`: it is
+    /// gone, or has changed since it was read.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn mark_deleting(&self, key: &SubjectKey) -> Result<bool, Error> {
-        let update = self.dynamodb.update_item().table_name(&self.table).set_key(Some(Key::Subject(key).item()));
-        let update = update
-            .update_expression("SET deleting = :yes")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .return_values(ReturnValue::None)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        Ok(touched(update, &self.meter).await?.is_some())
+    pub async fn mark_deleting(&self, key: &SubjectKey, deletion: SubjectDeletion<'_>) -> Result<bool, Error> {
+        let fields = Item::from([("deleting".to_owned(), AttributeValue::Bool(true))]);
+        let there = "attribute_exists(pk) AND attribute_not_exists(deleting)";
+        let update = match deletion.accepted {
+            None => {
+                let condition = format!("{there} AND attribute_not_exists(accepted)");
+                self.set_in_transaction(Key::Subject(key), fields, &condition, "", [], [])?
+            }
+            Some(revision) => {
+                let condition = format!("{there} AND accepted.revision = :held");
+                let held = AttributeValue::N(revision.to_string());
+                self.set_in_transaction(Key::Subject(key), fields, &condition, "", [], [(":held", held)])?
+            }
+        };
+        let mut items = vec![update.into_item()];
+        items.extend(self.audit_items(&key.organization, deletion.entry)?);
+        if let Some(generation) = deletion.generation {
+            let record = GenerationKey::new(key.organization.clone(), generation.clone());
+            items.push(self.replaced_record_update(&record, key, &deletion.entry.at)?.into_item());
+        }
+        items.extend(deletion.told.map(|told| self.notification_put(told)).transpose()?);
+        Ok(self.transact(items).await? == Transacted::Done)
     }
 
     /// Deletes every row of a subject; its own row only where `with_head`.

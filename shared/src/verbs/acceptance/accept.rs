@@ -214,7 +214,11 @@ impl App {
     }
 
     /// The generation, where its record still tells that it is accepted for the subject.
-    async fn still_accepted(&self, subject: &SubjectKey, replaced: Option<GenerationId>) -> Result<Option<GenerationId>, Error> {
+    pub(in crate::verbs) async fn still_accepted(
+        &self,
+        subject: &SubjectKey,
+        replaced: Option<GenerationId>,
+    ) -> Result<Option<GenerationId>, Error> {
         let Some(replaced) = replaced else { return Ok(None) };
         let record = self.records.find(&GenerationKey::new(subject.organization.clone(), replaced.clone())).await?;
         let of = record.and_then(|record| record.accepted).filter(|of| of.accepted_subject == subject.subject);

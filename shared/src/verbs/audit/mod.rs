@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::audit::{Action, Entry};
+use crate::clock::millis;
 use crate::error::Error;
 use crate::generation::list_query::Order;
 use crate::ids::{AuditId, GenerationId, Organization, SubjectId, UserId};
-use crate::limits::{AUDIT_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_SCAN_MAX};
+use crate::limits::{AUDIT_LATE_MAX, AUDIT_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_SCAN_MAX};
 use crate::verbs::generations::list::page_limit;
 
 /// Which entries are listed.
@@ -40,7 +41,7 @@ pub struct EntryView {
     pub at: String,
     /// What was done.
     pub action: Action,
-    /// The kind of what it was done to: `subject`, `import` or `entity`.
+    /// The kind of what it was done to: `subject`, `import`, `entity`, or `generation` where an attempt to import one has changed nothing.
     pub target: String,
     /// The id of that.
     pub target_id: String,
@@ -48,7 +49,7 @@ pub struct EntryView {
     pub subject: SubjectId,
     /// The generation that it is about.
     pub generation: Option<GenerationId>,
-    /// The revision that it has made.
+    /// The revision that it has made; 0: none.
     pub revision: u64,
     /// The id of the API key that acted.
     pub actor: Option<String>,
@@ -74,7 +75,8 @@ pub struct AuditList {
     pub data: Vec<EntryView>,
     /// Whether there may be more.
     pub has_more: bool,
-    /// The `after` of the next page: the last one that was looked at.
+    /// The `after` of the next page: the last one that was looked at. At the end of ascending entries it stays [`AUDIT_LATE_MAX`] behind the clock,
+    /// so that nothing is missed by going on from it later; what is younger is then listed again.
     pub last_id: Option<AuditId>,
 }
 
@@ -129,24 +131,32 @@ impl App {
         let limit = page_limit(query.limit, LIST_LIMIT_DEFAULT, AUDIT_LIMIT_MAX)?;
         let is_ascending = query.order == Order::Ascending;
         let mut page = AuditList { object: list(), data: Vec::new(), has_more: true, last_id: query.after.clone() };
-        let mut scanned = 0;
-        while page.has_more && page.data.len() < limit && scanned < LIST_SCAN_MAX.max(limit) {
-            let most = if query.has_filter() { AUDIT_LIMIT_MAX } else { limit - page.data.len() };
+        let (mut selected, mut scanned) = (Vec::new(), 0);
+        while page.has_more && selected.len() < limit && scanned < LIST_SCAN_MAX.max(limit) {
+            let most = if query.has_filter() { AUDIT_LIMIT_MAX } else { limit - selected.len() };
             let found = self.records.audit(organization, page.last_id.as_ref(), is_ascending, most).await?;
             page.has_more = found.has_more;
             scanned += found.entries.len();
             for entry in found.entries {
-                if page.data.len() == limit {
+                if selected.len() == limit {
                     page.has_more = true;
                     break;
                 }
                 page.last_id = Some(entry.id.clone());
                 if query.selects(&entry) {
-                    page.data.push(entry.into());
+                    selected.push(entry);
                 }
             }
         }
-        page.last_id = page.last_id.filter(|_| page.has_more || !page.data.is_empty());
+        self.records.add_notes(organization, &mut selected).await?;
+        page.data = selected.into_iter().map(EntryView::from).collect();
+        if is_ascending && !page.has_more {
+            // An entry gets its id before its transaction is written, and may appear behind one that is younger.
+            let settled = AuditId::first_at(self.clock.now_ms() - millis(AUDIT_LATE_MAX));
+            page.last_id = page.last_id.map(|last| last.min(settled));
+        } else {
+            page.last_id = page.last_id.filter(|_| page.has_more || !page.data.is_empty());
+        }
         Ok(page)
     }
 }

@@ -13,10 +13,10 @@ use crate::aws::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange};
 use crate::clock::rfc3339;
 use crate::entities::body::{Decide, Named, Which};
 use crate::entities::plan::{Planned, plan};
-use crate::entities::{Act, By, Entity, Refusal, State};
+use crate::entities::{Act, Brief, By, Refusal, State};
 use crate::error::Error;
 use crate::ids::{EntityId, SubjectId, SubjectKey};
-use crate::limits::{LIST_LIMIT_MAX, REVIEW_ENTITIES_MAX};
+use crate::limits::{REVIEW_AT_ONCE_MAX, REVIEW_ENTITIES_MAX};
 use crate::retry::{self, BackoffBuilder};
 
 /// What was decided.
@@ -39,6 +39,8 @@ pub struct Decided {
     pub archived_count: usize,
     /// How many entities of the subject incubate since.
     pub remaining_incubated: usize,
+    /// Whether it could be done to more than [`REVIEW_AT_ONCE_MAX`]: the same request goes on with the others.
+    pub has_more: bool,
     /// What became of each.
     pub results: Vec<DecidedItem>,
 }
@@ -68,7 +70,7 @@ const fn object() -> &'static str {
 }
 
 /// The entities of a subject by their ids.
-type Held = BTreeMap<EntityId, Entity>;
+type Held = BTreeMap<EntityId, Brief>;
 
 impl App {
     /// Decides entities.
@@ -85,7 +87,11 @@ impl App {
         loop {
             let mut writes = Vec::new();
             for planned in plan(&held, &asked_now) {
-                told.note(&held, planned, &mut writes);
+                if planned.outcome == Ok(true) && writes.len() >= REVIEW_AT_ONCE_MAX {
+                    told.has_more = true;
+                } else {
+                    told.note(&held, planned, &mut writes);
+                }
             }
             let mut overtaken = BTreeSet::new();
             for ids in writes.chunks(ENTITIES_AT_ONCE) {
@@ -99,7 +105,7 @@ impl App {
                 }
             }
             if overtaken.is_empty() {
-                return Ok(Decided::new(&key.subject, asked.act, told.into_items(), &held));
+                return Ok(Decided::new(&key.subject, asked.act, told, &held));
             }
             // What others have changed is looked at again.
             self.read_again(key, &overtaken, &mut held).await?;
@@ -108,7 +114,7 @@ impl App {
                     let state = held.get(&id).map(|entity| entity.state);
                     told.items.insert(id.clone(), DecidedItem::refused(&id, state, Refusal::Contended));
                 }
-                return Ok(Decided::new(&key.subject, asked.act, told.into_items(), &held));
+                return Ok(Decided::new(&key.subject, asked.act, told, &held));
             };
             asked_now.which = Which::Items(overtaken.into_iter().map(Named::new).collect());
             sleep(wait).await;
@@ -118,13 +124,17 @@ impl App {
     /// Writes decisions together. `false`: others have changed one of the entities meanwhile, and nothing is written.
     async fn write_decisions(&self, key: &SubjectKey, asked: &Decide, ids: &[EntityId], held: &mut Held) -> Result<bool, Error> {
         let mut changes: Vec<EntityChange> = Vec::with_capacity(ids.len());
-        for entity in ids.iter().filter_map(|id| held.get(id)) {
+        let entities = self.records.entities_of(key, &ids.iter().collect::<Vec<_>>()).await?;
+        for entity in &entities {
             let at_ms = moment(self.clock.now_ms(), Some(&entity.updated_at));
             let by = By { key: self.caller_name(), at: rfc3339(at_ms), note: asked.note.clone() };
             // The plan has put parents before what belongs to them.
             if let Ok(Some(next)) = entity.decided(asked.act, None, &by) {
                 changes.push(self.told_change(key, entity, next, asked.act.action(), asked.act.event()).await?);
             }
+        }
+        if changes.len() < ids.len() {
+            return Ok(false);
         }
         match self.records.change_entities(key, &changes, None).await? {
             EntitiesWritten::Stored => {
@@ -133,7 +143,7 @@ impl App {
                         entity = %change.entity.id, organization = %key.organization, subject = %key.subject,
                         state = change.entity.state.as_str(), "An entity was decided."
                     );
-                    held.insert(change.entity.id.clone(), change.entity);
+                    held.insert(change.entity.id.clone(), change.entity.brief());
                 }
                 Ok(true)
             }
@@ -148,24 +158,17 @@ impl App {
             held.remove(id);
         }
         let found = self.records.entities_of(key, &wanted).await?;
-        held.extend(found.into_iter().map(|entity| (entity.id.clone(), entity)));
+        held.extend(found.into_iter().map(|entity| (entity.id.clone(), entity.brief())));
         Ok(())
     }
 
     async fn all_entities(&self, key: &SubjectKey) -> Result<Held, Error> {
-        let (mut held, mut after) = (Held::new(), None);
-        loop {
-            let page = self.records.entities(key, after.as_ref(), LIST_LIMIT_MAX).await?;
-            after = page.entities.last().map(|entity| entity.id.clone());
-            held.extend(page.entities.into_iter().map(|entity| (entity.id.clone(), entity)));
-            if held.len() > REVIEW_ENTITIES_MAX {
-                let told = format!("cannot be done: the subject has more than {REVIEW_ENTITIES_MAX} entities");
-                return Err(Error::invalid("", told));
-            }
-            if !page.has_more || after.is_none() {
-                return Ok(held);
-            }
+        let briefs = self.records.entity_briefs(key).await?;
+        if briefs.len() > REVIEW_ENTITIES_MAX {
+            let told = format!("cannot be done: the subject has more than {REVIEW_ENTITIES_MAX} entities");
+            return Err(Error::invalid("", told));
         }
+        Ok(briefs.into_iter().map(|brief| (brief.id.clone(), brief)).collect())
     }
 }
 
@@ -175,6 +178,7 @@ struct Told {
     order: Vec<EntityId>,
     items: BTreeMap<EntityId, DecidedItem>,
     written: BTreeSet<EntityId>,
+    has_more: bool,
 }
 
 impl Told {
@@ -214,17 +218,20 @@ impl DecidedItem {
 }
 
 impl Decided {
-    fn new(subject: &SubjectId, act: Act, results: Vec<DecidedItem>, held: &Held) -> Self {
+    fn new(subject: &SubjectId, act: Act, told: Told, held: &Held) -> Self {
+        let has_more = told.has_more;
+        let results = told.into_items();
         let new = results.iter().filter(|item| item.ok && !item.already).count();
         let count_of = |of| if act == of { new } else { 0 };
         Self {
             object: object(),
             subject: subject.clone(),
             act,
-            success: results.iter().all(|item| item.ok),
+            success: !has_more && results.iter().all(|item| item.ok),
             approved_count: count_of(Act::Approve),
             rejected_count: count_of(Act::Reject),
             archived_count: count_of(Act::Archive),
+            has_more,
             remaining_incubated: held.values().filter(|entity| entity.state == State::Incubating).count(),
             results,
         }

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::entities::{Entity, EntityView, State};
 use crate::error::Error;
 use crate::ids::{EntityId, ImportId, SubjectKey};
-use crate::limits::{ENTITY_LIST_BYTES_MAX, ENTITY_LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_SCAN_MAX};
+use crate::limits::{ENTITY_LIST_BYTES_MAX, ENTITY_LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX};
 use crate::verbs::generations::list::page_limit;
 
 /// Which entities of a subject are listed.
@@ -18,7 +18,7 @@ pub struct EntityQuery {
     pub kind: Option<String>,
     /// Those that belong to this one.
     pub parent: Option<EntityId>,
-    /// Those that this import has made.
+    /// Those that this import holds.
     pub import: Option<ImportId>,
     /// Those behind this one, by their ids.
     pub after: Option<EntityId>,
@@ -31,7 +31,7 @@ impl EntityQuery {
         self.state.map_or(entity.state != State::Reverted, |state| state == entity.state)
             && self.kind.as_ref().is_none_or(|kind| *kind == entity.kind)
             && self.parent.as_ref().is_none_or(|parent| Some(parent) == entity.parent.as_ref())
-            && self.import.as_ref().is_none_or(|import| *import == entity.import)
+            && self.import.as_ref().is_none_or(|import| entity.is_in(import))
     }
 }
 
@@ -78,12 +78,13 @@ impl App {
         let mut page = EntityList { object: list(), data: Vec::new(), has_more: true, last_id: query.after.clone() };
         let (mut scanned, mut bytes) = (0, 0);
         while page.has_more && page.data.len() < limit && scanned < LIST_SCAN_MAX.max(limit) {
-            let most = limit - page.data.len();
+            // Where few are selected, each query looks at many.
+            let most = if scanned == 0 { limit } else { limit.max(LIST_LIMIT_MAX) };
             let found = self.records.entities(key, page.last_id.as_ref(), most).await?;
             scanned += found.entities.len();
             page.has_more = found.has_more;
             for entity in found.entities {
-                if bytes > ENTITY_LIST_BYTES_MAX {
+                if bytes > ENTITY_LIST_BYTES_MAX || page.data.len() == limit {
                     page.has_more = true;
                     return Ok(page);
                 }

@@ -7,6 +7,7 @@ mod plan;
 mod read;
 mod revert;
 mod step;
+mod sweep;
 mod write;
 
 pub use read::{ImportAttempts, ImportList};

@@ -5,17 +5,21 @@ use tokio::time::timeout;
 
 use super::step::{PlannedImport, Step};
 use crate::app::App;
+use crate::audit::{Action, Entry, Object};
 use crate::aws::{Blobs, RecordRow};
 use crate::documents::DocumentRef;
 use crate::error::{Error, Issue};
 use crate::generation::Status;
-use crate::ids::SubjectKey;
+use crate::ids::{AuditId, ImportId, SubjectKey};
 use crate::importers::{Importer, Item, answer_of, read};
-use crate::imports::{AttemptResult, Import, ImportState, Outcome, report};
+use crate::imports::{Attempt, AttemptResult, Import, ImportState, Outcome, report};
 use crate::json::json_bytes;
 use crate::json::schema::Schema;
 use crate::limits::{IMPORT_ENTITIES_MAX, IMPORT_ISSUES_MAX, IMPORT_REPORT_BYTES_MAX, JSON_BYTES_MAX, VALIDATION_TIME_MAX};
 use crate::pipelines::path::readable;
+
+/// Attempts of one millisecond that are told apart.
+const ATTEMPTS_AT_ONCE: usize = 20;
 
 impl App {
     /// Plans the import of a generation's answer for a subject. What comes to nothing is written among its attempts.
@@ -29,24 +33,37 @@ impl App {
         record: &RecordRow,
         importer: Option<&DocumentRef>,
     ) -> Result<PlannedImport, Error> {
-        let selected = self.importer(&subject.organization, importer).await?;
+        let selected = match self.importer(&subject.organization, importer).await {
+            Err(error @ Error::ImporterNotFound(_)) => {
+                let (result, told) = (AttemptResult::Failed, Some(error.public_detail()));
+                self.attempted_alone(subject, record, None, result, Vec::new(), told).await?;
+                return Err(error);
+            }
+            selected => selected?,
+        };
         let (organization, name) = (subject.organization.as_str(), &selected.importer.name);
         let id = Import::id_of(organization, &subject.subject, &record.generation, name, &selected.sha256);
         let mut planned = PlannedImport { id, generation: record.generation.clone(), selected, items: None, issues: Vec::new() };
         if !self.config.import_generation {
-            self.attempted(subject, &planned, ImportState::Skipped, AttemptResult::SkippedFeatureFlag, None).await?;
+            self.attempted(subject, record, &planned, ImportState::Skipped, AttemptResult::SkippedFeatureFlag, None).await?;
             return Err(Error::ImportsOff);
         }
         if self.records.import(subject, &planned.id).await?.is_some_and(|held| held.state == ImportState::Completed) {
             return Ok(planned);
         }
-        let answer = match self.answer(record, &planned.selected.importer).await? {
-            Ok(answer) => answer,
-            Err(why) => {
+        let answer = match self.answer(record, &planned.selected.importer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => {
                 let result = AttemptResult::ValidationError;
-                self.attempted(subject, &planned, ImportState::Invalid, result, Some(why.clone())).await?;
+                self.attempted(subject, record, &planned, ImportState::Invalid, result, Some(why.clone())).await?;
                 return Err(Error::InvalidAnswer(vec![Issue::new("", why)]));
             }
+            Err(error @ Error::LogGone(_)) => {
+                let (result, told) = (AttemptResult::Failed, Some(error.public_detail()));
+                self.attempted(subject, record, &planned, ImportState::Invalid, result, told).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
         };
         let (items, mut issues) = self.read_answer(&planned.selected.importer, subject, &answer).await;
         let too_large = too_large(&planned.selected.importer, &items);
@@ -55,7 +72,7 @@ impl App {
         issues.truncate(IMPORT_ISSUES_MAX);
         (planned.items, planned.issues) = (Some(items), issues);
         if is_refused {
-            self.attempted(subject, &planned, ImportState::Invalid, AttemptResult::ValidationFailed, None).await?;
+            self.attempted(subject, record, &planned, ImportState::Invalid, AttemptResult::ValidationFailed, None).await?;
             return Err(Error::InvalidAnswer(planned.issues));
         }
         Ok(planned)
@@ -108,17 +125,21 @@ impl App {
         (reading.items, issues)
     }
 
-    /// Writes an attempt that comes to nothing.
+    /// Writes an attempt that comes to nothing: where the subject is there, as a state of the import.
     async fn attempted(
         &self,
         subject: &SubjectKey,
+        record: &RecordRow,
         planned: &PlannedImport,
         state: ImportState,
         result: AttemptResult,
         error: Option<String>,
     ) -> Result<(), Error> {
         let errors = if result == AttemptResult::ValidationFailed { planned.issues.clone() } else { Vec::new() };
-        let step = Step { state, result: Some(result), errors, error, needs_subject: false, ..Step::default() };
+        if self.records.subject(subject).await?.is_none_or(|subject| subject.deleting) {
+            return self.attempted_alone(subject, record, Some(planned.id.clone()), result, errors, error).await;
+        }
+        let step = Step { state, result: Some(result), errors, error, ..Step::default() };
         self.step_import(subject, planned, |held| match held {
             // What has made entities stays as it is, whatever becomes of a later attempt: it can be gone on with, or reverted.
             Some(held) if !matches!(held.state, ImportState::Skipped | ImportState::Invalid) => {
@@ -128,6 +149,43 @@ impl App {
         })
         .await
         .map(|_| ())
+    }
+
+    /// Writes an attempt of which no import tells: there is no such importer, or no subject that has imports.
+    async fn attempted_alone(
+        &self,
+        subject: &SubjectKey,
+        record: &RecordRow,
+        import: Option<ImportId>,
+        result: AttemptResult,
+        errors: Vec<Issue>,
+        error: Option<String>,
+    ) -> Result<(), Error> {
+        let (key, mut at_ms) = (record.key(), self.clock.now_ms());
+        let id = key.generation.as_str();
+        let generation = Some(&key.generation);
+        let object = Object { kind: "generation", id, subject: &subject.subject, generation, revision: 0 };
+        let mut attempt = Attempt {
+            id: AuditId::first_at(0),
+            attempted_by: self.caller_name(),
+            attempted_at: String::new(),
+            result,
+            subject: subject.subject.clone(),
+            import_id: import,
+            errors,
+            error,
+        };
+        for _ in 0..ATTEMPTS_AT_ONCE {
+            let change = Import::audited_attempt(attempt.import_id.as_ref(), result);
+            let entry = Entry::new(&key.organization, at_ms, &self.actor(), Action::Import, &object, change);
+            (attempt.id, attempt.attempted_at) = (entry.id.clone(), entry.at.clone());
+            if self.records.add_attempt(&key, &attempt, &entry).await? {
+                return Ok(());
+            }
+            // Another was made in this millisecond.
+            at_ms += 1;
+        }
+        Err(Error::ImportContended(id.to_owned()))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::{Error, Issue};
 use crate::ids::{AuditId, GenerationId, GenerationKey, ImportId, SubjectId, SubjectKey};
 use crate::imports::{Attempt, AttemptResult, ImportState, ImportView};
-use crate::limits::{LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
+use crate::limits::{ENTITY_LIST_BYTES_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
 use crate::verbs::generations::list::page_limit;
 
 /// A page of a subject's imports.
@@ -24,7 +24,7 @@ pub struct ImportList {
     pub last_id: Option<ImportId>,
 }
 
-/// The attempts to import a generation, oldest first.
+/// A page of the attempts to import a generation, oldest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ImportAttempts {
     /// Always `list`.
@@ -32,8 +32,12 @@ pub struct ImportAttempts {
     pub object: &'static str,
     /// The generation.
     pub generation: GenerationId,
-    /// Them.
+    /// Them. A page ends behind some megabytes of reports.
     pub data: Vec<AttemptView>,
+    /// Whether there may be more.
+    pub has_more: bool,
+    /// The `after` of the next page.
+    pub last_id: Option<AuditId>,
 }
 
 /// An attempt as callers see it: in the field's form, with the subject and the import.
@@ -60,8 +64,8 @@ pub struct AttemptView {
     pub report: Option<Map<String, Value>>,
     /// The subject.
     pub subject: SubjectId,
-    /// The import.
-    pub import_id: ImportId,
+    /// The import; `None`: there is no such importer.
+    pub import_id: Option<ImportId>,
 }
 
 const fn list() -> &'static str {
@@ -113,25 +117,41 @@ impl App {
         Ok(ImportList { object: list(), data, has_more, last_id })
     }
 
-    /// The attempts to import a generation.
+    /// A page of the attempts to import a generation.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Aws`].
-    pub async fn import_attempts(&self, key: &GenerationKey) -> Result<ImportAttempts, Error> {
+    /// [`Error::NotFound`]; [`Error::InvalidRequest`]: the limit. [`Error::Aws`].
+    pub async fn import_attempts(
+        &self,
+        key: &GenerationKey,
+        after: Option<&AuditId>,
+        limit: Option<usize>,
+    ) -> Result<ImportAttempts, Error> {
+        let limit = page_limit(limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)?;
         self.records.get(key).await?;
-        let mut data = Vec::new();
-        for attempt in self.records.import_attempts(key).await? {
-            let report = match attempt.result {
-                AttemptResult::Success => {
-                    let subject = SubjectKey::new(key.organization.clone(), attempt.subject.clone());
-                    let import = self.records.import(&subject, &attempt.import_id).await?;
-                    let import = import.filter(|import| import.state == ImportState::Completed);
-                    import.and_then(|import| import.view(&attempt.subject).report)
-                }
-                _ => None,
-            };
-            data.push(AttemptView::new(attempt, report));
+        let (attempts, has_more) = self.records.import_attempts(key, after, limit).await?;
+        let (generation, data) = (key.generation.clone(), Vec::with_capacity(attempts.len()));
+        let mut page = ImportAttempts { object: list(), generation, data, has_more, last_id: None };
+        let mut bytes = 0;
+        for attempt in attempts {
+            if bytes > ENTITY_LIST_BYTES_MAX {
+                page.has_more = true;
+                break;
+            }
+            let report = self.report_of(key, &attempt).await?;
+            bytes += report.as_ref().map_or(0, String::len);
+            let report = report.and_then(|report| serde_json::from_str(&report).ok());
+            page.last_id = Some(attempt.id.clone());
+            page.data.push(AttemptView::new(attempt, report));
         }
-        Ok(ImportAttempts { object: list(), generation: key.generation.clone(), data })
+        Ok(page)
+    }
+
+    /// The report of an attempt that was a success, while its import is complete.
+    async fn report_of(&self, key: &GenerationKey, attempt: &Attempt) -> Result<Option<String>, Error> {
+        let Some(id) = attempt.import_id.as_ref().filter(|_| attempt.result == AttemptResult::Success) else { return Ok(None) };
+        let subject = SubjectKey::new(key.organization.clone(), attempt.subject.clone());
+        let import = self.records.import(&subject, id).await?;
+        Ok(import.filter(|import| import.state == ImportState::Completed).and_then(|import| import.report))
     }
 }

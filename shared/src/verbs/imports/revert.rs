@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::audit::{Action, moment};
 use crate::aws::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange};
 use crate::clock::rfc3339;
-use crate::entities::{By, Entity, State};
+use crate::entities::By;
 use crate::error::Error;
 use crate::ids::{ImportId, SubjectKey};
 use crate::imports::{Import, ImportState, ImportView};
@@ -16,7 +16,7 @@ use crate::notifications::EventType;
 use crate::retry::{self, BackoffBuilder};
 
 impl App {
-    /// Reverts an import: of its entities, those that incubate. Interrupted, it can be called again.
+    /// Reverts an import: of its entities, those that incubate, unless another import holds them too. Interrupted, it can be called again.
     ///
     /// # Errors
     /// [`Error::ImportNotFound`]; [`Error::ImportNotReverted`]: it has made nothing. [`Error::ImportContended`], [`Error::Aws`].
@@ -59,15 +59,13 @@ impl App {
         loop {
             let page = self.records.entities(key, after.as_ref(), LIST_LIMIT_MAX).await?;
             after = page.entities.last().map(|entity| entity.id.clone());
-            let own = |entity: &&Entity| entity.import == import.id && entity.state == State::Incubating;
             let changes: Vec<EntityChange> = page
                 .entities
                 .iter()
-                .filter(own)
                 .filter_map(|entity| {
                     let at_ms = moment(self.clock.now_ms(), Some(&entity.updated_at));
                     let by = By { key: self.caller_name(), at: rfc3339(at_ms), note: note.cloned() };
-                    Some(self.entity_change(key, Some(entity), entity.reverted(&by)?, Action::Revert))
+                    Some(self.entity_change(key, Some(entity), entity.reverted(&import.id, &by)?, Action::Revert))
                 })
                 .collect();
             for chunk in changes.chunks(ENTITIES_AT_ONCE) {

@@ -50,22 +50,11 @@ pub(super) struct Step {
     pub event: Option<EventType>,
     /// Why, in the words of who acts.
     pub note: Option<String>,
-    /// Whether the subject must be there.
-    pub needs_subject: bool,
 }
 
 impl Default for Step {
     fn default() -> Self {
-        Self {
-            state: ImportState::Started,
-            result: None,
-            errors: Vec::new(),
-            error: None,
-            report: None,
-            event: None,
-            note: None,
-            needs_subject: true,
-        }
+        Self { state: ImportState::Started, result: None, errors: Vec::new(), error: None, report: None, event: None, note: None }
     }
 }
 
@@ -97,6 +86,7 @@ impl App {
                     by: self.caller_name(),
                     created_at: at.clone(),
                     updated_at: at.clone(),
+                    begun_at: at.clone(),
                     report: None,
                 },
             };
@@ -104,7 +94,7 @@ impl App {
             if self.write_step(subject, held.as_ref(), &import, step, at_ms).await? {
                 return Ok(import);
             }
-            if self.records.subject(subject).await?.is_some_and(|subject| subject.deleting) {
+            if self.records.subject(subject).await?.is_none_or(|subject| subject.deleting) {
                 return Err(Error::SubjectNotFound(subject.subject.to_string()));
             }
             sleep(waits.next().ok_or_else(|| Error::ImportContended(planned.id.to_string()))?).await;
@@ -136,7 +126,7 @@ impl App {
             attempted_at: entry.at.clone(),
             result,
             subject: subject.subject.clone(),
-            import_id: import.id.clone(),
+            import_id: Some(import.id.clone()),
             errors: step.errors,
             error: step.error,
         });
@@ -150,7 +140,6 @@ impl App {
             entry: &entry,
             attempt: attempt.as_ref(),
             told: told.as_ref(),
-            needs_subject: step.needs_subject,
         };
         Ok(self.records.change_import(subject, change).await? == ImportWritten::Stored)
     }

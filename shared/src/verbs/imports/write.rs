@@ -7,10 +7,11 @@ use tokio::time::sleep;
 use super::step::{PlannedImport, Step};
 use crate::app::App;
 use crate::audit::{Action, Entry, Object, moment};
-use crate::aws::{ENTITIES_AT_ONCE, EntitiesWritten, EntityChange};
+use crate::aws::{EntitiesWritten, EntityChange, IMPORTED_AT_ONCE};
 use crate::clock::{millis_of, rfc3339};
 use crate::entities::{Entity, Imported};
 use crate::error::Error;
+use crate::hash::new_salt;
 use crate::ids::{EntityId, SubjectKey};
 use crate::importers::Item;
 use crate::imports::{AttemptResult, Import, ImportState, ImportView, Outcome, report};
@@ -102,7 +103,7 @@ impl App {
             });
         }
         let mut written = Vec::with_capacity(firsts.len());
-        for chunk in firsts.chunks(ENTITIES_AT_ONCE) {
+        for chunk in firsts.chunks(IMPORTED_AT_ONCE) {
             written.extend(self.write_chunk(subject, import, chunk).await?);
         }
         let mut seen = vec![false; firsts.len()];
@@ -130,14 +131,17 @@ impl App {
                 let at_ms = moment(self.clock.now_ms(), before.map(|before| before.updated_at.as_str()));
                 let is_own = before.is_some_and(|before| before.import == import.id);
                 let own = if is_own { Outcome::Created } else { Outcome::Found };
-                let made = Entity::imported(before, item, &import.generation, &import.id, &rfc3339(at_ms));
+                let salt = new_salt().map_err(Error::Configuration)?;
+                let made = Entity::imported(before, item, &import.generation, &import.id, &rfc3339(at_ms), &salt);
+                // What it has made before it was reverted was there when it began anew.
+                let is_new = is_own && before.is_some_and(|before| before.is_decided_since(&import.begun_at));
                 outcomes.push(match &made {
                     Imported::Created(_) => Outcome::Created,
                     Imported::Updated(_) | Imported::Same => own,
-                    Imported::Kept if is_own => Outcome::Created,
-                    Imported::Kept => Outcome::Kept,
+                    Imported::Kept(_) if is_new => Outcome::Created,
+                    Imported::Kept(_) => Outcome::Kept,
                 });
-                if let Imported::Created(entity) | Imported::Updated(entity) = made {
+                if let Imported::Created(entity) | Imported::Updated(entity) | Imported::Kept(Some(entity)) = made {
                     changes.push(self.entity_change(subject, before, *entity, Action::Import));
                 }
             }

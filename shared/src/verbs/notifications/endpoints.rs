@@ -7,11 +7,12 @@ use super::changes;
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::error::Error;
+use crate::hash::new_salt;
 use crate::ids::{EndpointId, Organization, UserId};
 use crate::limits::WEBHOOKS_MAX;
 use crate::notifications::body::{EndpointChange, NewEndpoint};
 use crate::notifications::endpoint::{Dialect, Disabled, Endpoint, EventFilter, Kind, Salt};
-use crate::notifications::subscriptions::topics;
+use crate::notifications::subscriptions::{Topic, topics};
 
 /// An endpoint as callers see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +85,7 @@ impl App {
         }
         let now = self.clock.now_ms();
         let salts = match new.kind {
-            Kind::Webhook => vec![Salt { salt: new_salt()?, until_ms: None }],
+            Kind::Webhook => vec![Salt { salt: new_salt().map_err(Error::Configuration)?, until_ms: None }],
             Kind::Slack | Kind::Email => Vec::new(),
         };
         let endpoint = Endpoint {
@@ -107,7 +108,7 @@ impl App {
         let secret = self.secret_of(organization, &endpoint).await?;
         self.records.put_endpoint(organization, &endpoint).await?;
         // After the row: whoever takes topics away reads the rows, and sees this one, or that topics were added meanwhile.
-        self.records.add_topics(organization, &topics([&endpoint])).await?;
+        self.add_wanted_topics(organization, &endpoint).await?;
         tracing::info!(%organization, endpoint = %endpoint.id, kind = ?endpoint.kind, "An endpoint was created.");
         Ok(EndpointView { secret, ..EndpointView::of(endpoint, now) })
     }
@@ -142,7 +143,7 @@ impl App {
     ) -> Result<EndpointView, Error> {
         let now = self.clock.now_ms();
         let next = self.update_endpoint(organization, id, |endpoint| Ok(changed(endpoint, change, now))).await?;
-        self.records.add_topics(organization, &topics([&next])).await?;
+        self.add_wanted_topics(organization, &next).await?;
         self.drop_unwanted_topics(organization).await?;
         Ok(EndpointView::of(next, now))
     }
@@ -155,7 +156,7 @@ impl App {
     pub async fn rotate_secret(&self, organization: &Organization, id: &EndpointId) -> Result<EndpointView, Error> {
         let now = self.clock.now_ms();
         let rotate = |endpoint: &Endpoint| match endpoint.kind {
-            Kind::Webhook => Ok(endpoint.rotated(new_salt()?, now)),
+            Kind::Webhook => Ok(endpoint.rotated(new_salt().map_err(Error::Configuration)?, now)),
             Kind::Slack => Err(Error::invalid("", "an endpoint of Slack has no secret: its address is one")),
             Kind::Email => Err(Error::invalid("", "a mailbox has no secret: nothing that it gets is signed by one")),
         };
@@ -180,6 +181,15 @@ impl App {
     pub(super) async fn endpoint(&self, organization: &Organization, id: &EndpointId) -> Result<Endpoint, Error> {
         let found = self.records.endpoint(organization, id).await?;
         found.ok_or_else(|| Error::EndpointNotFound(id.to_string()))
+    }
+
+    /// Adds the topics of an endpoint. Where they were told by a version that knew fewer, those of all endpoints.
+    async fn add_wanted_topics(&self, organization: &Organization, endpoint: &Endpoint) -> Result<(), Error> {
+        if self.records.settings(organization).await?.topics_known >= Topic::ALL.len() {
+            return self.records.add_topics(organization, &topics([endpoint])).await;
+        }
+        self.records.add_topics(organization, &topics(&self.records.endpoints(organization).await?)).await?;
+        self.records.put_topics_known(organization).await
     }
 
     /// Takes away topics that no endpoint wants any more. Where others add some at the same time, one too many may stay, which costs a
@@ -259,12 +269,4 @@ fn changed(endpoint: &Endpoint, change: &EndpointChange, now_ms: i64) -> Endpoin
         None => {}
     }
     next
-}
-
-/// 128 random bits in hex.
-fn new_salt() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    let failed = |error| Error::Configuration(format!("the operating system has no randomness: {error}"));
-    getrandom::fill(&mut bytes).map_err(failed)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

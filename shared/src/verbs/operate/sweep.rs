@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use crate::app::App;
-use crate::aws::Meta;
+use crate::aws::{Meta, OpenJobs};
 use crate::clock::{millis, millis_of};
 use crate::error::Error;
 use crate::generation::job::StreamJob;
@@ -38,7 +38,7 @@ pub struct Swept {
     pub compacted: u64,
     /// Generations ended because they exceeded their time, even where a writer was alive.
     pub timed_out: u64,
-    /// Generations, batches and runs whose check failed; the log has the reasons.
+    /// Generations, batches, runs and imports whose check failed; the log has the reasons.
     pub errors: u64,
     /// Batches that have not ended.
     pub open_batches: u64,
@@ -46,6 +46,8 @@ pub struct Swept {
     pub open_runs: u64,
     /// Runs that were open two minutes after their time, though each sweep ends those.
     pub runs_over_time: u64,
+    /// Imports that were begun, and have not ended.
+    pub open_imports: u64,
     /// The age of the oldest open generation in seconds.
     pub oldest_seconds: u64,
     /// Deliveries that are due, and have been invoked.
@@ -68,8 +70,7 @@ impl App {
     pub async fn sweep(&self, stop: impl Future<Output = ()> + Send) -> Result<Swept, Error> {
         let stop = stop.boxed().shared();
         let jobs = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open_jobs(shard))).await?;
-        let (batches, runs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
-        let (batches, runs) = (batches.into_iter().flatten().collect(), runs.into_iter().flatten().collect());
+        let jobs: OpenJobs = jobs.into_iter().collect();
         let (idle, is_time) = (age_min(self.config.lease), || stop.clone().now_or_never().is_none());
         let shards = futures::future::try_join_all((0..OPEN_SHARDS).map(|shard| self.records.open(shard))).await?;
         let mut open: Vec<GenerationKey> = shards.into_iter().flatten().collect();
@@ -96,11 +97,13 @@ impl App {
             open.rotate_left(reached);
         }
         // Side by side: none of them takes the time of the others.
-        let batches = Box::pin(self.sweep_batches(batches, idle, is_time));
-        let runs = Box::pin(self.sweep_runs(runs, idle, is_time));
-        let (last, batches, runs) = tokio::join!(self.check_all(open, stop.clone(), &mut swept), batches, runs);
+        let batches = Box::pin(self.sweep_batches(jobs.batches, idle, is_time));
+        let runs = Box::pin(self.sweep_runs(jobs.runs, idle, is_time));
+        let imports = Box::pin(self.sweep_imports(jobs.imports, is_time));
+        let (last, batches, runs, imports) = tokio::join!(self.check_all(open, stop.clone(), &mut swept), batches, runs, imports);
         (swept.open_batches, swept.open_runs, swept.runs_over_time) = (batches.open, runs.open, runs.over_time);
-        swept.errors += batches.errors + runs.errors;
+        swept.open_imports = imports.open;
+        swept.errors += batches.errors + runs.errors + imports.errors;
         let next = last.or_else(|| cursor.clone()).filter(|_| swept.looked_at < due);
         if next != cursor {
             self.records.set_sweep_cursor(next.as_ref()).await?;
@@ -112,6 +115,7 @@ impl App {
             open_batches = swept.open_batches,
             open_runs = swept.open_runs,
             runs_over_time = swept.runs_over_time,
+            open_imports = swept.open_imports,
             looked_at = swept.looked_at,
             streamed_again = swept.streamed,
             compacted_late = swept.compacted,

@@ -4,15 +4,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
 
 use super::Tries;
+use crate::acceptance::audited_deletion;
 use crate::app::App;
-use crate::aws::RecordRow;
+use crate::audit::{Action, Entry, Object, moment};
+use crate::aws::{RecordRow, SubjectDeletion};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::request::Request;
 use crate::ids::{Organization, SubjectId, SubjectKey};
 use crate::limits::{LABEL_CHARS_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_SCAN_MAX, SUBJECT_CHARS_MAX};
+use crate::notifications::notify::Notify;
+use crate::notifications::subscriptions::Topic;
+use crate::notifications::{EventType, Notification};
 use crate::subjects::version::Origin;
 use crate::subjects::{Details, SubjectView};
 use crate::verbs::generations::list::page_limit;
@@ -127,17 +133,52 @@ impl App {
     /// Deletes a subject with all its versions; its generations stay. Interrupted, it can be called again.
     ///
     /// # Errors
-    /// [`Error::SubjectNotFound`], [`Error::Aws`].
+    /// [`Error::SubjectNotFound`], [`Error::SubjectContended`], [`Error::Aws`].
     pub async fn delete_subject(&self, key: &SubjectKey) -> Result<(), Error> {
         // First, so that no version is made meanwhile, whose rows would be left over.
-        if !self.records.mark_deleting(key).await? {
-            return Err(Error::SubjectNotFound(key.subject.to_string()));
-        }
+        self.begin_deletion(key).await?;
         self.records.delete_subject_rows(key, false).await?;
         let objects = self.blobs.of_subject(key, Duration::ZERO, self.clock.now_ms()).await?;
         self.blobs.delete_objects(&objects).await?;
         self.records.delete_subject_rows(key, true).await?;
         tracing::info!(subject = %key.subject, organization = %key.organization, "A subject was deleted.");
         Ok(())
+    }
+
+    /// Marks a subject as being deleted, with the entry in the audit, and what receivers are told. One that is marked is gone on with.
+    async fn begin_deletion(&self, key: &SubjectKey) -> Result<(), Error> {
+        let mut tries = Tries::new(key);
+        loop {
+            let absent = || Error::SubjectNotFound(key.subject.to_string());
+            let subject = self.records.subject(key).await?.ok_or_else(absent)?;
+            if subject.deleting {
+                return Ok(());
+            }
+            let accepted = subject.accepted.as_ref();
+            let at_ms = moment(self.clock.now_ms(), accepted.map(|accepted| accepted.accepted_at.as_str()));
+            let revision = accepted.map_or(0, |accepted| accepted.revision) + 1;
+            let id = key.subject.as_str();
+            let object = Object { kind: "subject", id, subject: &key.subject, generation: None, revision };
+            let change = audited_deletion(accepted);
+            let entry = Entry::new(&key.organization, at_ms, &self.actor(), Action::Delete, &object, change);
+            let generation = self.still_accepted(key, accepted.map(|accepted| accepted.generation.clone())).await?;
+            let told = if self.settings(&key.organization).await?.topics.contains(&Topic::Subjects) {
+                let data = Map::from_iter([("subject".to_owned(), json!(id)), ("status".to_owned(), json!("deleted"))]);
+                let (event, to) = (EventType::SubjectDeleted, Notify::default());
+                Some(Notification::at_moment(&key.organization, event, id, at_ms, data, &to))
+            } else {
+                None
+            };
+            let deletion = SubjectDeletion {
+                accepted: accepted.map(|accepted| accepted.revision),
+                generation: generation.as_ref(),
+                entry: &entry,
+                told: told.as_ref(),
+            };
+            if self.records.mark_deleting(key, deletion).await? {
+                return Ok(());
+            }
+            tries.again().await?;
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! What reviews come to: an accepted generation whose prompt is large, its import, decisions, and the end of all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use longhand::Clock;
 use longhand_tests::calls::Recorder;
+use longhand_tests::faults::{Faults, Mode};
 use longhand_tests::hostile::{Hostile, Script, wire};
 use longhand_tests::{Harness, environment};
 use reqwest::StatusCode;
@@ -37,5 +42,36 @@ pub async fn with_an_import(recorder: Recorder) {
     ask(&harness, "PUT", "/v1/importers/own", Some(&document), StatusCode::CREATED).await;
     ask(&harness, "GET", "/v1/importers", None, StatusCode::OK).await;
     ask(&harness, "DELETE", "/v1/subjects/s", None, StatusCode::OK).await;
+    harness.finish().await;
+}
+
+/// An import whose process is gone before its entities are written: `sweep` completes it.
+pub async fn with_an_import_that_is_left_alone(recorder: Recorder) {
+    let answer = json!({ "scenario_metadata": { "name": "S" }, "capabilities": [{ "name": "A" }] }).to_string();
+    let hostile = Hostile::improvising("test", move |_, _| Script::stream([wire::whole(&[&answer])])).await;
+    let env = environment(&hostile.base_url("test"), &[("LONGHAND_IMPORT_GENERATION", "true"), ("AWS_MAX_ATTEMPTS", "1")]);
+    let clock = Clock::system();
+    // The first transaction accepts, the second begins the import.
+    let (done, is_armed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let armed = Arc::clone(&is_armed);
+    let faults = Faults::deciding(move |_, function, call| {
+        let is_counted = armed.load(Ordering::SeqCst) && function == "api" && call.operation == "TransactWriteItems";
+        (is_counted && done.fetch_add(1, Ordering::SeqCst) >= 2).then_some(Mode::Refused)
+    });
+    let harness = Harness::without(&["EveryMinute"], options(&recorder, env, &clock, Some(&faults))).await;
+    let document = json!({ "longhand": "importer/1", "name": "own", "collections": [{ "name": "capabilities", "kind": "b" }] });
+    ask(&harness, "PUT", "/v1/importers/own", Some(&document), StatusCode::CREATED).await;
+    let webhook = json!({ "url": "http://127.0.0.1:9/", "events": ["import.*"] });
+    ask(&harness, "POST", "/v1/webhooks", Some(&webhook), StatusCode::CREATED).await;
+    let id = harness.start_generation(json!({ "prompt": "an answer to import" })).await;
+    harness.ended(&id).await;
+    is_armed.store(true, Ordering::SeqCst);
+    let post = harness.http.post(harness.url_of(&format!("/v1/generations/{id}/accept")));
+    let accepted = post.json(&json!({ "import": true, "importer": "own", "subject": "s" })).send().await.unwrap();
+    assert!(accepted.status().is_server_error(), "{accepted:?}");
+    clock.advance(Duration::from_secs(61));
+    harness.stack.invoke("sweep", json!({})).await.unwrap();
+    let imports = harness.found("subjects/s/imports").await;
+    assert_eq!(imports["data"][0]["state"], "completed", "{imports}");
     harness.finish().await;
 }
