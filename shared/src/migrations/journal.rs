@@ -9,8 +9,8 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::Change;
 use super::plan::Counts;
+use super::{Change, UnitReason};
 
 /// Units of one segment.
 pub const SEGMENT_UNITS: usize = 25;
@@ -41,6 +41,9 @@ pub struct SegmentHead {
     /// The units of the segment before that were refused: what that says of them was not written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Those of them that cannot be changed any more, seen anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<UnitReason>,
 }
 
 impl Segment {

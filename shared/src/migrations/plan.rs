@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Change, Finding, Planned, Verdict};
+use super::{Change, Planned, UnitReason, Verdict};
 
 /// Changes that are shown in full.
 pub const SAMPLES: usize = 10;
+/// Reasons and findings that are kept in full; of others only how many there are.
+pub const TOLD: usize = 40;
 
 /// How many units there are of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +55,12 @@ pub struct Plan {
     pub write_units: u64,
     /// The first changes.
     pub samples: Vec<Change>,
-    /// The units that cannot be changed, with the reason.
-    pub cannot: Vec<(String, String)>,
-    /// What was found, by unit. Units without findings are not among them.
-    pub findings: BTreeMap<String, Vec<Finding>>,
+    /// The first units that cannot be changed, with the reason.
+    pub cannot: Vec<UnitReason>,
+    /// The first findings: unit, code and detail.
+    pub found: Vec<[String; 3]>,
+    /// How often each finding was made.
+    pub findings_by_code: BTreeMap<String, u64>,
     hash: Sha256,
 }
 
@@ -64,12 +68,16 @@ impl Plan {
     /// Adds the next unit.
     pub fn add(&mut self, planned: &Planned) {
         self.counts.add(&planned.verdict);
-        if !planned.findings.is_empty() {
-            self.findings.insert(planned.unit.clone(), planned.findings.clone());
+        for finding in &planned.findings {
+            *self.findings_by_code.entry(finding.code.clone()).or_default() += 1;
+            if self.found.len() < TOLD {
+                self.found.push([planned.unit.clone(), finding.code.clone(), finding.detail.clone()]);
+            }
         }
         match &planned.verdict {
             Verdict::AlreadyRight => {}
-            Verdict::Cannot(why) => self.cannot.push((planned.unit.clone(), why.clone())),
+            Verdict::Cannot(why) if self.cannot.len() < TOLD => self.cannot.push(UnitReason::new(&planned.unit, why)),
+            Verdict::Cannot(_) => {}
             Verdict::Change(change) => {
                 self.rows += change.rows.len() as u64;
                 self.objects += change.new_objects().count() as u64;
@@ -92,16 +100,6 @@ impl Plan {
     pub fn hash(&self) -> String {
         let digits = format!("{:x}", self.hash.clone().finalize());
         digits.chars().take(12).collect()
-    }
-
-    /// How often each finding was made.
-    #[must_use]
-    pub fn findings_by_code(&self) -> BTreeMap<&str, u64> {
-        let mut counts = BTreeMap::new();
-        for finding in self.findings.values().flatten() {
-            *counts.entry(finding.code.as_str()).or_default() += 1;
-        }
-        counts
     }
 }
 

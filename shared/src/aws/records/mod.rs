@@ -35,7 +35,7 @@ pub use idempotency::IdempotencyClaim;
 pub use imports::{ImportChange, ImportWritten};
 pub use key::INDEXES;
 pub use listing::ListPage;
-pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
+pub use migrations::{ImportedRow, MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
 pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};
 pub use subjects::{Added, SubjectPage, VERSIONS_DELETED_AT_ONCE, VersionSource};

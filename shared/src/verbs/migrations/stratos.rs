@@ -14,12 +14,12 @@ use super::{Content, DataChange, Units, Verification, View};
 use crate::acceptance::{self, Acceptance, AcceptedFor, Prompt};
 use crate::app::App;
 use crate::audit::{Action, Actor, Entry, Object};
-use crate::aws::{ArchiveWriter, Blobs, Outcome, RecordRow, Records};
+use crate::aws::{ArchiveWriter, Blobs, ImportedRow, Outcome, RecordRow, Records};
 use crate::clock::{millis_of, rfc3339};
 use crate::error::Error;
 use crate::generation::Status;
 use crate::generation::request::Request;
-use crate::ids::SubjectKey;
+use crate::ids::{GenerationKey, SubjectKey};
 use crate::limits::REQUEST_INLINE_BYTES_MAX;
 use crate::migrations::stratos::convert::{IMPORTED_BY, Imported, Options, convert};
 use crate::migrations::stratos::source::{Cell, SourceGeneration};
@@ -41,6 +41,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// It cannot be read.
     fn ids(&self, after: Option<i64>, limit: usize) -> Result<Vec<i64>, Error>;
+
+    /// Rows that no id names, each in a few words.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn nameless(&self) -> Result<Vec<String>, Error>;
 
     /// A generation, with its chunk rows.
     ///
@@ -67,10 +73,72 @@ impl Stratos {
     }
 
     fn read(&self, unit: &str) -> Result<(SourceGeneration, Imported), Error> {
-        let id = unit.parse().map_err(|_| Error::Configuration(format!("a unit is a generation's number, not {unit:?}")))?;
+        let id = unit.parse().map_err(|_| Error::Configuration(NAMELESS.into()))?;
         let source = self.source.read(id)?;
         let imported = convert(&source, &self.options);
         Ok((source, imported))
+    }
+}
+
+/// What was found of a row that was imported before.
+enum Before {
+    /// It is not here, and was not.
+    New,
+    /// It is here.
+    Here(Box<RecordRow>),
+    /// It is here under another key: other settings were told, or the row says that it was created at another time.
+    Elsewhere(GenerationKey),
+    /// It was here, and was purged.
+    Purged(GenerationKey),
+}
+
+/// What is known here of a row.
+async fn before(app: &App, imported: &Imported) -> Result<Before, Error> {
+    // The record first: a purge deletes it and leaves the note.
+    let record = app.records.find(&imported.key).await?;
+    let note = app.records.stored_row(&Records::imported_key(&origin(imported))).await?;
+    let note: Option<ImportedRow> = note.as_ref().map(Records::read_row).transpose()?;
+    let key = note.map(|note| GenerationKey::new(note.imported_by, note.imported_as));
+    Ok(match (record, key) {
+        (Some(record), _) => Before::Here(Box::new(record)),
+        (None, None) => Before::New,
+        (None, Some(key)) if key == imported.key || app.records.find(&key).await?.is_none() => Before::Purged(key),
+        (None, Some(key)) => Before::Elsewhere(key),
+    })
+}
+
+/// What names a row among those of all databases.
+fn origin(imported: &Imported) -> Vec<&str> {
+    imported.origin.iter().map(String::as_str).collect()
+}
+
+impl Stratos {
+    /// What is to become of a row that was imported before; `None`: it was not.
+    async fn held(
+        &self,
+        app: &App,
+        source: &SourceGeneration,
+        imported: &Imported,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<Verdict>, Error> {
+        Ok(Some(match before(app, imported).await? {
+            Before::New => return Ok(None),
+            Before::Here(record) if source_of(&record).as_deref() == Some(&source.sha256()) => Verdict::AlreadyRight,
+            Before::Here(record) => {
+                let detail = format!("the row has changed there since {} was imported", record.generation);
+                findings.push(Finding::new("changed_since", detail));
+                Verdict::Cannot(format!("{} was imported from another state of this row", record.generation))
+            }
+            Before::Purged(key) => {
+                findings.push(Finding::new("purged_here", format!("it was imported as {key}, which was deleted here: it stays so")));
+                Verdict::AlreadyRight
+            }
+            Before::Elsewhere(key) => {
+                let detail = format!("it is here as {key}, and would become {}: give the flags of the first run", imported.key);
+                findings.push(Finding::new("imported_elsewhere", detail));
+                Verdict::Cannot(format!("it is here as {key}"))
+            }
+        }))
     }
 }
 
@@ -84,8 +152,9 @@ impl DataChange for Stratos {
         let map: Vec<String> = self.options.organizations.iter().map(|(id, name)| format!("{id}={name}")).collect();
         let zone = self.options.zone.iana_name().map_or_else(|| format!("{:?}", self.options.zone), str::to_owned);
         format!(
-            "{}; organizations {}; times of {zone}; subjects {}N",
+            "{} as {}; organizations {}; times of {zone}; subjects {}N",
             self.source.describe(),
+            self.options.database,
             map.join(","),
             self.options.subject_prefix
         )
@@ -94,20 +163,24 @@ impl DataChange for Stratos {
     async fn units(&self, _: &App, after: Option<&str>) -> Result<Units, Error> {
         let units = self.source.ids(after.and_then(|after| after.parse().ok()), PAGE)?;
         let next = units.last().filter(|_| units.len() == PAGE).map(i64::to_string);
-        Ok(Units { units: units.iter().map(i64::to_string).collect(), next })
+        let mut units: Vec<String> = units.iter().map(i64::to_string).collect();
+        if next.is_none() {
+            units.extend(self.source.nameless()?);
+        }
+        Ok(Units { units, next })
     }
 
     async fn plan(&self, view: &View<'_>, unit: &str) -> Result<Planned, Error> {
-        let (source, imported) = self.read(unit)?;
-        let record_key = Records::record_key(&imported.key);
+        let (source, imported) = match self.read(unit) {
+            Ok(read) => read,
+            // One row that cannot be read keeps no other from being imported.
+            Err(error) => {
+                let verdict = Verdict::Cannot(error.to_string());
+                return Ok(Planned { unit: unit.to_owned(), verdict, findings: Vec::new() });
+            }
+        };
         let mut findings = imported.findings.clone();
-        if let Some(row) = view.row(&record_key).await? {
-            let record: RecordRow = Records::read_row(&row)?;
-            let verdict = if source_of(&record).as_deref() == Some(&source.sha256()) {
-                Verdict::AlreadyRight
-            } else {
-                Verdict::Cannot(format!("{} was imported from another state of this row", imported.key.generation))
-            };
+        if let Some(verdict) = self.held(view.app(), &source, &imported, &mut findings).await? {
             return Ok(Planned { unit: unit.to_owned(), verdict, findings });
         }
         let placed = place(view, &imported, &mut findings).await?;
@@ -120,7 +193,13 @@ impl DataChange for Stratos {
                 return Ok(Planned { unit: unit.to_owned(), verdict, findings });
             }
         };
-        let rows = rows(view.app(), &source, &imported, placed)?;
+        let mut rows = rows(view.app(), &source, &imported, placed)?;
+        let note = ImportedRow {
+            imported_by: imported.key.organization.clone(),
+            imported_as: imported.key.generation.clone(),
+        };
+        let (key, note) = Records::imported_row(&origin(&imported), &note)?;
+        rows.extend(RowChange::between(key, None, &note));
         let verdict = Verdict::Change(Change { unit: unit.to_owned(), rows, objects });
         Ok(Planned { unit: unit.to_owned(), verdict, findings })
     }
@@ -132,34 +211,93 @@ impl DataChange for Stratos {
         contents(&source, &imported, subject.as_ref().map(|subject| (subject, imported.status == Status::Completed)))
     }
 
+    fn is_shared(&self, key: &str) -> bool {
+        key.contains("#subject:") || key.contains("/subjects/")
+    }
+
     async fn verify(&self, app: &App) -> Result<Verification, Error> {
-        let (mut there, mut here, mut accepted, mut with_prompt, mut wrong, mut after) = (0, 0, 0, 0, Vec::new(), None);
+        let (mut counted, mut after) = (Counted::default(), None);
         loop {
             let ids = self.source.ids(after, PAGE)?;
             for id in &ids {
-                there += 1;
-                let (source, imported) = self.read(&id.to_string())?;
-                match check(app, &source, &imported).await? {
-                    Ok(()) => here += 1,
-                    Err(why) => wrong.push(format!("generation {id}: {why}")),
+                match self.read(&id.to_string()) {
+                    Ok((source, imported)) => counted.count(app, *id, &source, &imported).await?,
+                    Err(error) => counted.wrong(&id.to_string(), error),
                 }
-                let Some(of) = app.records.find(&imported.key).await?.and_then(|record| record.accepted) else { continue };
-                accepted += 1;
-                let subject = SubjectKey::new(imported.key.organization.clone(), of.accepted_subject);
-                let held = app.records.subject(&subject).await?.and_then(|subject| subject.accepted);
-                with_prompt += u64::from(
-                    held.is_some_and(|held| held.generation == imported.key.generation && !held.prompt_sha256.is_empty()),
-                );
             }
             after = ids.last().copied();
             if ids.len() < PAGE {
-                let counts = vec![
-                    ("generations in the file".into(), there, "generations here with the same text".into(), here),
-                    ("accepted generations".into(), accepted, "subjects with an accepted prompt".into(), with_prompt),
-                ];
-                return Ok(Verification { counts, wrong });
+                for row in self.source.nameless()? {
+                    counted.wrong(&row, NAMELESS);
+                }
+                return Ok(counted.verification());
             }
         }
+    }
+}
+
+/// What is said of a row that no id names.
+const NAMELESS: &str = "it has no whole number as its id, or another row has the same";
+
+/// The counts of a verification.
+#[derive(Default)]
+struct Counted {
+    there: u64,
+    here: u64,
+    accepted: u64,
+    with_prompt: u64,
+    accepted_there: u64,
+    taken: u64,
+    wrong: Vec<String>,
+}
+
+impl Counted {
+    fn wrong(&mut self, unit: &str, why: impl std::fmt::Display) {
+        self.there += 1;
+        self.wrong.push(format!("generation {unit}: {why}"));
+    }
+
+    async fn count(&mut self, app: &App, id: i64, source: &SourceGeneration, imported: &Imported) -> Result<(), Error> {
+        let record = match before(app, imported).await? {
+            Before::Here(record) => record,
+            // It was deleted here, and is to stay so.
+            Before::Purged(_) => return Ok(()),
+            Before::New => return Ok(self.wrong(&id.to_string(), "it is not here")),
+            Before::Elsewhere(key) => return Ok(self.wrong(&id.to_string(), format!("it is here as {key}"))),
+        };
+        match check(app, &record, source, imported).await? {
+            Ok(()) => (self.there, self.here) = (self.there + 1, self.here + 1),
+            Err(why) => self.wrong(&id.to_string(), why),
+        }
+        if let Some(of) = &record.accepted {
+            self.accepted += 1;
+            let subject = SubjectKey::new(imported.key.organization.clone(), of.accepted_subject.clone());
+            let held = app.records.subject(&subject).await?.and_then(|subject| subject.accepted);
+            self.with_prompt += u64::from(
+                held.is_some_and(|held| held.generation == imported.key.generation && !held.prompt_sha256.is_empty()),
+            );
+        }
+        let (Some(_), Some(subject)) = (&imported.accepted, &imported.subject) else { return Ok(()) };
+        self.accepted_there += 1;
+        // In its place another may stand, which was there before it or was accepted since; and the subject may have been deleted.
+        let subject = app.records.subject(&SubjectKey::new(imported.key.organization.clone(), subject.clone())).await?;
+        let stands = subject.is_none_or(|subject| subject.deleting || subject.accepted.is_some());
+        if record.accepted.is_some() || stands {
+            self.taken += 1;
+        } else {
+            self.wrong.push(format!("generation {id}: it was accepted there, and nothing is accepted here"));
+        }
+        Ok(())
+    }
+
+    fn verification(self) -> Verification {
+        let counts = [
+            ("generations in the file", self.there, "generations here with the same text", self.here),
+            ("accepted generations", self.accepted, "subjects with an accepted prompt", self.with_prompt),
+            ("scenarios accepted in the file", self.accepted_there, "subjects that stand on a generation", self.taken),
+        ];
+        let counts = counts.map(|(one, of_one, other, of_other)| (one.to_owned(), of_one, other.to_owned(), of_other));
+        Verification { counts: counts.into(), wrong: self.wrong }
     }
 }
 
@@ -170,9 +308,13 @@ fn source_of(record: &RecordRow) -> Option<String> {
 }
 
 /// Whether the text here is the one there, byte for byte.
-async fn check(app: &App, source: &SourceGeneration, imported: &Imported) -> Result<Result<(), String>, Error> {
-    let Some(record) = app.records.find(&imported.key).await? else { return Ok(Err("it is not here".into())) };
-    if source_of(&record).as_deref() != Some(&source.sha256()) {
+async fn check(
+    app: &App,
+    record: &RecordRow,
+    source: &SourceGeneration,
+    imported: &Imported,
+) -> Result<Result<(), String>, Error> {
+    if source_of(record).as_deref() != Some(&source.sha256()) {
         return Ok(Err("it was imported from another state of its row".into()));
     }
     Ok(match app.blobs.digest(&Blobs::output_key(&imported.key)).await? {
@@ -420,7 +562,7 @@ fn kept(source: &SourceGeneration, imported: &Imported) -> std::io::Result<Vec<u
     }
     if source.chunk_texts().is_some_and(|texts| texts.concat() == text) {
         for chunk in &mut source.chunks {
-            let bytes = chunk.get("chunk").and_then(Cell::bytes).map_or(0, <[u8]>::len);
+            let bytes = chunk.get("chunk").map_or(0, |cell| cell.written().len());
             chunk.insert("chunk".into(), Cell::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)));
         }
         omitted.push("chunks.chunk");

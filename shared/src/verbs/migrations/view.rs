@@ -6,11 +6,12 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hash::sha256_hex;
 use crate::migrations::{Attributes, ObjectChange, Planned, RowKey, Verdict};
-use crate::verbs::migrations::Content;
+use crate::verbs::migrations::{Content, DataChange};
 
 /// Rows and objects, with what is planned in place of what is stored.
 pub struct View<'a> {
     app: &'a App,
+    change: &'a dyn DataChange,
     rows: HashMap<RowKey, Attributes>,
     /// Objects that are planned, with their hashes.
     objects: HashMap<String, String>,
@@ -19,10 +20,10 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The data as it is stored.
+    /// The data as it is stored, for the plans of `change`.
     #[must_use]
-    pub fn new(app: &'a App) -> Self {
-        Self { app, rows: HashMap::new(), objects: HashMap::new(), own: HashSet::new() }
+    pub fn new(app: &'a App, change: &'a dyn DataChange) -> Self {
+        Self { app, change, rows: HashMap::new(), objects: HashMap::new(), own: HashSet::new() }
     }
 
     /// The same, in which these objects count as absent, because the run itself has put them.
@@ -43,12 +44,14 @@ impl<'a> View<'a> {
     /// [`Error::Aws`].
     pub async fn note(&mut self, planned: &Planned) -> Result<(), Error> {
         let Verdict::Change(change) = &planned.verdict else { return Ok(()) };
-        for row in &change.rows {
+        let rows: Vec<_> = change.rows.iter().filter(|row| self.change.is_shared(&row.key.pk)).collect();
+        for row in rows {
             // A change names only what it changes of a row.
             let held = if row.is_new { None } else { self.row(&row.key).await? };
             self.rows.insert(row.key.clone(), row.apply(held.as_ref()));
         }
-        self.objects.extend(change.objects.iter().map(|object| (object.object.clone(), object.sha256.clone())));
+        let shared = change.objects.iter().filter(|object| self.change.is_shared(&object.object));
+        self.objects.extend(shared.map(|object| (object.object.clone(), object.sha256.clone())));
         Ok(())
     }
 
