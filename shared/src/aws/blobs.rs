@@ -99,6 +99,16 @@ impl Blobs {
         format!("{}/{BATCHES}/{}/", key.organization, key.batch)
     }
 
+    /// The media type of an object of a generation, by its name.
+    #[must_use]
+    pub fn content_type(object: &str) -> &'static str {
+        match object.rsplit_once('.') {
+            Some((_, "gz")) => "application/gzip",
+            Some((_, "json")) => "application/json",
+            _ => "text/plain; charset=utf-8",
+        }
+    }
+
     /// The name of an object on records: `s3://bucket/key`.
     #[must_use]
     pub fn url(&self, object: &str) -> String {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Counts;
 use super::{Change, UnitReason};
+use crate::hash::sha256_hex;
 
 /// Units of one segment.
 pub const SEGMENT_UNITS: usize = 25;
@@ -80,6 +81,13 @@ pub fn segment_key(migration: &str, run: &str, number: u64) -> String {
     format!("{FOLDER}/{migration}/{run}/{number:06}.jsonl.gz")
 }
 
+/// The key under which a run keeps an object that it replaces.
+#[must_use]
+pub fn kept_key(migration: &str, run: &str, object: &str) -> String {
+    // The embedded S3 takes keys of 120 bytes.
+    format!("{FOLDER}/{migration}/{run}/objects/{}", &sha256_hex(object)[..20])
+}
+
 /// The folder of the bucket with all journals. No organization is called so.
 pub const FOLDER: &str = ".migrations";
 
@@ -101,7 +109,7 @@ mod tests {
         ) {
             let changes = rows.iter().enumerate().map(|(number, (before, after))| {
                 let key = RowKey { pk: format!("acme#{number}"), sk: "record".into() };
-                let object = ObjectChange { object: number.to_string(), sha256: "5e".into(), bytes: 1, is_new: number % 2 == 0 };
+                let object = ObjectChange { object: number.to_string(), sha256: "5e".into(), bytes: 1, is_new: number % 2 == 0, replaces: (number % 3 == 0).then(|| "a".into()) };
                 let rows = RowChange::between(key, before.as_ref(), after).into_iter().collect();
                 Change { unit: number.to_string(), rows, objects: vec![object] }
             });

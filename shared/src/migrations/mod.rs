@@ -170,6 +170,9 @@ pub struct ObjectChange {
     pub bytes: u64,
     /// Whether it appears with the change. Otherwise it was there already, with the same bytes, and stays when the change is undone.
     pub is_new: bool,
+    /// The SHA-256 of the object that it comes in place of. The journal keeps that, and undo puts it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// What one unit of a migration changes: all its rows in one transaction, after its objects.
@@ -215,6 +218,11 @@ impl Change {
             _ if all > CHANGE_BYTES_MAX => Err(format!("its rows have {all} bytes, and a transaction takes {CHANGE_BYTES_MAX}")),
             _ => Ok(()),
         }
+    }
+
+    /// The objects that come in place of others.
+    pub fn replacing_objects(&self) -> impl Iterator<Item = &ObjectChange> {
+        self.objects.iter().filter(|object| object.replaces.is_some())
     }
 
     /// The objects that appear with it.

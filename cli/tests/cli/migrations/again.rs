@@ -165,3 +165,64 @@ async fn an_acceptance_that_is_missing_here_is_told() {
     assert!(verified.stderr.contains("generation 3: it was accepted there, and nothing is accepted here"), "{verified:?}");
     place.harness.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_have_changed_there_are_taken_where_nothing_of_them_has_changed_here() {
+    let (few, place) = (Few::new(4), Place::new().await);
+    let path = few.path();
+    let (empty, migrate) = (place.everything().await, migrate(&path));
+    // The first one is being written there, and the second one is not accepted yet.
+    few.change(
+        "UPDATE scenario_generations SET status = 'processing', compacted = NULL WHERE id = 1;
+         UPDATE scenario_generations SET metadata = json_remove(metadata, '$.accepted_at', '$.accepted_by', '$.created_scenario_id') WHERE id = 2;
+         UPDATE scenario_generations SET scenario_id = 2 WHERE id = 2",
+    );
+    let one = apply(&place, &migrate).await;
+    let (first, second) = (imported(&place, 1).await, imported(&place, 2).await);
+    let (client, table) = (place.harness.clients().await.dynamodb, place.harness.config("api").records_table);
+    let text_of = aws_sdk_dynamodb::types::AttributeValue::S;
+    let update = client.update_item().table_name(&table).update_expression("SET model = :ours");
+    let update = update.key("pk", text_of(format!("local#{}", imported(&place, 4).await))).key("sk", text_of("record".into()));
+    update.expression_attribute_values(":ours", text_of("ours".into())).send().await.unwrap();
+    let before = place.everything().await;
+
+    let encoded = BASE64_STANDARD.encode(text(1));
+    few.change(&format!(
+        "UPDATE scenario_generations SET status = 'complete', compacted = '{encoded}' WHERE id = 1;
+         UPDATE scenario_generations SET metadata = json_set(metadata, '$.accepted_by', 3, '$.accepted_at', '2026-02-12 08:00:00') WHERE id = 2;
+         UPDATE scenario_generations SET compacted = '{encoded}' WHERE id = 3;
+         UPDATE scenario_generations SET prompt = 'another prompt' WHERE id = 4"
+    ));
+    let backup = place.backup();
+    let applied = place.say(&[&migrate[..], &["--json", "--apply", "--backup", &backup]].concat()).await;
+    let lines = applied.json();
+    let counts = json!({ "changed": 2, "already_right": 0, "cannot": 2 });
+    assert_eq!((applied.code, &lines[0]["findings"], &lines[1]["counts"]), (Some(1), &json!({ "changed_since": 4 }), &counts), "{applied:?}");
+    let why: Vec<&str> = lines[0]["cannot"].as_array().unwrap().iter().map(|told| told["why"].as_str().unwrap()).collect();
+    assert!(why[0].ends_with("a version never changes") && why[1].ends_with("it was changed here, too"), "{why:?}");
+    let api = &place.harness.api;
+    let generation = api.found(&format!("generations/{first}")).await;
+    assert_eq!((&generation["status"], &generation["reason"]), (&json!("completed"), &Value::Null), "{generation}");
+    assert_eq!(api.found(&format!("generations/{first}/output")).await["text"], text(1).as_str());
+    longhand_tests::assert_whole(&api.events(&first).await);
+    for (scenario, generation) in [(1, &first), (2, &second)] {
+        let subject = api.found(&format!("subjects/scenario-{scenario}")).await;
+        assert_eq!((&subject["current"], &subject["accepted"]), (&json!(1), &json!(generation)), "{subject}");
+        let version = api.found(&format!("subjects/scenario-{scenario}/versions/1/output")).await;
+        assert_eq!(version["text"], text(scenario).as_str());
+    }
+    let again = plan(&place, &migrate).await;
+    assert_eq!(again["counts"], json!({ "changed": 0, "already_right": 2, "cannot": 2 }));
+
+    let refused = place.say(&[&migrate[..], &["--undo", &one]].concat()).await;
+    let two = applied.run();
+    assert!(refused.code == Some(1) && refused.stderr.contains(&format!("undo {two} first")), "{refused:?}");
+    let undone = place.say(&[&migrate[..], &["--json", "--undo", &two]].concat()).await;
+    assert_eq!((undone.code, &undone.json()[0]["undone"]), (Some(0), &json!(2)), "{undone:?}");
+    place.everything().await.assert_same(&before);
+    let undone = place.say(&[&migrate[..], &["--json", "--undo", &one]].concat()).await;
+    assert_eq!((undone.code, &undone.json()[0]["undone"]), (Some(1), &json!(3)), "the one that was changed is left: {undone:?}");
+    let left = place.everything().await;
+    assert!(left.rows.len() > empty.rows.len() && !left.rows.keys().any(|key| key.0.contains(&first)));
+    place.harness.finish().await;
+}

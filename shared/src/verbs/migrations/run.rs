@@ -9,14 +9,17 @@ use super::lock::{Held, lost};
 use super::maintenance::Maintenance;
 use super::{Content, DataChange, Planner, View};
 use crate::app::App;
-use crate::aws::{MigrationRow, MigrationStatus};
+use crate::aws::{Blobs, MigrationRow, MigrationStatus};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::hash::sha256_hex;
 use crate::ids::MigrationId;
-use crate::migrations::journal::{Segment, SegmentHead, segment_key};
+use crate::migrations::journal::{Segment, SegmentHead, kept_key, segment_key};
 use crate::migrations::plan::Counts;
 use crate::migrations::{Change, RowState, UnitReason, Verdict, pace};
+
+/// The media type of what the journal keeps.
+const KEPT: &str = "application/octet-stream";
 
 /// How a run writes.
 #[derive(Debug, Clone)]
@@ -292,15 +295,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Puts the objects of a change, and then writes its rows in one transaction.
+    /// Puts the objects of a change, and then writes its rows in one transaction. Where that is refused, what was replaced is put back.
     async fn apply(&self, change: &Change) -> Result<Applied, Error> {
         self.held.check().await?;
+        let applied = self.put_and_write(change).await?;
+        if let Applied::Refused(_) = applied {
+            self.app.put_objects_back(self.change.name(), self.id, change).await?;
+        }
+        Ok(applied)
+    }
+
+    async fn put_and_write(&self, change: &Change) -> Result<Applied, Error> {
         let contents = match self.change.contents(self.app, &change.unit).await {
             Ok(contents) => contents,
             Err(Error::Configuration(_)) => Vec::new(),
             Err(error) => return Err(error),
         };
-        for object in change.new_objects() {
+        for object in change.objects.iter().filter(|object| object.is_new || object.replaces.is_some()) {
             let content = contents.iter().find(|content| content.object == object.object);
             let Some(content) = content.filter(|content| sha256_hex(&content.bytes) == object.sha256) else {
                 // Where it was written, its objects were put before.
@@ -308,8 +319,28 @@ impl Run<'_> {
                 let refused = || Applied::Refused("what it is made from has changed since it was planned".into());
                 return Ok(if is_written { Applied::Written } else { refused() });
             };
+            if let Some(former) = &object.replaces
+                && !self.keep(&object.object, former).await?
+            {
+                return Ok(Applied::Refused("others have changed its objects".into()));
+            }
             self.put(content).await?;
         }
+        self.write(change).await
+    }
+
+    /// Keeps an object that is about to be replaced. `false`: it is another one than it was.
+    async fn keep(&self, object: &str, former: &str) -> Result<bool, Error> {
+        let kept = kept_key(self.change.name(), self.id.as_str(), object);
+        let digest = async |object| Ok::<_, Error>(self.app.blobs.digest(object).await?.map(|(sha256, _)| sha256));
+        if digest(&kept).await?.as_deref() == Some(former) {
+            return Ok(true);
+        }
+        Ok(digest(object).await?.as_deref() == Some(former) && self.app.blobs.copy(object, &kept, KEPT).await?)
+    }
+
+    /// Writes the rows of a change in one transaction.
+    async fn write(&self, change: &Change) -> Result<Applied, Error> {
         match self.app.records.write_changes(&change.rows, self.held.holder()).await {
             Ok(true) => return Ok(Applied::Written),
             Ok(false) => {}
@@ -335,6 +366,18 @@ impl Run<'_> {
 }
 
 impl App {
+    /// Puts the objects back that a change has replaced. Those that others have replaced since stay.
+    pub(super) async fn put_objects_back(&self, name: &str, id: &MigrationId, change: &Change) -> Result<(), Error> {
+        for object in change.replacing_objects() {
+            let is_ours = self.blobs.digest(&object.object).await?.is_some_and(|(sha256, _)| sha256 == object.sha256);
+            let content_type = Blobs::content_type(&object.object);
+            if is_ours {
+                self.blobs.copy(&kept_key(name, id.as_str(), &object.object), &object.object, content_type).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a change was written, as far as nobody has changed its rows since. Its rows were written together, so one that has appeared
     /// with it tells.
     pub(super) async fn is_applied(&self, change: &Change) -> Result<bool, Error> {

@@ -60,8 +60,8 @@ impl App {
         let work = async {
             self.set_migration_status(held, &mut row, MigrationStatus::Undoing).await?;
             let refused: HashSet<String> = row.refused.iter().map(|refused| refused.unit.clone()).collect();
-            let undo = Undo { app: self, held, undone: UndoneMigration::default(), kept: HashSet::new(), refused };
-            let undone = Box::pin(undo.segments(&row, id, options)).await?;
+            let undo = Undo { app: self, held, name, id, undone: UndoneMigration::default(), kept: HashSet::new(), refused };
+            let undone = Box::pin(undo.segments(&row, options)).await?;
             if undone.changed_since.is_empty() {
                 self.set_migration_status(held, &mut row, MigrationStatus::Undone).await?;
             }
@@ -119,6 +119,8 @@ impl App {
 struct Undo<'a> {
     app: &'a App,
     held: &'a Held,
+    name: &'a str,
+    id: &'a MigrationId,
     undone: UndoneMigration,
     /// Objects of units that are left as they are.
     kept: HashSet<String>,
@@ -127,10 +129,10 @@ struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    async fn segments(mut self, row: &MigrationRow, id: &MigrationId, options: &RunOptions) -> Result<UndoneMigration, Error> {
+    async fn segments(mut self, row: &MigrationRow, options: &RunOptions) -> Result<UndoneMigration, Error> {
         let (began, mut behind) = (Instant::now(), Segment::default());
-        for number in (0..self.app.segments(row, id).await?).rev() {
-            let Some(segment) = self.app.journal_segment(&row.migration, id, number).await? else { continue };
+        for number in (0..self.app.segments(row, self.id).await?).rev() {
+            let Some(segment) = self.app.journal_segment(self.name, self.id, number).await? else { continue };
             for change in segment.changes.iter().rev() {
                 self.held.check().await?;
                 // Refused in this segment, it was not written by it, but by the next one.
@@ -156,7 +158,7 @@ impl Undo<'_> {
                 return self.leave(change, "others have changed it since").await;
             }
         }
-        self.delete_objects(change).await
+        self.take_objects_back(change).await
     }
 
     async fn change(&mut self, change: &Change) -> Result<(), Error> {
@@ -174,7 +176,7 @@ impl Undo<'_> {
         }
         if telling.all(|(_, state)| *state == RowState::Before) {
             self.undone.not_written += 1;
-            return self.delete_objects(change).await;
+            return self.take_objects_back(change).await;
         }
         self.leave(change, "others have changed it since").await
     }
@@ -201,7 +203,7 @@ impl Undo<'_> {
             return self.leave(change, "others have changed it since").await;
         }
         self.undone.undone += 1;
-        self.delete_objects(change).await
+        self.take_objects_back(change).await
     }
 
     /// A row that is there beside those that appeared with a change.
@@ -228,13 +230,14 @@ impl Undo<'_> {
         Ok(())
     }
 
-    /// Deletes the objects that appeared with a change, but for those that something needs that is left.
-    async fn delete_objects(&mut self, change: &Change) -> Result<(), Error> {
+    /// Deletes the objects that appeared with a change, but for those that something needs that is left; and puts those back that it has
+    /// replaced.
+    async fn take_objects_back(&mut self, change: &Change) -> Result<(), Error> {
         self.held.check().await?;
         let gone: Vec<String> =
             change.new_objects().map(|object| object.object.clone()).filter(|object| !self.kept.contains(object)).collect();
         self.app.blobs.delete_objects(&gone).await?;
         self.undone.objects += gone.len() as u64;
-        Ok(())
+        self.app.put_objects_back(self.name, self.id, change).await
     }
 }

@@ -71,15 +71,29 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn objects(&self, contents: &[Content]) -> Result<Result<Vec<ObjectChange>, String>, Error> {
+        self.objects_in_place(contents, None).await
+    }
+
+    /// The same; other objects in `folder` are replaced.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn objects_in_place(
+        &self,
+        contents: &[Content],
+        folder: Option<&str>,
+    ) -> Result<Result<Vec<ObjectChange>, String>, Error> {
         let mut changes = Vec::with_capacity(contents.len());
         for content in contents {
             let sha256 = sha256_hex(&content.bytes);
             let held = self.object(&content.object).await?;
-            if held.as_ref().is_some_and(|held| *held != sha256) {
+            let is_new = held.is_none();
+            let replaces = held.filter(|held| *held != sha256);
+            if replaces.is_some() && !folder.is_some_and(|folder| content.object.starts_with(folder)) {
                 return Ok(Err(content.object.clone()));
             }
             let (object, bytes) = (content.object.clone(), content.bytes.len() as u64);
-            changes.push(ObjectChange { object, sha256, bytes, is_new: held.is_none() });
+            changes.push(ObjectChange { object, sha256, bytes, is_new, replaces });
         }
         Ok(Ok(changes))
     }
