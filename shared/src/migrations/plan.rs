@@ -108,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrations::{RowChange, RowKey, tests::attributes};
+    use crate::migrations::{Finding, RowChange, RowKey, tests::attributes};
 
     fn planned(rows: &[crate::migrations::Attributes]) -> Vec<Planned> {
         let change = |number: usize, after| {
@@ -128,6 +128,18 @@ mod tests {
         assert_eq!(plan.counts.total(), planned.len() as u64);
         assert!(plan.samples.len() <= SAMPLES);
         plan.hash()
+    }
+
+    #[test]
+    fn the_first_reasons_are_kept_and_all_are_counted() {
+        let mut plan = Plan::default();
+        for unit in 0..3 * TOLD {
+            let findings = vec![Finding::new("odd", "it is odd"), Finding::new("old", "it is old")];
+            plan.add(&Planned { unit: unit.to_string(), verdict: Verdict::Cannot("it is gone".into()), findings });
+        }
+        assert_eq!((plan.cannot.len(), plan.found.len(), plan.counts.cannot), (TOLD, TOLD, 3 * TOLD as u64));
+        assert_eq!(plan.cannot[1].to_string(), "1: it is gone");
+        assert_eq!(plan.findings_by_code, [("odd".to_owned(), 3 * TOLD as u64), ("old".to_owned(), 3 * TOLD as u64)].into());
     }
 
     proptest! {

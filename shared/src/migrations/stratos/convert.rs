@@ -120,9 +120,9 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
     let created_ms = reader.created();
     let completed_ms =
         reader.first_stamp(&[], &["completed_at"], &["generated_at", "compacted_at", "updated_at"]).unwrap_or(created_ms);
-    let completed_ms = reader.in_order(("created", created_ms), ("ended", completed_ms));
+    let completed_ms = reader.in_order(("was created", created_ms), ("ended", completed_ms));
     let compacted_ms = reader.first_stamp(&["compacted_at"], &["compacted_at"], &[]).unwrap_or(completed_ms);
-    let compacted_ms = reader.in_order(("ended", completed_ms), ("compacted", compacted_ms));
+    let compacted_ms = reader.in_order(("ended", completed_ms), ("was compacted", compacted_ms));
     let (place, text) = chosen.map_or((None, String::new()), |(place, text)| (Some(place), text));
     let (status, failure) = reader.status(&text, is_unreadable);
     reader.check_counters(&text);
@@ -252,7 +252,7 @@ impl Reader<'_> {
     fn in_order(&mut self, (before, first): (&str, i64), (after, second): (&str, i64)) -> i64 {
         if second < first {
             let [at_first, at_second] = [first, second].map(rfc3339);
-            let detail = format!("it was {after} at {at_second}, before it was {before} at {at_first}: that moment is taken");
+            let detail = format!("it {after} at {at_second}, before it {before} at {at_first}: that moment is taken");
             self.find("times_out_of_order", detail);
         }
         second.max(first)
@@ -351,7 +351,7 @@ impl Reader<'_> {
         if at.is_none() {
             self.find("accepted_without_time", "it was accepted, and the row does not say when: its end is taken");
         }
-        let at = self.in_order(("created", created_ms), ("accepted", at.unwrap_or(completed_ms)));
+        let at = self.in_order(("was created", created_ms), ("was accepted", at.unwrap_or(completed_ms)));
         Some(AcceptedThere { at: rfc3339(at), by })
     }
 

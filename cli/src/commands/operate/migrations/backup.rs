@@ -190,3 +190,38 @@ fn hash(path: &Path) -> io::Result<String> {
         sha256.update(&buffer[..read]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_differs_in_one_value_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from.sqlite"), folder.path().join("to.sqlite"));
+        let source = Connection::open(&from).unwrap();
+        source
+            .execute_batch(
+                "CREATE TABLE one (a, b); INSERT INTO one VALUES (1, 'x'), (2.5, x'00'), (NULL, ''), (1, 'x');
+                 CREATE TABLE other (pk TEXT PRIMARY KEY, value) WITHOUT ROWID; INSERT INTO other VALUES ('k', '1');",
+            )
+            .unwrap();
+        assert_eq!(copy_database(&from, &to).unwrap(), 5);
+        let whole = contents(&source).unwrap();
+        for change in [
+            "UPDATE other SET value = 1",
+            "UPDATE one SET b = 'y' WHERE rowid = 1",
+            "DELETE FROM one WHERE rowid = 4",
+            "INSERT INTO one VALUES (2, 'z')",
+            "CREATE TABLE more (a)",
+        ] {
+            let copy = Connection::open(&to).unwrap();
+            assert_eq!(contents(&copy).unwrap(), whole);
+            copy.execute_batch(&format!("BEGIN; {change}")).unwrap();
+            assert_ne!(contents(&copy).unwrap(), whole, "{change}");
+        }
+        let (file, copy) = (folder.path().join("file"), folder.path().join("copy"));
+        fs::write(&file, b"text").unwrap();
+        assert_eq!(copy_file(&file, &copy).unwrap().unwrap(), hash(&copy).unwrap());
+    }
+}
