@@ -30,10 +30,10 @@ pub use queues::{QueueMessage, Queues};
 pub use records::{
     AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead,
     DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, INDEXES,
-    IdempotencyClaim, ImportChange, ImportWritten, ImportedRow, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage, MigrationLock,
-    MigrationRow, MigrationStatus, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PlanWritten, PlannedRun, RecordRow,
-    Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage, VERSIONS_DELETED_AT_ONCE,
-    ValidationIssue, VersionSource,
+    IdempotencyClaim, ImportChange, ImportWritten, ImportedRow, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage,
+    MigrationLock, MigrationRow, MigrationStatus, NewItem, Outcome, PLAIN_REQUEST_BYTES_MAX, PinnedPipeline, PlanWritten,
+    PlannedRun, RecordRow, Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten, SubjectPage,
+    VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };
 pub use secrets::{Secrets, Version};
 pub use signer::Signer;

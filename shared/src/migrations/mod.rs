@@ -211,7 +211,9 @@ impl Change {
         let sizes = self.rows.iter().map(|row| (row.bytes(), &row.key));
         let all: usize = sizes.clone().map(|(bytes, _)| bytes).sum();
         match sizes.max() {
-            _ if self.rows.len() > ROWS_MAX => Err(format!("it has {} rows, and a transaction takes {ROWS_MAX}", self.rows.len())),
+            _ if self.rows.len() > ROWS_MAX => {
+                Err(format!("it has {} rows, and a transaction takes {ROWS_MAX}", self.rows.len()))
+            }
             Some((bytes, key)) if bytes > ROW_BYTES_MAX => {
                 Err(format!("its row {key} has {bytes} bytes, and a row takes {ROW_BYTES_MAX}"))
             }

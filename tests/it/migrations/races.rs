@@ -104,8 +104,7 @@ impl DataChange for AddSeen {
 async fn start() -> (AddSeen, App) {
     let harness = Harness::with(longhand_local::Options::default()).await;
     let app = harness.app(harness.config("api"), Clock::system()).await;
-    let change =
-        AddSeen { harness, disturbed: Mutex::default(), unreadable: Mutex::default(), unsteady: Mutex::default() };
+    let change = AddSeen { harness, disturbed: Mutex::default(), unreadable: Mutex::default(), unsteady: Mutex::default() };
     for unit in 0..UNITS {
         change.disturb(&unit.to_string(), 0).await;
     }

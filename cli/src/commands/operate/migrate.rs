@@ -67,6 +67,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let organizations = args.organizations.iter().cloned().collect();
     let source = Arc::new(Database::open(&args.from)?);
     let known: Vec<Organization> = args.organizations.into_iter().map(|(_, name)| name).collect();
-    let change = Stratos::new(source, Options { organizations, database: args.database, zone, subject_prefix: args.subject_prefix });
+    let change =
+        Stratos::new(source, Options { organizations, database: args.database, zone, subject_prefix: args.subject_prefix });
     Box::pin(migrations::run(&change, &args.migration, known)).await
 }

@@ -113,7 +113,11 @@ async fn what_was_deleted_here_stays_deleted_and_is_told() {
     place.harness.stack.app().await.unwrap().purge(&longhand_tests::key_of(&id)).await.unwrap();
     let purged = place.everything().await;
     let planned = plan(&place, &migrate).await;
-    assert_eq!((&planned["counts"]["already_right"], &planned["findings"]), (&json!(3), &json!({ "purged_here": 1 })), "{planned}");
+    assert_eq!(
+        (&planned["counts"]["already_right"], &planned["findings"]),
+        (&json!(3), &json!({ "purged_here": 1 })),
+        "{planned}"
+    );
     // With other flags it would have another id, and is known all the same.
     let elsewhere = plan(&place, &[&migrate[..], &["--time-zone", "+02:00"]].concat()).await;
     assert_eq!(elsewhere["findings"], json!({ "purged_here": 1, "imported_elsewhere": 2 }), "{elsewhere}");
@@ -197,7 +201,11 @@ async fn rows_that_have_changed_there_are_taken_where_nothing_of_them_has_change
     let applied = place.say(&[&migrate[..], &["--json", "--apply", "--backup", &backup]].concat()).await;
     let lines = applied.json();
     let counts = json!({ "changed": 2, "already_right": 0, "cannot": 2 });
-    assert_eq!((applied.code, &lines[0]["findings"], &lines[1]["counts"]), (Some(1), &json!({ "changed_since": 4 }), &counts), "{applied:?}");
+    assert_eq!(
+        (applied.code, &lines[0]["findings"], &lines[1]["counts"]),
+        (Some(1), &json!({ "changed_since": 4 }), &counts),
+        "{applied:?}"
+    );
     let why: Vec<&str> = lines[0]["cannot"].as_array().unwrap().iter().map(|told| told["why"].as_str().unwrap()).collect();
     assert!(why[0].ends_with("a version never changes") && why[1].ends_with("it was changed here, too"), "{why:?}");
     let api = &place.harness.api;

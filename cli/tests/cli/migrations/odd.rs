@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::{Place, migrate};
 
 /// No key, no index, and chunks of no type, which SQLite keeps as numbers where they are given as such.
-const SCHEMA: &str = "CREATE TABLE scenario_generations (id, organization_id, status, metadata, prompt, created_at, compacted_at);
+const SCHEMA: &str =
+    "CREATE TABLE scenario_generations (id, organization_id, status, metadata, prompt, created_at, compacted_at);
     CREATE TABLE generation_chunks (scenario_generation_id, sequence, chunk);";
 
 fn odd() -> (tempfile::TempDir, String) {
@@ -17,7 +18,8 @@ fn odd() -> (tempfile::TempDir, String) {
     let path = folder.path().join("odd.sqlite");
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch(SCHEMA).unwrap();
-    let insert = "INSERT INTO scenario_generations VALUES (?1, 1, 'complete', ?2, 'a prompt of an odd row', '2026-02-11 09:00:00', ?3)";
+    let insert =
+        "INSERT INTO scenario_generations VALUES (?1, 1, 'complete', ?2, 'a prompt of an odd row', '2026-02-11 09:00:00', ?3)";
     let told = json!({ "provider": "abacus", "model": "gpt-5", "completed_at": "2026-02-11 08:00:00" }).to_string();
     let before = "2026-02-11 07:00:00";
     for id in [Some(1), Some(2), None, Some(3), Some(3)] {
@@ -57,7 +59,8 @@ async fn rows_without_a_number_of_their_own_are_told_and_the_others_imported() {
         .collect();
     assert_eq!(told.keys().collect::<Vec<_>>(), ["1", "2", "rowid 3", "rowid 4", "rowid 5", "rowid 6"]);
     assert!(told["rowid 4"]["cannot"].as_str().unwrap().contains("another row has the same"), "{told:?}");
-    let codes: Vec<&str> = told["1"]["findings"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect();
+    let codes: Vec<&str> =
+        told["1"]["findings"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect();
     // It ended before it was created, and was compacted before that.
     assert_eq!(codes, ["chunk_numbers", "times_out_of_order", "times_out_of_order"]);
 

@@ -149,7 +149,8 @@ fn check_sequence(source: &SourceGeneration, findings: &mut Vec<Finding>) {
 fn check_numbers(source: &SourceGeneration, findings: &mut Vec<Finding>) {
     let numbers = source.chunks.iter().filter(|chunk| chunk.get("chunk").is_some_and(Cell::is_number)).count();
     if numbers > 0 {
-        let detail = format!("{numbers} of {} chunk rows are numbers, which SQLite keeps without their outer zeros", source.chunks.len());
+        let detail =
+            format!("{numbers} of {} chunk rows are numbers, which SQLite keeps without their outer zeros", source.chunks.len());
         findings.push(Finding::new("chunk_numbers", detail));
     }
 }

@@ -46,7 +46,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { organizations: BTreeMap::new(), database: "stratos".into(), zone: TimeZone::UTC, subject_prefix: "scenario-".into() }
+        Self {
+            organizations: BTreeMap::new(),
+            database: "stratos".into(),
+            zone: TimeZone::UTC,
+            subject_prefix: "scenario-".into(),
+        }
     }
 }
 

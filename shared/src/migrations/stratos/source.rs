@@ -169,7 +169,14 @@ mod tests {
 
     #[test]
     fn chunk_rows_of_every_type_are_text() {
-        let cells = [Cell::Text(b"{\"score\": ".to_vec()), Cell::Integer(0), Cell::Blob(b".".to_vec()), Cell::Integer(10), Cell::Real(2.0), Cell::Null];
+        let cells = [
+            Cell::Text(b"{\"score\": ".to_vec()),
+            Cell::Integer(0),
+            Cell::Blob(b".".to_vec()),
+            Cell::Integer(10),
+            Cell::Real(2.0),
+            Cell::Null,
+        ];
         let chunks = cells.into_iter().map(|cell| Columns::from([("chunk".to_owned(), cell)])).collect();
         let source = SourceGeneration { columns: Columns::new(), chunks };
         assert_eq!(source.chunk_texts().unwrap().concat(), b"{\"score\": 0.102.0");

@@ -96,7 +96,8 @@ impl App {
             let now = app.plan_migration(change).await?.hash();
             if now != row.plan {
                 app.set_migration_status(&held, &mut row, MigrationStatus::Undone).await?;
-                let message = format!("the plan has the hash {now}, not {}: the data has changed since, look at it again", row.plan);
+                let message =
+                    format!("the plan has the hash {now}, not {}: the data has changed since, look at it again", row.plan);
                 return Err(Error::Configuration(message));
             }
             let run = Run { app: &app, change, id: &id, held: &held, options, began: Instant::now() };
@@ -133,7 +134,13 @@ impl App {
         let row = self.known_migration(id).await?;
         let refuse = |message| Err(Error::Configuration(message));
         if row.migration != change.name() || row.about != change.about() {
-            return refuse(format!("run {id} is {} of {}, not {} of {}", row.migration, row.about, change.name(), change.about()));
+            return refuse(format!(
+                "run {id} is {} of {}, not {} of {}",
+                row.migration,
+                row.about,
+                change.name(),
+                change.about()
+            ));
         }
         match row.status {
             MigrationStatus::Running => {}

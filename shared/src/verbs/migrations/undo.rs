@@ -39,13 +39,7 @@ impl App {
         held.release_after(result).await
     }
 
-    async fn undo(
-        &self,
-        name: &str,
-        id: &MigrationId,
-        options: &RunOptions,
-        held: &Held,
-    ) -> Result<UndoneMigration, Error> {
+    async fn undo(&self, name: &str, id: &MigrationId, options: &RunOptions, held: &Held) -> Result<UndoneMigration, Error> {
         let mut row = self.known_migration(id).await?;
         let refuse = |message| Err(Error::Configuration(message));
         if row.migration != name {
@@ -55,7 +49,9 @@ impl App {
             return refuse(format!("run {id} cannot be undone: segment {number} of its journal is gone"));
         }
         if let Some((other, unit)) = self.later_run(&row, id).await? {
-            return refuse(format!("run {other} was begun after {id} and has written the same rows, of {unit}: undo {other} first"));
+            return refuse(format!(
+                "run {other} was begun after {id} and has written the same rows, of {unit}: undo {other} first"
+            ));
         }
         let work = async {
             self.set_migration_status(held, &mut row, MigrationStatus::Undoing).await?;
@@ -193,14 +189,16 @@ impl Undo<'_> {
                 return self.leave(change, "others have changed it since").await;
             }
         }
-        if let Some(added) = self.added(change).await? {
+        let left = match self.added(change).await? {
+            Some(added) => Some(format!("others have added {added}")),
+            None if records.undo_changes(&change.rows, self.held.holder()).await? => None,
+            None => Some("others have changed it since".to_owned()),
+        };
+        if let Some(why) = left {
             if let Some(subject) = subject {
                 records.close_subject(subject, false, self.held.holder()).await?;
             }
-            return self.leave(change, &format!("others have added {added}")).await;
-        }
-        if !records.undo_changes(&change.rows, self.held.holder()).await? {
-            return self.leave(change, "others have changed it since").await;
+            return self.leave(change, &why).await;
         }
         self.undone.undone += 1;
         self.take_objects_back(change).await

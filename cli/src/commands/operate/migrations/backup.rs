@@ -83,7 +83,10 @@ fn of_folder(data: &Path, folder: &Path) -> anyhow::Result<String> {
     let manifest = serde_json::to_vec_pretty(&json!({ "rows": rows, "files": manifest }))?;
     fs::write(folder.join(MANIFEST), manifest)?;
     for (file, sha256) in &files {
-        ensure!(hash(&folder.join(file)).context("the backup does not read back")? == *sha256, "{file} of the backup does not read back; nothing was written");
+        ensure!(
+            hash(&folder.join(file)).context("the backup does not read back")? == *sha256,
+            "{file} of the backup does not read back; nothing was written"
+        );
     }
     Ok(folder.canonicalize()?.display().to_string())
 }
@@ -118,7 +121,8 @@ fn copy_database(from: &Path, to: &Path) -> anyhow::Result<u64> {
 }
 
 fn contents(connection: &Connection) -> rusqlite::Result<Contents> {
-    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")?;
+    let mut names =
+        connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")?;
     let names: Vec<String> = names.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
     let of_table = |name: String| {
         let mut statement = connection.prepare(&format!("SELECT * FROM \"{}\"", name.replace('"', "\"\"")))?;

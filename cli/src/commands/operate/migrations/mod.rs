@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use longhand::aws::MigrationStatus;
+use longhand::aws::{MigrationRow, MigrationStatus};
 use longhand::ids::MigrationId;
 use longhand::limits::QUOTA_KEPT;
 use longhand::{App, DataChange, Maintenance, MigrationRun, Organization, RunOptions};
@@ -63,7 +63,7 @@ pub struct MigrationArgs {
 impl MigrationArgs {
     fn options(&self, known: Vec<Organization>) -> RunOptions {
         if self.maintenance {
-            eprintln!("new starts are refused; waiting {} s until every function knows it", QUOTA_KEPT.as_secs());
+            eprintln!("under the lock new starts are refused, and {} s pass until every function knows it", QUOTA_KEPT.as_secs());
         }
         RunOptions {
             lease: Duration::from_secs(self.lease_seconds.into()),
@@ -111,7 +111,8 @@ pub async fn run(change: &dyn DataChange, args: &MigrationArgs, known: Vec<Organ
     let id = MigrationId::new(app.now_ms());
     eprintln!("run     {id}");
     let run = app.run_migration(change, id.clone(), plan.hash(), backup, &args.options(known)).await;
-    if run.is_err() {
+    let is_running = |row: MigrationRow| row.status == MigrationStatus::Running;
+    if run.is_err() && app.known_migration(&id).await.is_ok_and(is_running) {
         eprintln!("run {id} was interrupted: --resume {id} goes on, --undo {id} takes back what it has written");
     }
     ended(&app, change, args, &run?).await
@@ -130,7 +131,13 @@ async fn verified(app: &App, change: &dyn DataChange, args: &MigrationArgs) -> a
     Ok(if verification.agrees() { ExitCode::SUCCESS } else { failure::failed() })
 }
 
-async fn undo(app: &App, change: &dyn DataChange, args: &MigrationArgs, id: &MigrationId, known: Vec<Organization>) -> anyhow::Result<ExitCode> {
+async fn undo(
+    app: &App,
+    change: &dyn DataChange,
+    args: &MigrationArgs,
+    id: &MigrationId,
+    known: Vec<Organization>,
+) -> anyhow::Result<ExitCode> {
     app.known_migration(id).await?;
     if !args.yes && !confirm(app)? {
         return Ok(failure::failed());

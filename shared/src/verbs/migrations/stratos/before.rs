@@ -66,7 +66,8 @@ fn is_untouched(row: &Attributes) -> bool {
 }
 
 fn sha256_of(row: &Attributes) -> String {
-    let own: Attributes = row.iter().filter(|(name, _)| name.as_str() != MARK).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let own: Attributes =
+        row.iter().filter(|(name, _)| name.as_str() != MARK).map(|(name, value)| (name.clone(), value.clone())).collect();
     let mut json = serde_json::to_value(own).unwrap_or_default();
     // Maps of attribute values have no order of their own.
     json.sort_all_objects();

@@ -95,7 +95,8 @@ impl Stratos {
                 self.change(view, (source, imported), Some((&record, &row)), findings).await?
             }
             Before::Purged(key) => {
-                findings.push(Finding::new("purged_here", format!("it was imported as {key}, which was deleted here: it stays so")));
+                findings
+                    .push(Finding::new("purged_here", format!("it was imported as {key}, which was deleted here: it stays so")));
                 Verdict::AlreadyRight
             }
             Before::Elsewhere(key) => {
@@ -128,8 +129,7 @@ impl Stratos {
             Err(object) => return Ok(Verdict::Cannot(format!("there is another object {object}"))),
         };
         let mut rows = rows(view.app(), source, imported, placed, held.map(|(_, row)| row))?;
-        let note =
-            ImportedRow { imported_by: imported.key.organization.clone(), imported_as: imported.key.generation.clone() };
+        let note = ImportedRow { imported_by: imported.key.organization.clone(), imported_as: imported.key.generation.clone() };
         let (key, note) = Records::imported_row(&origin(imported), &note)?;
         if held.is_none() || view.row(&key).await?.is_none() {
             rows.extend(RowChange::between(key, None, &note));

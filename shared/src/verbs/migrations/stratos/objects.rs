@@ -18,7 +18,11 @@ use crate::migrations::stratos::source::{Cell, SourceGeneration};
 use crate::verbs::migrations::Content;
 
 /// The objects: the text, the event log, what the generation was made from, and, where the subject has a version of it, that one's text.
-pub(super) fn contents(source: &SourceGeneration, imported: &Imported, subject: Option<(&SubjectKey, bool)>) -> Result<Vec<Content>, Error> {
+pub(super) fn contents(
+    source: &SourceGeneration,
+    imported: &Imported,
+    subject: Option<(&SubjectKey, bool)>,
+) -> Result<Vec<Content>, Error> {
     let key = &imported.key;
     let failed = |error: std::io::Error| Error::Configuration(format!("an object of {key} cannot be made: {error}"));
     let request = serde_json::to_vec(&imported.request).map_err(|error| failed(error.into()))?;

@@ -124,11 +124,8 @@ fn accept(imported: &Imported, placed: &mut Placed, findings: &mut Vec<Finding>)
         return;
     }
     let prompt = Prompt::of(&imported.request);
-    placed.of = Some(AcceptedFor {
-        accepted_subject: placed.key.subject.clone(),
-        accepted_at: there.at.clone(),
-        accepted_by: None,
-    });
+    placed.of =
+        Some(AcceptedFor { accepted_subject: placed.key.subject.clone(), accepted_at: there.at.clone(), accepted_by: None });
     placed.acceptance = Some(Acceptance {
         generation: imported.key.generation.clone(),
         version: placed.number,

@@ -30,7 +30,13 @@ impl Counted {
         self.wrong.push(format!("generation {unit}: {why}"));
     }
 
-    pub(super) async fn count(&mut self, app: &App, id: i64, source: &SourceGeneration, imported: &Imported) -> Result<(), Error> {
+    pub(super) async fn count(
+        &mut self,
+        app: &App,
+        id: i64,
+        source: &SourceGeneration,
+        imported: &Imported,
+    ) -> Result<(), Error> {
         let record = match before(app, imported).await? {
             Before::Here(record, _) => record,
             // It was deleted here, and is to stay so.
@@ -46,9 +52,8 @@ impl Counted {
             self.accepted += 1;
             let subject = SubjectKey::new(imported.key.organization.clone(), of.accepted_subject.clone());
             let held = app.records.subject(&subject).await?.and_then(|subject| subject.accepted);
-            self.with_prompt += u64::from(
-                held.is_some_and(|held| held.generation == imported.key.generation && !held.prompt_sha256.is_empty()),
-            );
+            self.with_prompt +=
+                u64::from(held.is_some_and(|held| held.generation == imported.key.generation && !held.prompt_sha256.is_empty()));
         }
         let (Some(_), Some(subject)) = (&imported.accepted, &imported.subject) else { return Ok(()) };
         self.accepted_there += 1;
