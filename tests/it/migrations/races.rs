@@ -207,8 +207,9 @@ async fn the_switch_is_set_under_the_lock_and_goes_with_the_run_and_its_undo() {
         let row = stored(&change, "acme#settings", "quota").await;
         row.is_some_and(|row| row.contains_key("maintenance_until_ms"))
     };
+    let (id, plan) = (MigrationId::new(app.now_ms()), app.plan_migration(&change).await.unwrap().hash());
     tokio::select! {
-        _ = run(&change, &app, &slow) => panic!("it ended"),
+        _ = app.run_migration(&change, id.clone(), plan, "none".into(), &slow) => panic!("it ended"),
         refused = async {
             while is_new(&change, "0").await { tokio::task::yield_now().await; }
             run(&change, &app, &quiet).await
@@ -219,9 +220,8 @@ async fn the_switch_is_set_under_the_lock_and_goes_with_the_run_and_its_undo() {
     // At this rate each of them takes a while.
     let quiet = RunOptions { write_units_per_second: 200, lease: Duration::from_secs(30), ..quiet };
     let until_set = async || while !is_set().await {};
-    let (done, ()) = tokio::join!(run(&change, &app, &quiet), until_set());
-    assert!(!is_set().await);
-    let id = done.unwrap().id;
+    let (done, ()) = tokio::join!(app.resume_migration(&change, id.clone(), &quiet), until_set());
+    assert!(done.is_ok() && !is_set().await, "{done:?}");
     let (undone, ()) = tokio::join!(app.undo_migration("add-seen", &id, &quiet), until_set());
     assert_eq!((undone.unwrap().changed_since, is_set().await), (Vec::new(), false));
     change.harness.finish().await;
