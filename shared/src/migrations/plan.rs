@@ -75,9 +75,8 @@ impl Plan {
             }
         }
         match &planned.verdict {
-            Verdict::AlreadyRight => {}
             Verdict::Cannot(why) if self.cannot.len() < TOLD => self.cannot.push(UnitReason::new(&planned.unit, why)),
-            Verdict::Cannot(_) => {}
+            Verdict::AlreadyRight | Verdict::Cannot(_) => {}
             Verdict::Change(change) => {
                 self.rows += change.rows.len() as u64;
                 self.objects += change.new_objects().count() as u64;

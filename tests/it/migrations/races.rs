@@ -144,7 +144,11 @@ async fn a_unit_that_cannot_be_read_or_changes_is_told_and_the_others_are_writte
     let (change, app) = start().await;
     *change.unreadable.lock().unwrap() = vec![3, 4, 5, 59];
     let mut told = Vec::new();
-    let plan = app.plan_migration_and_tell(&change, &mut |planned| Ok(told.push(planned.clone()))).await.unwrap();
+    let mut tell = |planned: &Planned| {
+        told.push(planned.clone());
+        Ok(())
+    };
+    let plan = app.plan_migration_and_tell(&change, &mut tell).await.unwrap();
     assert_eq!((told.len(), plan.counts.changed, plan.counts.cannot), (UNITS, UNITS as u64 - 4, 4));
     assert_eq!(plan.cannot[0], UnitReason::new("3", "it cannot be read: the log of generation 3 has expired or was deleted"));
     let id = MigrationId::new(app.now_ms());

@@ -208,7 +208,9 @@ impl Records {
         let [_, undoing] = CLOSED;
         let is_closed = row.contains_key(undoing);
         if is_closed {
-            CLOSED.into_iter().for_each(|mark| drop(row.remove(mark)));
+            for mark in CLOSED {
+                row.remove(mark);
+            }
         }
         (row, is_closed)
     }
@@ -407,10 +409,10 @@ impl Records {
         let [one, other] = CLOSED;
         let update = if is_closed {
             condition.values.insert(":yes".into(), AttributeValue::Bool(true));
-            condition.text += &format!(" AND attribute_not_exists({one})");
+            condition.text.push_str(" AND attribute_not_exists(deleting)");
             update.update_expression(format!("SET {one} = :yes, {other} = :yes"))
         } else {
-            condition.text += &format!(" AND attribute_exists({other})");
+            condition.text.push_str(" AND attribute_exists(undoing)");
             update.update_expression(format!("REMOVE {one}, {other}"))
         };
         let update = update.condition_expression(condition.text).set_expression_attribute_names(Some(condition.names));

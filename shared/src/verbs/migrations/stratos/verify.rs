@@ -41,8 +41,14 @@ impl Counted {
             Before::Here(record, _) => record,
             // It was deleted here, and is to stay so.
             Before::Purged(_) => return Ok(()),
-            Before::New => return Ok(self.wrong(&id.to_string(), "it is not here")),
-            Before::Elsewhere(key) => return Ok(self.wrong(&id.to_string(), format!("it is here as {key}"))),
+            Before::New => {
+                self.wrong(&id.to_string(), "it is not here");
+                return Ok(());
+            }
+            Before::Elsewhere(key) => {
+                self.wrong(&id.to_string(), format!("it is here as {key}"));
+                return Ok(());
+            }
         };
         match check(app, &record, source, imported).await? {
             Ok(()) => (self.there, self.here) = (self.there + 1, self.here + 1),
