@@ -93,5 +93,6 @@ pub use verbs::{
     VersionOutput, VersionRetention,
 };
 pub use verbs::{
-    AcceptedPrompts, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,
+    AcceptedPrompts, Content, DataChange, Maintenance, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units,
+    Verification, View,
 };

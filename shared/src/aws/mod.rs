@@ -30,8 +30,8 @@ pub use queues::{QueueMessage, Queues};
 pub use records::{
     AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead,
     DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, IMPORTED_AT_ONCE,
-    INDEXES, IdempotencyClaim, ImportChange, ImportWritten, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage,
-    MigrationLock, MigrationRow, MigrationStatus, NewItem, OpenImport, OpenJobs, Outcome, PLAIN_REQUEST_BYTES_MAX,
+    INDEXES, IdempotencyClaim, ImportChange, ImportWritten, ImportedRow, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow,
+    ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, OpenImport, OpenJobs, Outcome, PLAIN_REQUEST_BYTES_MAX,
     PinnedPipeline, PlanWritten, PlannedRun, RecordRow, Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten,
     SubjectDeletion, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };

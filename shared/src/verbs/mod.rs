@@ -48,6 +48,7 @@ pub use generations::tail::Tail;
 pub use importers::{ImporterCheck, ImporterList, ImporterVersionView, ImporterView, PublishedImporter};
 pub use imports::{ImportAttempts, ImportList};
 pub use migrations::accepted_prompt::AcceptedPrompts;
+pub use migrations::maintenance::Maintenance;
 pub use migrations::run::{MigrationRun, RunOptions};
 pub use migrations::stratos::{Source, Stratos};
 pub use migrations::undo::UndoneMigration;
