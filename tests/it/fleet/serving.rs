@@ -206,7 +206,7 @@ async fn batch_goes_on_in_the_worker_that_writes_its_first_items() {
     let workers = Workers::start(&harness, 1, 2).await;
     let api = server.api(&harness);
     let item = json!({ "request": { "provider": "test", "model": "m", "prompt": "the prompt of an item" } });
-    let (_, batch) = api.ask("POST", "/v1/batches", &[], Some(&json!({ "items": vec![item; ITEMS], "concurrency": 8 }))).await;
+    let (_, batch) = api.ask("POST", "batches", &[], Some(&json!({ "items": vec![item; ITEMS], "concurrency": 8 }))).await;
     let id = batch["id"].as_str().unwrap();
     let began = Instant::now();
     while api.get(&format!("batches/{id}")).await.1["ended_at"].is_null() {

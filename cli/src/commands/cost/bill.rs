@@ -159,7 +159,7 @@ impl Deployment {
     }
 }
 
-pub(super) struct Biller<'a> {
+struct Biller<'a> {
     prices: &'a Prices,
     items: Vec<Item>,
 }
@@ -169,7 +169,7 @@ impl<'a> Biller<'a> {
         Self { prices, items: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, name: &'static str, quantity: f64, price: &str) -> anyhow::Result<()> {
+    fn add(&mut self, name: &'static str, quantity: f64, price: &str) -> anyhow::Result<()> {
         let price = self.prices.get(price)?;
         let (unit, asked) = (price.unit.clone(), price.name.clone());
         let dollars = price.of(quantity);
@@ -183,12 +183,11 @@ impl<'a> Biller<'a> {
 }
 
 /// Data and requests between the functions and their callers.
-pub(super) struct Traffic {
+struct Traffic {
     connections: f64,
     api_requests: f64,
     streamed_bytes: f64,
-    /// Bytes to callers.
-    pub sent_bytes: f64,
+    sent_bytes: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
@@ -247,7 +246,9 @@ pub fn of_generation(
     biller.add("DynamoDB backup", record, "dynamodb-backup")?;
     let (functions, requests, stream_lines) = match &deployment.fleet {
         Some(fleet) => {
-            fleet.add(&mut biller, workload, &traffic, deployment.riders)?;
+            for (name, quantity, price) in fleet.items(workload, traffic.sent_bytes, deployment.riders) {
+                biller.add(name, quantity, price)?;
+            }
             add_lambda_of_ends(&mut biller, deployment, deployed)?;
             // `compact`, and no line of API Gateway's.
             (1.0, 0.0, 1.0)

@@ -4,7 +4,6 @@ use longhand::estimate::Workload;
 use longhand::fleet::Visibility;
 use serde::Serialize;
 
-use super::bill::{Biller, Traffic};
 use super::prices::Prices;
 
 const GB: f64 = 1e9;
@@ -36,20 +35,22 @@ pub struct Hour {
 }
 
 impl Fleet {
-    /// Adds what a generation has of the fleet.
-    pub(super) fn add(&self, biller: &mut Biller<'_>, workload: &Workload, traffic: &Traffic, riders: u32) -> anyhow::Result<()> {
+    /// What a generation has of the fleet: names, quantities, and the names of their prices. `sent_bytes`: to its readers.
+    pub fn items(&self, workload: &Workload, sent_bytes: f64, riders: u32) -> [(&'static str, f64, &'static str); 6] {
         let whole = (workload.silence + workload.stream).as_secs_f64();
         let [processors, memory] = self.prices;
         let writing = whole / HOUR / f64::from(self.at_once);
-        biller.add("Fargate worker, processors", WORKER[0] * writing, processors)?;
-        biller.add("Fargate worker, memory", WORKER[1] * writing, memory)?;
         #[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
         let reading = workload.readers as f64 * workload.watched.as_secs_f64() / HOUR / READERS;
-        biller.add("Fargate server, processors", SERVER[0] * reading, processors)?;
-        biller.add("Fargate server, memory", SERVER[1] * reading, memory)?;
         let renewals = (whole / Visibility::of_lease(LEASE).renew_every.as_secs_f64()).floor();
-        biller.add("SQS", (QUEUE_REQUESTS + renewals) / f64::from(riders), "queue-requests")?;
-        biller.add("Load balancer, data", traffic.sent_bytes / GB, "balancer-data")
+        [
+            ("Fargate worker, processors", WORKER[0] * writing, processors),
+            ("Fargate worker, memory", WORKER[1] * writing, memory),
+            ("Fargate server, processors", SERVER[0] * reading, processors),
+            ("Fargate server, memory", SERVER[1] * reading, memory),
+            ("SQS", (QUEUE_REQUESTS + renewals) / f64::from(riders), "queue-requests"),
+            ("Load balancer, data", sent_bytes / GB, "balancer-data"),
+        ]
     }
 
     /// What a task costs an hour.
