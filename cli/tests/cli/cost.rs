@@ -140,6 +140,12 @@ fn fleet_is_billed_by_its_tasks_and_its_queue_and_not_by_functions() {
     let (plain, unwatched) = (cost(&[]), cost(&["--fleet"]));
     println!("of one unwatched minute: {:.7} on Lambda, {:.7} in a fleet", total(&plain), total(&unwatched));
     assert!(total(&fleet) < total(&lambda) && total(&unwatched) < total(&plain));
+    // Two workers, two servers and the load balancer, against what the workers' share is part of.
+    let month = |bill: &Value| bill["stack_month"]["dollars"].as_f64().unwrap();
+    let hour = |task: &str| fleet["fleet_hour"][task].as_f64().unwrap();
+    let fixed = 730.0 * 2.0 * (hour("worker_dollars") + hour("server_dollars")) + month(&unwatched) - month(&plain);
+    let pays_from = fixed / (total(&plain) - total(&unwatched) + worker);
+    assert!((920_000.0..940_000.0).contains(&pays_from), "{pays_from}");
     assert!(fleet["stack_month"]["dollars"].as_f64() > lambda["stack_month"]["dollars"].as_f64(), "the load balancer");
     assert!(lambda["fleet_hour"].is_null());
 }
