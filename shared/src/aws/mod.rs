@@ -26,7 +26,7 @@ pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
 pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
-pub use queues::{QueueMessage, Queues};
+pub use queues::{QueueMessage, Queues, RECEIVE_MAX};
 pub use records::{
     AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead,
     DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, IMPORTED_AT_ONCE,

@@ -20,6 +20,8 @@ const NOT_SET: [&str; 10] = [
     // On AWS it is a secret; here it lies in the data folder.
     "LONGHAND_TOKEN_KEY",
     "LONGHAND_WEBHOOK_KEY",
+    // Only of a fleet.
+    "LONGHAND_STREAM_QUEUE",
     // Only of a laptop.
     "LONGHAND_WEBHOOK_LOOPBACK",
     "LONGHAND_WEBHOOK_TIMEOUT_MS",
