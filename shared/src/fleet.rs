@@ -68,9 +68,8 @@ pub enum Fate {
 #[must_use]
 pub fn fate(done: Done, receives: u32, lease: Duration) -> Fate {
     match done {
-        Done::Over => Fate::Deleted,
         Done::Busy if (2..=BUSY_RECEIVES_MAX).contains(&receives) => Fate::Returned(whole_seconds(lease)),
-        Done::Busy => Fate::Deleted,
+        Done::Over | Done::Busy => Fate::Deleted,
         Done::Failed => Fate::Returned(Duration::from_secs(1 << receives.min(6)).min(RETRY_MAX)),
         Done::Unreadable => Fate::Returned(Duration::ZERO),
     }

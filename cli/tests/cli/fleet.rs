@@ -41,7 +41,7 @@ impl Process {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        let first = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {line:?}"));
+        let first = serde_json::from_str(&line).unwrap();
         let rest = std::thread::spawn(move || {
             let mut rest = String::new();
             let _ = output.read_to_string(&mut rest);

@@ -10,7 +10,7 @@ use super::{hosted, tree, values_after};
 use crate::documents::configuration::read_by_functions;
 
 /// What a deployment has no parameter for: the code's defaults are right on AWS.
-const NOT_SET: [&str; 10] = [
+const NOT_SET: [&str; 11] = [
     "LONGHAND_LEASE_SECONDS",
     "LONGHAND_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",

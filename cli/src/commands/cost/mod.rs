@@ -200,7 +200,7 @@ impl CostArgs {
             webhooks: self.webhooks,
             cold: self.cold,
             memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,
-            fleet: self.fleet.then(|| Fleet {
+            fleet: self.fleet.then_some(Fleet {
                 at_once: self.at_once,
                 prices: match self.arch {
                     Arch::Arm64 => ["fargate-arm64", "fargate-arm64-memory"],
