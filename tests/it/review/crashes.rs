@@ -80,7 +80,7 @@ async fn violations(scene: &Scene, accepted: &Value) -> Vec<String> {
     // Once more, nothing changes.
     let before = (scene.entities("").await, scene.audit().await);
     let id = accepted["generation"].as_str().unwrap();
-    let (_, again) = scene.accept(id, &json!({ "import": true })).await;
+    let (_, again) = scene.accept(id, &asked()).await;
     must(again == *accepted, format!("{again} was {accepted}"));
     must((scene.entities("").await, scene.audit().await) == before, "the same again has changed something".to_owned());
     wrong
