@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::commands::fleet::{serve, work};
 use crate::commands::generations::{accept, cancel, get, list, output, retry, start, tail, token};
 use crate::commands::operate::{backfill, compact, inspect, keys, migrate, populate, purge, quota, redrive, retention};
 use crate::commands::{
@@ -61,6 +62,8 @@ pub enum Command {
     OpenApi(openapi::OpenApiArgs),
     Validate(validate::ValidateArgs),
     Bench(bench::BenchArgs),
+    Serve(serve::ServeArgs),
+    Work(work::WorkArgs),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -104,6 +107,8 @@ impl Command {
             Self::OpenApi(_) => openapi::run(),
             Self::Validate(args) => validate::run(&args),
             Self::Bench(args) => bench::run(args).await,
+            Self::Serve(args) => serve::run(args).await,
+            Self::Work(args) => work::run(args).await,
             Self::Completions(args) => Ok(shell::completions::<Arguments>(args)),
             Self::Man(_) => shell::man::<Arguments>(),
         }

@@ -14,6 +14,9 @@ pub const DATA: &str = "LONGHAND_DATA";
 pub const URL: &str = "LONGHAND_URL";
 pub const PORT: &str = "LONGHAND_PORT";
 
+/// The variable in place of `--queue`.
+pub const STREAM_QUEUE: &str = "LONGHAND_STREAM_QUEUE";
+
 /// The variable with the API key for `--url`.
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
@@ -51,7 +54,7 @@ const NO_COLOR: &str = "NO_COLOR";
 
 /// Every variable that this command reads by a name of its own; the providers' settings may name further ones.
 pub fn variables() -> BTreeSet<String> {
-    let own = SETTINGS.into_iter().chain([PROVIDERS, API_KEY, DATA, URL, PORT, NO_COLOR]);
+    let own = SETTINGS.into_iter().chain([PROVIDERS, API_KEY, DATA, URL, PORT, STREAM_QUEUE, NO_COLOR]);
     own.map(str::to_owned).chain(built_in_keys()).collect()
 }
 

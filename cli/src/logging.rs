@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use longhand::config;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -13,9 +14,14 @@ use crate::arguments::{Arguments, Command};
 use crate::environment;
 use crate::otlp::Export;
 
-/// Starts logging: from `info` for `longhand dev`, errors alone for other commands. With `--otlp` it starts the export of traces
+/// Starts logging: from `info` for `longhand dev`, errors alone for other commands; for those of a fleet as the functions do, on stdout. With `--otlp` it starts the export of traces
 /// too, which the caller has to finish.
 pub fn start(arguments: &Arguments) -> anyhow::Result<Option<Export>> {
+    if matches!(arguments.command, Command::Serve(_) | Command::Work(_)) {
+        let filter = if arguments.verbose > 0 { "debug".to_owned() } else { config::log_filter() };
+        longhand_functions::logs::start(&filter, config::metrics_namespace());
+        return Ok(None);
+    }
     let serves = matches!(arguments.command, Command::Dev(_));
     let filter = match arguments.verbose + u8::from(serves) {
         0 => "error",

@@ -67,9 +67,14 @@ export class Api {
     return response;
   }
 
+  /** @param {string} path @param {AbortSignal} [signal] */
+  async text(path, signal) {
+    return (await this.send("GET", path, { signal })).text();
+  }
+
   /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
   async get(path, signal) {
-    return (await this.send("GET", path, { signal })).json();
+    return JSON.parse(await this.text(path, signal));
   }
 
   /** @param {string} path @param {any} [body] @param {Record<string, string>} [headers] @returns {Promise<any>} */

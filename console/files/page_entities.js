@@ -95,8 +95,8 @@ export function page(context) {
           h("h2", null, t("Imports")),
           table(
             t("Imports"),
-            [{ title: t("Generation") }, { title: t("State") }, { title: t("Importer"), class: "low" }, { title: t("By"), class: "low" }, { title: t("Made") }, { title: "", class: "tight" }],
-            imports.map((each) => h("tr", { key: each.id }, h("td", { class: "name" }, h("a", { class: "mono", href: `#/generations/${each.generation}`, title: each.generation }, shortId(each.generation))), h("td", null, state(each.state)), h("td", { class: "low" }, words(each.importer)), h("td", { class: "low" }, each.by ? who(each.by) : "–"), h("td", null, time(each.created_at)), h("td", { class: "tight" }, each.state === "completed" && action(t("Revert"), mayReview, revert(each), "danger")))),
+            [{ title: t("Generation") }, { title: t("State") }, { title: t("Importer"), class: "low" }, { title: t("By"), class: "low" }, { title: t("Made"), class: "low" }, { title: "", class: "tight" }],
+            imports.map((each) => h("tr", { key: each.id }, h("td", { class: "name" }, h("a", { class: "mono", href: `#/generations/${each.generation}`, title: each.generation }, shortId(each.generation))), h("td", null, state(each.state)), h("td", { class: "low" }, words(each.importer)), h("td", { class: "low" }, each.by ? who(each.by) : "–"), h("td", { class: "low" }, time(each.created_at)), h("td", { class: "tight" }, each.state === "completed" && action(t("Revert"), mayReview, revert(each), "danger")))),
           ),
         ),
     );

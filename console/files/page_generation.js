@@ -29,6 +29,7 @@ export function page(context) {
 
   const load = async () => {
     record = await api.get(path, signal);
+    live.element.hidden = false;
     recovered();
     update();
     if (record.last_validation_issue_id && record.last_validation_issue_id !== shownIssue) {
@@ -40,7 +41,12 @@ export function page(context) {
     request ??= await api.get(`v1/responses/${id.replace(/^gen_/, "resp_")}/input_items?limit=100&order=asc`, signal).catch(absent({ data: [] }));
     update();
   };
-  const again = poll({ load, isActive: () => record === null || !isEnded(record.status) || record.finalizing, every: 2_000, signal, onError: context.onError });
+  const onError = (/** @type {unknown} */ error) => {
+    // What keeps the generation from being read keeps its text, too, and is told once.
+    live.element.hidden = record === null;
+    context.onError(error);
+  };
+  const again = poll({ load, isActive: () => record === null || !isEnded(record.status) || record.finalizing, every: 2_000, signal, onError });
 
   const cancel = () =>
     confirm({ title: t("Cancel this generation?"), words: t("What it has written so far is kept. It does not go on afterwards."), label: t("Cancel it"), act: async () => (await api.post(`${path}/cancel`), again()) });

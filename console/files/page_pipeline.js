@@ -5,7 +5,7 @@ import { h, render } from "./dom.js";
 import { collect, errorsByField, fieldsOf, textsOf } from "./form_model.js";
 import { format, t } from "./i18n.js";
 import { JsonView } from "./json_view.js";
-import { treeOf } from "./partial_json.js";
+import { textOf, treeOf } from "./partial_json.js";
 import { action, confirm, figure, figures, head, loading, problem, time, toast, who, words } from "./ui.js";
 
 /** @param {import("./app.js").Context} context */
@@ -29,13 +29,17 @@ export function page(context) {
   let failure = null;
   const post = once(api);
   const view = new JsonView(() => update());
+  /** The shown version's document. @type {import("./partial_json.js").JsonNode | null} */
+  let tree = null;
 
   const load = async (/** @type {number | null} */ version) => {
     const number = (asked += 1);
-    const found = await api.get(version === null ? `v1/pipelines/${name}` : `v1/pipelines/${name}/versions/${version}`, signal);
+    const text = await api.text(version === null ? `v1/pipelines/${name}` : `v1/pipelines/${name}/versions/${version}`, signal);
+    const found = JSON.parse(text);
     if (version === null) newest = Math.max(newest, found.version);
     if (number !== asked) return;
     shown = found;
+    tree = treeOf(text, "document");
     fields = fieldsOf(shown.document.input ?? { type: "object", properties: {} });
     texts = { ...Object.fromEntries(fields.map((field) => [field.pointer, field.initial])), ...given };
     // What was wrong was so by another version's schema.
@@ -57,9 +61,9 @@ export function page(context) {
       title: t("Check a document"),
       words: t("Tells what publishing this document would do, and changes nothing."),
       label: t("Check"),
-      field: { name: "document", label: t("Document, as JSON"), isRequired: true, isLong: true, value: JSON.stringify(shown.document, null, 2) },
+      field: { name: "document", label: t("Document, as JSON"), isRequired: true, isLong: true, value: textOf(tree) },
       act: async ({ document }) => {
-        const answer = await api.post(`v1/pipelines/${name}/check`, { document: JSON.parse(document) });
+        const answer = await api.post(`v1/pipelines/${name}/check`, `{"document":${document}}`);
         toast(answer.is_new ? t("Good: it would become version {n}", { n: answer.version }) : t("Good: it is version {n} already", { n: answer.version }));
       },
     });
@@ -68,9 +72,9 @@ export function page(context) {
       title: t("Publish a new version?"),
       words: t("Runs that are started from now on take it. Those that have begun keep theirs."),
       label: t("Publish"),
-      field: { name: "document", label: t("Document, as JSON"), isRequired: true, isLong: true, value: JSON.stringify(shown.document, null, 2) },
+      field: { name: "document", label: t("Document, as JSON"), isRequired: true, isLong: true, value: textOf(tree) },
       act: async ({ document }) => {
-        await api.send("PUT", `v1/pipelines/${name}`, { body: JSON.parse(document) });
+        await api.send("PUT", `v1/pipelines/${name}`, { body: document });
         await load(null);
       },
     });
@@ -126,7 +130,7 @@ export function page(context) {
         fields.length === 0 && h("p", { class: "quiet" }, t("This pipeline needs no input.")),
         h("div", { class: "actions" }, h("button", { type: "submit", class: `main ${session.refusal("start") ? "refused" : ""}`, title: session.refusal("start"), "aria-disabled": session.refusal("start") ? "true" : null }, t("Start"))),
       ),
-      h("section", null, h("h2", null, t("Document")), h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Document") }, view.draw(treeOf(document)))),
+      h("section", null, h("h2", null, t("Document")), h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Document") }, tree && view.draw(tree))),
     );
   };
   render(root, head(words(name)), loading());

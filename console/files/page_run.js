@@ -25,6 +25,8 @@ export function page(context) {
   let steps = [];
   /** @type {any[]} */
   let log = [];
+  /** The result. @type {import("./partial_json.js").JsonNode | null} */
+  let tree = null;
   let tag = "";
   /** The titles of the phases, by their ids. @type {Record<string, string> | null} */
   let titles = isEmbedded ? {} : null;
@@ -38,12 +40,13 @@ export function page(context) {
     const response = await api.send("GET", path, { headers: tag ? { "if-none-match": tag } : {}, signal });
     recovered();
     if (response.status !== 304) {
-      const found = await response.json();
+      const text = await response.text();
+      const found = JSON.parse(text);
       const stepsOf = (await api.get(`${path}/steps`, signal)).data;
       titles ??= await api.get(`v1/pipelines/${found.pipeline.name}/versions/${found.pipeline.version}`, signal).then((version) => version.document.phases ?? {}).catch(() => ({}));
       if (isEnded(found.status)) log = (await api.get(`${path}/report`, signal)).log;
       // With the tag, the API tells changes alone: what belongs to it is all here now.
-      [run, steps, tag] = [found, stepsOf, response.headers.get("etag") ?? ""];
+      [run, steps, tree, tag] = [found, stepsOf, isEmbedded ? null : treeOf(text, "result"), response.headers.get("etag") ?? ""];
     }
     update();
   };
@@ -100,7 +103,7 @@ export function page(context) {
       waterfall(run, steps, chosen, choose, titles ?? {}),
       step && h("section", { class: "panel", key: `step-${step.id}` }, h("div", { class: "head" }, h("h2", null, step.id, " ", words(step.title)), h("div", { class: "actions" }, state(step.status), step.generation && !isEmbedded && h("a", { href: `#/generations/${step.generation}` }, t("Its generation")))), step.error && h("p", { class: "error" }, words(step.error.message)), step.generations.length > 1 && h("p", { class: "quiet" }, t("Tries"), ": ", step.generations.map((/** @type {string} */ each, /** @type {number} */ at) => [at > 0 && " · ", isEmbedded ? shortId(each) : h("a", { href: `#/generations/${each}` }, shortId(each))])), live ? live.element : h("p", { class: "quiet" }, step.status === "skipped" ? t("This step was skipped.") : t("This step has not begun."))),
       run.checks.length > 0 && h("section", { class: "panel" }, h("h2", null, t("Checks of the result")), h("ul", null, run.checks.map((/** @type {any} */ check) => h("li", null, state(check.ok ? "succeeded" : "failed"), " ", words(check.message))))),
-      run.result !== undefined && run.result !== null && !isEmbedded && h("section", null, h("h2", null, t("Result")), h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Result") }, result.draw(treeOf(run.result)))),
+      tree && tree.value !== "null" && h("section", null, h("h2", null, t("Result")), h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Result") }, result.draw(tree))),
       log.length > 0 && !isEmbedded && h("details", { key: "log" }, h("summary", null, t("What happened, in order")), h("ol", null, log.map((entry) => h("li", null, time(entry.at), " ", words(entry.message))))),
     );
   };

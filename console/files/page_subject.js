@@ -143,11 +143,13 @@ export function page(context) {
     shown && figures(figure(t("Change"), changeOf(shown), words(shown.reason ?? "")), figure(t("Made"), time(shown.created_at), shown.created_by && who(shown.created_by)), figure(t("Model"), words(shown.model), words(shown.provider ?? "")), figure(t("Tokens, in → out"), tokensOf(shown.usage)), figure(t("Cost"), format.cost(shown.cost)), figure(t("Size"), format.size(shown.bytes))),
     diff !== null ? [h("div", { class: "actions" }, h("strong", null, t("From {from} to {to}", { from: diff.from, to: diff.to })), h("span", { class: "quiet" }, t("lines added: {added}, removed: {removed}", { added: format.number(diff.added), removed: format.number(diff.removed) })), h("button", { type: "button", "aria-pressed": String(!isInline), on: { click: () => change(() => (isInline = false)) } }, t("Side by side")), h("button", { type: "button", "aria-pressed": String(isInline), on: { click: () => change(() => (isInline = true)) } }, t("Inline")), h("button", { type: "button", on: { click: () => change(() => (compared = null)) } }, t("Show the text"))), drawDiff(diff, isInline)] : preview(output),
   ];
+  /** The text that was read last, and its tree. @type {{ text: string, tree: import("./partial_json.js").JsonNode | null }} */
+  let previewed = { text: "", tree: null };
   const preview = (/** @type {any} */ of) => {
     if (!of) return null;
     if (of.text === null) return h("p", null, h("a", { href: of.url, rel: "noreferrer" }, t("Download the text ({size})", { size: format.size(of.bytes) })));
-    const value = parsed(of.text);
-    return value === undefined ? h("div", { class: "preview", tabindex: 0, role: "region", "aria-label": t("Text") }, of.text) : h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Text") }, view.draw(treeOf(value)));
+    if (previewed.text !== of.text) previewed = { text: of.text, tree: /^\s*[[{]/.test(of.text) ? treeOf(of.text) : null };
+    return previewed.tree === null ? h("div", { class: "preview", tabindex: 0, role: "region", "aria-label": t("Text") }, of.text) : h("div", { class: "tree", tabindex: 0, role: "region", "aria-label": t("Text") }, view.draw(previewed.tree));
   };
   const timeline = () => [
     h("h2", null, t("Versions")),
@@ -168,16 +170,6 @@ export function page(context) {
     hasMore && h("button", { type: "button", on: { click: () => context.act(older) } }, t("Show more")),
   ];
   render(root, head(words(id)), loading());
-}
-
-/** The value of a text that is JSON of some size. @param {string} text */
-function parsed(text) {
-  if (!/^\s*[[{]/.test(text)) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The rows of a diff, hunk by hunk, with what differs within them: computed once, however often they are drawn. @param {any} diff */

@@ -176,11 +176,27 @@ export class PartialJson {
   }
 }
 
-/** The tree of a value that is whole. @param {any} value @param {string | number | null} [key] @returns {JsonNode} */
-export function treeOf(value, key = null) {
-  const node = (/** @type {JsonNode["type"]} */ type, text = "", /** @type {JsonNode[]} */ children = []) => ({ type, key, value: text, children, isWhole: true });
-  if (Array.isArray(value)) return node("array", "", value.map((child, at) => treeOf(child, at)));
-  if (value !== null && typeof value === "object") return node("object", "", Object.entries(value).map(([name, child]) => treeOf(child, name)));
-  if (typeof value === "string") return node("string", value);
-  return node(typeof value === "number" ? "number" : "literal", String(value));
+/**
+ * The tree of a JSON text, or of one of its members; `null`: it is no JSON, or has none such. Numbers are as they were written, which those of
+ * `JSON.parse` are not: it makes 0.10 to 0.1.
+ * @param {string} text @param {string[]} path
+ */
+export function treeOf(text, ...path) {
+  const reader = new PartialJson();
+  reader.push(`${text}\n`);
+  /** @type {JsonNode | null} */
+  let node = reader.isWhole ? reader.root : null;
+  for (const name of path) node = node?.children.find(({ key }) => key === name) ?? null;
+  return node;
+}
+
+/** The text of a tree, over lines. @param {JsonNode | null} node @returns {string} */
+export function textOf(node, indent = "") {
+  if (node === null) return "";
+  if (node.type === "string") return JSON.stringify(node.value);
+  if (node.type === "number" || node.type === "literal") return node.value;
+  const [first, last] = node.type === "object" ? "{}" : "[]";
+  const inner = `${indent}  `;
+  const lines = node.children.map((child) => `\n${inner}${node.type === "object" ? `${JSON.stringify(child.key)}: ` : ""}${textOf(child, inner)}`);
+  return lines.length === 0 ? first + last : `${first}${lines.join()}\n${indent}${last}`;
 }

@@ -119,6 +119,7 @@ export const SPANISH = {
   "Input, as JSON": "Entrada, como JSON",
   "It has no version yet: no generation of it has completed.": "Aún no tiene versión: ninguna generación suya se ha completado.",
   "It is sent again": "Se envía de nuevo",
+  "It is tried again by itself.": "Se reintenta solo.",
   "It is shown this once.": "Solo se muestra esta vez.",
   "It is there.": "Ya está.",
   "It was not generated, so there is no request to repeat.": "No fue generado, así que no hay petición que repetir.",

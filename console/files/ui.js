@@ -104,8 +104,9 @@ export function problem(error, again = null, isPolled = false, dismiss = null) {
   return h(
     "div",
     { class: "problem", role: "alert" },
-    h("strong", null, error instanceof Problem && error.status === 0 ? (isPolled ? t("The API does not answer. It is asked again.") : t("The API does not answer. Try it again.")) : words),
-    details.length > 0 && h("ul", null, details.map((each) => h("li", null, h("code", null, each.pointer || "/"), " ", each.detail))),
+    // What the API says is English, whatever the language of the page.
+    h("strong", { lang: error instanceof Problem && error.status > 0 ? "en" : null }, error instanceof Problem && error.status === 0 ? (isPolled ? t("The API does not answer. It is asked again.") : t("The API does not answer. Try it again.")) : words),
+    details.length > 0 && h("ul", null, details.map((each) => h("li", { lang: "en" }, h("code", null, each.pointer || "/"), " ", each.detail))),
     id && h("p", { class: "quiet" }, t("Request"), " ", copyable(id)),
     again && h("button", { type: "button", on: { click: again } }, t("Try again")),
     dismiss && h("button", { type: "button", on: { click: dismiss } }, t("Close")),

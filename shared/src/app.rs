@@ -7,7 +7,9 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::read_token::SigningKey;
-use crate::aws::{Blobs, Buffer, Clients, Invoker, Mailer, Meter, Records, Secrets, Settings, SharedHttpClient, Signer, Version};
+use crate::aws::{
+    Blobs, Buffer, Clients, Invoker, Mailer, Meter, Queues, Records, Secrets, Settings, SharedHttpClient, Signer, Version,
+};
 use crate::clock::Clock;
 use crate::config::{Config, MasterKeyAt, TokenKey};
 use crate::documents::DocumentKey;
@@ -78,14 +80,19 @@ impl App {
     /// Like [`new`](Self::new), with these parts in place of the defaults.
     pub async fn from_parts(config: Config, clock: Clock, parts: Parts) -> Self {
         // Boxed: the SDK's future is large, and would make the caller's as large.
-        let clients = Box::pin(Clients::new(&config.aws, parts.http_client)).await;
+        let clients = Box::pin(Clients::new(&config.aws, parts.http_client.clone())).await;
+        let stream_queue = match &config.stream_queue {
+            Some(url) => Some((Box::pin(Queues::new(&config.aws, parts.http_client)).await, url.clone())),
+            None => None,
+        };
+        let invoker = Invoker::new(clients.lambda, config.stream_function.clone(), config.deliver_function.clone());
         let meter = Meter::default();
         Self {
             buffer: Buffer::new(clients.dynamodb.clone(), config.buffer_table.clone(), clock.clone(), meter.clone()),
             records: Records::new(clients.dynamodb, config.records_table.clone(), meter.clone()),
             blobs: Blobs::new(clients.s3, config.bucket.clone()),
             hints: Hints::default(),
-            invoker: Invoker::new(clients.lambda, config.stream_function.clone(), config.deliver_function.clone()),
+            invoker: invoker.with_stream_queue(stream_queue),
             refusals: Refusals::default(),
             waiting: Waiting::default(),
             settings: Arc::default(),

@@ -27,6 +27,8 @@ pub struct Config {
     pub bucket: String,
     /// `LONGHAND_STREAM_FUNCTION`: name or ARN of `stream`, for the functions that invoke it.
     pub stream_function: Option<String>,
+    /// `LONGHAND_STREAM_QUEUE`: URL of the queue of a fleet's jobs; jobs of `stream` are sent to it, and `stream` is not invoked.
+    pub stream_queue: Option<String>,
     /// `LONGHAND_DELIVER_FUNCTION`: name or ARN of `deliver`, for the functions that invoke it.
     pub deliver_function: Option<String>,
     /// `GENERATION_CHUNK_TTL`, seconds, default 86400, at least 3600 and half an hour more than a generation may take: how long the buffer lives, from its first item
@@ -272,6 +274,7 @@ impl Config {
             records_table: vars.required("LONGHAND_RECORDS_TABLE")?,
             bucket: vars.required("LONGHAND_BUCKET")?,
             stream_function: vars.text("LONGHAND_STREAM_FUNCTION"),
+            stream_queue: vars.text("LONGHAND_STREAM_QUEUE"),
             deliver_function: vars.text("LONGHAND_DELIVER_FUNCTION"),
             chunk_ttl: Duration::from_secs(vars.number("GENERATION_CHUNK_TTL", 86_400, chunk_ttl_min)?),
             windows: Windows {

@@ -21,6 +21,7 @@
 //! | subject | what generations are about, as the caller names it; it has versions |
 //! | version | a numbered snapshot of a subject's text, which never changes |
 //! | notification | that something has happened, told to users and to endpoints |
+//! | fleet | processes that take jobs from a queue, in place of functions |
 //! | migration | a change of stored data by an operator's command, planned, written and undone |
 //! | key | a caller's credential: determines the organization and the permitted actions |
 //!
@@ -41,6 +42,7 @@ pub mod entities;
 pub mod error;
 pub mod estimate;
 mod feeds;
+pub mod fleet;
 pub mod generation;
 pub mod hash;
 pub mod hints;
@@ -90,8 +92,9 @@ pub use verbs::{
     Published, PublishedImporter, Purged, QuotaView, ReadToken, Recovered, Redriven, ResponseTail, Retention, RetentionRules,
     Rider, Rode, RunEvent, RunEventData, RunList, RunProgress, RunQuery, RunReport, RunRetention, RunTail, RunView, Settled,
     Started, StepList, StepView, StreamRecord, Streamed, SubjectList, Swept, Tail, UploadView, ValidationIssues, VersionList,
-    VersionOutput, VersionRetention,
+    VersionOutput, VersionRetention, Worked, Worker,
 };
 pub use verbs::{
-    AcceptedPrompts, Content, DataChange, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units, Verification, View,
+    AcceptedPrompts, Content, DataChange, Maintenance, MigrationRun, RunOptions, Source, Stratos, UndoneMigration, Units,
+    Verification, View,
 };

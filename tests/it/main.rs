@@ -7,6 +7,7 @@ mod batches;
 mod documents;
 mod durability;
 mod edge;
+mod fleet;
 mod migrations;
 mod operate;
 mod pipelines;

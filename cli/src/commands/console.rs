@@ -19,7 +19,7 @@ const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" }
 /// Print the address of the web console, with a token that reads for eight hours
 #[derive(Args, Clone, Debug)]
 pub struct ConsoleArgs {
-    /// Open it in a browser, too
+    /// Open it in a browser, too. Other users of this machine may see the token among its processes; --no-token leaves it out
     #[arg(long)]
     open: bool,
     /// Leave out the token: the console asks for an API key, which may do more than read

@@ -8,6 +8,7 @@ pub mod cost;
 pub mod demo;
 pub mod dev;
 pub mod entities;
+pub mod fleet;
 pub mod generations;
 pub mod importers;
 pub mod notifications;

@@ -119,6 +119,37 @@ fn what_is_asked_for_is_what_is_reckoned() {
     assert!(near(month["total_dollars"].as_f64().unwrap(), generations + stack));
 }
 
+/// What docs/fleet.md says: the tasks of a full fleet cost a generation of a minute a few micro-dollars.
+#[test]
+fn fleet_is_billed_by_its_tasks_and_its_queue_and_not_by_functions() {
+    let (lambda, fleet) = (cost(&["--watched", "1"]), cost(&["--watched", "1", "--fleet"]));
+    let (of_lambda, of_fleet) = (items(&lambda["generation"]), items(&fleet["generation"]));
+    for name in ["Lambda stream", "Lambda tail", "API Gateway"] {
+        assert!(of_lambda[name] > 0.0 && !of_fleet.contains_key(name), "{name}");
+    }
+    for (name, dollars) in of_fleet.iter().filter(|(name, _)| name.starts_with("DynamoDB") || name.starts_with("S3")) {
+        assert!(near(*dollars, of_lambda[name]), "{name} is the same");
+    }
+    let worker: f64 = of_fleet.iter().filter(|(name, _)| name.starts_with("Fargate worker")).map(|(_, dollars)| dollars).sum();
+    assert!(near(worker, 61.0 * fleet["fleet_hour"]["worker_dollars"].as_f64().unwrap() / 3_600.0 / 200.0), "{worker}");
+    assert!((3.0e-6..4.0e-6).contains(&worker), "{worker}");
+    let of_fifty = items(&cost(&["--watched", "1", "--fleet", "--at-once", "50"])["generation"]);
+    assert!(near(of_fifty["Fargate worker, processors"], 4.0 * of_fleet["Fargate worker, processors"]));
+    let total = |bill: &Value| bill["generation"]["dollars"].as_f64().unwrap();
+    println!("of one watched minute: {:.7} on Lambda, {:.7} in a fleet", total(&lambda), total(&fleet));
+    let (plain, unwatched) = (cost(&[]), cost(&["--fleet"]));
+    println!("of one unwatched minute: {:.7} on Lambda, {:.7} in a fleet", total(&plain), total(&unwatched));
+    assert!(total(&fleet) < total(&lambda) && total(&unwatched) < total(&plain));
+    // Two workers, two servers and the load balancer, against what the workers' share is part of.
+    let month = |bill: &Value| bill["stack_month"]["dollars"].as_f64().unwrap();
+    let hour = |task: &str| fleet["fleet_hour"][task].as_f64().unwrap();
+    let fixed = 730.0 * 2.0 * (hour("worker_dollars") + hour("server_dollars")) + month(&unwatched) - month(&plain);
+    let pays_from = fixed / (total(&plain) - total(&unwatched) + worker);
+    assert!((920_000.0..940_000.0).contains(&pays_from), "{pays_from}");
+    assert!(fleet["stack_month"]["dollars"].as_f64() > lambda["stack_month"]["dollars"].as_f64(), "the load balancer");
+    assert!(lambda["fleet_hour"].is_null());
+}
+
 #[test]
 fn the_stack_that_is_paid_for_each_month_is_the_templates() {
     let bill = cost(&[])["stack_month"].clone();

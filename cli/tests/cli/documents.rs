@@ -124,7 +124,8 @@ fn lines_are_split_as_a_shell_splits_them() {
 
 #[test]
 fn documented_variables_are_those_that_it_reads() {
-    const IN_PROSE: [&str; 5] = ["LONGHAND_API_KEY", "LONGHAND_DATA", "LONGHAND_URL", "LONGHAND_PORT", "NO_COLOR"];
+    const IN_PROSE: [&str; 6] =
+        ["LONGHAND_API_KEY", "LONGHAND_DATA", "LONGHAND_URL", "LONGHAND_PORT", "LONGHAND_STREAM_QUEUE", "NO_COLOR"];
     let document = include_str!("../../../docs/configuration.md");
     let (_, chapter) = document.split_once("## Variables of the command").unwrap();
     for name in IN_PROSE {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use longhand::aws::{Clients, Queues};
 use longhand::config::Config;
@@ -182,7 +183,7 @@ async fn exposed_services_take_the_folders_own_key_only() {
         let read = clients.dynamodb.scan().table_name(&config.records_table).send().await;
         let listed = clients.s3.list_objects_v2().bucket(&config.bucket).send().await;
         let invoked = clients.lambda.invoke().function_name("sweep").send().await;
-        let received = Queues::new(&config.aws, None).await.receive(queue, 1).await;
+        let received = Queues::new(&config.aws, None).await.receive(queue, Duration::from_secs(1)).await;
         let answers = [read.is_ok(), listed.is_ok(), invoked.is_ok(), received.is_ok()];
         assert_eq!(answers, [admits; 4], "{read:?} {listed:?} {invoked:?} {received:?}");
     }

@@ -14,6 +14,7 @@ mod demo;
 mod dev;
 mod documents;
 mod doors;
+mod fleet;
 mod journey;
 mod keys;
 mod kill;

@@ -1,6 +1,6 @@
 // A batch: twelve items, two of which fail; watched, retried, cancelled.
 
-import { accessible, expect, test } from "./fixtures.mjs";
+import { accessible, expect, pictures, test } from "./fixtures.mjs";
 
 const figure = (page, name) => page.locator(".figure").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
 
@@ -20,6 +20,7 @@ test("twelve items with two failures, which are retried", async ({ open, page })
   await expect(figure(page, "failed")).toHaveText("2");
   await expect(page.getByText("the prompt is not accepted")).toHaveCount(2);
   await accessible(page);
+  await pictures(page, "batch", { languages: null });
   await page.getByRole("combobox", { name: "State" }).selectOption("failed");
   await expect(page.locator("tbody tr")).toHaveCount(2);
   await page.getByRole("link", { name: "Batches", exact: true }).click();

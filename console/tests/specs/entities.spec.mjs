@@ -1,6 +1,6 @@
 // An answer is accepted and imported from its page; what it made is approved and rejected node by node.
 
-import { accessible, expect, test } from "./fixtures.mjs";
+import { accessible, expect, pictures, test } from "./fixtures.mjs";
 
 test("accepted with its import, then approved and rejected by node", async ({ open, page, dev }) => {
   const subject = `escenario-${Date.now()}`;
@@ -11,8 +11,9 @@ test("accepted with its import, then approved and rejected by node", async ({ op
   await page.getByLabel("Import it into the incubator").check();
   await page.getByRole("dialog").getByRole("button", { name: "Accept" }).click();
   await page.getByRole("link", { name: "Decide what was imported" }).click();
-  await expect(page.getByText("Coordinación interdepartamental")).toBeVisible();
+  await expect(page.locator("strong", { hasText: "Coordinación interdepartamental" })).toBeVisible();
   await accessible(page);
+  await pictures(page, "incubator", { languages: null });
   const node = (name) => page.locator("li", { hasText: name }).last();
   await node("Escucha activa").getByRole("button", { name: "Reject" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Reject" }).click();

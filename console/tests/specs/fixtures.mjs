@@ -71,3 +71,43 @@ export async function accessible(page) {
     expect(violations.map(({ id, nodes }) => `${theme} ${id}: ${nodes.map((node) => `${node.html.slice(0, 120)} ${node.any[0]?.message ?? ""}`).join("; ")}`)).toEqual([]);
   }
 }
+
+const FOLDER = `${process.env.LONGHAND_SCREENSHOTS ?? new URL("../screenshots", import.meta.url).pathname}/`;
+
+/** The file of a screenshot. @param {string} name */
+export const picture = (name) => `${FOLDER}${name}.png`;
+
+/** Of both languages, the longer words; a full run looks at both. */
+const LANGUAGES = process.env.LONGHAND_FULL ? ["en", "es"] : ["es"];
+
+/**
+ * Screenshots of a page in light and dark, wide and narrow; nothing of it may be cut off.
+ * @param {import("@playwright/test").Page} page @param {string} name of the files
+ * @param {{ languages?: string[] | null, ready?: (page: any) => Promise<void> }} [options] the languages to load the page in; `null`: as it stands, not loaded again
+ */
+export async function pictures(page, name, { languages = LANGUAGES, ready = async () => {} } = {}) {
+  for (const language of languages ?? ["en"]) {
+    if (languages) {
+      await page.evaluate((to) => localStorage.setItem("longhand.language", to), language);
+      await page.addInitScript((to) => location.protocol.startsWith("http") && localStorage.setItem("longhand.language", to), language);
+    }
+    for (const [width, height] of [[1440, 900], [390, 844]]) {
+      await page.setViewportSize({ width, height });
+      if (languages) {
+        await page.reload();
+        await expect(page.locator("h1").first()).toBeVisible();
+        await expect(page.getByText(/Loading …|Cargando …/)).toHaveCount(0);
+        await ready(page);
+      } else await page.evaluate(() => scrollTo(0, 0));
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(wide, `${language} ${width}: the page is wider than the window`).toBeLessThanOrEqual(0);
+      const cut = await page.locator(".table").evaluateAll((tables) => tables.filter((table) => table.scrollWidth > table.clientWidth + 1).map((table) => `${table.getAttribute("aria-label")} ${table.scrollWidth} > ${table.clientWidth}`));
+      expect(cut, `${language} ${width}: columns are cut off`).toEqual([]);
+      for (const theme of ["light", "dark"]) {
+        await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
+        await page.screenshot({ path: picture(`${name}-${language}-${width}-${theme}`), fullPage: languages !== null && width < 1000, animations: "disabled" });
+      }
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 720 });
+}

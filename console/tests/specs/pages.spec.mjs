@@ -1,12 +1,8 @@
 // Every page, in both languages: shown, accessible, nothing cut off; screenshots in light and dark, wide and narrow.
 
-import { accessible, expect, test } from "./fixtures.mjs";
+import { accessible, expect, pictures, test } from "./fixtures.mjs";
 
-const FOLDER = `${process.env.LONGHAND_SCREENSHOTS ?? new URL("../screenshots", import.meta.url).pathname}/`;
 const SUBJECT = "informe-de-seguimiento-interdepartamental";
-
-/** Of both languages, the longer words; a full run looks at both. */
-const LANGUAGES = process.env.LONGHAND_FULL ? ["en", "es"] : ["es"];
 
 /** The address of each page, its name in the screenshots, and what stands on it once it is there. */
 const PAGES = [
@@ -39,24 +35,7 @@ for (const [name, address, words] of PAGES) {
     });
     console.log(`${name}: first paint after ${Math.round(told.paint)} ms, ${told.files} files of ${told.bytes} bytes`);
     await accessible(page);
-    for (const language of LANGUAGES) {
-      await page.evaluate((to) => localStorage.setItem("longhand.language", to), language);
-      await page.addInitScript((to) => location.protocol.startsWith("http") && localStorage.setItem("longhand.language", to), language);
-      for (const [width, height] of [[1440, 900], [390, 844]]) {
-        await page.setViewportSize({ width, height });
-        await page.reload();
-        await expect(page.locator("h1").first()).toBeVisible();
-        await expect(page.getByText(/Loading …|Cargando …/)).toHaveCount(0);
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        expect(wide, `${language} ${width}: the page is wider than the window`).toBeLessThanOrEqual(0);
-        const cut = await page.locator(".table").evaluateAll((tables) => tables.filter((table) => table.scrollWidth > table.clientWidth + 1).map((table) => `${table.getAttribute("aria-label")} ${table.scrollWidth} > ${table.clientWidth}`));
-        expect(cut, `${language} ${width}: columns are cut off`).toEqual([]);
-        for (const theme of ["light", "dark"]) {
-          await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
-          await page.screenshot({ path: `${FOLDER}${name}-${language}-${width}-${theme}.png`, fullPage: width < 1000, animations: "disabled" });
-        }
-      }
-    }
+    await pictures(page, name);
   });
 }
 
@@ -64,6 +43,7 @@ test("sign-in refuses a wrong key in words, and takes a good one", async ({ open
   await open("/", { credential: null });
   await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
   await accessible(page);
+  await pictures(page, "sign-in", { languages: null });
   const field = page.getByLabel("API key or read token");
   await field.fill(`lh_${"0".repeat(64)}`);
   await page.getByRole("button", { name: "Sign in" }).click();
@@ -87,6 +67,35 @@ test("the address that longhand dev prints signs in, hides its token, and only r
   await start.press("Enter");
   await expect(page.getByText(/Sign in with an API key that has the scope/)).toBeVisible();
   await expect(page.getByRole("dialog")).toHaveCount(0);
+});
+
+test("where there is nothing yet, the pages teach the first call", async ({ open, page, context, dev }) => {
+  const empty = { status: 200, contentType: "application/json", body: JSON.stringify({ object: "list", data: [], has_more: false, last_id: null, next_cursor: null }) };
+  const lists = ["generations", "batches", "runs", "pipelines", "subjects", "webhooks", "notifications", "entities"];
+  await context.route((url) => lists.some((name) => url.pathname === `/v1/${name}`), (route) => route.fulfill(empty));
+  const { data } = await dev.call("GET", "v1/usage?from=2020-01-01&to=2020-01-01&by=day");
+  const { total } = await dev.call("GET", "v1/usage?from=2020-01-01&to=2020-01-01&by=day");
+  await context.route((url) => url.pathname === "/v1/usage", (route) => route.fulfill({ ...empty, body: JSON.stringify({ object: "usage", data, total }) }));
+  await open("/");
+  for (const name of ["", "generations", "batches", "runs", "pipelines", "subjects", "webhooks", "inbox", "usage"]) {
+    await page.evaluate((to) => (location.hash = `#/${to}`), name);
+    await expect(page.getByText("Loading …")).toHaveCount(0);
+    await expect(page.locator("main")).toContainText(/\S/);
+    await accessible(page);
+    await pictures(page, `empty-${name || "overview"}`, { languages: null });
+  }
+});
+
+test("what cannot be shown is told in words", async ({ open, page, context }) => {
+  await open("/generations/gen_00000000000000000000000000");
+  await expect(page.getByRole("alert")).toBeVisible();
+  await accessible(page);
+  await pictures(page, "error-missing", { languages: null });
+  await context.route("**/v1/batches?*", (route) => route.fulfill({ status: 429, contentType: "application/problem+json", headers: { "x-request-id": "0f3c1a2b-0000-4000-8000-000000000000" }, body: JSON.stringify({ detail: "too many requests; wait a second", code: "throttled" }) }));
+  await page.evaluate(() => (location.hash = "#/batches"));
+  await expect(page.getByRole("alert")).toContainText("0f3c");
+  await accessible(page);
+  await pictures(page, "error-throttled", { languages: null });
 });
 
 test("a slash goes to the search, and everything is reached by keys", async ({ open, page }) => {

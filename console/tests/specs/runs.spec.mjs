@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
-import { accessible, expect, test } from "./fixtures.mjs";
+import { accessible, expect, picture, pictures, test } from "./fixtures.mjs";
 
 // One after the other, so that the first has the faulty try of E5.
 test.describe.configure({ mode: "serial" });
@@ -11,6 +11,7 @@ test.describe.configure({ mode: "serial" });
 const INPUT = readFileSync(new URL("../../../infra/pipelines/questionnaire.json", import.meta.url), "utf8");
 
 test("the form tells all errors in place, and starts E.D.N.360, whose step E5 is tried again", async ({ open, page }) => {
+  test.setTimeout(240_000);
   await open("/pipelines/edn360-full");
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await expect(page.getByText(/fields need another value/)).toBeVisible();
@@ -32,15 +33,7 @@ test("the form tells all errors in place, and starts E.D.N.360, whose step E5 is
   await expect(page.locator(".waterfall .track i.good")).toHaveCount(18);
   await expect(page.getByText("The plan has menus.")).toBeVisible();
   await accessible(page);
-  for (const [width, height] of [[1440, 900], [390, 844]]) {
-    await page.setViewportSize({ width, height });
-    await page.evaluate(() => scrollTo(0, 0));
-    for (const theme of ["light", "dark"]) {
-      await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
-      await page.screenshot({ path: `${process.env.LONGHAND_SCREENSHOTS ?? new URL("../screenshots", import.meta.url).pathname}/run-en-${width}-${theme}.png`, animations: "disabled" });
-    }
-    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
-  }
+  await pictures(page, "run", { languages: null });
 });
 
 test("another product shows a run in a frame, with a token of that run alone", async ({ page, dev, watched }) => {
@@ -54,6 +47,7 @@ test("another product shows a run in a frame, with a token of that run alone", a
   const frame = page.frameLocator('iframe[title="run"]');
   await expect(frame.getByRole("progressbar", { name: "Progress" })).toBeVisible();
   await expect(frame.getByRole("navigation")).toHaveCount(0);
+  await page.locator('iframe[title="run"]').screenshot({ path: picture("run-embedded"), animations: "disabled" });
   await expect(frame.getByText(/^\d+ of \d+$/).first()).toBeVisible();
   await expect(page.frameLocator('iframe[title="all"]').locator("main")).toHaveCount(0);
   watched.splice(0, watched.length, ...watched.filter((text) => !text.includes("frame-ancestors")));

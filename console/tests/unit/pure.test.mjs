@@ -6,7 +6,7 @@ import { collect, errorsByField, fieldsOf, textsOf } from "../../files/form_mode
 import { formats } from "../../files/format.js";
 import { GenerationLog } from "../../files/generation_log.js";
 import { ListRows } from "../../files/list_rows.js";
-import { PartialJson, treeOf } from "../../files/partial_json.js";
+import { PartialJson, textOf, treeOf } from "../../files/partial_json.js";
 import { SseParser } from "../../files/sse.js";
 import { bars, levels, phases, ticks, tickWord } from "../../files/waterfall.js";
 import { sideBySide, tokens, wordDiff } from "../../files/words.js";
@@ -65,7 +65,15 @@ property("JSON in pieces is the tree of the whole", (random) => {
   for (const piece of pieces(`${JSON.stringify(of, null, random(3))}\n`, random)) parser.push(piece);
   assert.equal(parser.error, null, JSON.stringify(of));
   assert.equal(parser.isWhole, true);
-  assert.deepEqual(parser.root, treeOf(of));
+  assert.deepEqual(JSON.parse(textOf(parser.root)), of);
+});
+
+test("numbers are shown and edited as they were written", () => {
+  const text = '{"price": 0.10, "id": 9007199254740993, "none": [], "of": {"deep": [1e2, "\\u00e9\\n", null]}}';
+  assert.equal(textOf(treeOf(text)), '{\n  "price": 0.10,\n  "id": 9007199254740993,\n  "none": [],\n  "of": {\n    "deep": [\n      1e2,\n      "é\\n",\n      null\n    ]\n  }\n}');
+  assert.equal(textOf(treeOf(text, "of", "deep")), '[\n  1e2,\n  "é\\n",\n  null\n]');
+  assert.equal(treeOf(text, "price")?.value, "0.10");
+  for (const [wrong, ...path] of [["{", "a"], ['{"a": 1}', "b"], ["", ]]) assert.equal(treeOf(wrong, ...path), null);
 });
 
 test("JSON within a fence is read, and what is none is told", () => {

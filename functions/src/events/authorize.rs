@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use lambda_runtime::{Error, LambdaEvent};
+use longhand::access::grant::Grant;
 use longhand::access::read_token::{Claims, Reads};
 use longhand::{App, KeyId};
 use serde::Deserialize;
@@ -27,11 +28,8 @@ struct Request {
 pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error> {
     // serde's error may quote the payload, with the credential.
     let request = Request::deserialize(&event.payload).map_err(|_| "the payload must be an authorizer's request")?;
-    let grant = match credential(&request) {
-        Some(credential) => app.authorize(credential).await?,
-        None => None,
-    };
-    let grant = grant.ok_or(UNAUTHORIZED)?;
+    let credential = credential(&request).ok_or(UNAUTHORIZED)?;
+    let grant = app.authorize(credential.text).await?.filter(|grant| credential.may_be(grant)).ok_or(UNAUTHORIZED)?;
     let principal = grant.key.as_ref().map_or("token", KeyId::as_str);
     // API Gateway rejects a context with lists or null.
     let mut context = json!({ "organization": grant.organization, "scopes": grant.scopes.to_string() });
@@ -66,17 +64,32 @@ pub async fn handle(app: App, event: LambdaEvent<Value>) -> Result<Value, Error>
     }))
 }
 
+/// A credential, and where the request has it.
+#[derive(Debug, PartialEq, Eq)]
+struct Credential<'a> {
+    text: &'a str,
+    is_in_query: bool,
+}
+
+impl Credential<'_> {
+    /// Whether the credential may stand where it stands: a query may be logged on its way, so it holds no API key, and no token that
+    /// reads more than one thing.
+    fn may_be(&self, grant: &Grant) -> bool {
+        !self.is_in_query || grant.reads.as_ref().is_some_and(|reads| !matches!(reads, Reads::Organization(_)))
+    }
+}
+
 /// The credential of `Authorization: Bearer …`; without that header, the read token of `?token=…`. API Gateway asks about a request
-/// without the header only at the routes whose authorizer has no identity source. A query may be logged on its way, so no API key
-/// is taken from it.
-fn credential(request: &Request) -> Option<&str> {
+/// without the header only at the routes whose authorizer has no identity source.
+fn credential(request: &Request) -> Option<Credential<'_>> {
     let mut headers = request.headers.iter().flatten();
     let Some((_, value)) = headers.find(|(name, _)| name.eq_ignore_ascii_case("authorization")) else {
-        let token = request.query_string_parameters.as_ref()?.get("token")?;
-        return Claims::may_be(token).then_some(token);
+        let text = request.query_string_parameters.as_ref()?.get("token")?;
+        // An API key is not even looked up.
+        return Claims::may_be(text).then_some(Credential { text, is_in_query: true });
     };
-    let (scheme, credential) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
+    let (scheme, text) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Credential { text: text.trim(), is_in_query: false })
 }
 
 /// Every method of the stage: `arn:aws:execute-api:us-east-1:123456789012:api/live/GET/v1/things` becomes `…:api/live/*`.
@@ -94,7 +107,8 @@ mod tests {
     fn header_name_and_scheme_are_case_insensitive() {
         let found = |name: &str, value: &str| {
             let headers = Some(BTreeMap::from([(name.to_owned(), value.to_owned())]));
-            credential(&Request { method_arn: String::new(), headers, query_string_parameters: None }).map(str::to_owned)
+            credential(&Request { method_arn: String::new(), headers, query_string_parameters: None })
+                .map(|found| found.text.to_owned())
         };
         for (name, value) in [("Authorization", "Bearer k"), ("authorization", "bearer  k "), ("AUTHORIZATION", " BEARER k")] {
             assert_eq!(found(name, value).as_deref(), Some("k"), "{name}: {value}");
@@ -110,7 +124,8 @@ mod tests {
             let map = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
             let headers = Some(headers.iter().copied().map(map).collect());
             let query_string_parameters = Some(BTreeMap::from([map(("token", token))]));
-            credential(&Request { method_arn: String::new(), headers, query_string_parameters }).map(str::to_owned)
+            credential(&Request { method_arn: String::new(), headers, query_string_parameters })
+                .map(|found| found.text.to_owned())
         };
         assert_eq!(found(&[], "lht_x.y").as_deref(), Some("lht_x.y"));
         assert_eq!(found(&[("Authorization", "Bearer k")], "lht_x.y").as_deref(), Some("k"), "the header goes first");

@@ -61,7 +61,7 @@ pub fn signed_only(router: Router, key: &AwsKey) -> Router {
 }
 
 /// Answers preflights, and lets pages of `origin` read the answers. An origin is checked when the functions are configured.
-fn cors(origin: &str) -> CorsLayer {
+pub fn cors(origin: &str) -> CorsLayer {
     let origin = match origin.parse() {
         Ok(origin) if origin != "*" => AllowOrigin::exact(origin),
         _ => AllowOrigin::any(),

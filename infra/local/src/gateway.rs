@@ -24,8 +24,7 @@ pub use authorizer::Authorizer;
 use authorizer::Refusal;
 
 use crate::{
-    access::local_only,
-    lambda::{Hosted, Lambda, invocation_context, request_id},
+    lambda::{Host, Hosted, invocation_context, request_id},
     template::{ACCOUNT, GatewayAnswer, HostedApi},
 };
 
@@ -34,7 +33,9 @@ const NO_ROUTE: &str = "MISSING_AUTHENTICATION_TOKEN";
 /// The longest that a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 struct Gateway {
-    lambda: Lambda,
+    host: Host,
+    /// The name of the stage in the context of requests.
+    stage: &'static str,
     routes: Vec<Route>,
     callers: Callers,
     answers: BTreeMap<String, GatewayAnswer>,
@@ -58,13 +59,13 @@ struct Route {
     router: Router,
 }
 
-/// The API: every HTTP function of `lambda` at its routes.
+/// The API: every HTTP function of `host` at its routes, as the stage of this name.
 ///
 /// # Errors
 /// A route names an authorizer that the template does not have.
-pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) -> Result<Router> {
+pub fn router(host: &Host, stage: &'static str, callers: Callers, api: &HostedApi, clock: Clock) -> Result<Router> {
     let mut routes = Vec::new();
-    for hosted in lambda.functions() {
+    for hosted in host.functions() {
         let Some(router) = hosted.function.router() else { continue };
         for route in &hosted.definition.routes {
             let (method, path) = (route.method.clone(), route.path.clone());
@@ -81,8 +82,8 @@ pub fn router(lambda: &Lambda, callers: Callers, api: &HostedApi, clock: Clock) 
     }
     // Fixed segments come before parameters, as in API Gateway.
     routes.sort_by_key(|route| route.path.split('/').map(|segment| segment.starts_with('{')).collect::<Vec<_>>());
-    let gateway = Gateway { lambda: lambda.clone(), routes, callers, answers: api.answers.clone(), clock };
-    Ok(local_only(Router::new().fallback(handle).with_state(Arc::new(gateway)), api.cors_origin.as_deref()))
+    let gateway = Gateway { host: host.clone(), stage, routes, callers, answers: api.answers.clone(), clock };
+    Ok(Router::new().fallback(handle).with_state(Arc::new(gateway)))
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -147,11 +148,11 @@ async fn forward(gateway: &Gateway, route: &Route, request: Request, id: String)
     let request = request.with_request_context(context).with_lambda_context(invocation_context(&route.hosted, &id));
     let limit = Duration::from_secs(route.hosted.definition.timeout_seconds);
     // In a task, because a function continues when its caller disconnects, and to contain panics.
-    let answer = gateway.lambda.spawn(timeout(limit, route.router.clone().oneshot(request)));
+    let answer = gateway.host.spawn(timeout(limit, route.router.clone().oneshot(request)));
     match answer.await {
         Ok(Some(Ok(Ok(response)))) => response,
         Ok(Some(Err(_))) => problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "The function took too long.", &id),
-        Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The local stack is stopping.", &id),
+        Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "This server is stopping.", &id),
         Err(panic) => {
             tracing::error!(function = route.hosted.definition.id, request_id = id, error = %panic, "an HTTP handler panicked");
             problem(StatusCode::BAD_GATEWAY, "internal_server_error", "The function failed.", &id)
@@ -193,8 +194,8 @@ fn request_context(gateway: &Gateway, route: &Route, request: &Request, caller: 
     let now = jiff::Timestamp::from_millisecond(gateway.clock.now_ms()).unwrap_or_default();
     let mut context = ApiGatewayProxyRequestContext::default();
     context.account_id = Some(ACCOUNT.to_owned());
-    context.stage = Some("local".to_owned());
-    context.apiid = Some("local".to_owned());
+    context.stage = Some(gateway.stage.to_owned());
+    context.apiid = Some(gateway.stage.to_owned());
     context.request_id = Some(id.to_owned());
     context.protocol = Some("HTTP/1.1".to_owned());
     context.resource_path = Some(route.path.clone());

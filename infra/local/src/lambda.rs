@@ -2,6 +2,8 @@
 
 pub mod api;
 mod failures;
+mod host;
+pub mod jobs;
 mod queue;
 pub mod queue_api;
 mod run;
@@ -13,42 +15,29 @@ use std::{
 
 use anyhow::{Context, Result};
 use longhand::retry::{Exponential, Retryable, exponential};
-use longhand_functions::Function;
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use failures::{Failures, timestamp};
-pub use run::{Invocation, invocation_context};
+pub use host::{Host, Hosted};
+pub use run::{Invocation, invocation_context, run};
 
-use crate::{folder::Folder, template::HostedFunction};
+use crate::folder::Folder;
 use queue::{Event, Queue};
 
 /// The longest retry pause, as a multiple of the first.
 const RETRY_PAUSE_FACTOR_MAX: u32 = 16;
-
-/// A function and its handler.
-pub struct Hosted {
-    /// Its definition in the template.
-    pub definition: HostedFunction,
-    /// Its handler.
-    pub function: Function,
-}
 
 /// The functions of the stack. Clones share state.
 #[derive(Clone)]
 pub struct Lambda(Arc<Inner>);
 
 struct Inner {
-    functions: Vec<Arc<Hosted>>,
+    host: Host,
     failures: Failures,
     queue: Queue,
     retry_delay: Duration,
-    tasks: TaskTracker,
-    stop: CancellationToken,
     /// Cancelled first: from then on events are queued for the next stack.
     stopping: CancellationToken,
 }
@@ -58,37 +47,32 @@ impl Lambda {
     /// that of the functions' apps.
     pub fn new(functions: Vec<Hosted>, folder: &Folder, retry_delay: Duration, stopping: CancellationToken) -> Self {
         Self(Arc::new(Inner {
-            functions: functions.into_iter().map(Arc::new).collect(),
+            host: Host::new(functions),
             failures: Failures::new(folder.failures()),
             queue: Queue::new(folder.events()),
             retry_delay,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
             stopping,
         }))
     }
 
-    /// Every function.
-    pub fn functions(&self) -> &[Arc<Hosted>] {
-        &self.0.functions
+    /// The functions.
+    pub fn host(&self) -> &Host {
+        &self.0.host
     }
 
     /// The function with this logical id, physical name, `Handler` or ARN.
     pub fn find(&self, name: &str) -> Option<&Arc<Hosted>> {
-        let name = name.rsplit_once("function:").map_or(name, |(_, name)| name);
-        let name = name.split(':').next().unwrap_or(name);
-        let named = |hosted: &HostedFunction| [&hosted.id, &hosted.name, &hosted.handler].into_iter().any(|own| own == name);
-        self.0.functions.iter().find(|hosted| named(&hosted.definition))
+        self.0.host.find(name)
+    }
+
+    /// Every function.
+    pub fn functions(&self) -> &[Arc<Hosted>] {
+        self.0.host.functions()
     }
 
     /// Runs a function once and returns its result. A failure is logged.
     pub async fn invoke(&self, hosted: &Arc<Hosted>, payload: Value) -> Invocation {
         run::run_and_log(hosted, payload, request_id()).await
-    }
-
-    /// Runs a function once and returns its result, without logging a failure.
-    pub async fn invoke_silently(&self, hosted: &Arc<Hosted>, payload: Value) -> Invocation {
-        run::run(hosted, payload, request_id()).await
     }
 
     /// Queues an event, which then runs in the background with the function's retries. A queued event survives a crash: the
@@ -136,23 +120,20 @@ impl Lambda {
 
     /// Waits up to `grace` for running invocations, then stops them. Their events stay queued for the next stack.
     pub async fn shutdown(&self, grace: Duration) {
-        self.0.tasks.close();
-        let _ = tokio::time::timeout(grace, self.0.tasks.wait()).await;
-        self.0.stop.cancel();
-        self.0.tasks.wait().await;
+        self.0.host.shutdown(grace).await;
     }
 
-    /// Runs `work` in a task. The result is `None` if the functions are stopped before `work` ends.
+    /// As [`Host::spawn`].
     pub fn spawn<F>(&self, work: F) -> JoinHandle<Option<F::Output>>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.0.tasks.spawn(self.0.stop.clone().run_until_cancelled_owned(work))
+        self.0.host.spawn(work)
     }
 
     /// Stops all functions when dropped.
     pub fn stop_on_drop(&self) -> DropGuard {
-        self.0.stop.clone().drop_guard()
+        self.0.host.stop_on_drop()
     }
 
     fn deliver(&self, hosted: Arc<Hosted>, event: Event) {

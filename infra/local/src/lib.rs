@@ -6,6 +6,7 @@
 mod access;
 mod dynamodb;
 mod environment;
+pub mod fleet;
 mod folder;
 mod gateway;
 mod key;

@@ -1,4 +1,4 @@
-//! The HTTP servers of the stack: they listen on loopback and stop together.
+//! HTTP servers, which stop together. Those of the stack listen on loopback.
 
 use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -67,23 +67,28 @@ pub fn url(listener: &TcpListener) -> Result<String> {
 
 /// Serves `router` on `listener` as one of `tasks`, until `stop` is cancelled.
 pub fn serve(listener: TcpListener, router: Router, stop: &CancellationToken, tasks: &TaskTracker) {
+    serve_with_grace(listener, router, STOP_GRACE, stop, tasks);
+}
+
+/// The same, where requests may take up to `grace` from then on.
+pub fn serve_with_grace(listener: TcpListener, router: Router, grace: Duration, stop: &CancellationToken, tasks: &TaskTracker) {
     let (stop, connections) = (stop.clone(), tasks.clone());
     tasks.spawn(async move {
         while let Some(Ok(stream)) = stop.run_until_cancelled(accept(&listener)).await {
             // Otherwise a small response may wait 40 ms for the client's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
-            connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+            connections.spawn(serve_connection(stream, router.clone(), grace, stop.clone()));
         }
     });
 }
 
-/// The same on a Unix socket.
+/// The same as [`serve`] on a Unix socket.
 pub fn serve_socket(listener: UnixListener, router: Router, stop: &CancellationToken, tasks: &TaskTracker) {
     let (stop, connections) = (stop.clone(), tasks.clone());
     tasks.spawn(async move {
         let accept = async || (|| listener.accept()).retry(ACCEPT_PAUSES).await;
         while let Some(Ok((stream, _))) = stop.run_until_cancelled(accept()).await {
-            connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+            connections.spawn(serve_connection(stream, router.clone(), STOP_GRACE, stop.clone()));
         }
     });
 }
@@ -95,7 +100,12 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 
 /// Serves one connection until it closes. Header limits are wider than those of the functions, whose errors are more helpful than
 /// the bare status 431 that is sent here.
-async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, stop: CancellationToken) {
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    grace: Duration,
+    stop: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     http.max_headers(4 * HEADERS_MAX).max_header_size(4 * HEADER_BYTES_MAX);
@@ -105,7 +115,7 @@ async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
         _ = connection.as_mut() => {}
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            let _ = timeout(STOP_GRACE, connection).await;
+            let _ = timeout(grace, connection).await;
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     folder::Folder,
     gateway::{self, Authorizer, Callers},
     key,
-    lambda::{self, Hosted, Lambda},
+    lambda::{self, Hosted, Lambda, queue_api::SharedJobs},
     mail,
     options::Options,
     s3, schedule, server,
@@ -36,6 +36,9 @@ use crate::{
     template::{HostedApi, HostedFunction, TEMPLATE, Template},
     triggers,
 };
+
+/// The API's stage in the context of requests.
+const STAGE: &str = "local";
 
 /// How long running invocations may take when the stack stops. The next stack repeats the events that did not finish.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -58,6 +61,8 @@ pub struct Stack {
     connection: Connection,
     options: Options,
     key: Option<OwnKey>,
+    /// The queue of a fleet's jobs.
+    jobs: SharedJobs,
     /// Shared by all apps of the stack.
     hints: Hints,
     /// By `Handler`.
@@ -142,9 +147,9 @@ impl Stack {
         let Functions { hosted, hints, meters, lease } =
             open_functions(template.functions, &connection, &options, &registry, &stopping).await?;
         let lambda = Lambda::new(hosted, &folder, options.retry_delay, stopping);
-        let services = Layer::new();
+        let (services, jobs) = (Layer::new(), SharedJobs::default());
         ports.serve(
-            [dynamodb.router(), s3, lambda::api::router(lambda.clone()), lambda::queue_api::router(lambda.clone())],
+            [dynamodb.router(), s3, lambda::api::router(lambda.clone()), lambda::queue_api::router(lambda.clone(), jobs.clone())],
             &connection,
             template.api.cors_origin.as_deref(),
             &services,
@@ -159,6 +164,7 @@ impl Stack {
             connection,
             options,
             key: None,
+            jobs,
             hints,
             meters,
             lambda,
@@ -181,7 +187,8 @@ impl Stack {
         triggers::start(lambda, source, &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
         let (callers, key) = self.callers(&api).await?;
-        edge.serve(listener, gateway::router(lambda, callers, &api, self.options.clock.clone())?);
+        let router = gateway::router(lambda.host(), STAGE, callers, &api, self.options.clock.clone())?;
+        edge.serve(listener, access::local_only(router, api.cors_origin.as_deref()));
         // The leases of a killed stack have expired then, and the sweep looks at its youngest generation.
         schedule::start(lambda, lease * 2, &edge.stop, &edge.tasks);
         self.key = key;
@@ -196,7 +203,7 @@ impl Stack {
         }
         let mut authorizers = BTreeMap::new();
         for (name, authorizer) in &api.authorizers {
-            authorizers.insert(name.clone(), Authorizer::new(&self.lambda, authorizer.clone(), clock.clone())?);
+            authorizers.insert(name.clone(), Authorizer::new(self.lambda.host(), authorizer.clone(), clock.clone())?);
         }
         let default =
             api.authorizer_of(None)?.and_then(|name| authorizers.get(name)).context("template.yaml has no authorizer")?;
@@ -327,6 +334,18 @@ impl Stack {
     #[expect(clippy::unused_async, reason = "callers must not depend on where the records are stored")]
     pub async fn failures(&self) -> Vec<Value> {
         self.lambda.failures().all()
+    }
+
+    /// The URL of the queue of a fleet's jobs, to which nobody sends by default.
+    #[must_use]
+    pub fn job_queue(&self) -> String {
+        lambda::queue_api::jobs_url(&self.connection.endpoints.sqs)
+    }
+
+    /// The number of jobs that wait in that queue or are being done, and the bodies of those that came back too often.
+    #[must_use]
+    pub fn jobs(&self) -> (usize, Vec<String>) {
+        self.jobs.lock().map(|jobs| jobs.counts()).unwrap_or_default()
     }
 
     /// Stops the stack: writers hand over to the next stack on the same data, requests end, then running invocations after a few

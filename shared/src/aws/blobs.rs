@@ -99,6 +99,16 @@ impl Blobs {
         format!("{}/{BATCHES}/{}/", key.organization, key.batch)
     }
 
+    /// The media type of an object of a generation, by its name.
+    #[must_use]
+    pub fn content_type(object: &str) -> &'static str {
+        match object.rsplit_once('.') {
+            Some((_, "gz")) => "application/gzip",
+            Some((_, "json")) => "application/json",
+            _ => "text/plain; charset=utf-8",
+        }
+    }
+
     /// The name of an object on records: `s3://bucket/key`.
     #[must_use]
     pub fn url(&self, object: &str) -> String {
@@ -117,6 +127,19 @@ impl Blobs {
             .await
             .map_err(aws_error("s3 PutObject"))?;
         Ok(())
+    }
+
+    /// Puts a whole object where there is none of this key. `false`: there is one.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn put_new(&self, object: &str, content_type: &str, bytes: Vec<u8>) -> Result<bool, Error> {
+        let put = self.s3.put_object().bucket(&self.bucket).key(object).content_type(content_type).if_none_match("*");
+        match put.checksum_algorithm(ChecksumAlgorithm::Sha256).body(ByteStream::from(bytes)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|error| error.code() == Some("PreconditionFailed")) => Ok(false),
+            Err(error) => Err(aws_error("s3 PutObject")(error)),
+        }
     }
 
     /// Begins an object whose length is not known yet.
@@ -301,14 +324,19 @@ impl Blobs {
         let mut stored = Stored::default();
         while let Some(page) = pages.next().await {
             let page = page.map_err(aws_error("s3 ListObjectsV2"))?;
-            for key in page.contents().iter().filter_map(|object| object.key()) {
+            for object in page.contents() {
+                let Some(key) = object.key() else { continue };
                 let id = key.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
                 // Texts of versions: what is left over of those, the retention of subjects finds. Requests of a batch go with the batch.
                 if id.is_some_and(|(id, _)| [SUBJECTS, BATCHES, RUNS].contains(&id)) {
                     continue;
                 }
                 match id.and_then(|(id, _)| id.parse().ok()) {
-                    Some(id) => drop(stored.generations.insert(id)),
+                    Some(id) => {
+                        let modified_ms = object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or(i64::MAX);
+                        let newest = stored.generations.entry(id).or_insert(modified_ms);
+                        *newest = modified_ms.max(*newest);
+                    }
                     None => stored.foreign.push(key.to_owned()),
                 }
             }
@@ -331,8 +359,8 @@ impl Blobs {
 /// What the bucket has under one organization's name.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// Generations that have objects, in order.
-    pub generations: BTreeSet<GenerationId>,
+    /// Generations that have objects, in order, with the moment when the newest of these was put, in milliseconds since the epoch.
+    pub generations: BTreeMap<GenerationId, i64>,
     /// Keys that are not of this product's form.
     pub foreign: Vec<String>,
 }

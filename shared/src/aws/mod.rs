@@ -26,12 +26,12 @@ pub use clients::{Clients, SharedHttpClient};
 pub use invoker::Invoker;
 pub use mailer::Mailer;
 pub use meter::{Meter, MeterReading};
-pub use queues::{QueueMessage, Queues};
+pub use queues::{QueueMessage, Queues, RECEIVE_MAX};
 pub use records::{
     AcceptChange, AcceptWritten, Added, AuditPage, BatchPage, BatchRow, Created, CreatedRun, DeliveryPage, DocumentHead,
     DocumentPage, DocumentVersionRow, ENTITIES_AT_ONCE, EntitiesWritten, EntityChange, EntityPage, EntryRow, IMPORTED_AT_ONCE,
-    INDEXES, IdempotencyClaim, ImportChange, ImportWritten, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow, ListPage,
-    MigrationLock, MigrationRow, MigrationStatus, NewItem, OpenImport, OpenJobs, Outcome, PLAIN_REQUEST_BYTES_MAX,
+    INDEXES, IdempotencyClaim, ImportChange, ImportWritten, ImportedRow, InboxPage, IssueError, ItemRow, KeyHashRow, KeyRow,
+    ListPage, MigrationLock, MigrationRow, MigrationStatus, NewItem, OpenImport, OpenJobs, Outcome, PLAIN_REQUEST_BYTES_MAX,
     PinnedPipeline, PlanWritten, PlannedRun, RecordRow, Records, RecordsPage, RunPage, RunRow, Settings, StepRow, StepWritten,
     SubjectDeletion, SubjectPage, VERSIONS_DELETED_AT_ONCE, ValidationIssue, VersionSource,
 };

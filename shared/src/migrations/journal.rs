@@ -9,8 +9,9 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::Change;
 use super::plan::Counts;
+use super::{Change, UnitReason};
+use crate::hash::sha256_hex;
 
 /// Units of one segment.
 pub const SEGMENT_UNITS: usize = 25;
@@ -41,6 +42,9 @@ pub struct SegmentHead {
     /// The units of the segment before that were refused: what that says of them was not written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Those of them that cannot be changed any more, seen anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<UnitReason>,
 }
 
 impl Segment {
@@ -77,6 +81,13 @@ pub fn segment_key(migration: &str, run: &str, number: u64) -> String {
     format!("{FOLDER}/{migration}/{run}/{number:06}.jsonl.gz")
 }
 
+/// The key under which a run keeps an object that it replaces.
+#[must_use]
+pub fn kept_key(migration: &str, run: &str, object: &str) -> String {
+    // The embedded S3 takes keys of 120 bytes.
+    format!("{FOLDER}/{migration}/{run}/objects/{}", &sha256_hex(object)[..20])
+}
+
 /// The folder of the bucket with all journals. No organization is called so.
 pub const FOLDER: &str = ".migrations";
 
@@ -98,7 +109,7 @@ mod tests {
         ) {
             let changes = rows.iter().enumerate().map(|(number, (before, after))| {
                 let key = RowKey { pk: format!("acme#{number}"), sk: "record".into() };
-                let object = ObjectChange { object: number.to_string(), sha256: "5e".into(), bytes: 1, is_new: number % 2 == 0 };
+                let object = ObjectChange { object: number.to_string(), sha256: "5e".into(), bytes: 1, is_new: number % 2 == 0, replaces: (number % 3 == 0).then(|| "a".into()) };
                 let rows = RowChange::between(key, before.as_ref(), after).into_iter().collect();
                 Change { unit: number.to_string(), rows, objects: vec![object] }
             });

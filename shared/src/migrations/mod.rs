@@ -100,6 +100,15 @@ impl RowChange {
         if !self.is_new && has(|change| &change.before) { RowState::Before } else { RowState::Other }
     }
 
+    /// Whether a row has a value that only the change has written to it.
+    #[must_use]
+    pub fn has_trace(&self, row: Option<&Attributes>) -> bool {
+        let is_ours = |(name, change): (&String, &AttributeChange)| {
+            change.before != change.after && change.after.is_some() && row.and_then(|row| row.get(name)) == change.after.as_ref()
+        };
+        if self.is_new { row.is_some() } else { self.attributes.iter().any(is_ours) }
+    }
+
     /// The row after the change.
     #[must_use]
     pub fn apply(&self, row: Option<&Attributes>) -> Attributes {
@@ -161,6 +170,9 @@ pub struct ObjectChange {
     pub bytes: u64,
     /// Whether it appears with the change. Otherwise it was there already, with the same bytes, and stays when the change is undone.
     pub is_new: bool,
+    /// The SHA-256 of the object that it comes in place of. The journal keeps that, and undo puts it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// What one unit of a migration changes: all its rows in one transaction, after its objects.
@@ -177,6 +189,10 @@ pub struct Change {
 
 /// Rows of one change. A transaction takes 100, and one of them is the lock.
 pub const ROWS_MAX: usize = 99;
+/// Bytes of a row, and of all rows of one change: DynamoDB's bounds of an item and of a transaction.
+pub const ROW_BYTES_MAX: usize = 400 * 1024;
+/// See [`ROW_BYTES_MAX`].
+pub const CHANGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Change {
     /// An estimate of the write units that it costs: a transaction's are double, each index's entry is a write, and so is the check of the
@@ -187,9 +203,55 @@ impl Change {
         self.rows.iter().map(of_row).sum::<u64>() + 2
     }
 
+    /// Whether it can be written at all.
+    ///
+    /// # Errors
+    /// Why not: it has more rows or more bytes than a transaction takes.
+    pub fn fits(&self) -> Result<(), String> {
+        let sizes = self.rows.iter().map(|row| (row.bytes(), &row.key));
+        let all: usize = sizes.clone().map(|(bytes, _)| bytes).sum();
+        match sizes.max() {
+            _ if self.rows.len() > ROWS_MAX => {
+                Err(format!("it has {} rows, and a transaction takes {ROWS_MAX}", self.rows.len()))
+            }
+            Some((bytes, key)) if bytes > ROW_BYTES_MAX => {
+                Err(format!("its row {key} has {bytes} bytes, and a row takes {ROW_BYTES_MAX}"))
+            }
+            _ if all > CHANGE_BYTES_MAX => Err(format!("its rows have {all} bytes, and a transaction takes {CHANGE_BYTES_MAX}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The objects that come in place of others.
+    pub fn replacing_objects(&self) -> impl Iterator<Item = &ObjectChange> {
+        self.objects.iter().filter(|object| object.replaces.is_some())
+    }
+
     /// The objects that appear with it.
     pub fn new_objects(&self) -> impl Iterator<Item = &ObjectChange> {
         self.objects.iter().filter(|object| object.is_new)
+    }
+}
+
+/// A unit that something was not done with, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitReason {
+    /// The unit.
+    pub unit: String,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+impl UnitReason {
+    /// Of this unit, for this reason.
+    pub fn new(unit: &str, why: impl Into<String>) -> Self {
+        Self { unit: unit.to_owned(), why: why.into() }
+    }
+}
+
+impl std::fmt::Display for UnitReason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.unit, self.why)
     }
 }
 
@@ -266,6 +328,16 @@ pub(crate) mod tests {
                 None => prop_assert!(before.is_none()),
                 Some(inverse) => prop_assert_eq!(Some(inverse.apply(Some(&after))), before.clone()),
             }
+            prop_assert!(change.has_trace(Some(&after)) || change.attributes.values().all(|change| change.after.is_none()));
+            prop_assert!(!change.has_trace(before.as_ref()));
+            let fits = |rows: Vec<RowChange>| Change { unit: "1".into(), rows, objects: Vec::new() }.fits();
+            prop_assert_eq!(fits(vec![change.clone()]), Ok(()));
+            prop_assert_eq!(fits(vec![change.clone(); ROWS_MAX]), Ok(()));
+            prop_assert!(fits(vec![change.clone(); ROWS_MAX + 1]).is_err());
+            let mut large = after.clone();
+            large.insert("z".into(), AttributeValue::S("x".repeat(ROW_BYTES_MAX)));
+            let large = fits(RowChange::between(key(), before.as_ref(), &large).into_iter().collect());
+            prop_assert!(large.unwrap_err().contains("acme#1 record"));
             // Another row is in one of the two states only as far as the changed attributes go.
             if change.state(Some(&other)) == RowState::After {
                 prop_assert!(change.attributes.iter().all(|(name, change)| other.get(name) == change.after.as_ref()));

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Change, Finding, Planned, Verdict};
+use super::{Change, Planned, UnitReason, Verdict};
 
 /// Changes that are shown in full.
 pub const SAMPLES: usize = 10;
+/// Reasons and findings that are kept in full; of others only how many there are.
+pub const TOLD: usize = 40;
 
 /// How many units there are of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +55,12 @@ pub struct Plan {
     pub write_units: u64,
     /// The first changes.
     pub samples: Vec<Change>,
-    /// The units that cannot be changed, with the reason.
-    pub cannot: Vec<(String, String)>,
-    /// What was found, by unit. Units without findings are not among them.
-    pub findings: BTreeMap<String, Vec<Finding>>,
+    /// The first units that cannot be changed, with the reason.
+    pub cannot: Vec<UnitReason>,
+    /// The first findings: unit, code and detail.
+    pub found: Vec<[String; 3]>,
+    /// How often each finding was made.
+    pub findings_by_code: BTreeMap<String, u64>,
     hash: Sha256,
 }
 
@@ -64,12 +68,15 @@ impl Plan {
     /// Adds the next unit.
     pub fn add(&mut self, planned: &Planned) {
         self.counts.add(&planned.verdict);
-        if !planned.findings.is_empty() {
-            self.findings.insert(planned.unit.clone(), planned.findings.clone());
+        for finding in &planned.findings {
+            *self.findings_by_code.entry(finding.code.clone()).or_default() += 1;
+            if self.found.len() < TOLD {
+                self.found.push([planned.unit.clone(), finding.code.clone(), finding.detail.clone()]);
+            }
         }
         match &planned.verdict {
-            Verdict::AlreadyRight => {}
-            Verdict::Cannot(why) => self.cannot.push((planned.unit.clone(), why.clone())),
+            Verdict::Cannot(why) if self.cannot.len() < TOLD => self.cannot.push(UnitReason::new(&planned.unit, why)),
+            Verdict::AlreadyRight | Verdict::Cannot(_) => {}
             Verdict::Change(change) => {
                 self.rows += change.rows.len() as u64;
                 self.objects += change.new_objects().count() as u64;
@@ -93,16 +100,6 @@ impl Plan {
         let digits = format!("{:x}", self.hash.clone().finalize());
         digits.chars().take(12).collect()
     }
-
-    /// How often each finding was made.
-    #[must_use]
-    pub fn findings_by_code(&self) -> BTreeMap<&str, u64> {
-        let mut counts = BTreeMap::new();
-        for finding in self.findings.values().flatten() {
-            *counts.entry(finding.code.as_str()).or_default() += 1;
-        }
-        counts
-    }
 }
 
 #[cfg(test)]
@@ -110,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrations::{RowChange, RowKey, tests::attributes};
+    use crate::migrations::{Finding, RowChange, RowKey, tests::attributes};
 
     fn planned(rows: &[crate::migrations::Attributes]) -> Vec<Planned> {
         let change = |number: usize, after| {
@@ -130,6 +127,18 @@ mod tests {
         assert_eq!(plan.counts.total(), planned.len() as u64);
         assert!(plan.samples.len() <= SAMPLES);
         plan.hash()
+    }
+
+    #[test]
+    fn the_first_reasons_are_kept_and_all_are_counted() {
+        let mut plan = Plan::default();
+        for unit in 0..3 * TOLD {
+            let findings = vec![Finding::new("odd", "it is odd"), Finding::new("old", "it is old")];
+            plan.add(&Planned { unit: unit.to_string(), verdict: Verdict::Cannot("it is gone".into()), findings });
+        }
+        assert_eq!((plan.cannot.len(), plan.found.len(), plan.counts.cannot), (TOLD, TOLD, 3 * TOLD as u64));
+        assert_eq!(plan.cannot[1].to_string(), "1: it is gone");
+        assert_eq!(plan.findings_by_code, [("odd".to_owned(), 3 * TOLD as u64), ("old".to_owned(), 3 * TOLD as u64)].into());
     }
 
     proptest! {

@@ -68,6 +68,36 @@ async fn token_reads_one_run_its_steps_and_their_generations_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn token_of_a_redriven_run_reads_what_the_run_has_kept() {
+    let scene = Scene::start().await;
+    scene.publish(&chain()).await;
+    scene.fate("B", [Fate::Refused]);
+    let id = scene.run(&json!({ "pipeline": "chain", "input": { "topic": "t" } })).await;
+    assert_eq!(scene.ended(&id).await["status"], "failed");
+    let again = scene.done("POST", &format!("runs/{id}/redrive"), &json!({})).await;
+    let again = again["id"].as_str().unwrap();
+    assert_eq!(scene.ended(again).await["status"], "completed");
+    let generation = async |run: &str, step: &str| {
+        let step = scene.get(&format!("runs/{run}/steps/{step}")).await;
+        step["generation"].as_str().unwrap().to_owned()
+    };
+    let (kept, failed) = (generation(again, "A").await, generation(&id, "B").await);
+    assert_eq!(kept, generation(&id, "A").await);
+    let token = scene.done("POST", &format!("runs/{again}/tokens"), &json!({})).await;
+    let reader = scene.harness.with_key(token["token"].as_str().unwrap());
+    for rest in ["", "/progress", "/output", "/events"] {
+        assert_eq!(reader.status("GET", &format!("/v1/generations/{kept}{rest}")).await, StatusCode::OK, "{rest}");
+    }
+    assert_eq!(
+        reader.status("GET", &format!("/v1/generations/{failed}")).await,
+        StatusCode::FORBIDDEN,
+        "a try that it has not kept"
+    );
+    assert_eq!(reader.status("GET", &format!("/v1/runs/{id}")).await, StatusCode::FORBIDDEN, "the earlier run");
+    scene.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn token_of_a_run_is_asked_for_as_told() {
     let scene = Scene::start().await;
     scene.publish(&chain()).await;

@@ -81,10 +81,18 @@ async fn live_buffer_and_bucket_give_the_same_events() {
     assert!(ended);
     assert_whole(&live);
     harness.ended(&id).await;
-    let (buffered, _) = harness.read_live(&id, None, |_| false).await;
+    let (both, _) = harness.read_live(&id, None, |_| false).await;
+    for after in 0..live.len() {
+        let (rest, ended) = harness.read_live(&id, Some(after as u64), |_| false).await;
+        assert_eq!(
+            (rest.as_slice(), ended),
+            (&live[after + 1..], true),
+            "after {after}, while the buffer and the bucket have it"
+        );
+    }
     clock.advance(Duration::from_hours(25));
     let (archived, _) = harness.read_live(&id, None, |_| false).await;
-    assert_eq!(buffered, live);
+    assert_eq!(both, live);
     assert_eq!(archived, live);
     for after in 0..live.len() {
         let (rest, ended) = harness.read_live(&id, Some(after as u64), |_| false).await;
@@ -95,7 +103,7 @@ async fn live_buffer_and_bucket_give_the_same_events() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_reader_waits_for_the_next_events() {
-    let (harness, _playback) = Harness::playing(Script { first_byte_delay: Duration::from_secs(1), ..script(3, 0.0) }, &[]).await;
+    let (harness, _playback) = Harness::playing(Script { first_byte_delay: Duration::from_secs(4), ..script(3, 0.0) }, &[]).await;
     let id = harness.start_generation(json!({})).await;
     harness.until(&id, |record| record["progress"]["last_seq"] == 1).await;
     let (_, at_once) = harness.get(&format!("generations/{id}/events?after=1")).await;
@@ -279,6 +287,24 @@ async fn readers_in_one_process_share_their_polls() {
     assert!(many <= 2 * one + OWN * READERS, "{one} queries of one reader, {many} of {READERS}");
     assert!(beside <= OWN * READERS + one / 2, "{one} queries of one reader, {beside} of {READERS} beside the writer");
     harness.ended(&id).await;
+    harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compacted_log_is_read_from_the_bucket() {
+    let (harness, _playback) = Harness::playing(script(40, 0.0), &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    let last = harness.ended(&id).await["progress"]["last_seq"].as_u64().unwrap();
+    let calls = Arc::new(Writes::default());
+    let parts = tap::in_front_of(harness.stack.parts(), Arc::<Writes>::clone(&calls));
+    let app = App::from_parts(harness.config("tail"), Clock::system(), parts).await;
+    let read = async |after| read_to_the_end(app.tail(&key_of(&id), after).await.unwrap()).await;
+    let all = read(None).await;
+    assert_eq!(all.last().map(|event| event.seq), Some(last));
+    assert_eq!((calls.made("GetObject"), calls.made("Query")), (1, 0), "one request, whatever its length: {:?}", calls.made);
+    let rest = read(Some(last - 2)).await;
+    assert_eq!(rest, all[all.len() - 2..]);
+    assert_eq!(calls.made("GetObject"), 1, "its last events are in the buffer: {:?}", calls.made);
     harness.finish().await;
 }
 

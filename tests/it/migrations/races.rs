@@ -1,5 +1,6 @@
 //! Others write while a migration does: a refused unit is planned anew, once; and one run at a time has the lock.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use longhand::aws::MigrationStatus;
 use longhand::ids::MigrationId;
-use longhand::migrations::{Change, ObjectChange, Planned, RowChange, RowKey, RowState, Verdict};
-use longhand::{App, Clock, Content, DataChange, Error, RunOptions, Units, Verification, View};
+use longhand::migrations::{Change, ObjectChange, Planned, RowChange, RowKey, RowState, UnitReason, Verdict};
+use longhand::{App, Clock, Content, DataChange, Error, Maintenance, MigrationRun, RunOptions, Units, Verification, View};
 use longhand_tests::Harness;
 use sha2::{Digest, Sha256};
 
@@ -20,6 +21,10 @@ struct AddSeen {
     harness: Harness,
     /// Units whose row somebody changes just before it is written, and how often.
     disturbed: Mutex<Vec<(usize, u32)>>,
+    /// Units that cannot be read.
+    unreadable: Mutex<Vec<usize>>,
+    /// Units whose object is another one each time.
+    unsteady: Mutex<Vec<usize>>,
 }
 
 fn key(unit: &str) -> RowKey {
@@ -57,6 +62,9 @@ impl DataChange for AddSeen {
     }
 
     async fn plan(&self, view: &View<'_>, unit: &str) -> Result<Planned, Error> {
+        if self.unreadable.lock().unwrap().contains(&unit.parse().unwrap()) {
+            return Err(Error::LogGone(unit.to_owned()));
+        }
         let row = view.row(&key(unit)).await?.unwrap();
         let mut after = row.clone();
         after.insert("marked".into(), serde_dynamo::AttributeValue::Bool(true));
@@ -83,7 +91,9 @@ impl DataChange for AddSeen {
         if let Some(value) = value {
             self.disturb(unit, 1_000 + value).await;
         }
-        Ok(vec![Content { object: format!("acme/test/{unit}.txt"), content_type: "text/plain", bytes: TEXT.to_vec() }])
+        let is_unsteady = self.unsteady.lock().unwrap().contains(&number);
+        let bytes = if is_unsteady { fastrand::u64(..).to_be_bytes().to_vec() } else { TEXT.to_vec() };
+        Ok(vec![Content { object: format!("acme/test/{unit}.txt"), content_type: "text/plain", bytes }])
     }
 
     async fn verify(&self, _: &App) -> Result<Verification, Error> {
@@ -94,7 +104,7 @@ impl DataChange for AddSeen {
 async fn start() -> (AddSeen, App) {
     let harness = Harness::with(longhand_local::Options::default()).await;
     let app = harness.app(harness.config("api"), Clock::system()).await;
-    let change = AddSeen { harness, disturbed: Mutex::default() };
+    let change = AddSeen { harness, disturbed: Mutex::default(), unreadable: Mutex::default(), unsteady: Mutex::default() };
     for unit in 0..UNITS {
         change.disturb(&unit.to_string(), 0).await;
     }
@@ -102,7 +112,123 @@ async fn start() -> (AddSeen, App) {
 }
 
 fn options() -> RunOptions {
-    RunOptions { lease: Duration::from_secs(2), write_units_per_second: 40_000 }
+    RunOptions { lease: Duration::from_secs(2), write_units_per_second: 40_000, maintenance: None }
+}
+
+/// Plans and writes.
+async fn run(change: &AddSeen, app: &App, options: &RunOptions) -> Result<MigrationRun, Error> {
+    let plan = app.plan_migration(change).await.unwrap().hash();
+    app.run_migration(change, MigrationId::new(app.now_ms()), plan, "none".into(), options).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_takes_nothing_back_that_a_later_run_has_written() {
+    let (change, app) = start().await;
+    let one = run(&change, &app, &options()).await.unwrap().id;
+    let undo = async |id| app.undo_migration("add-seen", id, &options()).await;
+    assert_eq!(undo(&one).await.unwrap().undone, UNITS as u64);
+    let again = undo(&one).await.unwrap();
+    assert_eq!((again.undone, again.not_written), (0, UNITS as u64), "an undo can be repeated");
+    let two = run(&change, &app, &options()).await.unwrap().id;
+    let message = undo(&one).await.unwrap_err().to_string();
+    assert!(message.contains(&format!("undo {two} first")), "{message}");
+    let right = app.plan_migration(&change).await.unwrap();
+    assert_eq!(right.counts.already_right, UNITS as u64, "nothing was taken back");
+    assert_eq!(undo(&two).await.unwrap().undone, UNITS as u64);
+    assert_eq!(undo(&one).await.unwrap().undone, 0);
+    change.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_cannot_be_read_or_changes_is_told_and_the_others_are_written() {
+    let (change, app) = start().await;
+    *change.unreadable.lock().unwrap() = vec![3, 4, 5, 59];
+    let mut told = Vec::new();
+    let mut tell = |planned: &Planned| {
+        told.push(planned.clone());
+        Ok(())
+    };
+    let plan = app.plan_migration_and_tell(&change, &mut tell).await.unwrap();
+    assert_eq!((told.len(), plan.counts.changed, plan.counts.cannot), (UNITS, UNITS as u64 - 4, 4));
+    assert_eq!(plan.cannot[0], UnitReason::new("3", "it cannot be read: the log of generation 3 has expired or was deleted"));
+    let id = MigrationId::new(app.now_ms());
+    let done = app.run_migration(&change, id.clone(), plan.hash(), "none".into(), &options()).await.unwrap();
+    assert_eq!((done.row.counts.changed, done.row.counts.cannot, done.row.status), (UNITS as u64 - 4, 4, MigrationStatus::Done));
+    app.undo_migration("add-seen", &id, &options()).await.unwrap();
+
+    change.unreadable.lock().unwrap().clear();
+    let message = app.run_migration(&change, MigrationId::new(app.now_ms()), plan.hash(), "none".into(), &options()).await;
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("the data has changed since, look at it again"), "{message}");
+    assert_eq!(app.plan_migration(&change).await.unwrap().counts.changed, UNITS as u64, "nothing was written");
+
+    *change.unreadable.lock().unwrap() = vec![3, 4, 5, 6];
+    let gone = app.plan_migration(&change).await.unwrap_err();
+    assert!(matches!(gone, Error::LogGone(_)), "four in a row are a store that does not answer: {gone}");
+    change.harness.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_does_not_come_out_the_same_blocks_no_run() {
+    let (change, app) = start().await;
+    let slow = RunOptions { write_units_per_second: 1, ..options() };
+    let id = MigrationId::new(app.now_ms());
+    let plan = app.plan_migration(&change).await.unwrap().hash();
+    // It is interrupted behind its first unit, and then another one comes out differently.
+    tokio::select! {
+        _ = app.run_migration(&change, id.clone(), plan, "none".into(), &slow) => panic!("it ended"),
+        () = async { while is_new(&change, "0").await { tokio::task::yield_now().await; } } => {}
+    }
+    *change.unsteady.lock().unwrap() = vec![7];
+    let done = app.resume_migration(&change, id.clone(), &options()).await.unwrap();
+    let why = "what it is made from has changed since it was planned";
+    assert_eq!(done.row.refused, [UnitReason::new("7", why)]);
+    assert_eq!((done.row.status, done.row.counts.changed), (MigrationStatus::Done, UNITS as u64 - 1));
+    let undone = app.undo_migration("add-seen", &id, &options()).await.unwrap();
+    assert_eq!((undone.undone, undone.changed_since), (UNITS as u64 - 1, Vec::new()));
+    change.harness.finish().await;
+}
+
+async fn stored(change: &AddSeen, pk: &str, sk: &str) -> Option<HashMap<String, AttributeValue>> {
+    let get = change.harness.clients().await.dynamodb.get_item().table_name(change.table()).consistent_read(true);
+    let key = [("pk", pk), ("sk", sk)].map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned())));
+    get.set_key(Some(key.into())).send().await.unwrap().item
+}
+
+/// Whether a unit's row was not changed yet.
+async fn is_new(change: &AddSeen, unit: &str) -> bool {
+    let key = key(unit);
+    !stored(change, &key.pk, &key.sk).await.unwrap().contains_key("marked")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_switch_is_set_under_the_lock_and_goes_with_the_run_and_its_undo() {
+    let (change, app) = start().await;
+    let acme: longhand::Organization = "acme".parse().unwrap();
+    let maintenance = Some(Maintenance { organizations: vec![acme.clone()], wait: Duration::ZERO });
+    let (slow, quiet) = (RunOptions { write_units_per_second: 1, ..options() }, RunOptions { maintenance, ..options() });
+    let is_set = async || {
+        let row = stored(&change, "acme#settings", "quota").await;
+        row.is_some_and(|row| row.contains_key("maintenance_until_ms"))
+    };
+    let (id, plan) = (MigrationId::new(app.now_ms()), app.plan_migration(&change).await.unwrap().hash());
+    tokio::select! {
+        _ = app.run_migration(&change, id.clone(), plan, "none".into(), &slow) => panic!("it ended"),
+        refused = async {
+            while is_new(&change, "0").await { tokio::task::yield_now().await; }
+            run(&change, &app, &quiet).await
+        } => assert!(refused.unwrap_err().to_string().contains("holds the lock of migrations")),
+    }
+    assert!(!is_set().await, "a run that does not get the lock sets no switch");
+
+    // At this rate each of them takes a while.
+    let quiet = RunOptions { write_units_per_second: 200, lease: Duration::from_secs(30), ..quiet };
+    let until_set = async || while !is_set().await {};
+    let (done, ()) = tokio::join!(app.resume_migration(&change, id.clone(), &quiet), until_set());
+    assert!(done.is_ok() && !is_set().await, "{done:?}");
+    let (undone, ()) = tokio::join!(app.undo_migration("add-seen", &id, &quiet), until_set());
+    assert_eq!((undone.unwrap().changed_since, is_set().await), (Vec::new(), false));
+    change.harness.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +241,7 @@ async fn a_refused_unit_is_planned_anew_once_and_then_told() {
     let id = MigrationId::new(app.now_ms());
     let run = app.run_migration(&change, id.clone(), plan.hash(), "none".into(), &options()).await.unwrap();
     assert_eq!(run.row.status, MigrationStatus::Done);
-    assert_eq!(run.row.refused, ["40: others have changed its rows"], "{run:?}");
+    assert_eq!(run.row.refused, [UnitReason::new("40", "others have changed its rows")], "{run:?}");
     assert_eq!((run.row.counts.changed, run.row.counts.cannot), (UNITS as u64 - 1, 1));
     let resumed = app.resume_migration(&change, id.clone(), &options()).await.unwrap();
     assert_eq!(resumed.row, run.row, "a run that is done stays so");
@@ -123,13 +249,9 @@ async fn a_refused_unit_is_planned_anew_once_and_then_told() {
     assert_eq!((again.counts.changed, again.counts.already_right), (1, UNITS as u64 - 1));
 
     let undone = app.undo_migration("add-seen", &id, &options()).await.unwrap();
-    assert_eq!((undone.undone, undone.changed_since.len()), (UNITS as u64 - 1, 1), "{undone:?}");
+    assert_eq!((undone.undone, undone.changed_since), (UNITS as u64 - 1, Vec::new()), "what was not written is not to be undone");
     let left = app.plan_migration(&change).await.unwrap();
-    assert_eq!(
-        (left.counts.changed, left.objects),
-        (UNITS as u64, UNITS as u64 - 1),
-        "the object of the unit that was left stays"
-    );
+    assert_eq!((left.counts.changed, left.objects), (UNITS as u64, UNITS as u64), "no object is left over");
     assert_eq!(left.samples[0].objects[0].sha256, format!("{:x}", Sha256::digest(TEXT)));
     change.harness.finish().await;
 }
@@ -139,7 +261,8 @@ async fn one_run_at_a_time_has_the_lock_and_a_backup_that_cannot_be_checked_is_a
     let (change, app) = start().await;
     let slow = RunOptions { write_units_per_second: 1, ..options() };
     let (one, other) = (MigrationId::new(app.now_ms()), MigrationId::new(app.now_ms()));
-    let first = app.run_migration(&change, one.clone(), String::new(), "none".into(), &slow);
+    let plan = app.plan_migration(&change).await.unwrap().hash();
+    let first = app.run_migration(&change, one.clone(), plan, "none".into(), &slow);
     let second = async {
         while app.known_migration(&one).await.is_err() {
             tokio::task::yield_now().await;

@@ -10,7 +10,7 @@ use super::{hosted, tree, values_after};
 use crate::documents::configuration::read_by_functions;
 
 /// What a deployment has no parameter for: the code's defaults are right on AWS.
-const NOT_SET: [&str; 10] = [
+const NOT_SET: [&str; 11] = [
     "LONGHAND_LEASE_SECONDS",
     "LONGHAND_RETENTION_DAYS",
     "LONGHAND_CONNECT_TIMEOUT_MS",
@@ -20,6 +20,8 @@ const NOT_SET: [&str; 10] = [
     // On AWS it is a secret; here it lies in the data folder.
     "LONGHAND_TOKEN_KEY",
     "LONGHAND_WEBHOOK_KEY",
+    // Only of a fleet.
+    "LONGHAND_STREAM_QUEUE",
     // Only of a laptop.
     "LONGHAND_WEBHOOK_LOOPBACK",
     "LONGHAND_WEBHOOK_TIMEOUT_MS",

@@ -7,6 +7,7 @@ use longhand::limits;
 use serde::Serialize;
 
 use super::deployed::Deployed;
+use super::fleet::Fleet;
 use super::prices::Prices;
 
 const GB: f64 = 1e9;
@@ -118,6 +119,8 @@ pub struct Deployment {
     pub kept_months: f64,
     /// Reads of the result after the end.
     pub later_reads: f64,
+    /// The processes in place of API Gateway and the functions `start`, `tail`, `api`, `authorize` and `stream`.
+    pub fleet: Option<Fleet>,
 }
 
 /// One line of a bill.
@@ -210,7 +213,7 @@ impl Traffic {
 }
 
 /// The bill of one generation.
-#[expect(clippy::cast_precision_loss, clippy::too_many_lines, reason = "a bill is not exact, and has a line for each item")]
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
 pub fn of_generation(
     workload: &Workload,
     estimate: &Estimate,
@@ -219,6 +222,68 @@ pub fn of_generation(
     prices: &Prices,
 ) -> anyhow::Result<Bill> {
     let traffic = Traffic::of(workload, estimate, deployment);
+    let (start, later_requests) = (deployment.start(), deployment.later_requests());
+    let gigabytes = |handler| deployed.memory_mb(handler).map(gigabytes);
+    let months = |time: Duration| time.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
+    let request_months = months(deployment.chunk_ttl + limits::REQUEST_TTL).min(deployment.kept_months);
+    let record = estimate.record_bytes as f64 * deployment.kept_months + estimate.request_bytes as f64 * request_months;
+    let (output, record) = (workload.output_bytes as f64, record / GB);
+    let is_large = workload.request_bytes > limits::REQUEST_INLINE_BYTES_MAX as u64;
+    // A large request is an object of its own, as it is; another lies in the event log.
+    let (request, head) = if is_large { (workload.request_bytes, 0) } else { (0, workload.request_bytes) };
+    let packed = (output + EVENT_LINE_BYTES * estimate.chunks as f64 + head as f64) * PACKED;
+    let mut biller = Biller::new(prices);
+    biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
+    // Each later read reads the record, and each `authorize` a key.
+    let looked_up = start + traffic.connections + later_requests;
+    biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + looked_up, "dynamodb-read")?;
+    biller.add(
+        "DynamoDB log, until its TTL",
+        estimate.log_stored_bytes as f64 / GB * months(deployment.chunk_ttl),
+        "dynamodb-storage",
+    )?;
+    biller.add("DynamoDB record", record, "dynamodb-storage")?;
+    biller.add("DynamoDB backup", record, "dynamodb-backup")?;
+    let (functions, requests, stream_lines) = if let Some(fleet) = &deployment.fleet {
+        for (name, quantity, price) in fleet.items(workload, traffic.sent_bytes, deployment.riders) {
+            biller.add(name, quantity, price)?;
+        }
+        add_lambda_of_ends(&mut biller, deployment, deployed)?;
+        // `compact`, and no line of API Gateway's.
+        (1.0, 0.0, 1.0)
+    } else {
+        let functions = add_lambda(&mut biller, (workload, estimate), deployment, deployed, &traffic)?;
+        biller.add("API Gateway", traffic.api_requests, "api-requests")?;
+        (functions, traffic.api_requests, estimate.invocations as f64)
+    };
+    biller.add("Data to callers", traffic.sent_bytes / GB, "transfer-out")?;
+    biller.add("S3 puts", puts(output) + puts(packed) + if is_large { 1.0 } else { 0.0 }, "s3-put")?;
+    biller.add("S3 gets", deployment.later_reads + if is_large { 2.0 } else { 0.0 }, "s3-get")?;
+    biller.add("S3 result", (output + packed + request as f64) / GB * deployment.kept_months, "s3-storage")?;
+    let own_logs = START_LOG_BYTES + stream_lines * STREAM_LOG_BYTES + COMPACT_LOG_BYTES;
+    let logs = functions * INVOCATION_LOG_BYTES + requests * REQUEST_LOG_BYTES + own_logs;
+    biller.add("CloudWatch logs", logs / GB, "logs")?;
+    let [of_provider, of_table] = keys_asked(workload, estimate, deployment, &traffic);
+    biller.add("Secrets", of_provider, "secret-requests")?;
+    biller.add("KMS, for the records", of_table, "kms-requests")?;
+    biller.add("X-Ray", requests * TRACED, "traces")?;
+    add_statistics(&mut biller, gigabytes("meter")?, deployment)?;
+    let settle = gigabytes("settle")?;
+    add_item(&mut biller, settle, deployment)?;
+    add_step(&mut biller, settle, deployment)?;
+    add_version(&mut biller, output, settle, deployment)?;
+    add_deliveries(&mut biller, [settle, gigabytes("deliver")?], deployment).map(|()| biller.bill())
+}
+
+/// Lambda's part of the bill; returns the invocations.
+#[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
+fn add_lambda(
+    biller: &mut Biller<'_>,
+    (workload, estimate): (&Workload, &Estimate),
+    deployment: &Deployment,
+    deployed: &Deployed,
+    traffic: &Traffic,
+) -> anyhow::Result<f64> {
     // What is paid once for all riders, and for all that one request starts.
     let (share, start, later_requests) = (1.0 / f64::from(deployment.riders), deployment.start(), deployment.later_requests());
     let gigabytes = |handler| deployed.memory_mb(handler).map(gigabytes);
@@ -240,50 +305,22 @@ pub fn of_generation(
         + gigabytes("api")? * later_requests;
     // `start`, `authorize` and `compact` once; and `authorize` for each live response, because its token may be in the query.
     let functions = invocations + 2.0 * start + 1.0 + 2.0 * traffic.connections + later_requests;
-    let months = |time: Duration| time.as_secs_f64() / 86_400.0 / DAYS_A_MONTH;
-    let request_months = months(deployment.chunk_ttl + limits::REQUEST_TTL).min(deployment.kept_months);
-    let record = estimate.record_bytes as f64 * deployment.kept_months + estimate.request_bytes as f64 * request_months;
-    let (output, record) = (workload.output_bytes as f64, record / GB);
-    let is_large = workload.request_bytes > limits::REQUEST_INLINE_BYTES_MAX as u64;
-    // A large request is an object of its own, as it is; another lies in the event log.
-    let (request, head) = if is_large { (workload.request_bytes, 0) } else { (0, workload.request_bytes) };
-    let packed = (output + EVENT_LINE_BYTES * estimate.chunks as f64 + head as f64) * PACKED;
-    let mut biller = Biller::new(prices);
-    biller.add("DynamoDB writes", estimate.writes.total() as f64, "dynamodb-write")?;
-    // Each later read reads the record, and each `authorize` a key.
-    let looked_up = start + traffic.connections + later_requests;
-    biller.add("DynamoDB reads", estimate.reads.total() + deployment.later_reads + looked_up, "dynamodb-read")?;
-    biller.add(
-        "DynamoDB log, until its TTL",
-        estimate.log_stored_bytes as f64 / GB * months(deployment.chunk_ttl),
-        "dynamodb-storage",
-    )?;
-    biller.add("DynamoDB record", record, "dynamodb-storage")?;
-    biller.add("DynamoDB backup", record, "dynamodb-backup")?;
     biller.add("Lambda stream", stream, deployment.lambda)?;
     biller.add("Lambda tail", tail, deployment.lambda)?;
     biller.add("Lambda others", others, deployment.lambda)?;
     biller.add("Lambda, initialization", deployment.cold * INIT_SECONDS * memory_of_all, deployment.lambda)?;
     biller.add("Lambda invocations", functions, "lambda-requests")?;
     biller.add("Lambda response streaming", traffic.streamed_bytes / GB, "lambda-streaming")?;
-    biller.add("API Gateway", traffic.api_requests, "api-requests")?;
-    biller.add("Data to callers", traffic.sent_bytes / GB, "transfer-out")?;
-    biller.add("S3 puts", puts(output) + puts(packed) + if is_large { 1.0 } else { 0.0 }, "s3-put")?;
-    biller.add("S3 gets", deployment.later_reads + if is_large { 2.0 } else { 0.0 }, "s3-get")?;
-    biller.add("S3 result", (output + packed + request as f64) / GB * deployment.kept_months, "s3-storage")?;
-    let own_logs = START_LOG_BYTES + estimate.invocations as f64 * STREAM_LOG_BYTES + COMPACT_LOG_BYTES;
-    let logs = functions * INVOCATION_LOG_BYTES + traffic.api_requests * REQUEST_LOG_BYTES + own_logs;
-    biller.add("CloudWatch logs", logs / GB, "logs")?;
-    let [of_provider, of_table] = keys_asked(workload, estimate, deployment, &traffic);
-    biller.add("Secrets", of_provider, "secret-requests")?;
-    biller.add("KMS, for the records", of_table, "kms-requests")?;
-    biller.add("X-Ray", traffic.api_requests * TRACED, "traces")?;
-    add_statistics(&mut biller, gigabytes("meter")?, deployment)?;
-    let settle = gigabytes("settle")?;
-    add_item(&mut biller, settle, deployment)?;
-    add_step(&mut biller, settle, deployment)?;
-    add_version(&mut biller, output, settle, deployment)?;
-    add_deliveries(&mut biller, [settle, gigabytes("deliver")?], deployment).map(|()| biller.bill())
+    Ok(functions)
+}
+
+/// The part of the functions that a fleet leaves on Lambda: `compact`, with the initialization of `meter` too.
+fn add_lambda_of_ends(biller: &mut Biller<'_>, deployment: &Deployment, deployed: &Deployed) -> anyhow::Result<()> {
+    let (compact, meter) = (gigabytes(deployed.memory_mb("compact")?), gigabytes(deployed.memory_mb("meter")?));
+    let of_all = compact + meter / deployment.ended_together;
+    biller.add("Lambda compact", compact * COMPACT_SECONDS, deployment.lambda)?;
+    biller.add("Lambda, initialization", deployment.cold * INIT_SECONDS * of_all, deployment.lambda)?;
+    biller.add("Lambda invocations", 1.0, "lambda-requests")
 }
 
 /// What it costs to count a generation in the statistics: its share of a batch.
@@ -359,17 +396,21 @@ fn keys_asked(workload: &Workload, estimate: &Estimate, deployment: &Deployment,
     let invocations = estimate.invocations as f64 / f64::from(deployment.riders);
     let of_stream = (workload.silence + workload.stream).as_secs_f64() / estimate.invocations as f64;
     let of_connection = workload.watched.as_secs_f64().min(CONNECTION_SECONDS);
+    let of_ends = [(1.0, COMPACT_SECONDS), (1.0 / deployment.ended_together, METER_SECONDS)];
+    if deployment.fleet.is_some() {
+        // Processes that run all the time ask every few minutes, however much they do.
+        return [0.0, of_ends.map(|(times, seconds)| times * deployment.asks(seconds, TABLE_KEY_SECONDS)).iter().sum()];
+    }
     let of_functions = [
         (start, START_SECONDS),
         (start + traffic.connections + later_requests, API_SECONDS),
         (invocations, of_stream),
-        (1.0, COMPACT_SECONDS),
         (traffic.connections, of_connection),
-        (1.0 / deployment.ended_together, METER_SECONDS),
     ];
-    let of_table = of_functions.map(|(times, seconds)| times * deployment.asks(seconds, TABLE_KEY_SECONDS));
+    let of_all = of_functions.into_iter().chain(of_ends);
+    let of_table = of_all.map(|(times, seconds)| times * deployment.asks(seconds, TABLE_KEY_SECONDS));
     let of_provider = invocations * deployment.asks(of_stream, limits::PROVIDER_KEY_AGE_MAX.as_secs_f64());
-    [of_provider, of_table.iter().sum()]
+    [of_provider, of_table.sum()]
 }
 
 fn gigabytes(memory_mb: u32) -> f64 {
@@ -384,9 +425,9 @@ fn puts(bytes: f64) -> f64 {
     if bytes <= part { 1.0 } else { (bytes / part).ceil() + 2.0 }
 }
 
-/// The monthly bill of a stack without generations.
+/// The monthly bill of a stack without generations, and of the load balancer of its fleet.
 #[expect(clippy::cast_precision_loss, reason = "a bill is not exact")]
-pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::Result<Bill> {
+pub fn of_stack(deployed: &Deployed, lambda: &str, has_fleet: bool, prices: &Prices) -> anyhow::Result<Bill> {
     let memory = gigabytes(deployed.memory_mb("sweep")?);
     let mut biller = Biller::new(prices);
     biller.add("Sweeps", SWEEPS_A_MONTH * SWEEP_SECONDS * memory, lambda)?;
@@ -400,5 +441,8 @@ pub fn of_stack(deployed: &Deployed, lambda: &str, prices: &Prices) -> anyhow::R
     biller.add("Alarms", deployed.alarm_metrics as f64, "alarm")?;
     biller.add("Metrics from logs", deployed.idle_metrics as f64, "metric")?;
     biller.add("Dashboard", deployed.dashboards as f64, "dashboard")?;
+    if has_fleet {
+        biller.add("Load balancer", 24.0 * DAYS_A_MONTH, "balancer")?;
+    }
     Ok(biller.bill())
 }

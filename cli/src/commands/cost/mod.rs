@@ -4,6 +4,7 @@
 
 mod bill;
 mod deployed;
+mod fleet;
 pub mod prices;
 mod print;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use longhand::estimate::{Pace, Workload, estimate};
+use longhand::fleet::AT_ONCE_MAX;
 use longhand::limits;
 use longhand_local::TEMPLATE;
 use serde_json::json;
@@ -20,6 +22,7 @@ use crate::options::Format;
 use crate::terminal::output::line;
 use bill::Deployment;
 pub use deployed::Deployed;
+use fleet::Fleet;
 use prices::{Override, Prices};
 
 /// Estimate what a generation costs on AWS, item by item
@@ -90,7 +93,13 @@ pub struct CostArgs {
     /// The share of invocations that begin in a new execution environment; 100% for a stack with a few generations an hour
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
     cold: f64,
-    /// The architecture of the functions
+    /// The API and the writers are a fleet's, whose tasks are full
+    #[arg(long, conflicts_with = "memory")]
+    fleet: bool,
+    /// Generations that a worker of the fleet writes at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, requires = "fleet", value_parser = clap::value_parser!(u16).range(1..=i64::from(AT_ONCE_MAX)))]
+    at_once: u16,
+    /// The architecture of the functions and tasks
     #[arg(long, default_value = "arm64")]
     arch: Arch,
     /// The provider's price of a million tokens of output, in dollars, for comparison
@@ -191,6 +200,13 @@ impl CostArgs {
             webhooks: self.webhooks,
             cold: self.cold,
             memory_mb: self.memory.map_or_else(|| deployed.memory_mb("stream"), Ok)?,
+            fleet: self.fleet.then_some(Fleet {
+                at_once: self.at_once,
+                prices: match self.arch {
+                    Arch::Arm64 => ["fargate-arm64", "fargate-arm64-memory"],
+                    Arch::X86 => ["fargate-x86_64", "fargate-x86_64-memory"],
+                },
+            }),
             lambda: match self.arch {
                 Arch::Arm64 => "lambda-arm64",
                 Arch::X86 => "lambda-x86_64",
@@ -213,7 +229,8 @@ pub fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
     let (workload, deployment) = (args.workload(), args.deployment(&deployed)?);
     let estimate = estimate(&workload, &args.pace())?;
     let generation = bill::of_generation(&workload, &estimate, &deployment, &deployed, &prices)?;
-    let stack = bill::of_stack(&deployed, deployment.lambda, &prices)?;
+    let stack = bill::of_stack(&deployed, deployment.lambda, args.fleet, &prices)?;
+    let hour = deployment.fleet.map(|fleet| fleet.hour(&prices)).transpose()?;
     let tokens = args.token_price.map(|price| price * args.tokens.unwrap_or(0) as f64 / 1e6);
     if args.format.json {
         let month = args.generations.map(|number| {
@@ -222,12 +239,15 @@ pub fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
         });
         line(json!({
             "region": args.region, "estimate": estimate, "write_units": estimate.writes.total(), "read_units": estimate.reads.total(),
-            "generation": generation, "stack_month": stack, "month": month, "token_dollars": tokens,
+            "generation": generation, "stack_month": stack, "month": month, "token_dollars": tokens, "fleet_hour": hour,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     print::estimate(&workload, &estimate)?;
     print::bill("one generation", &generation, &prices)?;
+    if let Some(hour) = &hour {
+        print::fleet(hour, args.at_once)?;
+    }
     if let Some(tokens) = tokens {
         print::compared(tokens, generation.dollars)?;
     }

@@ -6,6 +6,7 @@ use longhand::estimate::{Estimate, Workload};
 use serde_json::json;
 
 use super::bill::{Bill, Item};
+use super::fleet::Hour;
 use super::prices::Prices;
 use crate::options::Format;
 use crate::terminal::output::{line, size, table};
@@ -69,6 +70,15 @@ pub fn bill(of: &str, bill: &Bill, prices: &Prices) -> anyhow::Result<()> {
     rows.push([of.to_owned(), String::new(), String::new(), money(bill.dollars), String::new()]);
     table(["ITEM", "QUANTITY", "PRICE", "DOLLARS", "SHARE"], &rows)?;
     Ok(line("")?)
+}
+
+pub fn fleet(hour: &Hour, at_once: u16) -> io::Result<()> {
+    let cents = |dollars: f64| format!("${dollars:.4}");
+    line(format!(
+        "a worker costs {} an hour, a server {}, used or not: a generation's share is that of a worker with {at_once} at once\n",
+        cents(hour.worker_dollars),
+        cents(hour.server_dollars)
+    ))
 }
 
 pub fn compared(tokens: f64, generation: f64) -> io::Result<()> {

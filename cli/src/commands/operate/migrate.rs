@@ -37,6 +37,9 @@ struct StratosArgs {
     /// The time zone of the stamps there: `UTC`, an offset such as +01:00, a name such as Europe/Madrid, or a POSIX rule
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     time_zone: String,
+    /// The name of the database, where several are imported: it tells their rows apart. The same each time
+    #[arg(long, value_name = "NAME", default_value = "stratos", value_parser = database)]
+    database: String,
     /// What the subjects of scenarios are called, before their number
     #[arg(long, value_name = "TEXT", default_value = "scenario-")]
     subject_prefix: String,
@@ -49,6 +52,12 @@ fn organization(text: &str) -> Result<(String, Organization), String> {
     Ok((number, name.parse().map_err(|error: longhand::ids::InvalidId| error.to_string())?))
 }
 
+fn database(text: &str) -> Result<String, String> {
+    let is_name = |text: &str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter));
+    let is_name = (1..=64).contains(&text.len()) && is_name(text);
+    if is_name { Ok(text.to_owned()) } else { Err(format!("expected 1 to 64 letters, digits, `.`, `_` or `-`, not {text:?}")) }
+}
+
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let From::Stratos(args) = args.from;
     let zone = time::parse_zone(&args.time_zone).map_err(|error| failure::usage(format!("--time-zone: {error}")))?;
@@ -58,6 +67,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let organizations = args.organizations.iter().cloned().collect();
     let source = Arc::new(Database::open(&args.from)?);
     let known: Vec<Organization> = args.organizations.into_iter().map(|(_, name)| name).collect();
-    let change = Stratos::new(source, Options { organizations, zone, subject_prefix: args.subject_prefix });
+    let change =
+        Stratos::new(source, Options { organizations, database: args.database, zone, subject_prefix: args.subject_prefix });
     Box::pin(migrations::run(&change, &args.migration, known)).await
 }

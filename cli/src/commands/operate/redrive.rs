@@ -1,6 +1,7 @@
 //! `longhand redrive`: repeats the events that Lambda gave up on, from the messages in the on-failure queues.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use longhand::aws::{QueueMessage, Queues};
@@ -14,7 +15,7 @@ use crate::options::Format;
 use crate::terminal::output::{count, line};
 
 /// How long a message is hidden from other consumers while this command handles it.
-const HIDDEN_SECONDS: i32 = 300;
+const HIDDEN: Duration = Duration::from_mins(5);
 
 /// Repeat the events that Lambda gave up on, and delete their messages from the on-failure queues; safe to repeat
 #[derive(Args, Clone, Debug)]
@@ -22,7 +23,8 @@ pub struct RedriveArgs {
     /// Only report what would be done; every message is kept
     #[arg(long)]
     dry_run: bool,
-    /// An on-failure queue of the deployment: `StreamFailures`, `CompactFailures`, `SettleFailures` and `DeliverFailures` of the stack's outputs
+    /// An on-failure queue of the deployment: `StreamFailures`, `CompactFailures`, `SettleFailures` and `DeliverFailures` of the stack's outputs,
+    /// `JobFailures` of a fleet's
     #[arg(long = "queue", value_name = "URL", required_if_eq("aws", "true"))]
     queues: Vec<String>,
     #[command(flatten)]
@@ -67,7 +69,7 @@ impl Redrive<'_> {
     async fn queue(&mut self, url: &str) -> anyhow::Result<()> {
         let (mut batches, mut left) = (Vec::new(), Vec::new());
         loop {
-            let messages = self.queues.receive(url, HIDDEN_SECONDS).await?;
+            let messages = self.queues.receive(url, HIDDEN).await?;
             if messages.is_empty() {
                 break;
             }

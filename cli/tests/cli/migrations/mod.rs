@@ -1,9 +1,11 @@
 //! `longhand migrate stratos` and `longhand backfill accepted-prompt`, as a person runs them: on a stack that runs, killed, resumed and undone.
 
+mod again;
 mod backfill;
 mod database;
 mod drill;
 mod kills;
+mod odd;
 mod stratos;
 
 use std::collections::BTreeMap;
@@ -80,7 +82,8 @@ impl Place {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::Folder(folder.path().join("data"));
-        let harness = Harness::with(Options { data, durability: Durability::Normal, ..Options::default() }).await;
+        let env = [("LONGHAND_IMPORT_GENERATION".to_owned(), "true".to_owned())].into();
+        let harness = Harness::with(Options { data, durability: Durability::Normal, env, ..Options::default() }).await;
         Self { folder, harness }
     }
 

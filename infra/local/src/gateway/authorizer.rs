@@ -15,7 +15,7 @@ use longhand::Clock;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    lambda::{Hosted, Lambda},
+    lambda::{Host, Hosted, request_id, run},
     template::{ACCOUNT, HostedAuthorizer, REGION},
 };
 
@@ -46,7 +46,6 @@ impl Refusal {
 
 /// An authorizer function with its cache.
 pub struct Authorizer {
-    lambda: Lambda,
     hosted: Arc<Hosted>,
     header: Option<String>,
     ttl: Duration,
@@ -73,11 +72,11 @@ impl Authorizer {
     /// One of the template's authorizers.
     ///
     /// # Errors
-    /// The authorizer's function is not among those of `lambda`.
-    pub fn new(lambda: &Lambda, authorizer: HostedAuthorizer, clock: Clock) -> Result<Self> {
+    /// The authorizer's function is not among those of `host`.
+    pub fn new(host: &Host, authorizer: HostedAuthorizer, clock: Clock) -> Result<Self> {
         let HostedAuthorizer { function, header, ttl } = authorizer;
-        let hosted = lambda.find(&function).with_context(|| format!("template.yaml has no function {function}"))?.clone();
-        Ok(Self { lambda: lambda.clone(), hosted, header, ttl, clock, cache: Mutex::default() })
+        let hosted = host.find(&function).with_context(|| format!("template.yaml has no function {function}"))?.clone();
+        Ok(Self { hosted, header, ttl, clock, cache: Mutex::default() })
     }
 
     /// The authorizer function.
@@ -118,7 +117,7 @@ impl Authorizer {
     }
 
     async fn invoke(&self, credential: Option<String>, event: Value, now: i64) -> Result<Cached, Refusal> {
-        let invocation = self.lambda.invoke_silently(&self.hosted, event).await;
+        let invocation = run(&self.hosted, event, request_id()).await;
         if let Some(error) = invocation.error {
             // The one message that API Gateway treats as a rejection.
             if error["errorMessage"] == "Unauthorized" {

@@ -235,6 +235,10 @@ pub(in crate::aws) enum Key<'a> {
     ///
     /// Taken, renewed and given back by those commands, conditionally.
     MigrationLock,
+    /// `#imported#` and the SHA-256 of what names a row of another system, `row`: [`ImportedRow`](super::ImportedRow).
+    ///
+    /// Written once, by a migration, with the generation. Undo deletes it; it stays when the generation is purged.
+    Imported(&'a str),
     /// `#attached`, the place's number (`0007`): until when an attached start holds it.
     ///
     /// Taken and left by `start`, conditionally. Expires a day after its last holder.
@@ -271,6 +275,7 @@ impl Key<'_> {
             Self::Places(organization) => format!("{organization}#runs"),
             Self::Document(key) | Self::DocumentVersion(key, _) => key.partition(),
             Self::Migration(_) | Self::MigrationLock => "#migrations".to_owned(),
+            Self::Imported(sha256) => format!("#imported#{sha256}"),
             Self::Attached(_) => ATTACHED.to_owned(),
         }
     }
@@ -317,6 +322,7 @@ impl Key<'_> {
             Self::DocumentVersion(_, number) => format!("version#{number:06}"),
             Self::Migration(run) => run.to_string(),
             Self::MigrationLock => "lock".to_owned(),
+            Self::Imported(_) => "row".to_owned(),
             Self::Attached(place) => format!("{place:04}"),
         }
     }

@@ -19,7 +19,7 @@ fn keys<'a>(
     (subject, batch, [pipeline, importer], run): &'a (SubjectKey, BatchKey, [DocumentKey; 2], RunKey),
     tally: &'a TallyKey,
     (event, endpoint, delivery, user, entry, audit, entity, import): &'a Told,
-) -> [Key<'a>; 40] {
+) -> [Key<'a>; 41] {
     let organization = &generation.organization;
     [
         Key::Record(generation),
@@ -61,6 +61,7 @@ fn keys<'a>(
         Key::SweepCursor,
         Key::Migration(&MIGRATION),
         Key::MigrationLock,
+        Key::Imported(text),
         Key::Attached(7),
     ]
 }
@@ -108,8 +109,8 @@ proptest! {
         ];
         let all = all.concat();
         let distinct: HashSet<_> = all.iter().map(|key| (key.partition(), key.sort())).collect();
-        // The last five of each are no organization's.
-        prop_assert_eq!(distinct.len(), 75);
+        // The last six of each are no organization's.
+        prop_assert_eq!(distinct.len(), 76);
         for key in &keys(&one, &id, &text, &one_above, &one_tally, &told)[..35] {
             prop_assert!(key.partition().starts_with(&prefix(&one.organization)), "{key:?}");
             prop_assert!(!key.partition().starts_with(&prefix(&other.organization)), "{key:?}");
@@ -174,6 +175,7 @@ fn stored_keys_stay_as_they_are() {
             "#sweep cursor".to_owned(),
             "#migrations mig_00000000000000000000000000".to_owned(),
             "#migrations lock".to_owned(),
+            "#imported#5e row".to_owned(),
             "#attached 0007".to_owned(),
         ]
     );

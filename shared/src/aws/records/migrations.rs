@@ -12,16 +12,21 @@ use super::{IS_NEW, RecordRow, Records, item};
 use crate::acceptance::Acceptance;
 use crate::audit::Entry;
 use crate::aws::clients::{aws_error, unexpected};
-use crate::aws::tables::{Item, update_where};
+use crate::aws::tables::{Item, query_all, query_partition, update_where};
 use crate::error::Error;
+use crate::hash::sha256_hex;
 use crate::ids::{GenerationId, GenerationKey, MigrationId, Organization, SubjectKey};
 use crate::migrations::plan::Counts;
-use crate::migrations::{AttributeChange, Attributes, RowChange, RowKey};
+use crate::migrations::{AttributeChange, Attributes, RowChange, RowKey, UnitReason};
 use crate::subjects::Subject;
 use crate::subjects::version::Version;
 
 const TRANSACT: &str = "dynamodb TransactWriteItems";
 const READ: &str = "dynamodb GetItem";
+const QUERY: &str = "dynamodb Query";
+/// By what a subject is closed while its undo looks whether others have added to it: the mark of a deletion, so that nothing is added, and
+/// one that tells it from a deletion.
+const CLOSED: [&str; 2] = ["deleting", "undoing"];
 
 /// A run of a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +52,9 @@ pub struct MigrationRow {
     pub after: Option<String>,
     /// The units of those.
     pub counts: Counts,
-    /// Units that were refused twice, because others have changed their rows.
+    /// Units that were refused, and planned anew in vain.
     #[serde(default)]
-    pub refused: Vec<String>,
+    pub refused: Vec<UnitReason>,
 }
 
 /// How far a run of a migration is.
@@ -75,6 +80,15 @@ pub struct MigrationLock {
     pub run: MigrationId,
     /// Until when it holds it, in milliseconds since the epoch, unless it renews that.
     pub until_ms: i64,
+}
+
+/// Where a row of another system is here. It stays when the generation is purged. Its attributes are those of no index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedRow {
+    /// The organization here.
+    pub imported_by: Organization,
+    /// The generation here.
+    pub imported_as: GenerationId,
 }
 
 /// A page of keys of records.
@@ -174,6 +188,45 @@ impl Records {
     /// It cannot be rendered.
     pub fn audit_row(organization: &Organization, entry: &Entry) -> Result<(RowKey, Attributes), Error> {
         row(Key::Audit(organization, &entry.id), entry)
+    }
+
+    /// Whether a row is the head of its partition, without which the others mean nothing: a generation's record or a subject.
+    #[must_use]
+    pub fn is_head(key: &RowKey) -> bool {
+        key.sk == "record" || Self::is_subject(key)
+    }
+
+    /// Whether a row is a subject.
+    #[must_use]
+    pub fn is_subject(key: &RowKey) -> bool {
+        key.sk == "subject"
+    }
+
+    /// A row without the marks that an undo has closed it with, and whether it had them.
+    #[must_use]
+    pub fn opened(mut row: Attributes) -> (Attributes, bool) {
+        let [_, undoing] = CLOSED;
+        let is_closed = row.contains_key(undoing);
+        if is_closed {
+            for mark in CLOSED {
+                row.remove(mark);
+            }
+        }
+        (row, is_closed)
+    }
+
+    /// The key of the note of where a row of another system is here.
+    #[must_use]
+    pub fn imported_key(origin: &[&str]) -> RowKey {
+        row_key(Key::Imported(&sha256_hex(origin.join("\n"))))
+    }
+
+    /// That note.
+    ///
+    /// # Errors
+    /// It cannot be rendered.
+    pub fn imported_row(origin: &[&str], note: &ImportedRow) -> Result<(RowKey, Attributes), Error> {
+        row(Key::Imported(&sha256_hex(origin.join("\n"))), note)
     }
 
     /// A row as the type that the product reads it as.
@@ -306,12 +359,66 @@ impl Records {
         self.get_row(Key::Migration(run)).await
     }
 
-    /// Stores the state of a run.
+    /// Stores the state of a run, where `holder` has the lock. `false`: it does not.
     ///
     /// # Errors
     /// [`Error::Aws`].
-    pub async fn put_migration(&self, run: &MigrationId, row: &MigrationRow) -> Result<(), Error> {
-        self.put(Key::Migration(run), row).await
+    pub async fn put_migration(&self, run: &MigrationId, row: &MigrationRow, holder: &str) -> Result<bool, Error> {
+        let put = self.put_in_transaction(Key::Migration(run), row, None)?.into_item();
+        Ok(self.transact(vec![self.lock_check(holder)?, put]).await? == Transacted::Done)
+    }
+
+    /// The runs that were begun after one, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn migrations_after(&self, run: &MigrationId) -> Result<Vec<(MigrationId, MigrationRow)>, Error> {
+        let query = self.dynamodb.query().table_name(&self.table).consistent_read(true);
+        let query = query
+            .key_condition_expression("pk = :pk AND sk > :run")
+            .expression_attribute_values(":pk", text(&Key::Migration(run).partition()))
+            .expression_attribute_values(":run", text(run.as_str()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let rows = query_all(query, &self.meter).await?.into_iter().map(|row| {
+            let id = row.get("sk").and_then(|sk| sk.as_s().ok()).and_then(|sk| sk.parse().ok());
+            let id = id.ok_or_else(|| unexpected(QUERY, "a run's row has no run's id"))?;
+            Ok((id, serde_dynamo::from_item(row).map_err(|error| unexpected(QUERY, error))?))
+        });
+        rows.collect()
+    }
+
+    /// The keys of all rows of a partition, as they are stored now.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn row_keys(&self, partition: &str) -> Result<Vec<RowKey>, Error> {
+        let query = query_partition(&self.dynamodb, &self.table, partition.to_owned());
+        let rows = query_all(query.projection_expression("pk, sk").consistent_read(true), &self.meter).await?;
+        let word = |row: &Item, name: &str| row.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+        Ok(rows.iter().map(|row| RowKey { pk: word(row, "pk"), sk: word(row, "sk") }).collect())
+    }
+
+    /// Closes a subject that is as after `row`, which it came with, or opens it again: a closed one takes nothing more, and is shown to
+    /// nobody. `false`: somebody has changed it, or `holder` has not the lock.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn close_subject(&self, row: &RowChange, is_closed: bool, holder: &str) -> Result<bool, Error> {
+        let mut condition = Condition::of(row, |change| change.after.as_ref());
+        let update = Update::builder().table_name(&self.table).set_key(Some(key_item(&row.key)));
+        let [one, other] = CLOSED;
+        let update = if is_closed {
+            condition.values.insert(":yes".into(), AttributeValue::Bool(true));
+            condition.text.push_str(" AND attribute_not_exists(deleting)");
+            update.update_expression(format!("SET {one} = :yes, {other} = :yes"))
+        } else {
+            condition.text.push_str(" AND attribute_exists(undoing)");
+            update.update_expression(format!("REMOVE {one}, {other}"))
+        };
+        let update = update.condition_expression(condition.text).set_expression_attribute_names(Some(condition.names));
+        let update = update.set_expression_attribute_values(Some(condition.values)).build();
+        let update = update.map_err(|error| unexpected(TRANSACT, error))?;
+        Ok(self.transact(vec![self.lock_check(holder)?, update.into_item()]).await? == Transacted::Done)
     }
 
     /// Takes the lock of migrations, where nobody holds it at `now_ms`. `Some`: who does.

@@ -35,7 +35,7 @@ pub use idempotency::IdempotencyClaim;
 pub use imports::{ImportChange, ImportWritten, OpenImport};
 pub use key::INDEXES;
 pub use listing::ListPage;
-pub use migrations::{MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
+pub use migrations::{ImportedRow, MigrationLock, MigrationRow, MigrationStatus, RecordsPage};
 pub use notifications::{InboxPage, Settings};
 pub use open::OpenJobs;
 pub use runs::{CreatedRun, EntryRow, PinnedPipeline, PlanWritten, PlannedRun, RunPage, RunRow, StepRow};

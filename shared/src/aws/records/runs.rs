@@ -260,6 +260,15 @@ impl Records {
         self.get_row(Key::Run(key)).await
     }
 
+    /// A step of a run as it is stored now. `None`: it was not begun, or there is no such step or run.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn run_step(&self, key: &RunKey, step: &str) -> Result<Option<StepState>, Error> {
+        let row: Option<StepRow> = self.get_row(Key::RunStep(key, step)).await?;
+        Ok(row.map(|row| row.state))
+    }
+
     /// A run's header, and the steps that were begun, as one plan has left them.
     ///
     /// # Errors

@@ -104,6 +104,7 @@ pub fn choose(source: &SourceGeneration) -> Chosen {
     }
     if let Some(texts) = source.chunk_texts() {
         check_sequence(source, &mut chosen.findings);
+        check_numbers(source, &mut chosen.findings);
         add(&mut chosen, &mut candidates, Place::Chunks, texts.concat());
     }
     let response = response(source.cell("llm_response"), &mut chosen.findings);
@@ -141,6 +142,16 @@ fn check_sequence(source: &SourceGeneration, findings: &mut Vec<Finding>) {
         let (expected, found) = first.map_or((0, 0), |(expected, found)| (expected, *found));
         let detail = format!("chunk row {expected} of {} has the sequence {found}", source.chunks.len());
         findings.push(Finding::new("chunk_sequence", detail));
+    }
+}
+
+/// SQLite keeps a number without the zeros around it: `0.10` is 0.1 there, and `007` is 7.
+fn check_numbers(source: &SourceGeneration, findings: &mut Vec<Finding>) {
+    let numbers = source.chunks.iter().filter(|chunk| chunk.get("chunk").is_some_and(Cell::is_number)).count();
+    if numbers > 0 {
+        let detail =
+            format!("{numbers} of {} chunk rows are numbers, which SQLite keeps without their outer zeros", source.chunks.len());
+        findings.push(Finding::new("chunk_numbers", detail));
     }
 }
 

@@ -36,6 +36,8 @@ const ENTRIES_BYTES_MAX: usize = 64 * 1024;
 pub struct Options {
     /// The organization of each number; without one, `stratos-` and the number.
     pub organizations: BTreeMap<String, Organization>,
+    /// The name of the database among those that are imported here.
+    pub database: String,
     /// The time zone of the stamps.
     pub zone: TimeZone,
     /// What the names of subjects begin with, before the scenario's number.
@@ -44,7 +46,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { organizations: BTreeMap::new(), zone: TimeZone::UTC, subject_prefix: "scenario-".into() }
+        Self {
+            organizations: BTreeMap::new(),
+            database: "stratos".into(),
+            zone: TimeZone::UTC,
+            subject_prefix: "scenario-".into(),
+        }
     }
 }
 
@@ -62,6 +69,8 @@ pub struct AcceptedThere {
 pub struct Imported {
     /// Its key, which follows from the row's id, organization and time.
     pub key: GenerationKey,
+    /// What names the row: its database, its organization's number there, and its own.
+    pub origin: [String; 3],
     /// The request, with the prompt as the row shows it: redacted, where it is.
     pub request: Request,
     /// When it was created, in milliseconds since the epoch.
@@ -116,22 +125,23 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
     let created_ms = reader.created();
     let completed_ms =
         reader.first_stamp(&[], &["completed_at"], &["generated_at", "compacted_at", "updated_at"]).unwrap_or(created_ms);
-    let completed_ms = completed_ms.max(created_ms);
-    let compacted_ms = reader.first_stamp(&["compacted_at"], &["compacted_at"], &[]).unwrap_or(completed_ms).max(completed_ms);
+    let completed_ms = reader.in_order(("was created", created_ms), ("ended", completed_ms));
+    let compacted_ms = reader.first_stamp(&["compacted_at"], &["compacted_at"], &[]).unwrap_or(completed_ms);
+    let compacted_ms = reader.in_order(("ended", completed_ms), ("was compacted", compacted_ms));
     let (place, text) = chosen.map_or((None, String::new()), |(place, text)| (Some(place), text));
     let (status, failure) = reader.status(&text, is_unreadable);
     reader.check_counters(&text);
     let subject = reader.subject();
     let request = reader.request(subject.as_ref());
-    let accepted = reader.accepted(status, completed_ms);
+    let accepted = reader.accepted(status, created_ms, completed_ms);
     let pieces = pieces(source, &text);
     let (events, received) = events(pieces, status, failure.as_ref());
     let chunk_count = match source.chunks.len() as u64 {
         0 => reader.told_chunks().unwrap_or(received),
         rows => rows,
     };
-    let id = source.id().to_string();
-    let key = GenerationKey::new(organization, GenerationId::of(created_ms, &["stratos", &reader.organization_id(), &id]));
+    let origin = [options.database.clone(), reader.organization_id(), source.id().to_string()];
+    let key = GenerationKey::new(organization, GenerationId::of(created_ms, &origin.each_ref().map(String::as_str)));
     let parsed = text::find(&text)
         .filter(|json| json.get().len() <= LLM_RESPONSE_BYTES_MAX && text::depth(json) <= LLM_RESPONSE_DEPTH_MAX);
     let llm_response = parsed.filter(|_| status == Status::Completed).map(|json| json.get().to_owned());
@@ -140,6 +150,7 @@ pub fn convert(source: &SourceGeneration, options: &Options) -> Imported {
     let created_by = source.text("created_by").map(|by| format!("stratos-user:{by}"));
     Imported {
         key,
+        origin,
         request,
         created_ms,
         completed_ms,
@@ -242,6 +253,16 @@ impl Reader<'_> {
         stamp.map(|stamp| stamp.at_ms)
     }
 
+    /// The second of two moments; where it is before the first, that one.
+    fn in_order(&mut self, (before, first): (&str, i64), (after, second): (&str, i64)) -> i64 {
+        if second < first {
+            let [at_first, at_second] = [first, second].map(rfc3339);
+            let detail = format!("it {after} at {at_second}, before it {before} at {at_first}: that moment is taken");
+            self.find("times_out_of_order", detail);
+        }
+        second.max(first)
+    }
+
     fn created(&mut self) -> i64 {
         let first = self.first_stamp(&["created_at"], &["sent_at"], &["generated_at", "compacted_at", "updated_at"]);
         first.filter(|at| *at >= 0).unwrap_or_else(|| {
@@ -322,7 +343,7 @@ impl Reader<'_> {
         subject
     }
 
-    fn accepted(&mut self, status: Status, completed_ms: i64) -> Option<AcceptedThere> {
+    fn accepted(&mut self, status: Status, created_ms: i64, completed_ms: i64) -> Option<AcceptedThere> {
         let by = self.told_id("accepted_by");
         let at = self.first_stamp(&[], &["accepted_at"], &[]);
         if at.is_none() && by.is_none() && self.told_id("created_scenario_id").is_none() {
@@ -335,7 +356,8 @@ impl Reader<'_> {
         if at.is_none() {
             self.find("accepted_without_time", "it was accepted, and the row does not say when: its end is taken");
         }
-        Some(AcceptedThere { at: rfc3339(at.unwrap_or(completed_ms)), by })
+        let at = self.in_order(("was created", created_ms), ("was accepted", at.unwrap_or(completed_ms)));
+        Some(AcceptedThere { at: rfc3339(at), by })
     }
 
     fn request(&mut self, subject: Option<&SubjectId>) -> Request {

@@ -128,3 +128,21 @@ proptest! {
         prop_assert!(imported.created_ms <= imported.completed_ms && imported.completed_ms <= imported.compacted_ms);
     }
 }
+
+#[test]
+fn a_time_before_the_one_that_it_follows_is_told_and_not_taken() {
+    let metadata = json!({
+        "provider": "p", "model": "m", "completed_at": "2026-02-11 09:00:00", "accepted_at": "2026-02-10 09:00:00", "created_scenario_id": 1,
+    });
+    let columns = [
+        ("compacted", text(&BASE64_STANDARD.encode("uno"))),
+        ("metadata", text(&metadata.to_string())),
+        ("compacted_at", text("2026-02-11 09:10:00")),
+    ];
+    let imported = convert(&row("complete", &columns), &Options::default());
+    assert_eq!(codes(&imported), ["times_out_of_order"; 3]);
+    assert_eq!((imported.created_ms, imported.created_ms), (imported.completed_ms, imported.compacted_ms));
+    assert_eq!(imported.accepted.unwrap().at, "2026-02-11T09:30:00.000Z");
+    let detail = "it ended at 2026-02-11T09:00:00.000Z, before it was created at 2026-02-11T09:30:00.000Z: that moment is taken";
+    assert_eq!(imported.findings[0].detail, detail);
+}

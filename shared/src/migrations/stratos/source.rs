@@ -1,6 +1,7 @@
 //! A row of `scenario_generations` with its rows of `generation_chunks`, as they are.
 
 use crate::hash::sha256_hex;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -44,6 +45,24 @@ impl Cell {
             Self::Real(number) => Some(number.to_string()),
             Self::Null => None,
         }
+    }
+
+    /// The bytes of text or of a blob; of a number, as SQLite writes it.
+    #[must_use]
+    pub fn written(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Text(bytes) | Self::Blob(bytes) => Cow::Borrowed(bytes),
+            Self::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            // With a point, as there: `1.0`.
+            Self::Real(number) => Cow::Owned(format!("{number:?}").into_bytes()),
+            Self::Null => Cow::Borrowed(&[]),
+        }
+    }
+
+    /// Whether it is a number: SQLite has taken away zeros of what was written, where there were any.
+    #[must_use]
+    pub const fn is_number(&self) -> bool {
+        matches!(self, Self::Integer(_) | Self::Real(_))
     }
 
     /// Its whole number, also where it is text.
@@ -119,8 +138,8 @@ impl SourceGeneration {
 
     /// The text of the chunk rows in their order; `None`: there are none.
     #[must_use]
-    pub fn chunk_texts(&self) -> Option<Vec<&[u8]>> {
-        let texts = self.chunks.iter().map(|chunk| chunk.get("chunk").and_then(Cell::bytes).unwrap_or_default());
+    pub fn chunk_texts(&self) -> Option<Vec<Cow<'_, [u8]>>> {
+        let texts = self.chunks.iter().map(|chunk| chunk.get("chunk").map(Cell::written).unwrap_or_default());
         Some(texts.collect::<Vec<_>>()).filter(|texts| !texts.is_empty())
     }
 
@@ -128,5 +147,39 @@ impl SourceGeneration {
     #[must_use]
     pub fn sha256(&self) -> String {
         sha256_hex(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_number_is_written_as_one_that_reads_back(whole in any::<i64>(), real in any::<f64>().prop_filter("a number", |real| real.is_finite())) {
+            let written = |cell: Cell| String::from_utf8(cell.written().into_owned()).unwrap();
+            prop_assert_eq!(written(Cell::Integer(whole)).parse::<i64>().unwrap(), whole);
+            let text = written(Cell::Real(real));
+            prop_assert!(text.contains(['.', 'e']), "{}", text);
+            prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), real.to_bits());
+        }
+    }
+
+    #[test]
+    fn chunk_rows_of_every_type_are_text() {
+        let cells = [
+            Cell::Text(b"{\"score\": ".to_vec()),
+            Cell::Integer(0),
+            Cell::Blob(b".".to_vec()),
+            Cell::Integer(10),
+            Cell::Real(2.0),
+            Cell::Null,
+        ];
+        let chunks = cells.into_iter().map(|cell| Columns::from([("chunk".to_owned(), cell)])).collect();
+        let source = SourceGeneration { columns: Columns::new(), chunks };
+        assert_eq!(source.chunk_texts().unwrap().concat(), b"{\"score\": 0.102.0");
+        assert_eq!(SourceGeneration::default().chunk_texts(), None);
     }
 }

@@ -6,7 +6,7 @@ use crate::access::read_token::{Claims, Reads, SigningKey};
 use crate::access::scope::{Scope, Scopes};
 use crate::app::App;
 use crate::error::Error;
-use crate::ids::{BatchId, GenerationKey, KeyId, RunId, UserId};
+use crate::ids::{BatchId, GenerationKey, KeyId, RunId, RunKey, UserId};
 
 impl App {
     /// What an API key or a read token allows. `None`: nothing. Unknown, expired and revoked credentials are not distinguished,
@@ -71,13 +71,19 @@ impl App {
         Ok(record.and_then(|record| record.item()).is_some_and(|(parent, _)| parent.batch == *batch))
     }
 
-    /// Whether a generation is a try of one of a run's steps. One that a redriven run keeps is the earlier run's.
+    /// Whether a generation is a try of one of a run's steps, or was one of an earlier run, whose result this run has kept.
     ///
     /// # Errors
     /// [`Error::Aws`].
     pub async fn is_of_run(&self, key: &GenerationKey, run: &RunId) -> Result<bool, Error> {
         let record = self.records.find(key).await?;
-        Ok(record.is_some_and(|record| record.step().is_some_and(|(parent, _)| parent.run == *run)))
+        let Some((parent, step)) = record.as_ref().and_then(|record| record.step()) else { return Ok(false) };
+        if parent.run == *run {
+            return Ok(true);
+        }
+        // A redriven run has the earlier run's generation in the step of the same name.
+        let kept = self.records.run_step(&RunKey::new(key.organization.clone(), run.clone()), step).await?;
+        Ok(kept.is_some_and(|kept| kept.generation.as_ref() == Some(&key.generation)))
     }
 
     fn is_in_future(&self, at_ms: Option<i64>) -> bool {

@@ -18,8 +18,8 @@ use crate::app::App;
 use crate::aws::{Blobs, TableBackup, TableFacts};
 use crate::error::Error;
 use crate::ids::SubjectKey;
-use crate::migrations::Planned;
 use crate::migrations::plan::Plan;
+use crate::migrations::{Planned, Verdict};
 
 /// A change of stored data, unit by unit.
 #[async_trait]
@@ -53,6 +53,11 @@ pub trait DataChange: Send + Sync {
     /// # Errors
     /// As [`Self::units`].
     async fn verify(&self, app: &App) -> Result<Verification, Error>;
+
+    /// Whether the plan of a unit reads rows and objects of this key that other units change. A plan keeps those in memory.
+    fn is_shared(&self, _key: &str) -> bool {
+        true
+    }
 }
 
 /// Some units.
@@ -103,18 +108,64 @@ impl Verification {
     }
 }
 
+/// Units that cannot be planned in a row, from which on it is not they: a store does not answer.
+const FAILURES_MAX: u32 = 4;
+
+/// Plans units one after the other.
+struct Planner<'a> {
+    change: &'a dyn DataChange,
+    view: View<'a>,
+    failures: u32,
+}
+
+impl Planner<'_> {
+    /// Plans the next unit. One that cannot be read, or written, is one that cannot be changed.
+    async fn plan(&mut self, unit: &str) -> Result<Planned, Error> {
+        let cannot = |why| Planned { unit: unit.to_owned(), verdict: Verdict::Cannot(why), findings: Vec::new() };
+        let mut planned = match self.change.plan(&self.view, unit).await {
+            Ok(planned) => planned,
+            Err(error) if self.failures + 1 == FAILURES_MAX => return Err(error),
+            Err(error) => {
+                self.failures += 1;
+                return Ok(cannot(format!("it cannot be read: {error}")));
+            }
+        };
+        self.failures = 0;
+        if let Verdict::Change(change) = &planned.verdict
+            && let Err(why) = change.fits()
+        {
+            planned = Planned { findings: planned.findings, ..cannot(why) };
+        }
+        self.view.note(&planned).await?;
+        Ok(planned)
+    }
+}
+
 impl App {
     /// What a migration would do now. Writes nothing.
     ///
     /// # Errors
     /// As [`DataChange::units`].
     pub async fn plan_migration(&self, change: &dyn DataChange) -> Result<Plan, Error> {
-        let (mut plan, mut after, mut view) = (Plan::default(), None::<String>, View::new(self));
+        self.plan_migration_and_tell(change, &mut |_| Ok(())).await
+    }
+
+    /// The same; `tell` is given each unit as it is planned.
+    ///
+    /// # Errors
+    /// As [`DataChange::units`]; those of `tell`.
+    pub async fn plan_migration_and_tell(
+        &self,
+        change: &dyn DataChange,
+        tell: &mut (dyn FnMut(&Planned) -> Result<(), Error> + Send),
+    ) -> Result<Plan, Error> {
+        let (mut plan, mut after) = (Plan::default(), None::<String>);
+        let mut planner = Planner { change, view: View::new(self, change), failures: 0 };
         loop {
             let page = change.units(self, after.as_deref()).await?;
             for unit in &page.units {
-                let planned = change.plan(&view, unit).await?;
-                view.note(&planned).await?;
+                let planned = planner.plan(unit).await?;
+                tell(&planned)?;
                 plan.add(&planned);
             }
             after = page.next;

@@ -6,16 +6,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::lock::{Held, lost};
-use super::{Content, DataChange, View};
+use super::maintenance::Maintenance;
+use super::{Content, DataChange, Planner, View};
 use crate::app::App;
-use crate::aws::{MigrationRow, MigrationStatus};
+use crate::aws::{Blobs, MigrationRow, MigrationStatus};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::hash::sha256_hex;
 use crate::ids::MigrationId;
-use crate::migrations::journal::{Segment, SegmentHead, segment_key};
+use crate::migrations::journal::{Segment, SegmentHead, kept_key, segment_key};
 use crate::migrations::plan::Counts;
-use crate::migrations::{Change, RowState, Verdict, pace};
+use crate::migrations::{Change, RowState, UnitReason, Verdict, pace};
+
+/// The media type of what the journal keeps.
+const KEPT: &str = "application/octet-stream";
 
 /// How a run writes.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct RunOptions {
     pub lease: Duration,
     /// Write units in a second, on average.
     pub write_units_per_second: u32,
+    /// Whether nothing new is started meanwhile.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// A run that has ended, or is undone.
@@ -40,25 +46,27 @@ pub struct MigrationRun {
 /// What became of a change.
 enum Applied {
     Written,
-    /// Somebody else has changed what it changes.
-    Refused,
+    /// It was not written, for this reason.
+    Refused(String),
 }
 
 /// A run in this process.
 struct Run<'a> {
     app: &'a App,
     change: &'a dyn DataChange,
-    id: MigrationId,
-    held: Held,
+    id: &'a MigrationId,
+    held: &'a Held,
     options: &'a RunOptions,
     began: Instant,
 }
 
 impl App {
-    /// Begins a run and writes everything. `plan` is the hash of the plan that a person has seen, `backup` names the backup.
+    /// Begins a run and writes everything. `plan` is the hash of the plan that a person has seen, `backup` names the backup. The plan is made
+    /// again under the lock, and must have the same hash.
     ///
     /// # Errors
-    /// [`Error::Configuration`]: another run is going on, or this one has lost its lock; [`Error::Aws`]. It can be resumed.
+    /// [`Error::Configuration`]: another run is going on, the plan is another one by now, or this run has lost its lock; [`Error::Aws`]. It
+    /// can be resumed.
     pub async fn run_migration(
         &self,
         change: &dyn DataChange,
@@ -68,7 +76,7 @@ impl App {
         options: &RunOptions,
     ) -> Result<MigrationRun, Error> {
         let now = rfc3339(self.clock.now_ms());
-        let row = MigrationRow {
+        let mut row = MigrationRow {
             migration: change.name().to_owned(),
             about: change.about(),
             status: MigrationStatus::Running,
@@ -83,15 +91,27 @@ impl App {
         };
         let app = self.metered();
         let held = app.lock_migration(&id, options.lease).await?;
-        app.records.put_migration(&id, &row).await?;
-        let run = Run { app: &app, change, id, held, options, began: Instant::now() };
-        Box::pin(run.go_on(row)).await
+        let work = async {
+            held.put_migration(&row).await?;
+            let now = app.plan_migration(change).await?.hash();
+            if now != row.plan {
+                app.set_migration_status(&held, &mut row, MigrationStatus::Undone).await?;
+                let message =
+                    format!("the plan has the hash {now}, not {}: the data has changed since, look at it again", row.plan);
+                return Err(Error::Configuration(message));
+            }
+            let run = Run { app: &app, change, id: &id, held: &held, options, began: Instant::now() };
+            Box::pin(run.go_on(row)).await
+        };
+        let result = Box::pin(app.in_maintenance(options.maintenance.as_ref(), work)).await;
+        held.release_after(result).await
     }
 
     /// Goes on with a run that was interrupted.
     ///
     /// # Errors
-    /// As [`Self::run_migration`]; and [`Error::Configuration`] where there is no such run, it is another migration's, or it is undone.
+    /// As [`Self::run_migration`]; and [`Error::Configuration`] where there is no such run, it is another migration's, it is undone, or another
+    /// run of the same migration was begun after it.
     pub async fn resume_migration(
         &self,
         change: &dyn DataChange,
@@ -100,25 +120,54 @@ impl App {
     ) -> Result<MigrationRun, Error> {
         let app = self.metered();
         let held = app.lock_migration(&id, options.lease).await?;
-        let row = app.known_migration(&id).await?;
+        let result = Box::pin(app.resume(change, &id, options, &held)).await;
+        held.release_after(result).await
+    }
+
+    async fn resume(
+        &self,
+        change: &dyn DataChange,
+        id: &MigrationId,
+        options: &RunOptions,
+        held: &Held,
+    ) -> Result<MigrationRun, Error> {
+        let row = self.known_migration(id).await?;
+        let refuse = |message| Err(Error::Configuration(message));
         if row.migration != change.name() || row.about != change.about() {
-            let message = format!("run {id} is {} of {}, not {} of {}", row.migration, row.about, change.name(), change.about());
-            held.release().await?;
-            return Err(Error::Configuration(message));
+            return refuse(format!(
+                "run {id} is {} of {}, not {} of {}",
+                row.migration,
+                row.about,
+                change.name(),
+                change.about()
+            ));
         }
         match row.status {
             MigrationStatus::Running => {}
-            MigrationStatus::Done => {
-                held.release().await?;
-                return Ok(MigrationRun { id, row, write_units: 0 });
-            }
+            MigrationStatus::Done => return Ok(MigrationRun { id: id.clone(), row, write_units: 0 }),
             MigrationStatus::Undoing | MigrationStatus::Undone => {
-                held.release().await?;
-                return Err(Error::Configuration(format!("run {id} is undone, and cannot be resumed: begin another")));
+                return refuse(format!("run {id} is undone, and cannot be resumed: begin another"));
             }
         }
-        let run = Run { app: &app, change, id, held, options, began: Instant::now() };
-        Box::pin(run.go_on(row)).await
+        let after = self.records.migrations_after(id).await?;
+        let is_other = |other: &MigrationRow| other.migration == row.migration && other.status != MigrationStatus::Undone;
+        if let Some((other, _)) = after.iter().find(|(_, other)| is_other(other)) {
+            return refuse(format!("run {other} was begun after {id}, which cannot be resumed: undo {id}, or leave it as it is"));
+        }
+        let run = Run { app: self, change, id, held, options, began: Instant::now() };
+        Box::pin(self.in_maintenance(options.maintenance.as_ref(), run.go_on(row))).await
+    }
+
+    /// Stores another status of a run.
+    pub(super) async fn set_migration_status(
+        &self,
+        held: &Held,
+        row: &mut MigrationRow,
+        status: MigrationStatus,
+    ) -> Result<(), Error> {
+        row.status = status;
+        row.updated_at = rfc3339(self.clock.now_ms());
+        held.put_migration(row).await
     }
 
     /// A run, by its id.
@@ -143,7 +192,7 @@ impl Run<'_> {
     async fn go_on(self, mut row: MigrationRow) -> Result<MigrationRun, Error> {
         loop {
             let number = row.segments;
-            let segment = match self.app.journal_segment(self.change.name(), &self.id, number).await? {
+            let segment = match self.app.journal_segment(self.change.name(), self.id, number).await? {
                 Some(segment) => segment,
                 None => self.next_segment(number, &row).await?,
             };
@@ -164,11 +213,11 @@ impl Run<'_> {
                 row.status = MigrationStatus::Done;
             }
             if segment.head.is_last || !segment.changes.is_empty() {
-                self.app.records.put_migration(&self.id, &row).await?;
+                self.held.put_migration(&row).await?;
             }
             if segment.head.is_last {
-                self.held.release().await?;
-                return Ok(MigrationRun { id: self.id, row, write_units: self.app.meter().reading().write_units });
+                let write_units = self.app.meter().reading().write_units;
+                return Ok(MigrationRun { id: self.id.clone(), row, write_units });
             }
         }
     }
@@ -180,35 +229,38 @@ impl Run<'_> {
         // Those of the run's row are without the refused ones, which count as changed until they are refused twice.
         let refused = row.refused.len() as u64;
         head.counts = Counts { changed: row.counts.changed + refused, cannot: row.counts.cannot - refused, ..row.counts };
-        let (mut changes, mut view) = (Vec::new(), View::new(self.app));
+        let mut changes = Vec::new();
+        let mut planner = Planner { change: self.change, view: View::new(self.app, self.change), failures: 0 };
         for unit in &page.units {
-            let planned = self.change.plan(&view, unit).await?;
-            view.note(&planned).await?;
+            let planned = planner.plan(unit).await?;
             head.counts.add(&planned.verdict);
             if let Verdict::Change(change) = planned.verdict {
                 changes.push(change);
             }
         }
         let segment = Segment { head, changes };
-        if !segment.changes.is_empty() {
-            self.put_segment(&segment).await?;
-        }
-        Ok(segment)
+        if segment.changes.is_empty() { Ok(segment) } else { self.put_segment(segment).await }
     }
 
-    async fn put_segment(&self, segment: &Segment) -> Result<(), Error> {
-        self.held.check()?;
-        let key = segment_key(self.change.name(), self.id.as_str(), segment.head.number);
+    /// Puts a segment into the journal, and returns the one that is there: a segment that was put is never replaced.
+    async fn put_segment(&self, segment: Segment) -> Result<Segment, Error> {
+        self.held.check().await?;
+        let number = segment.head.number;
+        let key = segment_key(self.change.name(), self.id.as_str(), number);
         let bytes = segment.render().map_err(|error| Error::Configuration(format!("the journal cannot be rendered: {error}")))?;
-        self.app.blobs.put(&key, "application/gzip", bytes).await
+        if self.app.blobs.put_new(&key, "application/gzip", bytes).await? {
+            return Ok(segment);
+        }
+        let gone = || Error::Configuration(format!("the journal {key} is gone"));
+        self.app.journal_segment(self.change.name(), self.id, number).await?.ok_or_else(gone)
     }
 
-    /// Writes the changes of a segment, and returns those that were refused.
-    async fn apply_all(&self, segment: &Segment) -> Result<Vec<Change>, Error> {
+    /// Writes the changes of a segment, and returns those that were refused, with the reason.
+    async fn apply_all(&self, segment: &Segment) -> Result<Vec<(Change, String)>, Error> {
         let mut refused = Vec::new();
         for change in &segment.changes {
-            if let Applied::Refused = self.apply(change).await? {
-                refused.push(change.clone());
+            if let Applied::Refused(why) = self.apply(change).await? {
+                refused.push((change.clone(), why));
             }
             #[expect(clippy::cast_precision_loss, reason = "an average")]
             let units = self.app.meter().reading().write_units as f64;
@@ -218,59 +270,96 @@ impl Run<'_> {
     }
 
     /// Plans refused changes anew, once, as a segment of their own. What is refused again is noted.
-    async fn retry(&self, row: &mut MigrationRow, segment: &Segment, refused: Vec<Change>) -> Result<(), Error> {
+    async fn retry(&self, row: &mut MigrationRow, segment: &Segment, refused: Vec<(Change, String)>) -> Result<(), Error> {
         let number = row.segments;
-        let known = self.app.journal_segment(self.change.name(), &self.id, number).await?.filter(|known| known.head.is_retry);
+        let known = self.app.journal_segment(self.change.name(), self.id, number).await?.filter(|known| known.head.is_retry);
         let again = match known {
             Some(known) => known,
             None if refused.is_empty() => return Ok(()),
             None => {
-                let units = refused.iter().map(|change| change.unit.clone()).collect();
-                let own: HashSet<String> =
-                    refused.iter().flat_map(Change::new_objects).map(|object| object.object.clone()).collect();
-                let (mut changes, mut view) = (Vec::new(), View::new(self.app).without(own));
-                for change in refused {
-                    let planned = self.change.plan(&view, &change.unit).await?;
-                    view.note(&planned).await?;
+                let head = SegmentHead { number, is_retry: true, ..segment.head.clone() };
+                let mut again = Segment { head, changes: Vec::new() };
+                let new = refused.iter().flat_map(|(change, _)| change.new_objects());
+                let own: HashSet<String> = new.map(|object| object.object.clone()).collect();
+                let view = View::new(self.app, self.change).without(own);
+                let mut planner = Planner { change: self.change, view, failures: 0 };
+                for (change, _) in refused {
+                    let planned = planner.plan(&change.unit).await?;
                     match planned.verdict {
-                        Verdict::Change(change) => changes.push(change),
+                        Verdict::Change(change) => again.changes.push(change),
                         Verdict::AlreadyRight => {}
-                        Verdict::Cannot(why) => row.refused.push(format!("{}: {why}", planned.unit)),
+                        Verdict::Cannot(why) => again.head.cannot.push(UnitReason::new(&planned.unit, why)),
                     }
+                    again.head.refused.push(planned.unit);
                 }
-                let again =
-                    Segment { head: SegmentHead { number, is_retry: true, refused: units, ..segment.head.clone() }, changes };
-                self.put_segment(&again).await?;
-                again
+                self.put_segment(again).await?
             }
         };
-        for change in self.apply_all(&again).await? {
-            row.refused.push(format!("{}: others have changed its rows", change.unit));
-        }
+        row.refused.extend(again.head.cannot.iter().cloned());
+        let refused = self.apply_all(&again).await?;
+        row.refused.extend(refused.into_iter().map(|(change, why)| UnitReason { unit: change.unit, why }));
         row.segments = number + 1;
         Ok(())
     }
 
-    /// Puts the objects of a change, and then writes its rows in one transaction.
+    /// Puts the objects of a change, and then writes its rows in one transaction. Where that is refused, what was replaced is put back.
     async fn apply(&self, change: &Change) -> Result<Applied, Error> {
-        self.held.check()?;
-        let contents = self.change.contents(self.app, &change.unit).await?;
-        for object in change.new_objects() {
+        self.held.check().await?;
+        let applied = self.put_and_write(change).await?;
+        if let Applied::Refused(_) = applied {
+            self.app.put_objects_back(self.change.name(), self.id, change).await?;
+        }
+        Ok(applied)
+    }
+
+    async fn put_and_write(&self, change: &Change) -> Result<Applied, Error> {
+        let contents = match self.change.contents(self.app, &change.unit).await {
+            Ok(contents) => contents,
+            Err(Error::Configuration(_)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for object in change.objects.iter().filter(|object| object.is_new || object.replaces.is_some()) {
             let content = contents.iter().find(|content| content.object == object.object);
-            let content = content.filter(|content| sha256_hex(&content.bytes) == object.sha256);
-            let Some(content) = content else {
-                let message = format!("the source of {} has changed since the run began", change.unit);
-                return Err(Error::Configuration(message));
+            let Some(content) = content.filter(|content| sha256_hex(&content.bytes) == object.sha256) else {
+                // Where it was written, its objects were put before.
+                let is_written = self.app.is_applied(change).await?;
+                let refused = || Applied::Refused("what it is made from has changed since it was planned".into());
+                return Ok(if is_written { Applied::Written } else { refused() });
             };
+            if let Some(former) = &object.replaces
+                && !self.keep(&object.object, former).await?
+            {
+                return Ok(Applied::Refused("others have changed its objects".into()));
+            }
             self.put(content).await?;
         }
-        if self.app.records.write_changes(&change.rows, self.held.holder()).await? {
-            return Ok(Applied::Written);
+        self.write(change).await
+    }
+
+    /// Keeps an object that is about to be replaced. `false`: it is another one than it was.
+    async fn keep(&self, object: &str, former: &str) -> Result<bool, Error> {
+        let kept = kept_key(self.change.name(), self.id.as_str(), object);
+        let digest = async |object| Ok::<_, Error>(self.app.blobs.digest(object).await?.map(|(sha256, _)| sha256));
+        if digest(&kept).await?.as_deref() == Some(former) {
+            return Ok(true);
+        }
+        Ok(digest(object).await?.as_deref() == Some(former) && self.app.blobs.copy(object, &kept, KEPT).await?)
+    }
+
+    /// Writes the rows of a change in one transaction.
+    async fn write(&self, change: &Change) -> Result<Applied, Error> {
+        match self.app.records.write_changes(&change.rows, self.held.holder()).await {
+            Ok(true) => return Ok(Applied::Written),
+            Ok(false) => {}
+            // What DynamoDB does not take by itself, it will never take.
+            Err(Error::Aws { message, .. }) if message.contains("ValidationException") => return Ok(Applied::Refused(message)),
+            Err(error) => return Err(error),
         }
         if self.app.is_applied(change).await? {
             return Ok(Applied::Written);
         }
-        if self.app.has_lock(self.held.holder()).await? { Ok(Applied::Refused) } else { Err(lost()) }
+        let has_lock = self.app.records.holds_migrations_lock(self.held.holder()).await?;
+        if has_lock { Ok(Applied::Refused("others have changed its rows".into())) } else { Err(lost()) }
     }
 
     async fn put(&self, content: &Content) -> Result<(), Error> {
@@ -284,6 +373,18 @@ impl Run<'_> {
 }
 
 impl App {
+    /// Puts the objects back that a change has replaced. Those that others have replaced since stay.
+    pub(super) async fn put_objects_back(&self, name: &str, id: &MigrationId, change: &Change) -> Result<(), Error> {
+        for object in change.replacing_objects() {
+            let is_ours = self.blobs.digest(&object.object).await?.is_some_and(|(sha256, _)| sha256 == object.sha256);
+            let content_type = Blobs::content_type(&object.object);
+            if is_ours {
+                self.blobs.copy(&kept_key(name, id.as_str(), &object.object), &object.object, content_type).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a change was written, as far as nobody has changed its rows since. Its rows were written together, so one that has appeared
     /// with it tells.
     pub(super) async fn is_applied(&self, change: &Change) -> Result<bool, Error> {
@@ -295,9 +396,5 @@ impl App {
             }
         }
         Ok(!has_new)
-    }
-
-    async fn has_lock(&self, holder: &str) -> Result<bool, Error> {
-        self.records.holds_migrations_lock(holder).await
     }
 }

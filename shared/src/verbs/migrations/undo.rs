@@ -4,15 +4,14 @@ use std::collections::HashSet;
 
 use tokio::time::{Instant, sleep};
 
-use super::lock::lost;
+use super::lock::{Held, lost};
 use super::run::RunOptions;
 use crate::app::App;
-use crate::aws::{MigrationRow, MigrationStatus};
-use crate::clock::rfc3339;
+use crate::aws::{MigrationRow, MigrationStatus, Records};
 use crate::error::Error;
 use crate::ids::MigrationId;
-use crate::migrations::journal::segment_key;
-use crate::migrations::{Change, RowState, pace};
+use crate::migrations::journal::{Segment, segment_key};
+use crate::migrations::{Change, RowKey, RowState, UnitReason, pace};
 
 /// What an undo has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,62 +20,75 @@ pub struct UndoneMigration {
     pub undone: u64,
     /// Units that the run had not written.
     pub not_written: u64,
-    /// Units that others have changed since. They are left as they are.
-    pub changed_since: Vec<String>,
+    /// Units that others have changed since, or added something to. They are left as they are.
+    pub changed_since: Vec<UnitReason>,
     /// Objects that were deleted.
     pub objects: u64,
 }
 
 impl App {
-    /// Undoes a run. Interrupted, it can be called again.
+    /// Undoes a run. Interrupted, or where units were left, it can be called again.
     ///
     /// # Errors
-    /// [`Error::Configuration`]: there is no such run of this migration, or another run is going on. [`Error::Aws`].
+    /// [`Error::Configuration`]: there is no such run of this migration, another run is going on, or one that was begun later has changed the
+    /// same rows and is not undone. [`Error::Aws`].
     pub async fn undo_migration(&self, name: &str, id: &MigrationId, options: &RunOptions) -> Result<UndoneMigration, Error> {
         let app = self.metered();
         let held = app.lock_migration(id, options.lease).await?;
-        let mut row = app.known_migration(id).await?;
-        if row.migration != name {
-            held.release().await?;
-            return Err(Error::Configuration(format!("run {id} is of {}, not of {name}", row.migration)));
-        }
-        if let Some(number) = app.missing_segment(&row, id).await? {
-            held.release().await?;
-            let message = format!("run {id} cannot be undone: segment {number} of its journal is gone");
-            return Err(Error::Configuration(message));
-        }
-        app.set_status(id, &mut row, MigrationStatus::Undoing).await?;
-        let (undone, kept) = (UndoneMigration::default(), HashSet::new());
-        let mut undo = Undo { app: &app, holder: held.holder(), undone, kept };
-        let (began, mut refused) = (Instant::now(), Vec::new());
-        let mut number = app.segments(&row, id).await?;
-        while number > 0 {
-            number -= 1;
-            let Some(segment) = app.journal_segment(name, id, number).await? else { continue };
-            for change in segment.changes.iter().rev() {
-                held.check()?;
-                // Refused in this segment, it was not written by it, but by the next one.
-                if refused.contains(&change.unit) {
-                    undo.refused(change).await?;
-                } else {
-                    undo.change(change).await?;
-                }
-                #[expect(clippy::cast_precision_loss, reason = "an average")]
-                let units = app.meter().reading().write_units as f64;
-                sleep(pace::pause(units, began.elapsed(), options.write_units_per_second)).await;
-            }
-            refused = segment.head.refused;
-        }
-        let undone = undo.undone;
-        app.set_status(id, &mut row, MigrationStatus::Undone).await?;
-        held.release().await?;
-        Ok(undone)
+        let result = Box::pin(app.undo(name, id, options, &held)).await;
+        held.release_after(result).await
     }
 
-    async fn set_status(&self, id: &MigrationId, row: &mut MigrationRow, status: MigrationStatus) -> Result<(), Error> {
-        row.status = status;
-        row.updated_at = rfc3339(self.clock.now_ms());
-        self.records.put_migration(id, row).await
+    async fn undo(&self, name: &str, id: &MigrationId, options: &RunOptions, held: &Held) -> Result<UndoneMigration, Error> {
+        let mut row = self.known_migration(id).await?;
+        let refuse = |message| Err(Error::Configuration(message));
+        if row.migration != name {
+            return refuse(format!("run {id} is of {}, not of {name}", row.migration));
+        }
+        if let Some(number) = self.missing_segment(&row, id).await? {
+            return refuse(format!("run {id} cannot be undone: segment {number} of its journal is gone"));
+        }
+        if let Some((other, unit)) = self.later_run(&row, id).await? {
+            return refuse(format!(
+                "run {other} was begun after {id} and has written the same rows, of {unit}: undo {other} first"
+            ));
+        }
+        let work = async {
+            self.set_migration_status(held, &mut row, MigrationStatus::Undoing).await?;
+            let refused: HashSet<String> = row.refused.iter().map(|refused| refused.unit.clone()).collect();
+            let undo = Undo { app: self, held, name, id, undone: UndoneMigration::default(), kept: HashSet::new(), refused };
+            let undone = Box::pin(undo.segments(&row, options)).await?;
+            if undone.changed_since.is_empty() {
+                self.set_migration_status(held, &mut row, MigrationStatus::Undone).await?;
+            }
+            Ok(undone)
+        };
+        Box::pin(self.in_maintenance(options.maintenance.as_ref(), work)).await
+    }
+
+    /// The first run behind this one whose changes of the same rows are there still, and a unit of it.
+    async fn later_run(&self, row: &MigrationRow, id: &MigrationId) -> Result<Option<(MigrationId, String)>, Error> {
+        let later = self.records.migrations_after(id).await?;
+        if later.is_empty() {
+            return Ok(None);
+        }
+        let mut touched = HashSet::<RowKey>::new();
+        for number in 0..self.segments(row, id).await? {
+            let Some(segment) = self.journal_segment(&row.migration, id, number).await? else { continue };
+            touched.extend(segment.changes.into_iter().flat_map(|change| change.rows).map(|row| row.key));
+        }
+        for (other, row) in later {
+            for number in 0..self.segments(&row, &other).await? {
+                let Some(segment) = self.journal_segment(&row.migration, &other, number).await? else { continue };
+                let same = |change: &&Change| change.rows.iter().any(|row| touched.contains(&row.key));
+                for change in segment.changes.iter().filter(same) {
+                    if self.is_applied(change).await? {
+                        return Ok(Some((other, change.unit.clone())));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The first segment that the row tells, and that the bucket has not.
@@ -102,56 +114,128 @@ impl App {
 /// An undo that is going on.
 struct Undo<'a> {
     app: &'a App,
-    holder: &'a str,
+    held: &'a Held,
+    name: &'a str,
+    id: &'a MigrationId,
     undone: UndoneMigration,
     /// Objects of units that are left as they are.
     kept: HashSet<String>,
+    /// Units that the run was refused for good: it has not written them.
+    refused: HashSet<String>,
 }
 
 impl Undo<'_> {
+    async fn segments(mut self, row: &MigrationRow, options: &RunOptions) -> Result<UndoneMigration, Error> {
+        let (began, mut behind) = (Instant::now(), Segment::default());
+        for number in (0..self.app.segments(row, self.id).await?).rev() {
+            let Some(segment) = self.app.journal_segment(self.name, self.id, number).await? else { continue };
+            for change in segment.changes.iter().rev() {
+                self.held.check().await?;
+                // Refused in this segment, it was not written by it, but by the next one.
+                if behind.head.refused.contains(&change.unit) || self.refused.contains(&change.unit) {
+                    self.refused(change).await?;
+                } else {
+                    self.change(change).await?;
+                }
+                #[expect(clippy::cast_precision_loss, reason = "an average")]
+                let units = self.app.meter().reading().write_units as f64;
+                sleep(pace::pause(units, began.elapsed(), options.write_units_per_second)).await;
+            }
+            behind = segment;
+        }
+        Ok(self.undone)
+    }
+
     /// A change that was not written: its objects go, unless its rows are there all the same, because the answer was lost that said so and
     /// somebody has changed them since.
     async fn refused(&mut self, change: &Change) -> Result<(), Error> {
-        for row in change.rows.iter().filter(|row| row.is_new) {
-            if row.state(self.app.records.stored_row(&row.key).await?.as_ref()) == RowState::Before {
-                continue;
+        for row in &change.rows {
+            if row.has_trace(self.app.records.stored_row(&row.key).await?.as_ref()) {
+                return self.leave(change, "others have changed it since").await;
             }
-            self.undone.changed_since.push(change.unit.clone());
-            self.kept.extend(change.objects.iter().map(|object| object.object.clone()));
-            return Ok(());
         }
-        self.delete_objects(change).await
+        self.take_objects_back(change).await
     }
 
     async fn change(&mut self, change: &Change) -> Result<(), Error> {
         let records = &self.app.records;
         let mut states = Vec::with_capacity(change.rows.len());
         for row in &change.rows {
-            states.push(row.state(records.stored_row(&row.key).await?.as_ref()));
+            let stored = records.stored_row(&row.key).await?;
+            states.push(row.state(stored.map(|row| Records::opened(row).0).as_ref()));
         }
         let has_new = change.rows.iter().any(|row| row.is_new);
         // Of what appeared with the change nothing is there; where nothing was to appear, nothing is changed.
         let mut telling = change.rows.iter().zip(&states).filter(|(row, _)| row.is_new == has_new);
-        if states.iter().all(|state| *state == RowState::After) && records.undo_changes(&change.rows, self.holder).await? {
-            self.undone.undone += 1;
-        } else if telling.all(|(_, state)| *state == RowState::Before) {
-            self.undone.not_written += 1;
-        } else if records.holds_migrations_lock(self.holder).await? {
-            self.undone.changed_since.push(change.unit.clone());
-            self.kept.extend(change.objects.iter().map(|object| object.object.clone()));
-            return Ok(());
-        } else {
-            return Err(lost());
+        if states.iter().all(|state| *state == RowState::After) {
+            return self.take_back(change).await;
         }
-        self.delete_objects(change).await
+        if telling.all(|(_, state)| *state == RowState::Before) {
+            self.undone.not_written += 1;
+            return self.take_objects_back(change).await;
+        }
+        self.leave(change, "others have changed it since").await
     }
 
-    /// Deletes the objects that appeared with a change, but for those that something needs that is left.
-    async fn delete_objects(&mut self, change: &Change) -> Result<(), Error> {
+    /// Takes a change back whose rows are all as it has left them, unless others have added rows to a generation or a subject that came with
+    /// it: they would mean nothing without it. A subject is closed first, so that nothing is added meanwhile.
+    async fn take_back(&mut self, change: &Change) -> Result<(), Error> {
+        let records = &self.app.records;
+        let subject = change.rows.iter().find(|row| row.is_new && Records::is_subject(&row.key));
+        if let Some(subject) = subject {
+            let stored = records.stored_row(&subject.key).await?;
+            let is_closed = stored.is_some_and(|row| Records::opened(row).1);
+            if !is_closed && !records.close_subject(subject, true, self.held.holder()).await? {
+                return self.leave(change, "others have changed it since").await;
+            }
+        }
+        let left = match self.added(change).await? {
+            Some(added) => Some(format!("others have added {added}")),
+            None if records.undo_changes(&change.rows, self.held.holder()).await? => None,
+            None => Some("others have changed it since".to_owned()),
+        };
+        if let Some(why) = left {
+            if let Some(subject) = subject {
+                records.close_subject(subject, false, self.held.holder()).await?;
+            }
+            return self.leave(change, &why).await;
+        }
+        self.undone.undone += 1;
+        self.take_objects_back(change).await
+    }
+
+    /// A row that is there beside those that appeared with a change.
+    async fn added(&self, change: &Change) -> Result<Option<String>, Error> {
+        let own: HashSet<&RowKey> = change.rows.iter().filter(|row| row.is_new).map(|row| &row.key).collect();
+        for head in change.rows.iter().filter(|row| row.is_new && Records::is_head(&row.key)) {
+            let keys = self.app.records.row_keys(&head.key.pk).await?;
+            if let Some(other) = keys.into_iter().find(|key| !own.contains(key)) {
+                return Ok(Some(other.to_string()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Leaves a unit as it is, where it is not this process that stood still for too long.
+    async fn leave(&mut self, change: &Change, why: &str) -> Result<(), Error> {
+        if !self.app.records.holds_migrations_lock(self.held.holder()).await? {
+            return Err(lost());
+        }
+        if self.undone.changed_since.iter().all(|left| left.unit != change.unit) {
+            self.undone.changed_since.push(UnitReason::new(&change.unit, why));
+        }
+        self.kept.extend(change.objects.iter().map(|object| object.object.clone()));
+        Ok(())
+    }
+
+    /// Deletes the objects that appeared with a change, but for those that something needs that is left; and puts those back that it has
+    /// replaced.
+    async fn take_objects_back(&mut self, change: &Change) -> Result<(), Error> {
+        self.held.check().await?;
         let gone: Vec<String> =
             change.new_objects().map(|object| object.object.clone()).filter(|object| !self.kept.contains(object)).collect();
         self.app.blobs.delete_objects(&gone).await?;
         self.undone.objects += gone.len() as u64;
-        Ok(())
+        self.app.put_objects_back(self.name, self.id, change).await
     }
 }

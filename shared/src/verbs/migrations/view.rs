@@ -6,11 +6,12 @@ use crate::app::App;
 use crate::error::Error;
 use crate::hash::sha256_hex;
 use crate::migrations::{Attributes, ObjectChange, Planned, RowKey, Verdict};
-use crate::verbs::migrations::Content;
+use crate::verbs::migrations::{Content, DataChange};
 
 /// Rows and objects, with what is planned in place of what is stored.
 pub struct View<'a> {
     app: &'a App,
+    change: &'a dyn DataChange,
     rows: HashMap<RowKey, Attributes>,
     /// Objects that are planned, with their hashes.
     objects: HashMap<String, String>,
@@ -19,10 +20,10 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The data as it is stored.
+    /// The data as it is stored, for the plans of `change`.
     #[must_use]
-    pub fn new(app: &'a App) -> Self {
-        Self { app, rows: HashMap::new(), objects: HashMap::new(), own: HashSet::new() }
+    pub fn new(app: &'a App, change: &'a dyn DataChange) -> Self {
+        Self { app, change, rows: HashMap::new(), objects: HashMap::new(), own: HashSet::new() }
     }
 
     /// The same, in which these objects count as absent, because the run itself has put them.
@@ -43,12 +44,14 @@ impl<'a> View<'a> {
     /// [`Error::Aws`].
     pub async fn note(&mut self, planned: &Planned) -> Result<(), Error> {
         let Verdict::Change(change) = &planned.verdict else { return Ok(()) };
-        for row in &change.rows {
+        let rows: Vec<_> = change.rows.iter().filter(|row| self.change.is_shared(&row.key.pk)).collect();
+        for row in rows {
             // A change names only what it changes of a row.
             let held = if row.is_new { None } else { self.row(&row.key).await? };
             self.rows.insert(row.key.clone(), row.apply(held.as_ref()));
         }
-        self.objects.extend(change.objects.iter().map(|object| (object.object.clone(), object.sha256.clone())));
+        let shared = change.objects.iter().filter(|object| self.change.is_shared(&object.object));
+        self.objects.extend(shared.map(|object| (object.object.clone(), object.sha256.clone())));
         Ok(())
     }
 
@@ -68,15 +71,29 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn objects(&self, contents: &[Content]) -> Result<Result<Vec<ObjectChange>, String>, Error> {
+        self.objects_in_place(contents, None).await
+    }
+
+    /// The same; other objects in `folder` are replaced.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn objects_in_place(
+        &self,
+        contents: &[Content],
+        folder: Option<&str>,
+    ) -> Result<Result<Vec<ObjectChange>, String>, Error> {
         let mut changes = Vec::with_capacity(contents.len());
         for content in contents {
             let sha256 = sha256_hex(&content.bytes);
             let held = self.object(&content.object).await?;
-            if held.as_ref().is_some_and(|held| *held != sha256) {
+            let is_new = held.is_none();
+            let replaces = held.filter(|held| *held != sha256);
+            if replaces.is_some() && !folder.is_some_and(|folder| content.object.starts_with(folder)) {
                 return Ok(Err(content.object.clone()));
             }
             let (object, bytes) = (content.object.clone(), content.bytes.len() as u64);
-            changes.push(ObjectChange { object, sha256, bytes, is_new: held.is_none() });
+            changes.push(ObjectChange { object, sha256, bytes, is_new, replaces });
         }
         Ok(Ok(changes))
     }

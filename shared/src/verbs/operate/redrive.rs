@@ -68,7 +68,7 @@ pub struct CaughtUp {
 }
 
 impl GivenUp {
-    /// Parses a record in the form of Lambda's destinations.
+    /// Parses a record in the form of Lambda's destinations, or a message that a fleet's workers have returned too often: the job itself.
     ///
     /// # Errors
     /// Says why the body is not such a record, or not one of this product.
@@ -93,7 +93,9 @@ impl GivenUp {
                 Ok(Self::Settle { records, since_ms: since_ms.ok_or(missing)? })
             }
             Some(records) => Ok(Self::Compact(records)),
-            None => Err("it has neither `requestPayload` nor `DDBStreamBatchInfo`, as on-failure records have".into()),
+            None => Job::from_json(record).map(Self::Stream).map_err(|error| {
+                format!("it has neither `requestPayload` nor `DDBStreamBatchInfo`, as on-failure records have, and is no job of `stream`: {error}")
+            }),
         }
     }
 }

@@ -66,7 +66,10 @@ impl App {
         }
         let stored = self.blobs.stored(organization).await?;
         found.foreign = stored.foreign;
-        for key in self.orphans(organization, stored.generations).await? {
+        // An imported generation's id is as old as its row there, while its objects are being put.
+        let newest = self.clock.now_ms() - millis(ORPHAN_AGE_MIN);
+        let settled = stored.generations.into_iter().filter(|(_, put_ms)| *put_ms <= newest).map(|(id, _)| id).collect();
+        for key in self.orphans(organization, settled).await? {
             let removed = if rules.apply { self.delete_orphan(&key).await } else { Ok(()) };
             report(&mut found.objects, &mut found.failed, key.generation, removed);
         }

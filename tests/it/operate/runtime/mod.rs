@@ -4,6 +4,7 @@ mod arm64;
 pub mod background;
 mod cold_start;
 mod emulator;
+mod fleet;
 mod live;
 mod ministack;
 mod rie;

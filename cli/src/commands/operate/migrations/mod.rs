@@ -2,7 +2,6 @@
 //! undo.
 
 mod backup;
-mod maintenance;
 mod report;
 pub mod sqlite;
 
@@ -12,11 +11,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use longhand::aws::MigrationStatus;
+use longhand::aws::{MigrationRow, MigrationStatus};
 use longhand::ids::MigrationId;
-use longhand::{App, DataChange, MigrationRun, Organization, RunOptions};
+use longhand::limits::QUOTA_KEPT;
+use longhand::{App, DataChange, Maintenance, MigrationRun, Organization, RunOptions};
 
-use self::maintenance::Maintenance;
+use self::report::Report;
 use crate::failure;
 use crate::operator::DeploymentArgs;
 use crate::options::Format;
@@ -48,7 +48,7 @@ pub struct MigrationArgs {
     /// How long the lock is held by a process that does not renew it any more
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=900))]
     lease_seconds: u32,
-    /// Refuse new starts (503) of all organizations while it writes; a minute passes before it begins
+    /// Refuse new starts (503) of all organizations while it writes, or takes back; a minute passes before it begins
     #[arg(long)]
     maintenance: bool,
     /// A file for what becomes of each unit and what was found about it, as JSON lines
@@ -61,8 +61,15 @@ pub struct MigrationArgs {
 }
 
 impl MigrationArgs {
-    fn options(&self) -> RunOptions {
-        RunOptions { lease: Duration::from_secs(self.lease_seconds.into()), write_units_per_second: self.write_units_per_second }
+    fn options(&self, known: Vec<Organization>) -> RunOptions {
+        if self.maintenance {
+            eprintln!("under the lock new starts are refused, and {} s pass until every function knows it", QUOTA_KEPT.as_secs());
+        }
+        RunOptions {
+            lease: Duration::from_secs(self.lease_seconds.into()),
+            write_units_per_second: self.write_units_per_second,
+            maintenance: self.maintenance.then_some(Maintenance { organizations: known, wait: QUOTA_KEPT }),
+        }
     }
 }
 
@@ -71,19 +78,19 @@ pub async fn run(change: &dyn DataChange, args: &MigrationArgs, known: Vec<Organ
     let app = args.deployment.open().await?.app;
     report::print_place(&app, args, change).await?;
     if let Some(id) = &args.undo {
-        return undo(&app, change, args, id).await;
+        return undo(&app, change, args, id, known).await;
     }
     if let Some(id) = &args.resume {
         app.known_migration(id).await?;
         if !args.yes && !confirm(&app)? {
             return Ok(failure::failed());
         }
-        let maintenance = Maintenance::begin(&app, args.maintenance, known).await?;
-        let run = app.resume_migration(change, id.clone(), &args.options()).await;
-        maintenance.end().await;
-        return ended(&app, change, args, &run?).await;
+        let run = app.resume_migration(change, id.clone(), &args.options(known)).await?;
+        return ended(&app, change, args, &run).await;
     }
-    let plan = app.plan_migration(change).await?;
+    let mut report = Report::new(args)?;
+    let plan = app.plan_migration_and_tell(change, &mut |planned| report.add(planned)).await?;
+    report.finish()?;
     report::print_plan(&plan, args)?;
     if !args.apply {
         eprintln!("dry run: nothing was written; --apply --backup DEST --plan {} writes this", plan.hash());
@@ -103,10 +110,9 @@ pub async fn run(change: &dyn DataChange, args: &MigrationArgs, known: Vec<Organ
     eprintln!("backup  {backup}");
     let id = MigrationId::new(app.now_ms());
     eprintln!("run     {id}");
-    let maintenance = Maintenance::begin(&app, args.maintenance, known).await?;
-    let run = app.run_migration(change, id.clone(), plan.hash(), backup, &args.options()).await;
-    maintenance.end().await;
-    if run.is_err() {
+    let run = app.run_migration(change, id.clone(), plan.hash(), backup, &args.options(known)).await;
+    let is_running = |row: MigrationRow| row.status == MigrationStatus::Running;
+    if run.is_err() && app.known_migration(&id).await.is_ok_and(is_running) {
         eprintln!("run {id} was interrupted: --resume {id} goes on, --undo {id} takes back what it has written");
     }
     ended(&app, change, args, &run?).await
@@ -125,12 +131,18 @@ async fn verified(app: &App, change: &dyn DataChange, args: &MigrationArgs) -> a
     Ok(if verification.agrees() { ExitCode::SUCCESS } else { failure::failed() })
 }
 
-async fn undo(app: &App, change: &dyn DataChange, args: &MigrationArgs, id: &MigrationId) -> anyhow::Result<ExitCode> {
+async fn undo(
+    app: &App,
+    change: &dyn DataChange,
+    args: &MigrationArgs,
+    id: &MigrationId,
+    known: Vec<Organization>,
+) -> anyhow::Result<ExitCode> {
     app.known_migration(id).await?;
     if !args.yes && !confirm(app)? {
         return Ok(failure::failed());
     }
-    let undone = app.undo_migration(change.name(), id, &args.options()).await?;
+    let undone = app.undo_migration(change.name(), id, &args.options(known)).await?;
     report::print_undone(&undone, args)?;
     Ok(if undone.changed_since.is_empty() { ExitCode::SUCCESS } else { failure::failed() })
 }

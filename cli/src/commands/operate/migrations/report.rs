@@ -1,21 +1,18 @@
 //! What a person is told of a migration: where it writes, what it would do, what it has done.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 
 use anyhow::Context as _;
-use longhand::migrations::plan::Plan;
-use longhand::migrations::{Change, RowChange};
-use longhand::{App, DataChange, MigrationRun, UndoneMigration, Verification};
+use longhand::migrations::plan::{Plan, TOLD};
+use longhand::migrations::{Change, Planned, RowChange, Verdict};
+use longhand::{App, DataChange, Error, MigrationRun, UndoneMigration, Verification};
 use serde_json::{Value, json};
 
 use super::MigrationArgs;
 use crate::commands::cost::prices::Prices;
 use crate::terminal::output::{Fields, line, size, table};
 
-/// Findings and refusals that are printed; `--report` has all.
-const PRINTED: usize = 40;
 /// Characters of a value in a sample.
 const VALUE_CHARS: usize = 100;
 /// The price list of the estimate.
@@ -37,17 +34,37 @@ pub async fn print_place(app: &App, args: &MigrationArgs, change: &dyn DataChang
     Ok(())
 }
 
+/// The file that has what becomes of each unit, where one is wanted. It is written while the plan is made.
+pub struct Report(Option<BufWriter<File>>);
+
+impl Report {
+    /// Begins it.
+    pub fn new(args: &MigrationArgs) -> anyhow::Result<Self> {
+        let Some(path) = &args.report else { return Ok(Self(None)) };
+        let file = File::create(path).with_context(|| format!("the report {} cannot be written", path.display()))?;
+        Ok(Self(Some(BufWriter::new(file))))
+    }
+
+    /// Adds a unit, if there is something to tell of it.
+    pub fn add(&mut self, planned: &Planned) -> Result<(), Error> {
+        let Some(file) = &mut self.0 else { return Ok(()) };
+        let cannot = if let Verdict::Cannot(why) = &planned.verdict { Some(why) } else { None };
+        if planned.findings.is_empty() && cannot.is_none() {
+            return Ok(());
+        }
+        let told = json!({ "unit": planned.unit, "findings": planned.findings, "cannot": cannot });
+        writeln!(file, "{told}").map_err(|error| Error::Configuration(format!("the report cannot be written: {error}")))
+    }
+
+    /// Ends it.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let ended = self.0.map(|mut file| file.flush()).transpose();
+        ended.map(drop).context("the report cannot be written")
+    }
+}
+
 /// What it would do.
 pub fn print_plan(plan: &Plan, args: &MigrationArgs) -> anyhow::Result<()> {
-    if let Some(path) = &args.report {
-        let mut file = File::create(path).with_context(|| format!("the report {} cannot be written", path.display()))?;
-        let cannot: BTreeMap<&String, &String> = plan.cannot.iter().map(|(unit, why)| (unit, why)).collect();
-        let units = plan.findings.keys().chain(cannot.keys().copied()).collect::<std::collections::BTreeSet<_>>();
-        for unit in units {
-            let findings = plan.findings.get(unit).cloned().unwrap_or_default();
-            writeln!(file, "{}", json!({ "unit": unit, "findings": findings, "cannot": cannot.get(unit) }))?;
-        }
-    }
     let prices = Prices::of(REGION, &[])?;
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let (units, puts) = (plan.write_units as f64, plan.objects as f64);
@@ -62,8 +79,8 @@ pub fn print_plan(plan: &Plan, args: &MigrationArgs) -> anyhow::Result<()> {
             "object_bytes": plan.object_bytes,
             "write_units": plan.write_units,
             "dollars": cost,
-            "findings": plan.findings_by_code(),
-            "cannot": plan.cannot.iter().map(|(unit, why)| json!({ "unit": unit, "why": why })).collect::<Vec<_>>(),
+            "findings": plan.findings_by_code,
+            "cannot": plan.cannot,
         }))?);
     }
     let mut fields = Fields::default();
@@ -113,25 +130,22 @@ fn print_row(row: &RowChange) -> anyhow::Result<()> {
 }
 
 fn print_findings(plan: &Plan) -> anyhow::Result<()> {
-    let counts: Vec<[String; 2]> =
-        plan.findings_by_code().into_iter().map(|(code, count)| [code.to_owned(), count.to_string()]).collect();
+    let counts: Vec<[String; 2]> = plan.findings_by_code.iter().map(|(code, count)| [code.clone(), count.to_string()]).collect();
     if !counts.is_empty() {
         line("")?;
         table(["finding", "units"], &counts)?;
     }
-    let cannot = plan.cannot.iter().map(|(unit, why)| [unit.clone(), "cannot".to_owned(), why.clone()]);
-    let found = plan.findings.iter().flat_map(|(unit, findings)| {
-        findings.iter().map(move |finding| [unit.clone(), finding.code.clone(), finding.detail.clone()])
-    });
-    let all: Vec<[String; 3]> = cannot.chain(found).collect();
-    if !all.is_empty() {
+    let cannot = plan.cannot.iter().map(|told| [told.unit.clone(), "cannot".to_owned(), told.why.clone()]);
+    let told: Vec<[String; 3]> = cannot.chain(plan.found.iter().cloned()).take(TOLD).collect();
+    let all = plan.counts.cannot + plan.findings_by_code.values().sum::<u64>();
+    if !told.is_empty() {
         line("")?;
-        table(["unit", "what", "detail"], &all[..all.len().min(PRINTED)])?;
+        table(["unit", "what", "detail"], &told)?;
     }
-    if all.len() > PRINTED {
-        line(format!("… and {} more: --report FILE has all", all.len() - PRINTED))?;
+    match all.saturating_sub(told.len() as u64) {
+        0 => Ok(()),
+        more => Ok(line(format!("… and {more} more: --report FILE has all"))?),
     }
-    Ok(())
 }
 
 /// What it has done.
@@ -178,8 +192,8 @@ pub fn print_verification(verification: &Verification, args: &MigrationArgs) -> 
 
 /// What an undo has done.
 pub fn print_undone(undone: &UndoneMigration, args: &MigrationArgs) -> anyhow::Result<()> {
-    for unit in &undone.changed_since {
-        eprintln!("error: {unit} was changed since, and is left as it is");
+    for left in &undone.changed_since {
+        eprintln!("error: {} is left as it is: {}", left.unit, left.why);
     }
     if args.format.json {
         return Ok(line(json!({
