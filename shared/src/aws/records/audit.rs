@@ -17,9 +17,16 @@ use crate::ids::{AuditId, Organization, SubjectKey};
 
 /// The note of an entry.
 #[derive(Serialize, Deserialize)]
-struct NoteRow {
+pub(super) struct NoteRow {
     entry: AuditId,
     note: String,
+}
+
+impl NoteRow {
+    /// `None`: the entry has no note.
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
+        entry.note.clone().map(|note| Self { entry: entry.id.clone(), note })
+    }
 }
 
 /// A page of the audit.
@@ -35,9 +42,8 @@ impl Records {
     /// The puts of an entry and of its note, for the transaction of the change that it tells.
     pub(super) fn audit_items(&self, organization: &Organization, entry: &Entry) -> Result<Vec<TransactWriteItem>, Error> {
         let mut items = vec![self.put_in_transaction(Key::Audit(organization, &entry.id), entry, Some(IS_NEW))?.into_item()];
-        if let Some(note) = &entry.note {
+        if let Some(row) = NoteRow::of(entry) {
             let subject = SubjectKey::new(organization.clone(), entry.subject.clone());
-            let row = NoteRow { entry: entry.id.clone(), note: note.clone() };
             items.push(self.put_in_transaction(Key::Note(&subject, &entry.id), &row, None)?.into_item());
         }
         Ok(items)

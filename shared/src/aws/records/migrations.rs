@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
+use super::audit::NoteRow;
 use super::key::Key;
 use super::subjects::{VersionOfRow, listed};
 use super::transactions::{IntoItem, Transacted};
@@ -182,12 +183,16 @@ impl Records {
         Ok([row(Key::Version(key, version.number), version)?, row(Key::VersionOf(key, generation), &note)?])
     }
 
-    /// An entry of the audit.
+    /// An entry of the audit, and its note.
     ///
     /// # Errors
-    /// It cannot be rendered.
-    pub fn audit_row(organization: &Organization, entry: &Entry) -> Result<(RowKey, Attributes), Error> {
-        row(Key::Audit(organization, &entry.id), entry)
+    /// They cannot be rendered.
+    pub fn audit_rows(organization: &Organization, entry: &Entry) -> Result<Vec<(RowKey, Attributes)>, Error> {
+        let mut rows = vec![row(Key::Audit(organization, &entry.id), entry)?];
+        if let Some(note) = NoteRow::of(entry) {
+            rows.push(row(Key::Note(&SubjectKey::new(organization.clone(), entry.subject.clone()), &entry.id), &note)?);
+        }
+        Ok(rows)
     }
 
     /// Whether a row is the head of its partition, without which the others mean nothing: a generation's record or a subject.

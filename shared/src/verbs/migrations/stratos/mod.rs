@@ -248,7 +248,7 @@ fn rows(
     }
     if let Some(acceptance) = &subject.acceptance {
         after.insert("accepted".into(), Records::accepted_attribute(acceptance)?);
-        rows.extend(new(audit(imported, &subject, acceptance)?));
+        rows.extend(audit(imported, &subject, acceptance)?.into_iter().filter_map(new));
     }
     rows.extend(RowChange::between(Records::subject_key(&subject.key), subject.row.as_ref(), &after));
     if let Some(version) = &subject.version {
@@ -257,7 +257,7 @@ fn rows(
     Ok(rows)
 }
 
-fn audit(imported: &Imported, subject: &Placed, acceptance: &Acceptance) -> Result<(RowKey, Attributes), Error> {
+fn audit(imported: &Imported, subject: &Placed, acceptance: &Acceptance) -> Result<Vec<(RowKey, Attributes)>, Error> {
     let object = Object {
         kind: "subject",
         id: subject.key.subject.as_str(),
@@ -270,7 +270,7 @@ fn audit(imported: &Imported, subject: &Placed, acceptance: &Acceptance) -> Resu
     let at_ms = millis_of(&acceptance.accepted_at).unwrap_or(imported.completed_ms);
     let change = acceptance::audited(subject.before.as_ref(), acceptance);
     let entry = Entry::new(&imported.key.organization, at_ms, &actor, Action::Accept, &object, change);
-    Records::audit_row(&imported.key.organization, &entry)
+    Records::audit_rows(&imported.key.organization, &entry)
 }
 
 fn outcome(app: &App, source: &SourceGeneration, imported: &Imported) -> Outcome {
