@@ -1,5 +1,6 @@
 //! `longhand migrate stratos` and `longhand backfill accepted-prompt`, as a person runs them: on a stack that runs, killed, resumed and undone.
 
+mod accepted;
 mod again;
 mod backfill;
 mod database;
