@@ -42,8 +42,13 @@ export function page(context) {
 
   /** @param {"approve" | "reject" | "archive"} act @param {any} body */
   const decide = async (act, body) => {
-    const decision = await api.post(`${path}/entities/${act}`, body);
-    const refused = decision.results.filter((/** @type {any} */ each) => !each.ok);
+    const refused = [];
+    // An answer tells of what was done to 2,000 at most.
+    for (let hasMore = true; hasMore; ) {
+      const decision = await api.post(`${path}/entities/${act}`, body);
+      refused.push(...decision.results.filter((/** @type {any} */ each) => !each.ok));
+      hasMore = decision.has_more && decision.approved_count + decision.rejected_count + decision.archived_count > 0;
+    }
     if (refused.length > 0) toast(t("{n} were decided otherwise: {reason}", { n: refused.length, reason: refused[0].reason }), "bad");
     else toast(t("Decided"));
     again();
