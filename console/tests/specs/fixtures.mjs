@@ -65,6 +65,7 @@ export { expect };
 
 /** No violation of the accessibility rules, in either theme. */
 export async function accessible(page) {
+  await expect(page.locator("h1").first()).toBeVisible();
   for (const theme of ["light", "dark"]) {
     await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
     const { violations } = await new AxeBuilder({ page }).analyze();
