@@ -53,7 +53,9 @@ async fn start(place: Place, callers: Callers, key: u64, prompt: Prompt) -> Resu
     body["max_attempts"] = json!(10 - key % 9);
     let started = place.client().start(&body, Some(&key.to_string())).await.inspect_err(|error| {
         callers.lock().unwrap().repeated += 1;
-        assert!(error.is_transient(), "{error}");
+        // The stack of another test may have got the port of one that was killed; it does not know the key.
+        let is_another = matches!(error, Error::Problem(problem) if problem.status == 401);
+        assert!(error.is_transient() || is_another, "{error}");
     })?;
     let id = Some(started.id.to_string());
     callers.lock().unwrap().starts.entry(key).and_modify(|(_, known)| *known = id);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use longhand::GenerationId;
 use longhand_local::{Data, Options};
@@ -28,6 +29,8 @@ async fn nothing_is_removed_unless_it_is_said_and_a_person_is_told_what_is() {
     let left = bucket.join("acme").join(id.as_str());
     std::fs::create_dir_all(&left).unwrap();
     std::fs::write(left.join("output.txt"), "uno").unwrap();
+    let object = std::fs::File::options().write(true).open(left.join("output.txt")).unwrap();
+    object.set_modified(SystemTime::now() - Duration::from_hours(48)).unwrap();
 
     let (code, _, said) = retention(data, &["--days", "1"]).await;
     assert!(code == Some(2) && said.contains("--dry-run") && said.contains("--apply"), "{said}");

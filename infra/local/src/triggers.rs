@@ -13,7 +13,7 @@ use longhand::retry::{BackoffBuilder, Exponential, exponential};
 use serde_json::Value;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -26,7 +26,8 @@ use checkpoint::Checkpoint;
 use delivery::Delivery;
 use reader::Reader;
 
-/// The pause between reads that return less than a full page: a read for each write would cost as much as the writes.
+/// The shortest time between two reads, unless the first returned a full page: a read for each write would cost as much as the writes. A write
+/// after a longer silence is read at once.
 const PAUSE: Duration = Duration::from_millis(5);
 /// The longest wait for a write that may match. Expired items are deleted without one that is noted, and positions go on behind what does
 /// not match.
@@ -123,6 +124,7 @@ impl Trigger {
     async fn run(&mut self, stop: &CancellationToken) {
         let mut failing = ERROR_PAUSES.build();
         while !stop.is_cancelled() {
+            let began = Instant::now();
             // Marked before the read: a write during the read ends the wait behind it.
             self.writes.mark_unchanged();
             match self.step().await {
@@ -138,7 +140,7 @@ impl Trigger {
                     }
                     match progress {
                         Progress::Behind => {}
-                        Progress::Some | Progress::None => sleep(PAUSE).await,
+                        Progress::Some | Progress::None => sleep_until(began + PAUSE).await,
                     }
                 }
                 Err(error) => {

@@ -97,9 +97,11 @@ async fn whoever_reads_while_a_buffer_is_being_deleted_misses_nothing() {
     let noise = noise(40 * 50_000);
     let said = noise.as_bytes().chunks(50_000).map(|piece| wire::text(&String::from_utf8_lossy(piece))).chain([wire::ending()]);
     let (harness, _hostile) = playing(vec![Script::stream(said)], &[]).await;
-    let (id, record) = made(&harness, json!({})).await;
+    let id = harness.start_generation(json!({})).await;
     let (app, key) = by_hand(&harness, &id).await;
+    // It begins while the bucket does not have the log yet, so it reads the buffer.
     let mut tail = app.tail(&key, None).await.unwrap();
+    let record = harness.ended(&id).await;
     let mut followed = tail.poll().await.unwrap().expect("the log's first megabyte");
     let whole = harness.events(&id).await;
     assert_whole(&whole);
