@@ -12,6 +12,8 @@ use longhand_tests::sensitive::play;
 use longhand_tests::{Api, Harness, assert_whole, environment, logs, seed};
 use serde_json::{Value, json};
 
+use crate::survive::under_way;
+
 /// Generations, in a full run and in a sampled one.
 const GENERATIONS: (u64, u64) = (200, 60);
 /// Readers that follow from the start to the end, over the kill.
@@ -173,17 +175,7 @@ async fn terminated_worker_hands_its_generations_over_and_spends_no_attempt() {
     let (harness, environment) = stack(&providers).await;
     let (server, api) = serve(&harness, &environment);
     let first = Process::worker(&environment, AT_ONCE as u64);
-    let mut ids = Vec::new();
-    for _ in 0..AT_ONCE {
-        ids.push(api.start_generation(json!({ "max_attempts": 1 })).await);
-    }
-    for id in &ids {
-        api.until(id, |record| record["progress"]["received_bytes"].as_u64() > Some(0)).await;
-    }
-    let mut shown = Vec::new();
-    for id in &ids {
-        shown.push(api.events(id).await);
-    }
+    let (ids, shown) = under_way(&api, AT_ONCE).await;
     let began = Instant::now();
     let (ended_well, lines) = first.terminate();
     println!("{AT_ONCE} generations were handed over, and the worker ended, in {:?}", began.elapsed());

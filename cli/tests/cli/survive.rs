@@ -38,6 +38,22 @@ async fn killed_in_the_middle(base_url: &str, arguments: &[&str]) -> (Value, Vec
     (record, events, api.text(&id).await)
 }
 
+/// Starts generations with one attempt at most; returns their ids once each has some text, and the events that each has then.
+pub async fn under_way(api: &Api, count: usize) -> (Vec<String>, Vec<Vec<Value>>) {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(api.start_generation(json!({ "max_attempts": 1 })).await);
+    }
+    for id in &ids {
+        api.until(id, |record| record["progress"]["received_bytes"].as_u64() > Some(0)).await;
+    }
+    let mut shown = Vec::new();
+    for id in &ids {
+        shown.push(api.events(id).await);
+    }
+    (ids, shown)
+}
+
 /// The rest of each is told by the next stack, and with one attempt at most, an attempt spent would fail it.
 #[tokio::test(flavor = "multi_thread")]
 async fn terminated_stack_hands_thirty_generations_over_and_spends_no_attempt() {
@@ -48,17 +64,7 @@ async fn terminated_stack_hands_thirty_generations_over_and_spends_no_attempt() 
     let playback = play(script).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (dev, api) = start(folder.path(), playback.base_url(), &[]).await;
-    let mut ids = Vec::new();
-    for _ in 0..GENERATIONS {
-        ids.push(api.start_generation(json!({ "max_attempts": 1 })).await);
-    }
-    for id in &ids {
-        api.until(id, |record| record["progress"]["received_bytes"].as_u64() > Some(0)).await;
-    }
-    let mut shown = Vec::new();
-    for id in &ids {
-        shown.push(api.events(id).await);
-    }
+    let (ids, shown) = under_way(&api, GENERATIONS).await;
     let began = Instant::now();
     assert!(dev.terminate(), "it ends well");
     println!("{GENERATIONS} generations were handed over, and the stack ended, in {:?}", began.elapsed());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::App;
 use crate::aws::{MigrationLock, MigrationRow};
@@ -25,13 +25,7 @@ pub(super) struct Held {
     lease: Duration,
     /// Until when it is held for certain; [`LOST`]: somebody else has it.
     until_ms: Arc<AtomicI64>,
-    renewing: JoinHandle<()>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.renewing.abort();
-    }
+    renewing: AbortOnDropHandle<()>,
 }
 
 impl Held {
@@ -107,7 +101,8 @@ impl App {
             match self.records.lock_migrations(&lock, now).await? {
                 None => {
                     let until_ms = Arc::new(AtomicI64::new(lock.until_ms));
-                    let renewing = tokio::spawn(renew(self.clone(), lock.clone(), lease, until_ms.clone()));
+                    let renewing =
+                        AbortOnDropHandle::new(tokio::spawn(renew(self.clone(), lock.clone(), lease, until_ms.clone())));
                     return Ok(Held { app: self.clone(), lock, lease, until_ms, renewing });
                 }
                 Some(held) if held.run == *run => sleep(WAIT).await,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::App;
 use crate::clock::millis;
@@ -28,13 +28,7 @@ pub struct Maintenance {
 struct Switch {
     app: App,
     organizations: Vec<Organization>,
-    renewing: JoinHandle<()>,
-}
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        self.renewing.abort();
-    }
+    renewing: AbortOnDropHandle<()>,
 }
 
 impl App {
@@ -50,7 +44,7 @@ impl App {
         organizations.extend(wanted.organizations.iter().cloned());
         organizations.sort_unstable();
         organizations.dedup();
-        let renewing = tokio::spawn(renew(self.clone(), organizations.clone()));
+        let renewing = AbortOnDropHandle::new(tokio::spawn(renew(self.clone(), organizations.clone())));
         let switch = Switch { app: self.clone(), organizations, renewing };
         let result = match set(self, &switch.organizations, true).await {
             Ok(()) => {
