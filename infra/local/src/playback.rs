@@ -3,6 +3,7 @@
 mod agents;
 mod play;
 mod script;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use agents::{Agents, Told};
 use play::Play;
 pub use script::{Ending, Script, Usage};
-pub use wire::now_micros;
+pub use stamp::{STAMP_BYTES, now_micros, times};
 
 /// A running provider. Dropping it closes every connection.
 #[derive(Debug)]

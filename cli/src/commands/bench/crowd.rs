@@ -10,7 +10,9 @@ use longhand_local::Script;
 use longhand_local::playback::Ending;
 use tokio::time::sleep;
 
-use super::{Bench, cpu_seconds};
+use super::peers::Provider;
+use super::process::Process;
+use super::{Bench, PROVIDER, request};
 
 const STARTS: usize = 1_000;
 const STARTS_AT_ONCE: usize = 50;
@@ -22,12 +24,12 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Starts many generations at once.
 pub async fn starts() -> anyhow::Result<String> {
-    let bench = Bench::start(Script::new(["Hola"]), None).await?;
+    let bench = Bench::start(Provider::playing(Script::new(["Hola"]))?, None).await?;
     let began = Instant::now();
     let answers: Vec<(Duration, bool)> = stream::iter(0..STARTS)
         .map(|_| async {
             let asked = Instant::now();
-            let started = bench.client.start(&Bench::request(), None).await;
+            let started = bench.client.start(&request(PROVIDER), None).await;
             (asked.elapsed(), started.is_ok())
         })
         .buffer_unordered(STARTS_AT_ONCE)
@@ -46,16 +48,19 @@ pub async fn starts() -> anyhow::Result<String> {
 
 /// Readers of one generation that says nothing more; then some more who leave.
 pub async fn readers() -> anyhow::Result<Vec<String>> {
-    let bench = Bench::start(Script { ending: Ending::Stall, ..Script::new(["Hola"]) }, None).await?;
+    let bench = Bench::start(Provider::playing(Script { ending: Ending::Stall, ..Script::new(["Hola"]) })?, None).await?;
     let idle = idle_cpu().await;
-    let id = bench.start_generation().await?;
+    let id = bench.client.start(&request(PROVIDER), None).await?.id.to_string();
     let alone = descriptors();
     let readers = open(&bench.client, &id, IDLE_READERS).await;
     let refused = readers.iter().filter(|reader| reader.is_none()).count();
     let reading = idle_cpu().await;
     let mut lines = vec![
         format!("  an idle stack uses {idle:.1} % of a core"),
-        format!("  {IDLE_READERS} idle readers: {refused} refused, {} MB resident, {reading:.1} % of a core", resident_mb()),
+        format!(
+            "  {IDLE_READERS} idle readers: {refused} refused, {} MB resident, {reading:.1} % of a core",
+            Process::own().resident_mb()
+        ),
     ];
     drop(readers);
     let (left, took) = wait_for_descriptors(alone).await;
@@ -88,18 +93,11 @@ async fn wait_for_descriptors(before: usize) -> (usize, Duration) {
 
 /// The share of a core, in percent, that this process uses for a while.
 async fn idle_cpu() -> f64 {
-    let before = cpu_seconds();
+    let before = Process::own().cpu_seconds();
     sleep(IDLE).await;
-    (cpu_seconds() - before) * 100.0 / IDLE.as_secs_f64()
+    (Process::own().cpu_seconds() - before) * 100.0 / IDLE.as_secs_f64()
 }
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
-/// The resident memory of this process.
-pub fn resident_mb() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or_default() / 1_000
 }

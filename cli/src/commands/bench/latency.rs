@@ -1,14 +1,22 @@
 //! The time from the provider's byte to the reader's.
 
-use anyhow::Context as _;
-use futures::future::try_join_all;
-use longhand_local::{Counts, Playback, Script};
+use longhand_local::Counts;
 
 use super::Bench;
-use super::reader::{self, Seen};
+use super::peers::{Place, Plan, Provider, read};
+use super::process::Process;
+use super::reader::{Reading, Readings, Source};
 
 const GENERATIONS: usize = 10;
 const TEMPO: u32 = 50;
+
+/// A latency measurement: ten generations at 50 deltas a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement {
+    pub seconds: u32,
+    pub delta_bytes: usize,
+    pub place: Place,
+}
 
 /// Latencies in microseconds, over all deltas of a run.
 pub struct Latency {
@@ -18,54 +26,66 @@ pub struct Latency {
     deltas: usize,
 }
 
-/// What the readers of logs measured, and what the tables did meanwhile.
+/// What the readers of logs measured, and what it took meanwhile.
 pub struct Followed {
-    /// The latencies.
     pub latency: Latency,
     counts: Counts,
+    /// CPU seconds of this process, for each million deltas.
+    cpu: f64,
+    /// The same of the provider and the readers, where they have processes of their own.
+    peers_cpu: f64,
+    peak_mb: u64,
 }
 
-/// The provider, read directly.
-pub async fn direct(seconds: u32) -> anyhow::Result<Latency> {
-    let playback = Playback::start(script(seconds))?;
-    let reads = (0..GENERATIONS).map(|_| reader::read_directly(playback.base_url()));
-    Ok(Latency::of(&try_join_all(reads).await?))
-}
+impl Measurement {
+    /// The provider, read directly.
+    pub async fn direct(self) -> anyhow::Result<Latency> {
+        let provider = Provider::start(self.plan(), self.place).await?;
+        Ok(Latency::of(&read(self.reading(provider.base_url(), Source::Provider), self.place).await?))
+    }
 
-/// Generations that are started, each with one reader of its log.
-pub async fn followed(watched_window_ms: Option<&str>, seconds: u32) -> anyhow::Result<Followed> {
-    let bench = Bench::start(script(seconds), watched_window_ms).await?;
-    let reads = (0..GENERATIONS).map(|_| async {
-        let id = bench.start_generation().await?;
-        reader::read_events(bench.client.open_events(&id, None).await?.context("the log has ended already")?).await
-    });
-    let before = bench.stack.table_counts();
-    let seen = try_join_all(reads).await?;
-    let after = bench.stack.table_counts();
-    bench.finish().await;
-    let counts = Counts {
-        requests: after.requests - before.requests,
-        writes: after.writes - before.writes,
-        joined: after.joined - before.joined,
-    };
-    Ok(Followed { latency: Latency::of(&seen), counts })
-}
+    /// Generations that are started, each with one reader of its log.
+    pub async fn followed(self, watched_window_ms: Option<&str>) -> anyhow::Result<Followed> {
+        let provider = Provider::start(self.plan(), self.place).await?;
+        let bench = Bench::start(provider, watched_window_ms).await?;
+        let (before, cpu, peers_cpu) = (bench.stack.table_counts(), Process::own().cpu_seconds(), bench.provider.cpu_seconds());
+        let readings = read(self.reading(bench.stack.url(), Source::Events), self.place).await?;
+        let cpu = Process::own().cpu_seconds() - cpu;
+        let peers_cpu = bench.provider.cpu_seconds() - peers_cpu + readings.cpu_seconds;
+        let after = bench.stack.table_counts();
+        bench.finish().await;
+        let counts = Counts {
+            requests: after.requests - before.requests,
+            writes: after.writes - before.writes,
+            joined: after.joined - before.joined,
+        };
+        let latency = Latency::of(&readings);
+        let per_million = 1e6 / f64::from(latency.deltas());
+        let (cpu, peers_cpu) = (cpu * per_million, peers_cpu * per_million);
+        Ok(Followed { latency, counts, cpu, peers_cpu, peak_mb: Process::own().peak_mb() })
+    }
 
-/// Generations started with `stream: true`, whose response is the log: all deltas, and the first ones alone.
-pub async fn attached(seconds: u32) -> anyhow::Result<[Latency; 2]> {
-    let bench = Bench::start(script(seconds), None).await?;
-    let mut request = Bench::request();
-    request["stream"] = true.into();
-    let reads = (0..GENERATIONS).map(|_| async { reader::read_events(bench.client.start_attached(&request).await?).await });
-    let seen = try_join_all(reads).await?;
-    bench.finish().await;
-    let first = seen.iter().map(|seen| Seen { latencies: seen.latencies.iter().take(1).copied().collect(), ..Seen::default() });
-    Ok([Latency::of(&seen), Latency::of(&first.collect::<Vec<_>>())])
-}
+    /// Generations started with `stream: true`, whose response is the log: all deltas, and the first ones alone.
+    pub async fn attached(self) -> anyhow::Result<[Latency; 2]> {
+        let bench = Bench::start(Provider::start(self.plan(), self.place).await?, None).await?;
+        let readings = read(self.reading(bench.stack.url(), Source::Start), self.place).await?;
+        bench.finish().await;
+        let first = readings.latencies.iter().map(|latencies| latencies.iter().take(1).copied().collect());
+        Ok([Latency::of(&readings), Latency::of(&Readings { latencies: first.collect(), ..Readings::default() })])
+    }
 
-fn script(seconds: u32) -> Script {
-    let deltas = vec![String::new(); (seconds * TEMPO) as usize];
-    Script { deltas, stamped: true, tempo: f64::from(TEMPO), ..Script::default() }
+    pub(super) fn plan(self) -> Plan {
+        Plan { deltas: self.deltas(), delta_bytes: self.delta_bytes, tempo: f64::from(TEMPO), is_stamped: true }
+    }
+
+    /// How `GENERATIONS` streams at this address are read.
+    pub(super) fn reading(self, url: &str, source: Source) -> Reading {
+        Reading { url: url.to_owned(), source, readers: GENERATIONS, deltas: self.deltas(), delta_bytes: self.delta_bytes }
+    }
+
+    const fn deltas(self) -> usize {
+        (self.seconds * TEMPO) as usize
+    }
 }
 
 impl Followed {
@@ -76,11 +96,24 @@ impl Followed {
         let (requests, transactions, writes) = (per_delta(requests), per_delta(writes.saturating_sub(joined)), per_delta(writes));
         format!("{requests:.2} requests to the tables per delta, {writes:.2} of them writes, in {transactions:.2} transactions")
     }
+
+    /// The CPU time and the memory.
+    pub fn describe_costs(&self, place: Place) -> String {
+        let Self { cpu, peers_cpu, peak_mb, .. } = self;
+        match place {
+            Place::Here => {
+                format!("CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas; {peak_mb} MB at most")
+            }
+            Place::Separate => format!(
+                "CPU of the stack: {cpu:.0} s per million deltas; {peak_mb} MB at most (provider and readers: {peers_cpu:.0} s)"
+            ),
+        }
+    }
 }
 
 impl Latency {
-    fn of(seen: &[Seen]) -> Self {
-        let mut all: Vec<u64> = seen.iter().flat_map(|seen| seen.latencies.iter().copied()).collect();
+    pub fn of(readings: &Readings) -> Self {
+        let mut all: Vec<u64> = readings.latencies.iter().flatten().copied().collect();
         all.sort_unstable();
         let at = |percent: usize| all.get((all.len() * percent / 100).min(all.len().saturating_sub(1))).copied().unwrap_or(0);
         Self { median: at(50), p99: at(99), max: at(100), deltas: all.len() }

@@ -1,13 +1,17 @@
 //! `longhand bench`: measures latency, throughput and replay.
 //!
-//! Provider, stack and readers share this machine and this process, so the figures depend on the machine and its load. Each run
-//! therefore measures the provider read directly too, and prints every other figure as a multiple of it (`x1.50 … of direct`):
-//! compare these multiples between runs.
+//! Provider, stack and readers share this machine, and this process unless `--separate` is given, so the figures depend on the machine and its
+//! load. Each run therefore measures the provider read directly too, and prints every other figure as a multiple of it (`x1.50 … of
+//! direct`): compare these multiples between runs.
 
 mod crowd;
 mod latency;
+mod peers;
+mod process;
 mod reader;
+mod redis;
 mod replay;
+mod soak;
 mod throughput;
 
 use std::collections::BTreeMap;
@@ -15,10 +19,14 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use longhand_client::Client;
-use longhand_local::{Data, Options, Playback, Script, Stack};
+use longhand_local::{Data, Options, Stack};
 use serde_json::{Value, json};
 
 use crate::terminal::output::line;
+use peers::{Place, Provider};
+
+/// The name of the stack's provider.
+const PROVIDER: &str = "bench";
 
 /// Measure latency, throughput and replay on an embedded stack, each also as a multiple of the provider read directly
 #[derive(Args, Clone, Debug)]
@@ -29,9 +37,18 @@ pub struct BenchArgs {
     /// Deltas of each throughput run
     #[arg(long, default_value_t = 1_000_000)]
     deltas: usize,
+    /// The bytes of each delta, 4 to 4,096
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=4_096))]
+    delta_bytes: u16,
+    /// Run the provider and the readers in processes of their own, so that CPU time and memory are the stack's alone
+    #[arg(long)]
+    separate: bool,
     /// Measure this part alone
     #[arg(long)]
     only: Option<Part>,
+    /// Be the provider or the readers of another process
+    #[arg(long, hide = true)]
+    peer: bool,
 }
 
 /// A part of the benchmark.
@@ -43,17 +60,45 @@ enum Part {
     Throughput,
     Replay,
     Crowd,
+    /// Watched text and throughput over Redis Streams, by the `redis-server` of this machine. Measured only where it is named
+    Redis,
+    /// A thousand generations and five hundred readers for `--seconds`. Measured only where it is named
+    Soak,
+}
+
+impl BenchArgs {
+    const fn place(&self) -> Place {
+        if self.separate { Place::Separate } else { Place::Here }
+    }
+
+    fn latency(&self) -> latency::Measurement {
+        latency::Measurement { seconds: self.seconds, delta_bytes: self.delta_bytes.into(), place: self.place() }
+    }
+
+    /// The throughput of one generation, and of ten that have as many deltas together.
+    fn throughputs(&self) -> [throughput::Measurement; 2] {
+        [1, 10].map(|generations| throughput::Measurement {
+            generations,
+            deltas: self.deltas / generations,
+            delta_bytes: self.delta_bytes.into(),
+            place: self.place(),
+        })
+    }
 }
 
 pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    if args.peer {
+        peers::work().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let is_asked = |part| args.only.is_none_or(|only| only == part);
     if is_asked(Part::Latency) {
-        latencies(args.seconds).await?;
+        latencies(args.latency()).await?;
     } else if is_asked(Part::Watched) {
-        watched(args.seconds, None).await?;
+        watched(args.latency(), None).await?;
     }
     if is_asked(Part::Throughput) {
-        throughputs(args.deltas).await?;
+        throughputs(args.throughputs()).await?;
     }
     if is_asked(Part::Replay) {
         line("\nreplay of a finished generation")?;
@@ -66,56 +111,63 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             line(text)?;
         }
     }
+    if args.only == Some(Part::Redis) {
+        redis::measure(&args).await?;
+    }
+    if args.only == Some(Part::Soak) {
+        soak::measure(&args).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn latencies(seconds: u32) -> anyhow::Result<()> {
+async fn latencies(measurement: latency::Measurement) -> anyhow::Result<()> {
     line("latency, 10 generations at 50 deltas/s, from the provider's byte to the reader's (ms)")?;
-    let direct = latency::direct(seconds).await?;
+    let direct = measurement.direct().await?;
     line(direct.describe("the provider, read directly", None))?;
-    watched(seconds, Some(&direct)).await?;
-    line(latency::followed(Some("50"), seconds).await?.latency.describe("tail, AWS windows", Some(&direct)))?;
-    let [all, first] = latency::attached(seconds).await?;
+    watched(measurement, Some(&direct)).await?;
+    line(measurement.followed(Some("50")).await?.latency.describe("tail, AWS windows", Some(&direct)))?;
+    let [all, first] = measurement.attached().await?;
     line(all.describe("attached start", Some(&direct)))?;
     line(first.describe("attached start, first delta", Some(&direct)))?;
     Ok(())
 }
 
 /// Text that is read while it is written, and what it costs.
-async fn watched(seconds: u32, direct: Option<&latency::Latency>) -> anyhow::Result<()> {
-    let before = cpu_seconds();
-    let followed = latency::followed(None, seconds).await?;
-    let deltas = f64::from(followed.latency.deltas());
-    let cpu = (cpu_seconds() - before) * 1e6 / deltas;
+async fn watched(measurement: latency::Measurement, direct: Option<&latency::Latency>) -> anyhow::Result<()> {
+    let followed = measurement.followed(None).await?;
     line(followed.latency.describe("tail, laptop windows", direct))?;
-    line(format!("    CPU of the stack, its provider and its readers: {cpu:.0} s per million deltas"))?;
-    line(format!("    {}, {} MB resident", followed.describe_requests(), crowd::resident_mb()))?;
+    line(format!("    {}", followed.describe_costs(measurement.place)))?;
+    line(format!("    {}", followed.describe_requests()))?;
     Ok(())
 }
 
-async fn throughputs(deltas: usize) -> anyhow::Result<()> {
+async fn throughputs(measurements: [throughput::Measurement; 2]) -> anyhow::Result<()> {
     line("\nthroughput of a provider without a limit (from the request to the last byte that a reader reads)")?;
-    for (generations, deltas) in [(1, deltas), (10, deltas / 10)] {
-        let direct = throughput::direct(generations, deltas).await?;
-        line(direct.describe(None))?;
-        line(throughput::measure(generations, deltas).await?.describe(Some(&direct)))?;
+    for measurement in measurements {
+        let direct = measurement.direct().await?;
+        line(direct.describe("directly", None))?;
+        line(measurement.through().await?.describe("at once", Some(&direct)))?;
     }
     Ok(())
 }
 
-/// A stack, and its provider `bench`, which plays a script.
+/// A request for a generation, which the provider of this name answers.
+fn request(provider: &str) -> Value {
+    json!({ "provider": provider, "model": "m", "prompt": "p" })
+}
+
+/// A stack, and its provider, which plays a script.
 struct Bench {
     stack: Stack,
     client: Client,
-    playback: Playback,
+    provider: Provider,
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
-    async fn start(script: Script, watched_window_ms: Option<&str>) -> anyhow::Result<Self> {
+    async fn start(provider: Provider, watched_window_ms: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("longhand-bench-").tempdir()?;
-        let playback = Playback::start(script)?;
-        let providers = json!({ "bench": { "base_url": playback.base_url() } }).to_string();
+        let providers = json!({ PROVIDER: { "base_url": provider.base_url() } }).to_string();
         let settings = [
             ("LONGHAND_PROVIDERS", providers.as_str()),
             ("LONGHAND_MAX_OUTPUT_BYTES", "1073741824"),
@@ -127,28 +179,11 @@ impl Bench {
         let options = Options { data: Data::Folder(folder.path().to_owned()), env, ..Options::default() };
         let stack = Stack::start(options).await?;
         let client = Client::new(stack.url())?;
-        Ok(Self { stack, client, playback, _folder: folder })
-    }
-
-    fn request() -> Value {
-        json!({ "provider": "bench", "model": "m", "prompt": "p" })
-    }
-
-    async fn start_generation(&self) -> anyhow::Result<String> {
-        Ok(self.client.start(&Self::request(), None).await?.id.to_string())
+        Ok(Self { stack, client, provider, _folder: folder })
     }
 
     async fn finish(self) {
-        drop(self.playback);
+        drop(self.provider);
         self.stack.shutdown().await;
     }
-}
-
-/// CPU seconds that this process has used (Linux: fields 14 and 15 of `/proc/self/stat`, in ticks of
-/// 10 ms).
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u32 = behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
-    f64::from(ticks) / 100.0
 }

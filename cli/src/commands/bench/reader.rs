@@ -1,20 +1,65 @@
 //! Readers that measure how long each delta took to reach them.
 
-use std::time::Instant;
+use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use futures::StreamExt as _;
-use longhand_client::{Response, frames};
-use longhand_local::playback::now_micros;
-use serde::Deserialize;
+use futures::future::try_join_all;
+use longhand_client::{Client, Response, frames};
+use longhand_local::playback::{now_micros, times};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-/// What a reader measured.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// For each stamped delta, the microseconds since it was sent.
-    pub latencies: Vec<u64>,
-    /// When the stream ended.
-    pub ended: Option<Instant>,
+use super::{PROVIDER, request};
+
+/// Failures of one reader, after which it gives up.
+const FAILURES_MAX: u64 = 100;
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is read, by so many readers at once.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Reading {
+    /// The provider's base URL, or the API's.
+    pub url: String,
+    pub source: Source,
+    pub readers: usize,
+    pub deltas: usize,
+    pub delta_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub enum Source {
+    /// A provider.
+    Provider,
+    /// The events of generations that are started for it.
+    Events,
+    /// The answers of starts with `stream: true`.
+    Start,
+    /// The same events over as many responses as it takes, for text that outlasts one.
+    Follow,
+}
+
+/// What the readers measured.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct Readings {
+    /// For each reader, the microseconds since each stamped delta was sent.
+    pub latencies: Vec<Vec<u64>>,
+    /// From the first request to the last byte.
+    pub micros: u64,
+    /// Responses that broke off, or were errors.
+    pub failures: u64,
+    /// CPU seconds of the readers' own process; 0 where they run in this one.
+    pub cpu_seconds: f64,
+}
+
+/// What one reader measured.
+#[derive(Default)]
+struct Seen {
+    latencies: Vec<u64>,
+    bytes: usize,
+    failures: u64,
+    ended_micros: u64,
 }
 
 /// The part of an event that is measured. Parsing no more keeps the reader's own share of the CPU small.
@@ -24,37 +69,95 @@ struct Measured {
     delta: String,
 }
 
+/// Reads to the end of every stream.
+///
+/// # Errors
+/// A stream fails, or has lost a delta.
+pub async fn read(reading: &Reading) -> anyhow::Result<Readings> {
+    let began = now_micros();
+    let seen = try_join_all((0..reading.readers).map(|_| read_one(reading))).await?;
+    let micros = seen.iter().map(|seen| seen.ended_micros).max().context("no reader")?.saturating_sub(began);
+    let failures = seen.iter().map(|seen| seen.failures).sum();
+    Ok(Readings { latencies: seen.into_iter().map(|seen| seen.latencies).collect(), micros, failures, cpu_seconds: 0.0 })
+}
+
+async fn read_one(reading: &Reading) -> anyhow::Result<Seen> {
+    let mut seen = Seen::default();
+    if reading.source == Source::Follow {
+        follow(reading, &mut seen).await?
+    } else {
+        read_response(reading, &mut seen).await?
+    }
+    seen.ended_micros = now_micros();
+    let bytes = reading.deltas * reading.delta_bytes;
+    ensure!(seen.bytes == bytes, "deltas were lost: {} bytes of text in place of {bytes}", seen.bytes);
+    Ok(seen)
+}
+
 impl Seen {
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &str, delta_bytes: usize) {
         let now = now_micros();
-        self.latencies
-            .extend(text.split_whitespace().filter_map(|stamp| stamp.parse().ok()).map(|sent| now.saturating_sub(sent)));
+        self.bytes += text.len();
+        self.latencies.extend(times(text, delta_bytes, now).map(|sent| now.saturating_sub(sent)));
     }
 }
 
-/// Reads a generation's events to the end.
-pub async fn read_events(response: Response) -> anyhow::Result<Seen> {
-    let mut seen = Seen::default();
+async fn follow(reading: &Reading, seen: &mut Seen) -> anyhow::Result<()> {
+    let client = Client::new(&reading.url)?;
+    let id = client.start(&request(PROVIDER), None).await?.id.to_string();
+    let mut events = client.follow(&id, None);
+    loop {
+        match events.next().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(event)) => {
+                let text = event.event.stretch().map(|(_, stretch)| stretch.delta.as_str());
+                seen.text(text.unwrap_or_default(), reading.delta_bytes);
+            }
+            Err(_) if seen.failures < FAILURES_MAX => {
+                seen.failures += 1;
+                sleep(FAILURE_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn read_response(reading: &Reading, seen: &mut Seen) -> anyhow::Result<()> {
+    let is_provider = reading.source == Source::Provider;
+    let response = match reading.source {
+        Source::Provider => call_provider(&reading.url).await?,
+        Source::Events => {
+            let client = Client::new(&reading.url)?;
+            let id = client.start(&request(PROVIDER), None).await?.id.to_string();
+            client.open_events(&id, None).await?.context("the log has ended already")?
+        }
+        Source::Start | Source::Follow => {
+            let mut request = request(PROVIDER);
+            request["stream"] = true.into();
+            Client::new(&reading.url)?.start_attached(&request).await?
+        }
+    };
     let mut frames = frames(response);
     while let Some(frame) = frames.next().await {
-        let Some(data) = frame?.data else { continue };
-        seen.text(&serde_json::from_str::<Measured>(&data)?.delta);
+        let Some(data) = frame?.data.filter(|data| data != "[DONE]") else { continue };
+        let text = if is_provider { content(&data)? } else { serde_json::from_str::<Measured>(&data)?.delta };
+        seen.text(&text, reading.delta_bytes);
     }
-    seen.ended = Some(Instant::now());
-    Ok(seen)
+    Ok(())
 }
 
-/// Calls a provider, and reads its stream to the end.
-pub async fn read_directly(base_url: &str) -> anyhow::Result<Seen> {
+/// Calls a provider for a stream.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn call_provider(base_url: &str) -> anyhow::Result<Response> {
     let body = json!({ "model": "m", "stream": true, "messages": [] });
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let mut seen = Seen::default();
-    let mut frames = frames(http.post(format!("{base_url}/chat/completions")).json(&body).send().await?);
-    while let Some(frame) = frames.next().await {
-        let Some(data) = frame?.data.filter(|data| data != "[DONE]") else { continue };
-        let chunk: Value = serde_json::from_str(&data)?;
-        seen.text(chunk.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or_default());
-    }
-    seen.ended = Some(Instant::now());
-    Ok(seen)
+    Ok(http.post(format!("{base_url}/chat/completions")).json(&body).send().await?)
+}
+
+/// The text of a provider's chunk.
+pub fn content(data: &str) -> anyhow::Result<String> {
+    let chunk: Value = serde_json::from_str(data)?;
+    Ok(chunk.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or_default().to_owned())
 }

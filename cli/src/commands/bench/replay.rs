@@ -5,10 +5,11 @@ use std::time::Instant;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use longhand_client::Response;
-use longhand_local::{Playback, Script};
-use serde_json::json;
+use longhand_local::Script;
 
-use super::Bench;
+use super::peers::Provider;
+use super::reader::call_provider;
+use super::{Bench, PROVIDER, request};
 
 const DELTA_BYTES: usize = 64;
 const DELTAS: usize = 10 * 1024 * 1024 / DELTA_BYTES;
@@ -18,8 +19,8 @@ pub async fn measure() -> anyhow::Result<String> {
     let deltas = (0..DELTAS).map(|number| format!("{number:0DELTA_BYTES$}")).collect();
     let script = Script { deltas, ..Script::default() };
     let direct = direct(script.clone()).await?;
-    let bench = Bench::start(script, None).await?;
-    let mut request = Bench::request();
+    let bench = Bench::start(Provider::playing(script)?, None).await?;
+    let mut request = request(PROVIDER);
     // Without the buffer, the events come from the bucket.
     request["delete_after"] = true.into();
     let id = bench.client.start(&request, None).await?.id.to_string();
@@ -38,13 +39,11 @@ pub async fn measure() -> anyhow::Result<String> {
 
 /// The same text from the provider itself.
 async fn direct(script: Script) -> anyhow::Result<f64> {
-    let playback = Playback::start(script)?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let body = json!({ "model": "m", "stream": true, "messages": [] });
+    let provider = Provider::playing(script)?;
     let mut best = 0.0_f64;
     for _ in 0..REPLAYS {
         let began = Instant::now();
-        let response = http.post(format!("{}/chat/completions", playback.base_url())).json(&body).send().await?;
+        let response = call_provider(provider.base_url()).await?;
         best = best.max(megabytes_per_second(response, began).await?);
     }
     Ok(best)

@@ -1,74 +1,73 @@
 //! Deltas per second from the provider through the log to a reader, with a provider that sends as fast as it can.
 
-use std::time::Instant;
+use super::Bench;
+use super::peers::{Place, Plan, Provider, read};
+use super::process::Process;
+use super::reader::{Reading, Source};
 
-use anyhow::{Context as _, ensure};
-use futures::future::try_join_all;
-use longhand_local::{Playback, Script};
+/// A throughput measurement.
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement {
+    /// At once.
+    pub generations: usize,
+    /// Of each generation.
+    pub deltas: usize,
+    pub delta_bytes: usize,
+    pub place: Place,
+}
 
-use super::reader::{read_directly, read_events};
-use super::{Bench, cpu_seconds};
-
-/// Four bytes, the usual length of a token.
-const DELTA: &str = "abc ";
-
-/// Deltas per second, from the request to the last byte that a reader reads, and the CPU time of the whole process.
+/// Deltas per second, from the request to the last byte that a reader reads, and the CPU time.
 pub struct Throughput {
-    generations: usize,
+    of: Measurement,
     deltas_per_second: f64,
+    /// Of this process, which may have the provider and the readers, and nothing else.
     cpu_seconds_per_million: f64,
 }
 
-/// `generations` at once, of `deltas` each.
-pub async fn measure(generations: usize, deltas: usize) -> anyhow::Result<Throughput> {
-    let bench = Bench::start(script(deltas), None).await?;
-    let (began, cpu_before) = (Instant::now(), cpu_seconds());
-    let reads = (0..generations).map(|_| async {
-        let id = bench.start_generation().await?;
-        let seen = read_events(bench.client.open_events(&id, None).await?.context("the log has ended already")?).await?;
-        let record = crate::terminal::follow::to_the_end(&bench.client, &id, None).await?;
-        ensure!(record.progress.received_chunks == deltas as u64, "deltas were lost: {}", record.text);
-        seen.ended.context("the stream has no end")
-    });
-    let ended = try_join_all(reads).await?;
-    let throughput = Throughput::new(generations, deltas, began, cpu_before, ended)?;
-    bench.finish().await;
-    Ok(throughput)
-}
+impl Measurement {
+    /// The streams, read from the provider directly.
+    pub async fn direct(self) -> anyhow::Result<Throughput> {
+        let provider = Provider::start(self.plan(), self.place).await?;
+        self.read(provider.base_url(), Source::Provider).await
+    }
 
-/// The same streams, read from the provider directly.
-pub async fn direct(streams: usize, deltas: usize) -> anyhow::Result<Throughput> {
-    let playback = Playback::start(script(deltas))?;
-    let (began, cpu_before) = (Instant::now(), cpu_seconds());
-    let reads = (0..streams).map(|_| async { read_directly(playback.base_url()).await?.ended.context("the stream has no end") });
-    Throughput::new(streams, deltas, began, cpu_before, try_join_all(reads).await?)
-}
+    /// The logs of generations, which are started for it.
+    pub async fn through(self) -> anyhow::Result<Throughput> {
+        let bench = Bench::start(Provider::start(self.plan(), self.place).await?, None).await?;
+        let throughput = self.read(bench.stack.url(), Source::Events).await?;
+        bench.finish().await;
+        Ok(throughput)
+    }
 
-fn script(deltas: usize) -> Script {
-    Script { deltas: vec![DELTA.to_owned(); deltas], ..Script::default() }
+    pub(super) fn plan(self) -> Plan {
+        Plan { deltas: self.deltas, delta_bytes: self.delta_bytes, tempo: 0.0, is_stamped: false }
+    }
+
+    pub(super) async fn read(self, url: &str, source: Source) -> anyhow::Result<Throughput> {
+        let Self { generations, deltas, delta_bytes, place } = self;
+        let cpu = Process::own().cpu_seconds();
+        let reading = Reading { url: url.to_owned(), source, readers: generations, deltas, delta_bytes };
+        let readings = read(reading, place).await?;
+        let cpu = Process::own().cpu_seconds() - cpu;
+        let total = f64::from(u32::try_from(generations * deltas)?);
+        let seconds = f64::from(u32::try_from(readings.micros)?) / 1e6;
+        Ok(Throughput { of: self, deltas_per_second: total / seconds, cpu_seconds_per_million: cpu / total * 1e6 })
+    }
 }
 
 impl Throughput {
-    fn new(generations: usize, deltas: usize, began: Instant, cpu_before: f64, ended: Vec<Instant>) -> anyhow::Result<Self> {
-        let took = ended.into_iter().max().context("no generation")?.duration_since(began).as_secs_f64();
-        let total = f64::from(u32::try_from(generations * deltas)?);
-        let cpu_seconds_per_million = (cpu_seconds() - cpu_before) / total * 1e6;
-        Ok(Self { generations, deltas_per_second: total / took, cpu_seconds_per_million })
-    }
-
-    /// One line; with `direct`, the rate and the CPU time are also given as multiples of it.
-    pub fn describe(&self, direct: Option<&Self>) -> String {
-        let Self { generations, deltas_per_second, cpu_seconds_per_million } = self;
-        let name = if direct.is_some() { "at once" } else { "directly" };
-        let line = format!(
-            "  {generations:>2} {name:<8}  {deltas_per_second:>9.0} deltas/s   {cpu_seconds_per_million:.2} CPU seconds per million, \
-             provider and reader included"
-        );
-        let Some(direct) = direct else { return line };
-        let rate = deltas_per_second / direct.deltas_per_second;
-        // Below the kernel's tick of 10 ms nothing was measured.
-        let cpu = cpu_seconds_per_million / direct.cpu_seconds_per_million;
-        let cpu = if cpu.is_finite() { format!(", x{cpu:.2} CPU") } else { String::new() };
-        format!("{line}   x{rate:.2} rate{cpu} of direct")
+    /// One line; with `direct`, the rate is also given as a multiple of it.
+    pub fn describe(&self, name: &str, direct: Option<&Self>) -> String {
+        let Self { of: Measurement { generations, place, .. }, deltas_per_second, cpu_seconds_per_million } = self;
+        let rate = direct.map(|direct| format!("   x{:.2} of direct", deltas_per_second / direct.deltas_per_second));
+        let of_whom = match (place, direct) {
+            (Place::Here, _) => ", provider and readers included",
+            (Place::Separate, Some(_)) => " of the stack alone",
+            (Place::Separate, None) => return format!("  {generations:>2} {name:<12} {deltas_per_second:>9.0} deltas/s"),
+        };
+        format!(
+            "  {generations:>2} {name:<12} {deltas_per_second:>9.0} deltas/s{}   {cpu_seconds_per_million:.2} CPU seconds per million{of_whom}",
+            rate.unwrap_or_default()
+        )
     }
 }

@@ -1,10 +1,12 @@
 //! Who waits for which writes. Reading a stream after each write would cost as much as the writes, so a trigger is told only of those that its
 //! filters may match.
 
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::template::Pattern;
@@ -20,14 +22,16 @@ struct Interest {
     written: watch::Sender<u64>,
 }
 
-/// Of a request, what is needed to tell whom it concerns.
-#[derive(Deserialize)]
+/// Of a request, what is needed to tell whom it concerns. The attributes are parsed only where a filter looks at them: text of a log
+/// comes in tens of thousands of writes.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Written {
+struct Written<'a> {
     /// Absent where a request writes to several tables.
-    table_name: Option<String>,
+    table_name: Option<&'a str>,
     /// The whole item, where the request has it.
-    item: Option<Value>,
+    #[serde(borrow)]
+    item: Option<HashMap<&'a str, &'a RawValue>>,
 }
 
 impl Interests {
@@ -45,7 +49,7 @@ impl Interests {
         if interests.is_empty() {
             return;
         }
-        let request = serde_json::from_slice(body).unwrap_or(Written { table_name: None, item: None });
+        let request = serde_json::from_slice(body).unwrap_or_default();
         for interest in interests.iter().filter(|interest| interest.is_concerned(&request)) {
             interest.written.send_modify(|count| *count += 1);
         }
@@ -53,9 +57,17 @@ impl Interests {
 }
 
 impl Interest {
-    fn is_concerned(&self, request: &Written) -> bool {
-        let may_match = |item: &Value| self.filters.is_empty() || self.filters.iter().any(|filter| filter.may_match(item));
-        request.table_name.as_ref().is_none_or(|table| *table == self.table) && request.item.as_ref().is_none_or(may_match)
+    fn is_concerned(&self, request: &Written<'_>) -> bool {
+        request.table_name.is_none_or(|table| table == self.table)
+            && request.item.as_ref().is_none_or(|item| self.may_match(item))
+    }
+
+    fn may_match(&self, item: &HashMap<&str, &RawValue>) -> bool {
+        let may_match = |filter: &Pattern| {
+            let parsed = |name: &str| Some((name.to_owned(), serde_json::from_str::<Value>(item.get(name)?.get()).ok()?));
+            filter.may_match(&filter.attributes().filter_map(parsed).collect::<serde_json::Map<_, _>>().into())
+        };
+        self.filters.is_empty() || self.filters.iter().any(may_match)
     }
 }
 

@@ -11,7 +11,8 @@ use serde_json::Value;
 use sha2::Digest as _;
 use tokio::time::{Instant, sleep_until};
 
-use super::wire::{self, Dialect};
+use super::stamp::{now_micros, stamped};
+use super::wire::Dialect;
 use super::{Ending, Script, Shared, Usage};
 
 /// Events that are due together are written together up to about this size.
@@ -97,7 +98,7 @@ impl Play {
         let mut stamps = Vec::new();
         while self.next < deltas.len() && events.len() < WRITE_BYTES && (self.next == first || self.due(self.next) <= elapsed) {
             if script.stamped {
-                stamps.push(format!("{} ", wire::now_micros()));
+                stamps.push(stamped(&deltas[self.next], now_micros()));
             }
             events += &self.dialect.content(stamps.last().unwrap_or(&deltas[self.next]));
             self.next += 1;

@@ -12,7 +12,8 @@ const RECORDING: &str = include_str!("../../recordings/scenario.jsonl");
 pub struct Script {
     /// The pieces of text, in order. An empty piece is sent as an empty delta.
     pub deltas: Vec<String>,
-    /// For measurements: each delta is replaced by the time at which it is sent, in microseconds since the epoch, and a space.
+    /// For measurements: the time at which each delta is sent stands in place of its first four bytes, which must be ASCII ([`times`](super::times)
+    /// reads it).
     pub stamped: bool,
     /// Deltas per second; 0 sends as fast as the client reads.
     pub tempo: f64,

@@ -40,6 +40,14 @@ impl Pattern {
         all_match(&self.0, Some(event))
     }
 
+    /// The names of the attributes that [`Self::may_match`] looks at.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let of_event = self.0.iter().filter(|(name, _)| name == "dynamodb");
+        let of_record = of_event.flat_map(|(_, rule)| rule.nested());
+        let of_images = of_record.filter(|(name, _)| name == "Keys" || name == "NewImage");
+        of_images.flat_map(|(_, rule)| rule.nested()).map(|(name, _)| name.as_str())
+    }
+
     /// Whether the record of a write that leaves the item `image` may match. What else the pattern asks for is taken to hold.
     #[must_use]
     pub fn may_match(&self, image: &Value) -> bool {
@@ -53,6 +61,12 @@ impl Pattern {
             ("dynamodb", Rule::Nested(fields)) => of_record(fields),
             _ => true,
         })
+    }
+}
+
+impl Rule {
+    fn nested(&self) -> &[(String, Self)] {
+        if let Self::Nested(fields) = self { fields } else { &[] }
     }
 }
 

@@ -15,6 +15,7 @@ use longhand::generation::request::Request;
 use longhand::limits::JSON_BYTES_MAX;
 use longhand::log::event::Event;
 use longhand::{Clock, GenerationKey};
+use longhand_local::playback::{STAMP_BYTES, times};
 use longhand_local::{Script, TEMPLATE, Template};
 use longhand_tests::serial::turn;
 use longhand_tests::{assert_whole, sampling};
@@ -103,11 +104,6 @@ fn percentile(sorted: &[u64], percent: usize) -> u64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
-/// The times at which the provider sent the deltas of this text.
-fn stamps(text: &str) -> impl Iterator<Item = u64> {
-    text.split_whitespace().filter_map(|stamp| stamp.parse().ok())
-}
-
 /// 50 deltas a second, watched and not.
 #[expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "the figures of docs/cost.md")]
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +111,7 @@ async fn small_functions_keep_up() {
     let _turn = turn().await;
     let deltas = if sampling::is_full() { 2_500 } else { 500 };
     for is_watched in [false, true] {
-        let script = Script { stamped: true, tempo: 50.0, ..Script::new(vec!["x"; deltas]) };
+        let script = Script { stamped: true, tempo: 50.0, ..Script::new(vec!["time"; deltas]) };
         let Some(bench) = Bench::start(script, &WINDOWS).await else { return };
         let id = bench.start_sample().await;
         let mut stream = Small::start(&bench, "stream").await;
@@ -160,7 +156,7 @@ async fn small_stream_takes_eight_riders() {
     let deltas = if sampling::is_full() { 2_500 } else { 500 };
     let line = "All generations of this deployment end with their whole text. ".repeat(64);
     for (what, script, deltas) in [
-        ("50 deltas a second each", Script { stamped: true, tempo: 50.0, ..Script::new(vec!["x"; deltas]) }, deltas),
+        ("50 deltas a second each", Script { stamped: true, tempo: 50.0, ..Script::new(vec!["time"; deltas]) }, deltas),
         ("4 MiB each, as fast as the provider", Script::new(vec![line.clone(); 4 * 1024 * 1024 / line.len()]), 1_057),
     ] {
         let Some(bench) = Bench::start(script, &WINDOWS).await else { return };
@@ -300,7 +296,7 @@ impl Bench {
         for (at, line) in tail.lines(event).await {
             let event = line.strip_prefix("data: ").and_then(|data| serde_json::from_str::<Value>(data).ok());
             let Some(Value::String(text)) = event.map(|event| event["delta"].clone()) else { continue };
-            latencies.extend(stamps(&text).map(|sent| at.saturating_sub(sent) / 1_000));
+            latencies.extend(times(&text, STAMP_BYTES, at).map(|sent| at.saturating_sub(sent) / 1_000));
         }
         assert_eq!(latencies.len(), deltas, "every delta arrives once");
         latencies.sort_unstable();
@@ -322,7 +318,11 @@ impl Bench {
         assert_eq!(page.next_slot, None, "more than one page");
         let (window, mut before, mut late) = (if is_watched { 150 } else { 4_000 }, 0, Vec::new());
         for chunk in page.chunks {
-            let text = chunk.events.iter().filter_map(Event::stretch).find_map(|(_, stretch)| stamps(&stretch.delta).next());
+            let text = chunk
+                .events
+                .iter()
+                .filter_map(Event::stretch)
+                .find_map(|(_, stretch)| times(&stretch.delta, STAMP_BYTES, u64::try_from(chunk.at_ms).ok()? * 1_000).next());
             let Some(first) = text.and_then(|micros| i64::try_from(micros / 1_000).ok()) else { continue };
             let due = if is_watched { first.max(before + window) } else { first + window };
             before = chunk.at_ms;
