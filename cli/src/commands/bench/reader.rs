@@ -84,9 +84,9 @@ pub async fn read(reading: &Reading) -> anyhow::Result<Readings> {
 async fn read_one(reading: &Reading) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
     if reading.source == Source::Follow {
-        follow(reading, &mut seen).await?
+        follow(reading, &mut seen).await?;
     } else {
-        read_response(reading, &mut seen).await?
+        read_response(reading, &mut seen).await?;
     }
     seen.ended_micros = now_micros();
     let bytes = reading.deltas * reading.delta_bytes;
