@@ -20,6 +20,14 @@ pub const STREAM_QUEUE: &str = "LONGHAND_STREAM_QUEUE";
 /// The variable with the API key for `--url`.
 pub const API_KEY: &str = "LONGHAND_API_KEY";
 
+/// This command's file, to start it another time.
+///
+/// # Errors
+/// The system does not tell.
+pub fn program() -> std::io::Result<std::path::PathBuf> {
+    env::current_exe()
+}
+
 /// Variables that are passed on to a stack that this command starts.
 const SETTINGS: [&str; 25] = [
     "GENERATION_CHUNK_TTL",

@@ -2,13 +2,14 @@
 //! memory.
 //!
 //! Its first line is an [`ArchiveHead`], except where the request is large or the event log an older one. Every other line
-//! is an event.
+//! is an event. A long log is a gzip file of several members (RFC 1952 §2.2), which every tool reads as one; the record keeps where some
+//! of them begin, so that a reader gets the object from the one that holds its event.
 
 use std::io::Write;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::{GzDecoder, GzEncoder};
+use flate2::write::{GzEncoder, MultiGzDecoder};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -18,6 +19,13 @@ use crate::log::event::{Event, Numbered, NumberedEvent};
 
 /// Compressed bytes that are unpacked at a time. Even at gzip's highest ratio, a thousand to one, they are a few megabytes.
 const STEP_BYTES: usize = 4_096;
+
+/// Plain bytes of a member, at least, before another one begins: an unpacked place is this far from an event at most, until a log has more
+/// places than are kept.
+const MEMBER_BYTES: usize = 256 * 1024;
+/// Places of one log, at most: 31 pairs of numbers take half a kilobyte of the record. Where there would be more, every other one is
+/// dropped, and members become twice as long.
+const PLACES_MAX: usize = 31;
 
 /// What the first line of an event log begins with, unlike an event's.
 const HEAD: &[u8] = br#"{"request":"#;
@@ -29,15 +37,34 @@ struct ArchiveHead<R> {
     request: R,
 }
 
+/// Where a member of an event log begins, other than the first: the number of its first event, and the bytes of the object before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivePlace(pub u64, pub u64);
+
 /// Writes an event log: its request, if that stands at its head, and then its events. The same ones give the same bytes, because the
 /// header of gzip holds no time.
 #[derive(Debug)]
-pub struct ArchiveWriter(GzEncoder<Vec<u8>>);
+pub struct ArchiveWriter {
+    /// Compressed, and not taken yet.
+    packed: Vec<u8>,
+    member: GzEncoder<Vec<u8>>,
+    /// Plain bytes of the member.
+    plain_bytes: usize,
+    /// Plain bytes of a member, at least.
+    member_bytes: usize,
+    /// Bytes that were taken.
+    taken: u64,
+    places: Vec<ArchivePlace>,
+}
 
 impl Default for ArchiveWriter {
     fn default() -> Self {
-        Self(GzEncoder::new(Vec::new(), Compression::default()))
+        Self { packed: Vec::new(), member: member(), plain_bytes: 0, member_bytes: MEMBER_BYTES, taken: 0, places: Vec::new() }
     }
+}
+
+fn member() -> GzEncoder<Vec<u8>> {
+    GzEncoder::new(Vec::new(), Compression::default())
 }
 
 impl ArchiveWriter {
@@ -47,7 +74,7 @@ impl ArchiveWriter {
     /// It cannot be rendered.
     pub fn request(&mut self, request: &impl Serialize) -> std::io::Result<()> {
         let head = serde_json::to_string(&ArchiveHead { request })?;
-        writeln!(self.0, "{head}")
+        writeln!(self.member, "{head}")
     }
 
     /// Adds an event.
@@ -55,14 +82,42 @@ impl ArchiveWriter {
     /// # Errors
     /// It cannot be rendered.
     pub fn event(&mut self, seq: u64, event: &Event) -> std::io::Result<()> {
-        let line = serde_json::to_vec(&Numbered { seq, event })?;
-        self.0.write_all(&line)?;
-        self.0.write_all(b"\n")
+        let mut line = serde_json::to_vec(&Numbered { seq, event })?;
+        line.push(b'\n');
+        if self.plain_bytes >= self.member_bytes {
+            self.next_member(seq)?;
+        }
+        self.plain_bytes += line.len();
+        self.member.write_all(&line)
+    }
+
+    fn next_member(&mut self, seq: u64) -> std::io::Result<()> {
+        self.packed.extend(std::mem::replace(&mut self.member, member()).finish()?);
+        self.plain_bytes = 0;
+        if self.places.len() == PLACES_MAX {
+            let mut is_kept = false;
+            self.places.retain(|_| {
+                is_kept = !is_kept;
+                !is_kept
+            });
+            self.member_bytes *= 2;
+        }
+        self.places.push(ArchivePlace(seq, self.taken + self.packed.len() as u64));
+        Ok(())
     }
 
     /// The bytes that are compressed so far, each once.
     pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(self.0.get_mut())
+        let mut bytes = std::mem::take(&mut self.packed);
+        bytes.append(self.member.get_mut());
+        self.taken += bytes.len() as u64;
+        bytes
+    }
+
+    /// Where members begin, in order; empty where the log has one.
+    #[must_use]
+    pub fn places(&self) -> &[ArchivePlace] {
+        &self.places
     }
 
     /// The last bytes.
@@ -70,7 +125,7 @@ impl ArchiveWriter {
     /// # Errors
     /// They cannot be compressed.
     pub fn finish(&mut self) -> std::io::Result<Vec<u8>> {
-        self.0.try_finish()?;
+        self.member.try_finish()?;
         Ok(self.take())
     }
 }
@@ -80,17 +135,17 @@ pub struct Archive {
     generation: String,
     body: Body,
     packed: Bytes,
-    unpacked: GzDecoder<Vec<u8>>,
+    unpacked: MultiGzDecoder<Vec<u8>>,
     /// The number of the next line, which is that of its event.
     next: u64,
     last_seq: u64,
 }
 
 impl Archive {
-    /// At the beginning of `body`, whose last event is `last_seq`. `generation` is named in errors.
+    /// At the beginning of `body`, whose first event is `first_seq` and whose last event is `last_seq`. `generation` is named in errors.
     #[must_use]
-    pub fn new(generation: String, body: Body, last_seq: u64) -> Self {
-        Self { generation, body, packed: Bytes::new(), unpacked: GzDecoder::new(Vec::new()), next: 0, last_seq }
+    pub fn new(generation: String, body: Body, first_seq: u64, last_seq: u64) -> Self {
+        Self { generation, body, packed: Bytes::new(), unpacked: MultiGzDecoder::new(Vec::new()), next: first_seq, last_seq }
     }
 
     /// The next events whose number is at least `from`; empty at the end.
@@ -154,7 +209,11 @@ impl Archive {
                 continue;
             }
             if self.next >= from {
-                events.push(NumberedEvent::from_json(line).map_err(|error| self.damaged(&error))?);
+                let event = NumberedEvent::from_json(line).map_err(|error| self.damaged(&error))?;
+                if event.seq != self.next {
+                    return Err(self.damaged(&format!("event {} stands where {} was expected", event.seq, self.next)));
+                }
+                events.push(event);
             }
             self.next += 1;
         }
@@ -191,13 +250,18 @@ mod tests {
 
     fn head(bytes: Vec<u8>) -> Result<Option<Box<RawValue>>, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(Archive::new("gen".into(), Body::from(bytes), 0).request())
+        runtime.block_on(Archive::new("gen".into(), Body::from(bytes), 0, 0).request())
     }
 
-    fn read(bytes: Vec<u8>, last_seq: u64, from: u64) -> Result<Vec<NumberedEvent>, Error> {
+    fn read(bytes: &[u8], last_seq: u64, from: u64) -> Result<Vec<NumberedEvent>, Error> {
+        read_from(ArchivePlace(0, 0), bytes, last_seq, from)
+    }
+
+    fn read_from(place: ArchivePlace, bytes: &[u8], last_seq: u64, from: u64) -> Result<Vec<NumberedEvent>, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = Body::from(bytes[usize::try_from(place.1).unwrap()..].to_vec());
         runtime.block_on(async {
-            let mut archive = Archive::new("gen".into(), Body::from(bytes), last_seq);
+            let mut archive = Archive::new("gen".into(), body, place.0, last_seq);
             let mut all = Vec::new();
             loop {
                 let page = archive.page(from).await?;
@@ -221,7 +285,7 @@ mod tests {
             let events = numbered(texts);
             let rest: Vec<_> = events.iter().filter(|event| event.seq >= from).cloned().collect();
             let archive = packed(request.as_deref(), &events);
-            prop_assert_eq!(read(archive.clone(), events.len() as u64 - 1, from).unwrap(), rest);
+            prop_assert_eq!(read(&archive, events.len() as u64 - 1, from).unwrap(), rest);
             let head = head(archive).unwrap().map(|text| serde_json::from_str::<String>(text.get()).unwrap());
             prop_assert_eq!(head, request);
         }
@@ -236,7 +300,7 @@ mod tests {
             let mut bytes = packed(Some("hello"), &events);
             bytes.truncate(cut % bytes.len());
             // The trailer alone, gzip's check of what was read, may be missing without loss.
-            match read(bytes, events.len() as u64 - 1, from) {
+            match read(&bytes, events.len() as u64 - 1, from) {
                 Err(Error::LogDamaged(..)) => {}
                 other => {
                     let rest: Vec<_> = events.into_iter().filter(|event| event.seq >= from).collect();
@@ -246,13 +310,53 @@ mod tests {
         }
     }
 
+    /// A long log, as it is written in pieces, and its places.
+    fn long(events: u64, seed: u64) -> (Vec<u8>, Vec<ArchivePlace>) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut archive = ArchiveWriter::default();
+        archive.request(&"hello").unwrap();
+        let mut bytes = Vec::new();
+        for seq in 0..events {
+            let characters = random.usize(0..3_000);
+            let delta: String = std::iter::repeat_with(|| random.alphanumeric()).take(characters).collect();
+            archive.event(seq, &TextKind::OutputText.delta(Stretch { output_index: 0, content_index: 0, delta })).unwrap();
+            if random.u8(0..4) == 0 {
+                bytes.extend(archive.take());
+            }
+        }
+        bytes.extend(archive.finish().unwrap());
+        (bytes, archive.places().to_vec())
+    }
+
+    #[test]
+    fn long_logs_are_read_from_each_of_their_places() {
+        let (bytes, places) = long(2_000, 7);
+        assert!((8..=PLACES_MAX).contains(&places.len()), "{places:?}");
+        let whole = read(&bytes, 1_999, 0).unwrap();
+        assert_eq!(whole.len(), 2_000);
+        for place in places {
+            assert_eq!(read_from(place, &bytes, 1_999, place.0 + 3).unwrap(), whole[usize::try_from(place.0).unwrap() + 3..]);
+            let wrong = ArchivePlace(place.0 + 1, place.1);
+            assert!(matches!(read_from(wrong, &bytes, 1_999, wrong.0), Err(Error::LogDamaged(..))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn places_are_bounded() {
+        let (bytes, places) = long(9_000, 8);
+        assert!((PLACES_MAX / 2..=PLACES_MAX).contains(&places.len()) && places.is_sorted_by_key(|place| place.0), "{places:?}");
+        let last = *places.last().unwrap();
+        assert!(9_000 - last.0 < 9_000 / 4, "the places reach the end of the log");
+        assert_eq!(read_from(last, &bytes, 8_999, 8_999).unwrap().len(), 1);
+    }
+
     #[test]
     fn unreadable_archives_are_damage() {
-        assert!(matches!(read(b"no gzip at all".to_vec(), 0, 0), Err(Error::LogDamaged(..))));
+        assert!(matches!(read(b"no gzip at all", 0, 0), Err(Error::LogDamaged(..))));
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(b"{}\n").unwrap();
-        assert!(matches!(read(gzip.finish().unwrap(), 0, 0), Err(Error::LogDamaged(..))));
+        assert!(matches!(read(&gzip.finish().unwrap(), 0, 0), Err(Error::LogDamaged(..))));
         let one = packed(None, &[NumberedEvent { seq: 0, event: Event::Created }]);
-        assert_eq!(read(one, 0, 0).unwrap().len(), 1);
+        assert_eq!(read(&one, 0, 0).unwrap().len(), 1);
     }
 }

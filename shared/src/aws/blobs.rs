@@ -164,8 +164,20 @@ impl Blobs {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn read(&self, object: &str) -> Result<Option<Body>, Error> {
-        match self.s3.get_object().bucket(&self.bucket).key(object).send().await {
+        self.read_from(object, 0).await
+    }
+
+    /// The same from this byte on. Behind the end there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn read_from(&self, object: &str, first_byte: u64) -> Result<Option<Body>, Error> {
+        let range = (first_byte > 0).then(|| format!("bytes={first_byte}-"));
+        match self.s3.get_object().bucket(&self.bucket).key(object).set_range(range).send().await {
             Ok(object) => Ok(Some(Body(object.body))),
+            Err(error) if error.as_service_error().is_some_and(|error| error.code() == Some("InvalidRange")) => {
+                Ok(Some(Body(ByteStream::default())))
+            }
             Err(error)
                 if error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) =>
             {

@@ -15,7 +15,7 @@ mod signer;
 mod tables;
 mod texts;
 
-pub use archive::{Archive, ArchiveWriter};
+pub use archive::{Archive, ArchivePlace, ArchiveWriter};
 pub use backups::{TableBackup, TableFacts};
 pub use blobs::{BlobWriter, Blobs, Body, PresignedPut, Stored};
 pub use buffer::{

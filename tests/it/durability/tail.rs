@@ -308,6 +308,40 @@ async fn compacted_log_is_read_from_the_bucket() {
     harness.finish().await;
 }
 
+/// A long log in the bucket is read from its last place before the reader's: what lies before it may even be gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_compacted_log_is_read_from_its_places() {
+    let deltas: Vec<String> = (0..500).map(|number| format!("{number} {}", "ñandú ".repeat(900))).collect();
+    let (harness, _playback) = Harness::playing(Script { tempo: 0.0, ..Script::new(deltas) }, &[]).await;
+    let id = harness.start_generation(json!({})).await;
+    let last = harness.ended(&id).await["progress"]["last_seq"].as_u64().unwrap();
+    let calls = Arc::new(Writes::default());
+    let parts = tap::in_front_of(harness.stack.parts(), Arc::<Writes>::clone(&calls));
+    let app = App::from_parts(harness.config("tail"), Clock::system(), parts).await;
+    let all = read_to_the_end(app.tail(&key_of(&id), None).await.unwrap()).await;
+    let all: Vec<Value> = all.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    assert_whole(&all);
+    assert_eq!(harness.events(&id).await, all);
+
+    let object = Blobs::events_key(&key_of(&id));
+    let (s3, bucket) = (harness.clients().await.s3, harness.config("tail").bucket);
+    let mut bytes = s3.get_object().bucket(&bucket).key(&object).send().await.unwrap().body.collect().await.unwrap().to_vec();
+    bytes[..1_000].fill(0);
+    s3.put_object().bucket(&bucket).key(&object).body(bytes.into()).send().await.unwrap();
+    let (status, damaged) = harness.get(&format!("generations/{id}/events?after=1")).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "its beginning is gone: {damaged}");
+
+    let before = calls.made("GetObject");
+    let after = last * 2 / 3;
+    let rest = read_to_the_end(app.tail(&key_of(&id), Some(after)).await.unwrap()).await;
+    let rest: Vec<Value> = rest.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    assert_eq!(rest, all[usize::try_from(after).unwrap() + 1..]);
+    assert_eq!((calls.made("GetObject") - before, calls.made("Query")), (1, 0), "{:?}", calls.made);
+    let (_, page) = harness.get(&format!("generations/{id}/events?after={after}&limit=3")).await;
+    assert_eq!(page["data"].as_array().unwrap()[..], rest[..3]);
+    harness.finish().await;
+}
+
 /// Holds the answers of queries back while it is closed.
 #[derive(Debug)]
 struct Gate(watch::Sender<bool>);

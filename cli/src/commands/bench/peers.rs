@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::process::Process;
 use super::reader::{self, Reading, Readings};
+use crate::environment;
 use crate::terminal::output::line;
 
 /// Where the provider and the readers run.
@@ -123,7 +124,7 @@ pub async fn work() -> anyhow::Result<()> {
 
 /// Starts a process for a job, and returns it with its answer.
 async fn spawn<A: DeserializeOwned>(job: &Job) -> anyhow::Result<(Child, A)> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(environment::program()?);
     command.args(["bench", "--peer"]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().context("a process for the provider or the readers cannot start")?;
     let mut input = child.stdin.take().context("it has no standard input")?;

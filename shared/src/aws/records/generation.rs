@@ -9,6 +9,7 @@ use super::key::{self, Key};
 use super::transactions::{IntoItem, Transacted};
 use super::{IS_NEW, Records};
 use crate::acceptance::AcceptedFor;
+use crate::aws::archive::ArchivePlace;
 use crate::aws::buffer::packing;
 use crate::aws::clients::{aws_error, unexpected};
 use crate::aws::tables::{Item, delete_all, query_all, query_partition, update_where};
@@ -116,6 +117,9 @@ pub struct Outcome {
     pub received_bytes: u64,
     /// The log's last event.
     pub last_seq: u64,
+    /// Where the bucket's event log can be read from, beside its beginning; empty where it is short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event_places: Vec<ArchivePlace>,
     /// The text's SHA-256 in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
@@ -547,6 +551,7 @@ mod tests {
             received_chunks: 756,
             received_bytes: 9_013,
             last_seq: 40,
+            event_places: vec![ArchivePlace(30, 99_000)],
             sha256: Some("ab".into()),
             bytes: 9_013,
             has_other_output: true,

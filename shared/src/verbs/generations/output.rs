@@ -69,7 +69,7 @@ impl App {
             (Some(String::from_utf8(bytes).map_err(damaged)?), None)
         };
         let (refusal, tool_calls) =
-            if outcome.has_other_output { self.other_output(key, outcome.last_seq).await? } else { (None, Vec::new()) };
+            if outcome.has_other_output { self.other_output(key, outcome).await? } else { (None, Vec::new()) };
         Ok(Output {
             id: key.generation.clone(),
             status: record.status,
@@ -113,12 +113,12 @@ impl App {
     }
 
     /// The refusal and the tool calls of a compacted log: from the buffer, and where that is gone, from the bucket.
-    async fn other_output(&self, key: &GenerationKey, last_seq: u64) -> Result<(Option<String>, Vec<ToolCall>), Error> {
+    async fn other_output(&self, key: &GenerationKey, outcome: &Outcome) -> Result<(Option<String>, Vec<ToolCall>), Error> {
         let mut result = PartialResult::new(0);
         let folded = self.fold_buffer(key, &mut result).await?;
         let next = folded.as_ref().map_or(0, |newest| newest.last_seq() + 1);
-        if next <= last_seq {
-            let mut archive = self.open_archive(key, last_seq).await?;
+        if next <= outcome.last_seq {
+            let mut archive = self.open_archive(key, outcome, next).await?;
             if folded.is_none() {
                 result = PartialResult::new(0);
             }

@@ -97,7 +97,7 @@ impl App {
     async fn request_of_ended(&self, key: &GenerationKey) -> Result<Option<Request>, Error> {
         let Some(record) = self.records.find(key).await? else { return Ok(None) };
         if let Some(outcome) = record.outcome.filter(|outcome| outcome.compacted.is_some())
-            && let Some(text) = self.open_archive(key, outcome.last_seq).await?.request().await?
+            && let Some(text) = self.open_archive(key, &outcome, 0).await?.request().await?
         {
             return parsed(key, text.get().as_bytes()).map(Some);
         }

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::log::chunk::Chunk;
 use crate::log::event::{End, Event, NumberedEvent};
 use crate::log::recent::Found;
+use crate::verbs::generations::events::is_cheaper_in_bucket;
 
 /// A reader's place in a log. Dropping it costs nothing: another one can begin behind any event.
 pub struct Tail {
@@ -208,7 +209,9 @@ impl Tail {
         if matches!(self.source, Source::Unplaced | Source::Buffer { .. }) && self.reader.has_moved() {
             return self.read_bucket().await;
         }
-        if matches!(self.source, Source::Unplaced) && self.is_cheaper_in_bucket() {
+        let is_cheaper_in_bucket =
+            || self.record.outcome.as_ref().is_some_and(|outcome| is_cheaper_in_bucket(outcome, self.next));
+        if matches!(self.source, Source::Unplaced) && is_cheaper_in_bucket() {
             return self.read_bucket().await;
         }
         match &mut self.source {
@@ -229,13 +232,6 @@ impl Tail {
             }
             Source::Ended => Ok(Vec::new()),
         }
-    }
-
-    /// Whether the bucket has the log, and this reader wants most of it: one request of 0.4 micro-dollars, where the buffer takes half a read
-    /// unit for each 4 KiB. The bucket's log is unpacked from its beginning, so who wants its last events alone reads the buffer while there is one.
-    fn is_cheaper_in_bucket(&self) -> bool {
-        let outcome = self.record.outcome.as_ref().filter(|outcome| outcome.compacted.is_some());
-        outcome.is_some_and(|outcome| self.next <= outcome.last_seq / 2)
     }
 
     async fn read_buffer(&mut self, slot: u64, check_bucket_at: Instant) -> Result<Vec<NumberedEvent>, Error> {
@@ -288,7 +284,7 @@ impl Tail {
             self.source = Source::Ended;
             return Ok(Vec::new());
         }
-        let mut archive = self.app.open_archive(&self.key, outcome.last_seq).await?;
+        let mut archive = self.app.open_archive(&self.key, outcome, self.next).await?;
         let events = archive.page(self.next).await?;
         self.source = Source::Archive(Box::new(archive));
         Ok(events)

@@ -39,7 +39,7 @@ impl App {
                 format!("the request of generation {} says `delete_after`: its buffer is deleted at once", key.generation);
             return Err(Error::refused(message, None, None));
         }
-        let mut archive = self.open_archive(key, outcome.last_seq).await?;
+        let mut archive = self.open_archive(key, &outcome, 0).await?;
         let meta = self.buffer.meta(key).await?;
         self.buffer.delete(key).await?;
         let (mut log, expires_at) = (LogState::default(), self.buffer_expiry(None));

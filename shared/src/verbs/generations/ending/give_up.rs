@@ -83,6 +83,7 @@ impl App {
             received_chunks: 0,
             received_bytes: 0,
             last_seq: 0,
+            event_places: Vec::new(),
             sha256: None,
             bytes: 0,
             has_other_output: false,

@@ -67,6 +67,7 @@ impl App {
             received_chunks: compacted.log.counters.received_chunks,
             received_bytes: compacted.log.counters.stored_bytes,
             last_seq: compacted.log.next_seq - 1,
+            event_places: compacted.event_places,
             bytes: compacted.bytes,
             has_other_output: compacted.has_other_output,
             usage: compacted.end.usage,

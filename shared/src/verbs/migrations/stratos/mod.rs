@@ -287,6 +287,7 @@ fn outcome(app: &App, source: &SourceGeneration, imported: &Imported) -> Outcome
         received_chunks: received,
         received_bytes: imported.text.len() as u64,
         last_seq: imported.events.len() as u64 - 1,
+        event_places: Vec::new(),
         sha256: Some(imported.text_sha256.clone()),
         bytes: imported.text.len() as u64,
         has_other_output: false,

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::aws::{ArchiveWriter, BlobWriter, Blobs};
+use crate::aws::{ArchivePlace, ArchiveWriter, BlobWriter, Blobs};
 use crate::clock::rfc3339;
 use crate::error::Error;
 use crate::generation::Status;
@@ -27,6 +27,7 @@ pub(in crate::verbs) struct Compacted {
     /// The text, unless it is larger than [`JSON_BYTES_MAX`].
     pub text: Option<String>,
     pub has_other_output: bool,
+    pub event_places: Vec<ArchivePlace>,
     /// Write units that the log's chunks cost.
     pub write_units: u64,
 }
@@ -74,6 +75,7 @@ impl App {
             sha256,
             text,
             has_other_output,
+            event_places: upload.lines.places().to_vec(),
             write_units: upload.write_units,
         })
     }
