@@ -20,8 +20,8 @@ use crate::log::event::{Event, Numbered, NumberedEvent};
 /// Compressed bytes that are unpacked at a time. Even at gzip's highest ratio, a thousand to one, they are a few megabytes.
 const STEP_BYTES: usize = 4_096;
 
-/// Plain bytes of a member, at least, before another one begins: an unpacked place is this far from an event at most, until a log has more
-/// places than are kept.
+/// Plain bytes of a member, at least, before another one begins. A reader unpacks little more than this before its event, until a log has
+/// more places than are kept.
 const MEMBER_BYTES: usize = 256 * 1024;
 /// Places of one log, at most: 31 pairs of numbers take half a kilobyte of the record. Where there would be more, every other one is
 /// dropped, and members become twice as long.
@@ -95,10 +95,10 @@ impl ArchiveWriter {
         self.packed.extend(std::mem::replace(&mut self.member, member()).finish()?);
         self.plain_bytes = 0;
         if self.places.len() == PLACES_MAX {
-            let mut is_kept = false;
+            let mut is_dropped = false;
             self.places.retain(|_| {
-                is_kept = !is_kept;
-                !is_kept
+                is_dropped = !is_dropped;
+                !is_dropped
             });
             self.member_bytes *= 2;
         }

@@ -194,6 +194,6 @@ pub(in crate::verbs) fn is_cheaper_in_bucket(outcome: &Outcome, from: u64) -> bo
     if event_places.is_empty() {
         return from <= last_seq / 2;
     }
-    let bytes_per_event = received_bytes / (last_seq + 1);
-    bytes_per_event.saturating_mul(last_seq - from) >= REQUEST_AS_BUFFER_BYTES
+    let bytes_to_the_end = received_bytes.saturating_mul(last_seq - from) / (last_seq + 1);
+    bytes_to_the_end >= REQUEST_AS_BUFFER_BYTES
 }
