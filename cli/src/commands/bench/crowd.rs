@@ -12,10 +12,9 @@ use tokio::time::sleep;
 
 use super::peers::Provider;
 use super::process::Process;
-use super::{Bench, PROVIDER, request};
+use super::{Bench, STARTS_AT_ONCE, start};
 
 const STARTS: usize = 1_000;
-const STARTS_AT_ONCE: usize = 50;
 const IDLE_READERS: usize = 2_000;
 const LEAVING_READERS: usize = 500;
 /// How long descriptors may take to come back: longer than a heartbeat, which finds that a reader has gone.
@@ -29,7 +28,7 @@ pub async fn starts() -> anyhow::Result<String> {
     let answers: Vec<(Duration, bool)> = stream::iter(0..STARTS)
         .map(|_| async {
             let asked = Instant::now();
-            let started = bench.client.start(&request(PROVIDER), None).await;
+            let started = start(&bench.client).await;
             (asked.elapsed(), started.is_ok())
         })
         .buffer_unordered(STARTS_AT_ONCE)
@@ -50,7 +49,7 @@ pub async fn starts() -> anyhow::Result<String> {
 pub async fn readers() -> anyhow::Result<Vec<String>> {
     let bench = Bench::start(Provider::playing(Script { ending: Ending::Stall, ..Script::new(["Hola"]) })?, None).await?;
     let idle = idle_cpu().await;
-    let id = bench.client.start(&request(PROVIDER), None).await?.id.to_string();
+    let id = start(&bench.client).await?;
     let alone = descriptors();
     let readers = open(&bench.client, &id, IDLE_READERS).await;
     let refused = readers.iter().filter(|reader| reader.is_none()).count();

@@ -128,7 +128,7 @@ impl Latency {
     pub fn describe(&self, name: &str, direct: Option<&Self>) -> String {
         let ms = |micros: u64| format!("{}.{:02}", micros / 1_000, micros % 1_000 / 10);
         let (median, p99, max) = (ms(self.median), ms(self.p99), ms(self.max));
-        let line = format!("  {name:<28} median {median:>8}   p99 {p99:>8}   max {max:>8}   ({} deltas)", self.deltas);
+        let line = format!("  {name:<28} median {median:>8}   p99 {p99:>8}   max {max:>8}   ({} measured)", self.deltas);
         let Some(direct) = direct else { return line };
         #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^52 µs")]
         let times = |latency: u64, of: u64| latency as f64 / of.max(1) as f64;

@@ -25,6 +25,8 @@ use serde_json::{Value, json};
 use crate::terminal::output::line;
 use peers::{Place, Provider};
 
+/// Generations that are started, or readers that come, at a time.
+const STARTS_AT_ONCE: usize = 50;
 /// The name of the stack's provider.
 const PROVIDER: &str = "bench";
 
@@ -151,9 +153,14 @@ async fn throughputs(measurements: [throughput::Measurement; 2]) -> anyhow::Resu
     Ok(())
 }
 
-/// A request for a generation, which the provider of this name answers.
-fn request(provider: &str) -> Value {
-    json!({ "provider": provider, "model": "m", "prompt": "p" })
+/// A request for a generation.
+fn request() -> Value {
+    json!({ "provider": PROVIDER, "model": "m", "prompt": "p" })
+}
+
+/// Starts a generation, and returns its id.
+async fn start(client: &Client) -> anyhow::Result<String> {
+    Ok(client.start(&request(), None).await?.id.to_string())
 }
 
 /// A stack, and its provider, which plays a script.

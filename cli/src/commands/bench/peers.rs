@@ -112,11 +112,10 @@ pub async fn work() -> anyhow::Result<()> {
             spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await??;
         }
         Job::Read(reading) => {
-            let readings = Readings { cpu_seconds: Process::own().cpu_seconds(), ..reader::read(&reading).await? };
-            line(serde_json::to_string(&Readings {
-                cpu_seconds: Process::own().cpu_seconds() - readings.cpu_seconds,
-                ..readings
-            })?)?;
+            let before = Process::own().cpu_seconds();
+            let readings = reader::read(&reading).await?;
+            let cpu_seconds = Process::own().cpu_seconds() - before;
+            line(serde_json::to_string(&Readings { cpu_seconds, ..readings })?)?;
         }
     }
     Ok(())

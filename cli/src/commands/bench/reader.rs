@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{PROVIDER, request};
+use super::{request, start};
 
 /// Failures of one reader, after which it gives up.
 const FAILURES_MAX: u64 = 100;
@@ -83,13 +83,25 @@ pub async fn read(reading: &Reading) -> anyhow::Result<Readings> {
 
 async fn read_one(reading: &Reading) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    if reading.source == Source::Follow {
-        follow(reading, &mut seen).await?;
-    } else {
-        read_response(reading, &mut seen).await?;
+    let Reading { url, source, deltas, delta_bytes, .. } = reading;
+    match source {
+        Source::Provider => read_frames(call_provider(url).await?, content, reading, &mut seen).await?,
+        Source::Events => {
+            let client = Client::new(url)?;
+            let id = start(&client).await?;
+            let response = client.open_events(&id, None).await?.context("the log has ended already")?;
+            read_frames(response, text_of_event, reading, &mut seen).await?;
+        }
+        Source::Start => {
+            let mut request = request();
+            request["stream"] = true.into();
+            let response = Client::new(url)?.start_attached(&request).await?;
+            read_frames(response, text_of_event, reading, &mut seen).await?;
+        }
+        Source::Follow => follow(reading, &mut seen).await?,
     }
     seen.ended_micros = now_micros();
-    let bytes = reading.deltas * reading.delta_bytes;
+    let bytes = deltas * delta_bytes;
     ensure!(seen.bytes == bytes, "deltas were lost: {} bytes of text in place of {bytes}", seen.bytes);
     Ok(seen)
 }
@@ -104,7 +116,7 @@ impl Seen {
 
 async fn follow(reading: &Reading, seen: &mut Seen) -> anyhow::Result<()> {
     let client = Client::new(&reading.url)?;
-    let id = client.start(&request(PROVIDER), None).await?.id.to_string();
+    let id = start(&client).await?;
     let mut events = client.follow(&id, None);
     loop {
         match events.next().await {
@@ -122,28 +134,24 @@ async fn follow(reading: &Reading, seen: &mut Seen) -> anyhow::Result<()> {
     }
 }
 
-async fn read_response(reading: &Reading, seen: &mut Seen) -> anyhow::Result<()> {
-    let is_provider = reading.source == Source::Provider;
-    let response = match reading.source {
-        Source::Provider => call_provider(&reading.url).await?,
-        Source::Events => {
-            let client = Client::new(&reading.url)?;
-            let id = client.start(&request(PROVIDER), None).await?.id.to_string();
-            client.open_events(&id, None).await?.context("the log has ended already")?
-        }
-        Source::Start | Source::Follow => {
-            let mut request = request(PROVIDER);
-            request["stream"] = true.into();
-            Client::new(&reading.url)?.start_attached(&request).await?
-        }
-    };
+/// Reads one response, each of whose frames has the text that `text_of` tells.
+async fn read_frames(
+    response: Response,
+    text_of: fn(&str) -> anyhow::Result<String>,
+    reading: &Reading,
+    seen: &mut Seen,
+) -> anyhow::Result<()> {
     let mut frames = frames(response);
     while let Some(frame) = frames.next().await {
         let Some(data) = frame?.data.filter(|data| data != "[DONE]") else { continue };
-        let text = if is_provider { content(&data)? } else { serde_json::from_str::<Measured>(&data)?.delta };
-        seen.text(&text, reading.delta_bytes);
+        seen.text(&text_of(&data)?, reading.delta_bytes);
     }
     Ok(())
+}
+
+/// The text of an event.
+fn text_of_event(data: &str) -> anyhow::Result<String> {
+    Ok(serde_json::from_str::<Measured>(data)?.delta)
 }
 
 /// Calls a provider for a stream.

@@ -9,7 +9,7 @@ use longhand_local::Script;
 
 use super::peers::Provider;
 use super::reader::call_provider;
-use super::{Bench, PROVIDER, request};
+use super::{Bench, request};
 
 const DELTA_BYTES: usize = 64;
 const DELTAS: usize = 10 * 1024 * 1024 / DELTA_BYTES;
@@ -20,7 +20,7 @@ pub async fn measure() -> anyhow::Result<String> {
     let script = Script { deltas, ..Script::default() };
     let direct = direct(script.clone()).await?;
     let bench = Bench::start(Provider::playing(script)?, None).await?;
-    let mut request = request(PROVIDER);
+    let mut request = request();
     // Without the buffer, the events come from the bucket.
     request["delete_after"] = true.into();
     let id = bench.client.start(&request, None).await?.id.to_string();

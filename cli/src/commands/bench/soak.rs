@@ -10,7 +10,7 @@ use super::latency::Latency;
 use super::peers::{Place, Plan, Provider, read};
 use super::process::Process;
 use super::reader::{Reading, Readings, Source};
-use super::{Bench, BenchArgs, PROVIDER, request};
+use super::{Bench, BenchArgs, STARTS_AT_ONCE, start};
 use crate::terminal::follow;
 use crate::terminal::output::line;
 
@@ -18,7 +18,6 @@ use crate::terminal::output::line;
 const GENERATIONS: usize = 1_000;
 /// Those of them with a reader.
 const READERS: usize = 500;
-const STARTS_AT_ONCE: usize = 50;
 /// Deltas of each generation in a second.
 const TEMPO: u32 = 2;
 /// From one request for a record to the next.
@@ -76,8 +75,8 @@ async fn unwatched(client: &Client) -> anyhow::Result<(Vec<String>, Probes)> {
     let mut probes = Probes::default();
     let starts = stream::iter(READERS..GENERATIONS).map(async |_| {
         let asked = Instant::now();
-        let started = client.start(&request(PROVIDER), None).await?;
-        anyhow::Ok((started.id.to_string(), asked.elapsed()))
+        let id = start(client).await?;
+        anyhow::Ok((id, asked.elapsed()))
     });
     let started: Vec<(String, Duration)> = starts.buffer_unordered(STARTS_AT_ONCE).try_collect().await?;
     probes.micros.extend(started.iter().map(|(_, took)| micros(*took)));

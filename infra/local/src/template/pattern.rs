@@ -40,33 +40,28 @@ impl Pattern {
         all_match(&self.0, Some(event))
     }
 
-    /// The names of the attributes that [`Self::may_match`] looks at.
-    pub fn attributes(&self) -> impl Iterator<Item = &str> {
-        let of_event = self.0.iter().filter(|(name, _)| name == "dynamodb");
-        let of_record = of_event.flat_map(|(_, rule)| rule.nested());
-        let of_images = of_record.filter(|(name, _)| name == "Keys" || name == "NewImage");
-        of_images.flat_map(|(_, rule)| rule.nested()).map(|(name, _)| name.as_str())
-    }
-
     /// Whether the record of a write that leaves the item `image` may match. What else the pattern asks for is taken to hold.
     #[must_use]
     pub fn may_match(&self, image: &Value) -> bool {
-        let of_record = |fields: &Fields| {
-            fields.iter().all(|(name, rule)| match (name.as_str(), rule) {
-                ("Keys" | "NewImage", Rule::Nested(fields)) => all_match(fields, Some(image)),
-                _ => true,
-            })
-        };
-        self.0.iter().all(|(name, rule)| match (name.as_str(), rule) {
-            ("dynamodb", Rule::Nested(fields)) => of_record(fields),
-            _ => true,
-        })
+        self.images().all(|fields| all_match(fields, Some(image)))
+    }
+
+    /// The names of the attributes that [`Self::may_match`] looks at.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.images().flatten().map(|(name, _)| name.as_str())
+    }
+
+    /// What the pattern asks of the item as a write leaves it.
+    fn images(&self) -> impl Iterator<Item = &Fields> {
+        let of_event = self.0.iter().filter(|(name, _)| name == "dynamodb");
+        let of_record = of_event.filter_map(|(_, rule)| rule.nested()).flatten();
+        of_record.filter(|(name, _)| name == "Keys" || name == "NewImage").filter_map(|(_, rule)| rule.nested())
     }
 }
 
 impl Rule {
-    fn nested(&self) -> &[(String, Self)] {
-        if let Self::Nested(fields) = self { fields } else { &[] }
+    fn nested(&self) -> Option<&Fields> {
+        if let Self::Nested(fields) = self { Some(fields) } else { None }
     }
 }
 

@@ -209,9 +209,8 @@ impl Tail {
         if matches!(self.source, Source::Unplaced | Source::Buffer { .. }) && self.reader.has_moved() {
             return self.read_bucket().await;
         }
-        let is_cheaper_in_bucket =
-            || self.record.outcome.as_ref().is_some_and(|outcome| is_cheaper_in_bucket(outcome, self.next));
-        if matches!(self.source, Source::Unplaced) && is_cheaper_in_bucket() {
+        let outcome = self.record.outcome.as_ref().filter(|_| matches!(self.source, Source::Unplaced));
+        if outcome.is_some_and(|outcome| is_cheaper_in_bucket(outcome, self.next)) {
             return self.read_bucket().await;
         }
         match &mut self.source {
