@@ -115,7 +115,8 @@ pub fn body(source: impl Source, heartbeat: Duration, until: Option<Instant>) ->
 
 fn parts<S: Source>(source: S, heartbeat: Duration, until: Option<Instant>) -> impl Stream<Item = Result<Bytes, BoxError>> {
     let span = Span::current();
-    futures::stream::unfold(Some(source), move |source| {
+    // Boxed: it is passed on with each part, and a `Tail` is large.
+    futures::stream::unfold(Some(Box::new(source)), move |source| {
         let part = async move { part(source?, heartbeat, until).await };
         part.instrument(span.clone())
     })
@@ -123,10 +124,10 @@ fn parts<S: Source>(source: S, heartbeat: Duration, until: Option<Instant>) -> i
 
 /// The next part, and the source if more may follow.
 async fn part<S: Source>(
-    mut source: S,
+    mut source: Box<S>,
     heartbeat: Duration,
     until: Option<Instant>,
-) -> Option<(Result<Bytes, BoxError>, Option<S>)> {
+) -> Option<(Result<Bytes, BoxError>, Option<Box<S>>)> {
     let is_over = || until.is_some_and(|until| until <= Instant::now());
     if is_over() {
         return source.at_deadline().transpose().map(|part| (part, None));

@@ -3,13 +3,17 @@
 mod group;
 mod interests;
 mod operations;
+mod streams;
 mod tables;
 mod upkeep;
 mod workers;
 
+use std::sync::Arc;
+
 use anyhow::{Result, anyhow};
-use axum::{Router, extract::DefaultBodyLimit, routing::post};
+use axum::{Router, body::Bytes, extract::DefaultBodyLimit, routing::post};
 use dynoxide::Database;
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +25,7 @@ use crate::{
     template::{HostedTable, Pattern},
 };
 use group::Group;
+pub use streams::Streams;
 pub use workers::Counts;
 use workers::Workers;
 
@@ -59,9 +64,24 @@ impl DynamoDb {
         Router::new().route("/", post(operations::answer)).layer(limit).with_state(self.workers.clone())
     }
 
+    /// Adds the service at `endpoint`.
+    pub fn add_to(&self, services: &Services, endpoint: &str) {
+        let workers = self.workers.clone();
+        let operations = move |target: String, body: Bytes| {
+            let workers = workers.clone();
+            async move { operations::document(&workers, &target, &body).await }.boxed()
+        };
+        services.add_operations(endpoint, self.router(), Arc::new(operations));
+    }
+
     /// Changes after each write to `table` whose stream record may match one of the filters.
     pub fn writes(&self, table: &str, filters: &[Pattern]) -> watch::Receiver<u64> {
         self.workers.interests().add(table, filters)
+    }
+
+    /// The streams of its tables.
+    pub fn streams(&self) -> Streams {
+        Streams(self.workers.clone())
     }
 
     /// What has been done since the start.
@@ -72,7 +92,7 @@ impl DynamoDb {
     /// A client in this process.
     pub fn client(&self) -> aws_sdk_dynamodb::Client {
         let (services, endpoints) = (Services::default(), Endpoints::in_process());
-        services.add(&endpoints.dynamodb, self.router());
+        self.add_to(&services, &endpoints.dynamodb);
         Connection::unsigned(endpoints, services).dynamodb()
     }
 

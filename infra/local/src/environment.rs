@@ -102,16 +102,4 @@ impl Connection {
             .endpoint_url(&self.endpoints.dynamodb);
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
-
-    /// A client of the embedded DynamoDB's streams.
-    pub fn streams(&self) -> aws_sdk_dynamodbstreams::Client {
-        let config = aws_sdk_dynamodbstreams::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .allow_no_auth()
-            .retry_config(RetryConfig::disabled())
-            .http_client(self.http_client())
-            .endpoint_url(&self.endpoints.dynamodb);
-        aws_sdk_dynamodbstreams::Client::from_conf(config.build())
-    }
 }

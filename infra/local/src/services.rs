@@ -24,13 +24,24 @@ use axum::{
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use futures::future::BoxFuture;
 use http_body_util::{BodyStream, StreamBody};
 use sync_wrapper::SyncStream;
 use tower::ServiceExt;
 
 /// The services of one stack by the authority of their endpoint. Clones share them.
 #[derive(Clone, Default)]
-pub struct Services(Arc<RwLock<BTreeMap<String, Router>>>);
+pub struct Services(Arc<RwLock<BTreeMap<String, Service>>>);
+
+/// Answers a request of the AWS JSON protocol: the value of `X-Amz-Target`, and the document.
+pub type Operations = Arc<dyn Fn(String, Bytes) -> BoxFuture<'static, (StatusCode, Vec<u8>)> + Send + Sync>;
+
+#[derive(Clone)]
+struct Service {
+    router: Router,
+    /// For the SDK in this process, which needs neither a router nor a stream for a document that it has in memory.
+    operations: Option<Operations>,
+}
 
 impl fmt::Debug for Services {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,8 +52,17 @@ impl fmt::Debug for Services {
 impl Services {
     /// Adds the service at `endpoint`, `http://AUTHORITY`.
     pub fn add(&self, endpoint: &str, router: Router) {
+        self.insert(endpoint, Service { router, operations: None });
+    }
+
+    /// The same for a service whose operations the SDK in this process calls without the router.
+    pub fn add_operations(&self, endpoint: &str, router: Router, operations: Operations) {
+        self.insert(endpoint, Service { router, operations: Some(operations) });
+    }
+
+    fn insert(&self, endpoint: &str, service: Service) {
         let authority = endpoint.trim_start_matches("http://").to_owned();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(authority, router);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(authority, service);
     }
 
     /// The same services, except that `router` serves `endpoint`.
@@ -65,7 +85,7 @@ impl Services {
         Router::new().fallback(dispatch).with_state(self.clone())
     }
 
-    fn find(&self, authority: &str) -> Option<Router> {
+    fn find(&self, authority: &str) -> Option<Service> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(authority).cloned()
     }
 }
@@ -73,7 +93,7 @@ impl Services {
 async fn dispatch(State(services): State<Services>, request: Request) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     match services.find(host) {
-        Some(router) => send(router, request).await,
+        Some(service) => send(service.router, request).await,
         None => (StatusCode::MISDIRECTED_REQUEST, format!("no service has the address {host:?}")).into_response(),
     }
 }
@@ -82,6 +102,23 @@ async fn send(router: Router, request: Request) -> Response {
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
+    }
+}
+
+impl Service {
+    async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = sent(request)?;
+        if let (Some(operations), Some(document)) = (self.operations, request.body().bytes()) {
+            let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+            let (status, body) = operations(target.to_owned(), Bytes::copy_from_slice(document)).await;
+            return axum::http::Response::builder()
+                .status(status)
+                .body(SdkBody::from(body))
+                .map_err(other)?
+                .try_into()
+                .map_err(other);
+        }
+        received(send(self.router, request.map(Body::new)).await)
     }
 }
 
@@ -108,7 +145,7 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let authority = request.uri().parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
         match authority.and_then(|authority| self.services.find(&authority)) {
-            Some(router) => HttpConnectorFuture::new(async move { received(send(router, sent(request)?.map(Body::new)).await) }),
+            Some(service) => HttpConnectorFuture::new(service.answer(request)),
             None => self.network.call(request),
         }
     }

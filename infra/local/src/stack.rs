@@ -149,7 +149,8 @@ impl Stack {
         let lambda = Lambda::new(hosted, &folder, options.retry_delay, stopping);
         let (services, jobs) = (Layer::new(), SharedJobs::default());
         ports.serve(
-            [dynamodb.router(), s3, lambda::api::router(lambda.clone()), lambda::queue_api::router(lambda.clone(), jobs.clone())],
+            &dynamodb,
+            [s3, lambda::api::router(lambda.clone()), lambda::queue_api::router(lambda.clone(), jobs.clone())],
             &connection,
             template.api.cors_origin.as_deref(),
             &services,
@@ -182,8 +183,7 @@ impl Stack {
     /// Starts everything that invokes functions: triggers, interrupted events, the API and schedules.
     async fn start_edge(&mut self, listener: TcpListener, api: HostedApi, lease: Duration) -> Result<()> {
         let (lambda, edge) = (&self.lambda, &self.edge);
-        let streams = self.connection.streams();
-        let source = triggers::Source { client: &streams, dynamodb: &self.dynamodb, positions: &self.folder.triggers() };
+        let source = triggers::Source { dynamodb: &self.dynamodb, positions: &self.folder.triggers() };
         triggers::start(lambda, source, &edge.stop, &edge.tasks).await?;
         lambda.resume()?;
         let (callers, key) = self.callers(&api).await?;
@@ -383,18 +383,19 @@ impl Ports {
     /// is presigned.
     fn serve(
         self,
-        [dynamodb, s3, lambda, sqs]: [Router; 4],
+        dynamodb: &DynamoDb,
+        [s3, lambda, sqs]: [Router; 3],
         Connection { endpoints, key, services }: &Connection,
         cors_origin: Option<&str>,
         layer: &Layer,
     ) {
-        services.add(&endpoints.dynamodb, dynamodb.clone());
+        dynamodb.add_to(services, &endpoints.dynamodb);
         services.add(&endpoints.s3, s3.clone());
         services.add(&endpoints.lambda, lambda.clone());
         services.add(&endpoints.sqs, sqs.clone());
         // S3 verifies signatures itself, presigned ones too.
         layer.serve(self.s3, access::local_only(s3, cors_origin));
-        for (listener, router) in self.exposed.into_iter().flatten().zip([dynamodb, lambda, sqs]) {
+        for (listener, router) in self.exposed.into_iter().flatten().zip([dynamodb.router(), lambda, sqs]) {
             layer.serve(listener, access::signed_only(router, key));
         }
     }

@@ -8,7 +8,6 @@ mod records;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use aws_sdk_dynamodbstreams::Client;
 use longhand::retry::{BackoffBuilder, Exponential, exponential};
 use serde_json::Value;
 use tokio::{
@@ -51,9 +50,7 @@ pub struct Record {
 /// Where triggers read.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
-    /// The streams.
-    pub client: &'a Client,
-    /// The database, which tells of writes.
+    /// The database, which has the streams and tells of writes.
     pub dynamodb: &'a DynamoDb,
     /// The folder of stored positions.
     pub positions: &'a Path,
@@ -104,7 +101,7 @@ impl Trigger {
     async fn open(lambda: &Lambda, source: Source<'_>, hosted: &Arc<Hosted>, trigger: &StreamTrigger) -> Result<Self> {
         let name = format!("{}-{}", hosted.definition.id, trigger.name);
         let mut checkpoint = Checkpoint::open(source.positions, &name)?;
-        let mut reader = Reader::open(source.client, &trigger.table).await?;
+        let mut reader = Reader::open(source.dynamodb.streams(), &trigger.table).await?;
         if checkpoint.is_new() && trigger.from_latest {
             checkpoint.advance(&reader.last().await?)?;
         }

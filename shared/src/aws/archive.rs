@@ -183,6 +183,24 @@ impl Archive {
         head.map(|head| head.map(|head| head.request)).map_err(|error| self.damaged(&error))
     }
 
+    /// Whether a member with the first event begins here. To be called first.
+    ///
+    /// # Errors
+    /// [`Error::Aws`]: the object's stream broke off.
+    pub async fn is_placed(&mut self) -> Result<bool, Error> {
+        loop {
+            let unpacked = self.unpacked.get_ref();
+            if let Some(line) = memchr::memchr(b'\n', unpacked).and_then(|end| unpacked.get(..end)) {
+                return Ok(NumberedEvent::from_json(line).is_ok_and(|event| event.seq == self.next));
+            }
+            match self.unpack_step().await {
+                Ok(true) => {}
+                Ok(false) | Err(Error::LogDamaged(..)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Unpacks the next bytes; `false`: there are none.
     async fn unpack_step(&mut self) -> Result<bool, Error> {
         while self.packed.is_empty() {
@@ -273,6 +291,12 @@ mod tests {
         })
     }
 
+    fn is_placed(place: ArchivePlace, bytes: &[u8]) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = Body::from(bytes[usize::try_from(place.1).unwrap()..].to_vec());
+        runtime.block_on(Archive::new("gen".into(), body, place.0, 1_999).is_placed()).unwrap()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -338,6 +362,12 @@ mod tests {
             assert_eq!(read_from(place, &bytes, 1_999, place.0 + 3).unwrap(), whole[usize::try_from(place.0).unwrap() + 3..]);
             let wrong = ArchivePlace(place.0 + 1, place.1);
             assert!(matches!(read_from(wrong, &bytes, 1_999, wrong.0), Err(Error::LogDamaged(..))), "{wrong:?}");
+            let nearby =
+                [ArchivePlace(place.0, place.1 + 1), ArchivePlace(place.0, place.1 - 1), ArchivePlace(0, bytes.len() as u64)];
+            assert!(
+                is_placed(place, &bytes) && ![wrong].iter().chain(&nearby).any(|&place| is_placed(place, &bytes)),
+                "{place:?}"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
@@ -56,6 +57,8 @@ impl Clients {
         };
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared(DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
+        // Watches the rate of each body, which is at most 1 MB here: the timeout of a try bounds that as well, for less CPU.
+        dynamodb.set_stalled_stream_protection(Some(StalledStreamProtectionConfig::disabled()));
         if config.has_dynamodb_in_process() {
             dynamodb = dynamodb.allow_no_auth().auth_scheme_preference([NO_AUTH]);
         }

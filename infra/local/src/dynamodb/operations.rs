@@ -24,12 +24,18 @@ const WRITES: [&str; 5] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteIte
 /// Answers one request: the operation is in `X-Amz-Target`, as `DynamoDB_20120810.PutItem` or `DynamoDBStreams_20120810.GetRecords`.
 pub async fn answer(State(workers): State<Workers>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let (status, body) = document(&workers, target, &body).await;
+    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
+}
+
+/// The status and the document that answer the operation `target`.
+pub async fn document(workers: &Workers, target: &str, body: &[u8]) -> (StatusCode, Vec<u8>) {
     let operation = target.rsplit('.').next().unwrap_or_default();
     workers.note_request();
-    let (status, body) = match call(&workers, operation, &body).await {
+    match call(workers, operation, body).await {
         Ok(answer) => {
             if WRITES.contains(&operation) {
-                workers.note_write(&body);
+                workers.note_write(body);
             }
             (StatusCode::OK, answer)
         }
@@ -37,8 +43,7 @@ pub async fn answer(State(workers): State<Workers>, headers: HeaderMap, body: By
             let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, error.to_json().into_bytes())
         }
-    };
-    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
+    }
 }
 
 async fn call(workers: &Workers, operation: &str, body: &[u8]) -> Result<Vec<u8>, DynoxideError> {

@@ -265,3 +265,36 @@ async fn only_requests_that_leave_the_process_are_signed() {
         assert_eq!(seen.recv().await, Some(is_signed), "{endpoint}");
     }
 }
+
+/// A client of another process may read the streams, in the protocol of AWS.
+#[tokio::test]
+async fn streams_are_read_over_http() {
+    each_kind(async |_, dynamodb| {
+        put(dynamodb, "a").await;
+        put(dynamodb, "b").await;
+        let router = dynamodb.router();
+        let call = async |operation: &str, request: serde_json::Value| -> serde_json::Value {
+            let target = format!("DynamoDBStreams_20120810.{operation}");
+            let request = axum::extract::Request::post("/")
+                .header("x-amz-target", target)
+                .body(axum::body::Body::from(request.to_string()))
+                .unwrap();
+            let response = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            serde_json::from_slice(&body).unwrap()
+        };
+        let listed = call("ListStreams", serde_json::json!({ "TableName": "Log" })).await;
+        let arn = &listed["Streams"][0]["StreamArn"];
+        let described = call("DescribeStream", serde_json::json!({ "StreamArn": arn })).await;
+        let shard = &described["StreamDescription"]["Shards"][0]["ShardId"];
+        let at = serde_json::json!({ "StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON" });
+        let iterator = call("GetShardIterator", at).await;
+        let read = call("GetRecords", serde_json::json!({ "ShardIterator": iterator["ShardIterator"] })).await;
+        let keys: Vec<_> =
+            read["Records"].as_array().unwrap().iter().map(|record| &record["dynamodb"]["Keys"]["pk"]["S"]).collect();
+        assert_eq!(keys, ["a", "b"], "{read}");
+        let unknown = call("GetRecords", serde_json::json!({ "ShardIterator": "none" })).await;
+        assert!(unknown["message"].as_str().or(unknown["Message"].as_str()).unwrap().contains("iterator"), "{unknown}");
+    })
+    .await;
+}

@@ -1,12 +1,12 @@
 //! Reads one stream in order. In the embedded DynamoDB, each stream has one shard that never closes.
 
 use anyhow::{Context, Result};
-use aws_sdk_dynamodbstreams::{Client, types::ShardIteratorType};
 
 use super::{Record, records};
+use crate::dynamodb::Streams;
 
 /// The maximum number of records in one read. An image may have 400 KB.
-const READ_RECORDS_MAX: i32 = 100;
+const READ_RECORDS_MAX: usize = 100;
 /// After a larger read, the next one is smaller: AWS limits a read to 1 MB.
 const READ_BYTES_MAX: i64 = 1024 * 1024;
 
@@ -15,11 +15,11 @@ const BEFORE_ALL: &str = "100000000000000000001";
 
 /// A position in a stream.
 pub struct Reader {
-    client: Client,
+    streams: Streams,
     stream: Stream,
     iterator: Option<String>,
     after: Option<String>,
-    limit: i32,
+    limit: usize,
     is_behind: bool,
 }
 
@@ -37,15 +37,13 @@ impl Reader {
     ///
     /// # Errors
     /// The table has no stream.
-    pub async fn open(client: &Client, table: &str) -> Result<Self> {
-        let listed = client.list_streams().table_name(table).send().await.with_context(|| format!("the streams of {table}"))?;
-        let arn = listed.streams().iter().find_map(|stream| stream.stream_arn());
-        let arn = arn.with_context(|| format!("the table {table} has no stream to trigger a function"))?;
-        let described = client.describe_stream().stream_arn(arn).send().await?;
-        let shard = described.stream_description().and_then(|stream| stream.shards().first()).and_then(|shard| shard.shard_id());
-        let shard = shard.with_context(|| format!("the stream of {table} has no shard"))?;
-        let stream = Stream { arn: arn.to_owned(), shard: shard.to_owned() };
-        Ok(Self { client: client.clone(), stream, iterator: None, after: None, limit: READ_RECORDS_MAX, is_behind: false })
+    pub async fn open(streams: Streams, table: &str) -> Result<Self> {
+        let listed = streams.list(table).await.with_context(|| format!("the streams of {table}"))?;
+        let arn = listed.with_context(|| format!("the table {table} has no stream to trigger a function"))?;
+        let shard = streams.describe(&arn).await?.shards.into_iter().next();
+        let shard = shard.with_context(|| format!("the stream of {table} has no shard"))?.shard_id;
+        let stream = Stream { arn, shard };
+        Ok(Self { streams, stream, iterator: None, after: None, limit: READ_RECORDS_MAX, is_behind: false })
     }
 
     pub fn stream(&self) -> Stream {
@@ -54,10 +52,8 @@ impl Reader {
 
     /// The sequence number of the newest record, or one below any.
     pub async fn last(&self) -> Result<String> {
-        let described = self.client.describe_stream().stream_arn(&self.stream.arn).send().await?;
-        let shard = described.stream_description().and_then(|stream| stream.shards().first());
-        let range = shard.and_then(|shard| shard.sequence_number_range());
-        Ok(range.and_then(|range| range.ending_sequence_number()).unwrap_or(BEFORE_ALL).to_owned())
+        let shard = self.streams.describe(&self.stream.arn).await?.shards.into_iter().next();
+        Ok(shard.and_then(|shard| shard.sequence_number_range.ending_sequence_number).unwrap_or_else(|| BEFORE_ALL.to_owned()))
     }
 
     /// Moves to the record after `position`, or to the oldest one.
@@ -77,18 +73,11 @@ impl Reader {
             Some(iterator) => iterator,
             None => self.iterator().await?,
         };
-        let answer = self
-            .client
-            .get_records()
-            .shard_iterator(iterator)
-            .limit(self.limit)
-            .send()
-            .await
-            .context("a stream cannot be read")?;
-        self.is_behind = usize::try_from(self.limit).is_ok_and(|limit| answer.records().len() >= limit);
-        let bytes: i64 = answer.records().iter().filter_map(|record| record.dynamodb()?.size_bytes()).sum();
+        let answer = self.streams.records(iterator, self.limit).await.context("a stream cannot be read")?;
+        self.is_behind = answer.records.len() >= self.limit;
+        let bytes: i64 = answer.records.iter().map(|record| record.dynamodb.size_bytes).sum();
         self.limit = if bytes > READ_BYTES_MAX { (self.limit / 2).max(1) } else { (self.limit * 2).min(READ_RECORDS_MAX) };
-        let read: Vec<_> = answer.records().iter().filter_map(|record| records::read(record, &self.stream.arn)).collect();
+        let read: Vec<_> = answer.records.iter().map(|record| records::read(record, &self.stream.arn)).collect::<Result<_>>()?;
         if let Some(last) = read.last() {
             self.after = Some(last.sequence_number.clone());
         }
@@ -97,9 +86,8 @@ impl Reader {
     }
 
     async fn iterator(&self) -> Result<String> {
-        let kind = if self.after.is_some() { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::TrimHorizon };
-        let request = self.client.get_shard_iterator().stream_arn(&self.stream.arn).shard_id(&self.stream.shard);
-        let answer = request.shard_iterator_type(kind).set_sequence_number(self.after.clone()).send().await;
-        answer.context("a stream iterator cannot be opened")?.shard_iterator.context("a stream returned no iterator")
+        let Stream { arn, shard } = &self.stream;
+        let iterator = self.streams.iterator(arn, shard, self.after.as_deref()).await;
+        iterator.context("a stream iterator cannot be opened")?.context("a stream returned no iterator")
     }
 }

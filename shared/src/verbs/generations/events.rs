@@ -118,7 +118,8 @@ impl App {
         Ok(events)
     }
 
-    /// The event log of the bucket, from its last place before event `from` on.
+    /// The event log of the bucket, from its last place before event `from` on. It is read from its beginning where that place does not
+    /// fit: during a deployment, a `compact` of an earlier version, which keeps no places, may have written the object last.
     pub(in crate::verbs) async fn open_archive(
         &self,
         key: &GenerationKey,
@@ -126,7 +127,17 @@ impl App {
         from: u64,
     ) -> Result<Archive, Error> {
         let place = outcome.event_places.iter().rfind(|place| place.0 <= from);
-        let ArchivePlace(first_seq, first_byte) = place.copied().unwrap_or(ArchivePlace(0, 0));
+        if let Some(place) = place {
+            let mut archive = self.open_archive_at(key, outcome, *place).await?;
+            if archive.is_placed().await? {
+                return Ok(archive);
+            }
+        }
+        self.open_archive_at(key, outcome, ArchivePlace(0, 0)).await
+    }
+
+    async fn open_archive_at(&self, key: &GenerationKey, outcome: &Outcome, place: ArchivePlace) -> Result<Archive, Error> {
+        let ArchivePlace(first_seq, first_byte) = place;
         let body = self.blobs.read_from(&Blobs::events_key(key), first_byte).await?;
         let body = body.ok_or_else(|| Error::LogGone(key.generation.to_string()))?;
         Ok(Archive::new(key.generation.to_string(), body, first_seq, outcome.last_seq))

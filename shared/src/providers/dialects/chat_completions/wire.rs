@@ -3,12 +3,12 @@
 use serde_json::value::RawValue;
 
 use crate::providers::WireText;
-use crate::providers::lenient::{Raw, lenient};
+use crate::providers::lenient::{Few, Raw, lenient};
 
 lenient! {
     /// One event.
     ChunkWire {
-        choices: Vec<ChoiceWire<'de>> = "choices",
+        choices: Few<ChoiceWire<'de>> = "choices",
         usage: UsageWire<'de> = "usage",
         groq: GroqWire<'de> = "x_groq",
         error: Raw<'de> = "error",

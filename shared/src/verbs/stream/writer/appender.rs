@@ -184,10 +184,10 @@ impl Appender {
 
     /// Stores a chunk, and retries for [`limits::STORE_PATIENCE`]: the text is in memory only.
     fn append(&self, chunk: Chunk, item: ChunkItem) -> Append {
-        let app = self.app.clone();
+        let buffer = self.app.buffer.clone();
         let patient_until = Instant::now() + limits::STORE_PATIENCE;
         let appends = async move {
-            let try_once = || app.buffer.append_item(&item);
+            let try_once = || buffer.append_item(&item);
             let appended = try_once
                 .retry(exponential(limits::STORE_BACKOFF, limits::STORE_BACKOFF_MAX, usize::MAX))
                 .adjust(|_, wait| wait.filter(|wait| Instant::now() + *wait <= patient_until))
