@@ -58,7 +58,7 @@ impl DynamoDb {
         Ok(running)
     }
 
-    /// The service, for the SDK in this process or behind a listener.
+    /// The service, for requests that arrive over HTTP.
     pub fn router(&self) -> Router {
         let limit = DefaultBodyLimit::max(operations::REQUEST_BYTES_MAX);
         Router::new().route("/", post(operations::answer)).layer(limit).with_state(self.workers.clone())

@@ -25,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::future::BoxFuture;
-use http_body_util::{BodyStream, StreamBody};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use sync_wrapper::SyncStream;
 use tower::ServiceExt;
 
@@ -108,9 +108,12 @@ async fn send(router: Router, request: Request) -> Response {
 impl Service {
     async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let request = sent(request)?;
-        if let (Some(operations), Some(document)) = (self.operations, request.body().bytes()) {
+        if let Some(operations) = self.operations.filter(|_| request.body().bytes().is_some()) {
             let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-            let (status, body) = operations(target.to_owned(), Bytes::copy_from_slice(document)).await;
+            let target = target.to_owned();
+            // Read to its end, although it is in memory: the SDK gives up a request whose body is never read.
+            let document = request.into_body().collect().await.map_err(other)?.to_bytes();
+            let (status, body) = operations(target, document).await;
             return axum::http::Response::builder()
                 .status(status)
                 .body(SdkBody::from(body))

@@ -154,7 +154,12 @@ impl Archive {
     /// [`Error::Aws`]: the object's stream broke off. [`Error::LogDamaged`]: it is no event log, or ends before `last_seq`.
     pub async fn page(&mut self, from: u64) -> Result<Vec<NumberedEvent>, Error> {
         let mut events = Vec::new();
-        while events.is_empty() {
+        loop {
+            // What `is_placed` has unpacked comes first.
+            self.take_lines(from, &mut events)?;
+            if !events.is_empty() {
+                return Ok(events);
+            }
             if !self.unpack_step().await? {
                 if self.next <= self.last_seq {
                     let damage = format!("its event log in the bucket ends before event {} of {}", self.next, self.last_seq);
@@ -162,9 +167,7 @@ impl Archive {
                 }
                 return Ok(events);
             }
-            self.take_lines(from, &mut events)?;
         }
-        Ok(events)
     }
 
     /// The request at the log's head, if there is one. To be called first.
@@ -280,6 +283,9 @@ mod tests {
         let body = Body::from(bytes[usize::try_from(place.1).unwrap()..].to_vec());
         runtime.block_on(async {
             let mut archive = Archive::new("gen".into(), body, place.0, last_seq);
+            if place.1 > 0 {
+                let _ = archive.is_placed().await?;
+            }
             let mut all = Vec::new();
             loop {
                 let page = archive.page(from).await?;
@@ -369,6 +375,15 @@ mod tests {
                 "{place:?}"
             );
         }
+    }
+
+    #[test]
+    fn last_member_of_one_event_is_read() {
+        let events = long(2_000, 7).1.last().unwrap().0 + 1;
+        let (bytes, places) = long(events, 7);
+        let last = *places.last().unwrap();
+        assert_eq!(last.0, events - 1);
+        assert_eq!(read_from(last, &bytes, events - 1, events - 1).unwrap().len(), 1);
     }
 
     #[test]

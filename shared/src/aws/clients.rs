@@ -57,7 +57,7 @@ impl Clients {
         };
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared(DYNAMODB_ATTEMPT_TIMEOUT, DYNAMODB_BACKOFF));
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
-        // Watches the rate of each body, which is at most 1 MB here: the timeout of a try bounds that as well, for less CPU.
+        // It would watch the rate of each body, and take CPU for it. The timeout of a try bounds the reading of a body as well.
         dynamodb.set_stalled_stream_protection(Some(StalledStreamProtectionConfig::disabled()));
         if config.has_dynamodb_in_process() {
             dynamodb = dynamodb.allow_no_auth().auth_scheme_preference([NO_AUTH]);

@@ -106,8 +106,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Few<T>, A::Error> {
-                let mut few = Vec::with_capacity(1);
+                let mut few = Vec::new();
                 while let Some(element) = elements.next_element()? {
+                    if few.is_empty() {
+                        few.reserve_exact(1);
+                    }
                     few.push(element);
                 }
                 Ok(Few(few))

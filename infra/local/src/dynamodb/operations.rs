@@ -1,4 +1,4 @@
-//! DynamoDB's JSON protocol over dynoxide: the operations that the product, its tests and the local triggers use.
+//! DynamoDB's JSON protocol over dynoxide: the operations that the product and its tests use, and those of streams for other programs.
 
 use axum::{
     body::Bytes,

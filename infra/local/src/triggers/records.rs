@@ -33,7 +33,6 @@ pub fn arn(stream: &str) -> String {
 #[cfg(test)]
 mod tests {
     use get_records::StreamRecord;
-    use serde_json::Value;
 
     use super::*;
 
@@ -53,7 +52,7 @@ mod tests {
         let Record { event, sequence_number, written_at } =
             read(&record, "arn:aws:dynamodb:dynoxide:0:table/Log/stream/1").unwrap();
         assert_eq!(event["dynamodb"]["NewImage"], image);
-        assert_eq!(event["dynamodb"]["OldImage"], Value::Null);
+        assert_eq!(event["dynamodb"].get("OldImage"), None);
         assert_eq!((event["eventName"].as_str(), sequence_number.as_str(), written_at), (Some("INSERT"), "7", 1_700_000_000));
         assert_eq!(event["dynamodb"]["ApproximateCreationDateTime"], json!(1_700_000_000));
         assert_eq!(event["eventSourceARN"], format!("arn:aws:dynamodb:{REGION}:0:table/Log/stream/1"));
