@@ -269,8 +269,10 @@ pub const AFTER_FINISH_WAIT: Duration = Duration::from_secs(10);
 pub const META_READ_EVERY: Duration = Duration::from_millis(1_500);
 /// A reader's announcement holds for this long; it renews it at half.
 pub const WATCH_TTL: Duration = Duration::from_secs(20);
-/// What a process keeps of the newest part of a log that several readers follow: text, and [`EVENT_OVERHEAD_BYTES`] for each event.
+/// What a process keeps in memory of the newest part of a log that its readers follow, at most.
 pub const RECENT_BYTES_MAX: usize = 512 * 1024;
+/// And for how long. Readers take a chunk within milliseconds; one whose connection is slower reads from the store.
+pub const RECENT_AGE_MAX: Duration = Duration::from_secs(10);
 /// The shortest pause before a reader's next poll.
 pub const TAIL_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The same, when nothing has come for a while.

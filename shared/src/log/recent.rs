@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::chunk::Chunk;
-use crate::limits::{EVENT_OVERHEAD_BYTES, RECENT_BYTES_MAX};
+use super::event::Event;
+use crate::clock::millis;
+use crate::limits::{RECENT_AGE_MAX, RECENT_BYTES_MAX};
 
 /// Consecutive chunks that are stored, the newest last. They come from polls and from a writer in the same process, in any order and
 /// more than once.
@@ -36,9 +38,11 @@ impl Recent {
         }
         self.bytes += bytes_of(chunk);
         self.chunks.push_back(Arc::clone(chunk));
-        while self.bytes > RECENT_BYTES_MAX && self.chunks.len() > 1 {
-            let oldest = self.chunks.pop_front();
-            self.bytes -= oldest.map_or(0, |chunk| bytes_of(&chunk));
+        let oldest_ms = chunk.at_ms.saturating_sub(millis(RECENT_AGE_MAX));
+        while self.chunks.len() > 1
+            && let Some(oldest) = self.chunks.pop_front_if(|oldest| self.bytes > RECENT_BYTES_MAX || oldest.at_ms < oldest_ms)
+        {
+            self.bytes -= bytes_of(&oldest);
         }
         true
     }
@@ -73,8 +77,9 @@ impl Recent {
     }
 }
 
+/// Bytes in memory. The text is the least of them where a chunk is one delta.
 fn bytes_of(chunk: &Chunk) -> usize {
-    chunk.events.iter().map(|event| event.text_bytes() + EVENT_OVERHEAD_BYTES).sum()
+    size_of::<Chunk>() + chunk.events.iter().map(|event| size_of::<Event>() + event.text_bytes()).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -83,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::log::chunk::Counters;
-    use crate::log::event::{Event, Stretch};
+    use crate::log::event::Stretch;
 
     fn log(lengths: &[usize]) -> Vec<Arc<Chunk>> {
         let mut first_seq = 0;
@@ -134,7 +139,8 @@ mod tests {
 
     #[test]
     fn text_that_is_kept_is_bounded() {
-        let text = Stretch { output_index: 0, content_index: 0, delta: "x".repeat(RECENT_BYTES_MAX / 2 - EVENT_OVERHEAD_BYTES) };
+        let room = RECENT_BYTES_MAX / 2 - size_of::<Chunk>() - size_of::<Event>();
+        let text = Stretch { output_index: 0, content_index: 0, delta: "x".repeat(room) };
         let mut recent = Recent::default();
         for chunk in log(&[1; 5]) {
             recent.add(&Arc::new(Chunk { events: vec![Event::OutputTextDelta(text.clone())], ..Chunk::clone(&chunk) }));
@@ -142,5 +148,25 @@ mod tests {
         }
         assert_eq!((recent.from(0), recent.from(2), recent.from(5)), (Found::Older, Found::Older, Found::Nothing));
         assert!(matches!(recent.from(3), Found::Chunks(chunks) if chunks.len() == 2));
+    }
+
+    #[test]
+    fn chunks_of_a_few_bytes_are_bounded_too() {
+        let mut recent = Recent::default();
+        log(&[1; 10_000]).iter().for_each(|chunk| assert!(recent.add(chunk)));
+        let bytes = recent.chunks.len() * (size_of::<Chunk>() + size_of::<Event>());
+        assert!((RECENT_BYTES_MAX / 2..=RECENT_BYTES_MAX).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn old_chunks_are_dropped_but_for_the_newest() {
+        let mut recent = Recent::default();
+        for (chunk, at_ms) in log(&[1; 4]).into_iter().zip([0, 9_999, 10_001, 60_000]) {
+            recent.add(&Arc::new(Chunk { at_ms, ..Chunk::clone(&chunk) }));
+            let kept: Vec<i64> = recent.chunks.iter().map(|chunk| chunk.at_ms).collect();
+            assert!(!kept.is_empty() && kept.iter().all(|kept| at_ms - kept <= 10_000), "{kept:?} at {at_ms}");
+        }
+        assert!(matches!(recent.from(3), Found::Chunks(chunks) if chunks.len() == 1));
+        assert_eq!(recent.from(2), Found::Older);
     }
 }
